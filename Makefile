@@ -1,0 +1,52 @@
+# What people run. `make demo` and `make test` need Python 3.11 or newer, and the network once.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= build/demo
+# What `make test` and `make demo` fetch is kept here; other folders of the user's are not touched.
+export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
+WORKERS ?= 2
+
+.PHONY: help demo test lint unit oracle bench table clean
+
+help:
+	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
+	@echo "make test    lint, types and tests, with one oracle row per dialect and format"
+	@echo "make unit    the tests that need no network"
+	@echo "make oracle  the whole matrix against CPython's own generator"
+	@echo "make bench   stencilkit against CPython's own generator, interleaved"
+	@echo "make table   every CPython with every LLVM, into docs/support.md"
+	@echo "make clean   remove everything that was made here"
+
+$(BIN)/stencilkit: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(BIN)/stencilkit
+	STENCILKIT_CACHE=$(STENCILKIT_TEST_CACHE)/cache STENCILKIT_DATA=$(STENCILKIT_TEST_CACHE)/data \
+		sh -c "$(BIN)/stencilkit fetch 3.14.7 && $(BIN)/stencilkit toolchains install 19 20 21 && $(BIN)/stencilkit build --cpython 3.14.7 --llvm 19..21 --out $(OUT)"
+
+lint: $(BIN)/stencilkit
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+unit: $(BIN)/stencilkit
+	$(BIN)/pytest -m "not network and not oracle and not jit" tests/unit tests/golden tests/property tests/cli
+
+test: lint
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not matrix"
+
+oracle: $(BIN)/stencilkit
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle"
+
+bench: $(BIN)/stencilkit
+	$(BIN)/python tests/bench.py $(BENCH)
+
+table: $(BIN)/stencilkit
+	$(BIN)/python docs/support_table.py
+
+clean:
+	rm -rf $(VENV) build .cache stencils

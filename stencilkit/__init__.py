@@ -1,0 +1,25 @@
+"""Build and verify the copy-and-patch stencils of CPython's JIT, with any supported LLVM.
+
+The stages, in order:
+
+targets     targets.toml: triples, flags with reasons, LLVM ranges
+pins        pins.toml: what may be downloaded, with hashes
+fetch       a CPython version -> its release tarball, unpacked
+source      a folder -> a CPython tree with a JIT, and its uops
+toolchain   find, identify and choose LLVM toolchains
+provision   install LLVM toolchains from PyPI
+headers     where the C library's headers come from
+configure   a tree and a target -> pyconfig.h
+compiler    uops -> objects, LLVM IR or assembly: batched, parallel
+objects     bytes -> ObjectFile
+holes       relocations -> holes, by table
+dialects    everything that differs per CPython
+emit        stencils -> header text
+manifest    what went in, what came out, every digest
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__version__: Final = "0.1.0"

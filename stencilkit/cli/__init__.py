@@ -1,0 +1,114 @@
+"""The command line: one file per command, loaded when it is used.
+
+`main` is the one place where errors become text and exit codes. click's standalone mode stays off: there, a usage
+error and Ctrl-C both exit with 1, which means "different" here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import traceback
+from typing import Any, Final
+
+import click
+
+from stencilkit import __version__
+from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError
+from stencilkit.support import process
+
+# Command -> the module in this package that has it under the name `command`.
+_COMMANDS: Final = {
+    "fetch": "fetch",
+    "toolchains": "toolchains",
+    "doctor": "doctor",
+    "build": "build",
+    "show": "show",
+    "cache": "cache",
+}
+_ISSUES: Final = "the project's issue tracker"
+
+
+class _Group(click.Group):
+    """A group that imports a command only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"stencilkit.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+def _epilog() -> str:
+    codes = [f"{code.value}  {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()]
+    return "\b\nExit codes:\n" + "\n".join(codes)
+
+
+@click.group(
+    cls=_Group,
+    epilog=_epilog(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="stencilkit", message="%(prog)s %(version)s")
+def group() -> None:
+    """Build and verify the stencils of CPython's JIT with any supported LLVM."""
+
+
+def run() -> None:
+    """Be the `stencilkit` program."""
+    raise SystemExit(main())
+
+
+def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one return per exit code
+    """Run the command line; return the exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        result: Any = group.main(args=arguments, prog_name="stencilkit", standalone_mode=False)
+    except StencilkitError as error:
+        return _trouble(error)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"stencilkit: error: {error.format_message()}", err=True)
+        return ExitCode.TROUBLE
+    except (KeyboardInterrupt, click.Abort):
+        process.stop_all()
+        click.echo("stencilkit: interrupted; nothing was left half-written", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (head, less): not our trouble.
+        sys.stderr.close()
+        return ExitCode.OK
+    except OSError as error:
+        return _trouble(_from_os(error))
+    except Exception:  # noqa: BLE001  # the last resort: a bug must not look like a verdict
+        traceback.print_exc()
+        click.echo(
+            f"stencilkit: this is a bug; please report the lines above to {_ISSUES}, "
+            f"with the output of `stencilkit --version` ({__version__})",
+            err=True,
+        )
+        return ExitCode.BUG
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _trouble(error: StencilkitError) -> ExitCode:
+    click.echo(f"stencilkit: error: {error.as_text()}", err=True)
+    return ExitCode.TROUBLE
+
+
+def _from_os(error: OSError) -> StencilkitError:
+    return StencilkitError(
+        f"cannot use a file: {error.strerror or error}",
+        where=str(error.filename or ""),
+        fix="check that it exists, that its permissions allow it, and that the disk has room",
+    )

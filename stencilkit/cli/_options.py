@@ -1,0 +1,74 @@
+"""Options that several commands share, and how their values are understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from stencilkit import dialects, fetch, pins, source, targets
+from stencilkit.errors import UsageError
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Target
+from stencilkit.support import environ
+from stencilkit.support.cache import NoStore, Store
+from stencilkit.support.progress import Progress
+
+Command = Callable[..., Any]
+# The parts of the cache; the first holds compiled uops and is bounded.
+CACHE_PARTS: Final = ("entries", "pyconfig", "trees", "tarballs")
+
+FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+ANY_PATH: Final = click.Path(path_type=Path)
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """Add --format."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How the answer is written; progress goes to stderr, and only with text.",
+    )
+
+
+def store(*, use: bool = True) -> Store:
+    """Open the cache."""
+    return Store(environ.cache_root() / CACHE_PARTS[0]) if use else NoStore()
+
+
+def open_tree(given: str | None, progress: Progress) -> SourceTree:
+    """Understand --cpython: a folder, a tarball, a version, or (not given) the folder one is in.
+
+    Raises: SourceError, FetchError, UsageError.
+    """
+    return source.open_tree(_tree_folder(given, progress), dialects.KNOWN)
+
+
+def _tree_folder(given: str | None, progress: Progress) -> Path:
+    if given is None:
+        return Path.cwd()
+    path = Path(given)
+    if path.is_dir():
+        return path.resolve()
+    if path.is_file():
+        progress.say(f"unpacking {path.name}")
+        return fetch.unpack_cached(path, environ.cache_root())
+    if "/" in given or given.endswith((".xz", ".gz", ".tgz")):
+        raise UsageError(f"--cpython {given}: there is no such folder or file")
+    return fetch.fetch(given, pins.load(), environ.cache_root(), progress=progress)
+
+
+def native_target() -> Target:
+    """Find the target of this machine.
+
+    Raises: UsageError.
+    """
+    for target in targets.load().targets:
+        if environ.is_native(target.multiarch):
+            return target
+    raise UsageError("this machine is none of the known targets", fix="name one with --target")

@@ -1,0 +1,131 @@
+"""`stencilkit build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stencilkit import configure, headers, pipeline, targets, toolchain
+from stencilkit.cli import _options, _progress, _render
+from stencilkit.model.pyconfig import PyConfig
+from stencilkit.model.request import BuildRequest, Written
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.toolchain import Found
+from stencilkit.support import environ, files
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import Progress
+
+
+@click.command()
+@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="The source. [default: the current folder]")
+@click.option("--llvm", metavar="VERSIONS", help="19, 19..21, 19,21, 19.1.7 or a clang. [default: upstream's]")
+@click.option(
+    "--target",
+    "triples",
+    multiple=True,
+    metavar="TRIPLE",
+    help="May be repeated. [default: as configured, or this machine]",
+)
+@click.option("--debug", is_flag=True, help="Stencils for a CPython configured --with-pydebug.")
+@click.option("--cflags", metavar="STR", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
+@click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of pyconfig.h. [default: run configure, once]")
+@click.option("--sysroot", type=_options.FOLDER, help="Headers of the target. [default: found]")
+@click.option("--out", type=_options.FOLDER, default=Path("stencils"), show_default=True, help="Output folder.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Compilers at once. [default: processors]")
+@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of compiled uops.")
+@click.option("--skip-missing", is_flag=True, help="Build with those LLVMs of a range that are there.")
+@click.option("--comments", is_flag=True, help="Add disassembly comments to the headers.")
+@click.option("--one-process-per-uop", "plain", is_flag=True, help="Compile as upstream does, slowly; same bytes.")
+@_options.format_option("text", "json")
+def command(
+    cpython: str | None,
+    llvm: str | None,
+    triples: tuple[str, ...],
+    debug: bool,
+    cflags: str | None,
+    pyconfig_dir: Path | None,
+    sysroot: Path | None,
+    out: Path,
+    jobs: int | None,
+    no_cache: bool,
+    skip_missing: bool,
+    comments: bool,
+    plain: bool,
+    form: str,
+) -> None:
+    """Build the stencils of a CPython, with one LLVM or with a range of them.
+
+    The files of each build are in OUT/<python>/<triple>/<release|debug>/llvm-<version>/, under the names that this
+    CPython's own build looks for, together with manifest.toml.
+    """
+    progress = _progress.choose(form)
+    store = _options.store(use=not no_cache)
+    tree = _options.open_tree(cpython, progress)
+    wanted = toolchain.parse_wanted(llvm or str(targets.load().pythons[tree.version.series].pinned))
+    found = toolchain.discover(environ.data_root(), store)
+    tools = toolchain.select(wanted, found, store, skip_missing=skip_missing)
+    cflags = _cflags(cflags, pyconfig_dir)
+    flavour: Flavour = "debug" if debug else "release"
+    pairs = [(target, tool) for target in _targets(triples, pyconfig_dir) for tool in tools]
+    for target, tool in pairs:
+        pipeline.check(tree, target, tool, cflags)
+    requests = [
+        BuildRequest(
+            tree=tree,
+            target=target,
+            flavour=flavour,
+            toolchain=tool,
+            headers=headers.choose(target.target, tool, found.toolchains, sysroot),
+            pyconfig=_pyconfig(tree, target, flavour, pyconfig_dir, found, progress),
+            cflags=cflags,
+            jobs=jobs or environ.cpus(),
+            comments=comments,
+            batched=not plain,
+        )
+        for target, tool in pairs
+    ]
+    _render.builds([_write(request, out, store, progress) for request in requests], form)
+
+
+def _cflags(given: str | None, folder: Path | None) -> str:
+    if given is None and folder is not None:
+        return configure.cflags(folder)
+    return given or ""
+
+
+def _targets(triples: tuple[str, ...], folder: Path | None) -> list[TargetRequest]:
+    """Understand --target; without it, a configured build folder says what it is for, and how it spells that."""
+    table = targets.load()
+    if triples:
+        return list(dict.fromkeys(targets.resolve(table, triple) for triple in triples))
+    host = configure.host(folder) if folder is not None else ""
+    return [targets.resolve(table, host or _options.native_target().triple)]
+
+
+def _pyconfig(
+    tree: SourceTree,
+    target: TargetRequest,
+    flavour: Flavour,
+    folder: Path | None,
+    found: Found,
+    progress: Progress,
+) -> PyConfig:
+    if folder is not None:
+        return configure.given(folder, target, flavour)
+    return configure.configured(tree, target, flavour, found.toolchains, environ.cache_root(), progress=progress)
+
+
+def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -> Written:
+    started = environ.seconds()
+    build = pipeline.build(request, store, progress=progress)
+    for note in build.notes:
+        progress.say(f"note: {note}")
+    changed = files.write_together(out / build.folder, build.files)
+    return Written(
+        build=build,
+        folder=out / build.folder,
+        seconds=environ.seconds() - started,
+        changed=any(changed.values()),
+    )

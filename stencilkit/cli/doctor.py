@@ -1,0 +1,93 @@
+"""`stencilkit doctor`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from stencilkit import configure, headers, targets, toolchain
+from stencilkit.cli import _options, _render
+from stencilkit.errors import ConfigureError, ExitCode, ToolchainError
+from stencilkit.model.target import Target
+from stencilkit.model.toolchain import Found
+from stencilkit.support import environ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """One thing that a job needs, whether it is there, and what brings it where it is not."""
+
+    job: str
+    need: str
+    have: str
+    remedy: str
+
+
+@click.command()
+@_options.format_option("text", "json")
+def command(form: str) -> int:
+    """Tell what is missing on this machine for which job, and the package that brings it.
+
+    Exits with 1 if any job lacks something.
+    """
+    found = toolchain.discover(environ.data_root(), _options.store())
+    checks = list(_checks(found))
+    if form == "json":
+        rows = [{"job": check.job, "needs": check.need, "has": check.have, "remedy": check.remedy} for check in checks]
+        _render.print_json("doctor", {"checks": rows})
+    else:
+        table = [
+            [check.job, check.need, check.have or "missing", "" if check.have else check.remedy] for check in checks
+        ]
+        _render.print_table(["job", "needs", "has", "how to get it"], table)
+    return ExitCode.OK if all(check.have for check in checks) else ExitCode.DIFFERENT
+
+
+def _checks(found: Found) -> Iterator[_Check]:
+    table = targets.load()
+    for series, support in table.pythons.items():
+        fitting = sorted({str(t.version) for t in found.toolchains if t.version.major in support.llvm})
+        yield _Check(
+            job=f"build {series}",
+            need=f"LLVM {support.llvm}",
+            have=", ".join(fitting),
+            remedy=f"stencilkit toolchains install {support.pinned}, or clang-{support.pinned}",
+        )
+    for target in table.targets:
+        yield from _target_checks(target, found)
+    for program, package in (("make", "make"), ("gdb", "gdb")):
+        yield _Check(job="test", need=program, have=shutil.which(program) or "", remedy=f"install {package}")
+    yield _Check(
+        job="toolchains install",
+        need="pip",
+        have="pip" if _has_pip() else "",
+        remedy=f"{sys.executable} -m ensurepip",
+    )
+
+
+def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
+    job = f"build for {target.triple}"
+    origin = ""
+    remedy = "stencilkit toolchains install 19"
+    for tool in found.toolchains[:1]:
+        try:
+            origin = headers.choose(target, tool, found.toolchains).origin
+        except ToolchainError as error:
+            remedy = error.fix
+    yield _Check(job=job, need="libc headers", have=origin, remedy=remedy)
+    compiler = ""
+    try:
+        compiler = configure.compiler_for(target, found.toolchains)
+    except ConfigureError as error:
+        remedy = error.fix
+    yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy)
+
+
+def _has_pip() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pip") is not None

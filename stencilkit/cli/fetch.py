@@ -1,0 +1,30 @@
+"""`stencilkit fetch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stencilkit import fetch, pins
+from stencilkit.cli import _options, _progress, _render
+from stencilkit.support import environ
+
+
+@click.command()
+@click.argument("version")
+@click.option("--to", type=_options.FOLDER, help="Folder to unpack to; must not exist. [default: the cache]")
+@click.option("--sha256", metavar="HEX", help="Hash of the .tar.xz, for a version that is not pinned.")
+@_options.format_option("text", "json")
+def command(version: str, to: Path | None, sha256: str | None, form: str) -> None:
+    """Fetch the source of a CPython release, checked against its SHA-256.
+
+    The apt mirror of this machine is asked first, python.org second. Prints the tree's folder.
+    """
+    progress = _progress.choose(form)
+    root = environ.cache_root()
+    folder = fetch.fetch(version, pins.load(), root, sha256=sha256, to=to, progress=progress)
+    if form == "json":
+        _render.print_json("source", {"version": version, "folder": str(folder)})
+    else:
+        click.echo(folder)

@@ -1,0 +1,108 @@
+"""`stencilkit show`."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stencilkit import dialects, disassemble, emit, manifest, reader, targets
+from stencilkit.cli import _options, _render
+from stencilkit.errors import UsageError
+from stencilkit.model import digest
+from stencilkit.model.header import ReadHeader
+from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
+
+
+@click.command()
+@click.argument("uop")
+@click.argument("path", metavar="HEADER|OUT-DIR", type=_options.ANY_PATH)
+@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: from the file's name]")
+@_options.format_option("text", "json")
+def command(uop: str, path: Path, triple: str | None, form: str) -> None:
+    """Show one stencil: sizes, holes and disassembly."""
+    header_path, arch = _locate(path, triple)
+    header = reader.read(header_path.read_text("utf-8"), dialects.header_forms(), str(header_path))
+    if uop not in header.stencils:
+        names = [group.name for group in header.stencils.groups]
+        near = ", ".join(difflib.get_close_matches(uop, names, n=5)) or "none"
+        raise UsageError(f"{header_path} has no stencil {uop}", fix=f"similar names: {near}")
+    group = header.stencils[uop]
+    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(header.stencils.symbols)}
+    calls = {
+        part: tuple(emit.patch_text(patch, part, header.form, ordinals) for patch in stencil.patches)
+        for part, stencil in (("code", group.code), ("data", group.data))
+    }
+    code = disassemble.listing(group.code, arch, calls["code"])
+    if form == "json":
+        _render.print_json("stencil", _as_json(header, group, calls, code))
+    else:
+        _print(header, group, calls, code)
+
+
+def _locate(path: Path, triple: str | None) -> tuple[Path, str]:
+    """Find the header, and the architecture that its code is for."""
+    table = targets.load()
+    manifest_path = path / manifest.NAME if path.is_dir() else path.with_name(manifest.NAME)
+    described = None
+    if manifest_path.is_file():
+        described = manifest.parse(manifest_path.read_text("utf-8"), str(manifest_path))
+    if path.is_dir():
+        if described is None:
+            raise UsageError(f"{path} has no {manifest.NAME}", fix="give an output folder of stencilkit build")
+        path = path / described.file("stencils").name
+    if triple is None and described is not None and path.name == described.file("stencils").name:
+        triple = described.triple
+    for target in table.targets:
+        if triple is None and target.triple in path.name:
+            triple = target.triple
+    if triple is None:
+        raise UsageError(f"{path.name} does not say what it is for", fix="name the triple with --target")
+    return path, targets.resolve(table, triple).target.arch
+
+
+def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]) -> None:
+    click.echo(f"{group.name}  CPython {header.form.series}  sha256:{digest.group_digest(group)}")
+    click.echo(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {group.hole_count} holes")
+    click.echo("\ncode:")
+    for line in code:
+        click.echo(f"  {line}")
+    if group.data.body:
+        click.echo("\ndata:")
+        for start in range(0, len(group.data.body), 16):
+            row = group.data.body[start : start + 16]
+            text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+            click.echo(f"  {start:4x}:  {row.hex(' '):<47}  {text}")
+        for call in calls["data"]:
+            click.echo(f"        ^ {call}")
+
+
+def _as_json(
+    header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]
+) -> dict[str, Any]:
+    def part(name: str, stencil: Stencil) -> dict[str, Any]:
+        holes = [
+            {
+                "offsets": list(patch.offsets),
+                "function": patch.func,
+                "form": patch.form.value,
+                "value": patch.value.value,
+                "symbol": patch.symbol,
+                "addend": patch.addend,
+                "call": call,
+            }
+            for patch, call in zip(stencil.patches, calls[name], strict=True)
+            if patch.form is not PatchForm.VOID
+        ]
+        return {"size": len(stencil.body), "bytes": stencil.body.hex(), "holes": holes}
+
+    return {
+        "uop": group.name,
+        "cpython": header.form.series,
+        "content": digest.group_digest(group),
+        "code": part("code", group.code),
+        "data": part("data", group.data),
+        "disassembly": code,
+    }

@@ -1,0 +1,79 @@
+"""`stencilkit toolchains`."""
+
+from __future__ import annotations
+
+import click
+
+from stencilkit import headers, pins, provision, targets, toolchain
+from stencilkit.cli import _options, _progress, _render
+from stencilkit.errors import ToolchainError, UsageError
+from stencilkit.model.toolchain import Found, Toolchain
+from stencilkit.support import environ
+
+
+@click.group(invoke_without_command=True)
+@_options.format_option("text", "json")
+@click.pass_context
+def command(ctx: click.Context, form: str) -> None:
+    """List every LLVM of this machine: version, vendor, where it is, what it lacks."""
+    if ctx.invoked_subcommand is None:
+        _list(toolchain.discover(environ.data_root(), _options.store()), form)
+
+
+@command.command()
+@click.argument("versions", nargs=-1, required=True, metavar="MAJOR...")
+def install(versions: tuple[str, ...]) -> None:
+    """Install LLVMs from PyPI (ziglang wheels) into the user's data folder; no root needed.
+
+    A range like 19..22 works too. Every wheel's SHA-256 is pinned. STENCILKIT_DATA names another folder.
+    """
+    majors: list[int] = []
+    for want in toolchain.parse_wanted(",".join(versions)):
+        if want.majors is None:
+            raise UsageError("toolchains install takes major versions", fix="stencilkit toolchains install 19 20 21")
+        majors.extend(want.majors)
+    progress = _progress.choose("text")
+    for folder in provision.install(majors, pins.load(), environ.data_root(), progress=progress):
+        click.echo(folder)
+
+
+def _list(found: Found, form: str) -> None:
+    lacks = {tool: _lacks(tool, found) for tool in found.toolchains}
+    if form == "json":
+        rows = [
+            {
+                "version": str(tool.version),
+                "vendor": tool.vendor,
+                "origin": tool.origin,
+                "program": str(tool.program),
+                "lacks": lacks[tool],
+            }
+            for tool in found.toolchains
+        ]
+        rejected = [{"program": str(item.program), "why": item.why} for item in found.rejected]
+        _render.print_json("toolchains", {"toolchains": rows, "rejected": rejected})
+        return
+    table = [
+        [str(tool.version), tool.origin, str(tool.program), tool.vendor, "; ".join(lacks[tool]) or "nothing"]
+        for tool in found.toolchains
+    ]
+    if table:
+        _render.print_table(["version", "found by", "program", "vendor", "lacks"], table)
+    else:
+        click.echo("no LLVM found; stencilkit toolchains install 19 brings one from PyPI")
+    for item in found.rejected:
+        click.echo(f"not used: {item.program}: {item.why}")
+
+
+def _lacks(tool: Toolchain, found: Found) -> list[str]:
+    missing = []
+    if not (tool.resource / "include" / "stddef.h").is_file():
+        missing.append(f"its own headers (Debian: libclang-common-{tool.version.major}-dev)")
+    for target in targets.load().targets:
+        try:
+            toolchain.check_arch(tool, target.arch)
+            headers.choose(target, tool, found.toolchains)
+        except ToolchainError:
+            back_end = target.arch in tool.archs
+            missing.append(f"{'libc headers' if back_end else 'the back end'} for {target.triple}")
+    return missing

@@ -1,0 +1,245 @@
+"""Stage 3: units -> objects, LLVM IR or assembly: batched, parallel, with one process for dozens of units.
+
+What all uops include is compiled once into a precompiled header; `clang -cc1` then takes many inputs and writes
+one output beside each. The bytes are those of one driver process per unit, which stays as the fallback for a clang
+that refuses this (a wrapper that does not pass -cc1 on, say); which driver was used is recorded.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from stencilkit.compiler import phis
+from stencilkit.errors import CompileError, ProcessError
+from stencilkit.model.build import Driver, Emits, Plan
+from stencilkit.model.source import Unit
+from stencilkit.support import process
+
+# What the driver is told to make, and the suffix of the result:
+_EMIT: Final[dict[Emits, tuple[tuple[str, ...], str]]] = {
+    "object": (("-c",), ".o"),
+    "llvm-ir": (("-S", "-emit-llvm"), ".ll"),
+    "assembly": (("-S",), ".s"),
+}
+# cc1 options that describe the driver's single input; a batch has its own. All take a value.
+_PER_INPUT: Final = ("-main-file-name", "-o", "-x", "-dumpdir")
+# -disable-free leaks what belongs to one input, which is right for a process that ends after it, and costs a third of
+# the time and hundreds of megabytes where dozens follow.
+_UNWANTED: Final = ("-disable-free",)
+_EMIT_ACTIONS: Final = ("-emit-obj", "-emit-llvm", "-S")
+_TIMEOUT_SECONDS: Final = 600.0
+_SHOWN_LINES: Final = 12
+
+
+@dataclass(slots=True)
+class Session:
+    """One build's work folder and what has been prepared in it. Its methods may run in several threads.
+
+    `driver` is what turned out to work, `notes` say what did not; `fallbacks` names the units that needed a process of
+    their own all the same, `failures` the diagnostics of those that did not compile at all.
+    """
+
+    plan: Plan
+    work: Path
+    driver: Driver = "plain"
+    notes: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    fallbacks: set[str] = field(default_factory=set)
+    _cc1: tuple[str, ...] = field(default=())
+    _second_cc1: tuple[str, ...] = field(default=())
+
+    def prepare(self, *, batched: bool = True) -> None:
+        """Compile the shared prefix, or find that this clang wants one process per unit."""
+        if not batched:
+            return
+        try:
+            self._cc1 = self._extract_cc1("probe.c", self.plan.driver_arguments(entry=False, step="emit"))
+            self._precompile()
+            if self.plan.emits == "llvm-ir":
+                second = self.plan.driver_arguments(entry=False, step="finish")
+                self._second_cc1 = self._extract_cc1("probe.ll", second)
+        except (ProcessError, _RefusedError) as refusal:
+            self.notes.append(f"one compiler process per uop: {refusal}")
+        else:
+            self.driver = "batched"
+
+    def _extract_cc1(self, probe: str, arguments: Sequence[str]) -> tuple[str, ...]:
+        """Ask the driver how it would call cc1, and keep what is not about one input."""
+        emit = _EMIT[self.plan.emits][0] if probe.endswith(".c") else ("-c",)
+        command = [*self.plan.toolchain.command, *arguments, *emit, probe, "-o", "probe.out", "-###"]
+        (self.work / probe).touch()
+        answer = process.run(command, cwd=self.work, timeout=60).err
+        lines = [line for line in answer.splitlines() if '"-cc1"' in line]
+        if len(lines) != 1:
+            raise _RefusedError("clang -### names no single -cc1 command")
+        words = shlex.split(lines[0])
+        kept: list[str] = []
+        skip = False
+        for word in words[words.index("-cc1") :]:
+            if skip or word in _PER_INPUT:
+                skip = not skip
+            elif word not in (probe, *_UNWANTED):
+                kept.append(word)
+        return tuple(kept)
+
+    def _run_cc1(self, arguments: Sequence[str], folder: Path) -> process.Completed:
+        # -### names the program as it sees itself, which behind a wrapper is not what can be called.
+        command = [*_without_resource(self.plan.toolchain.command), *arguments]
+        return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
+
+    def _precompile(self) -> None:
+        prefix = self.work / "prefix.h"
+        prefix.write_text(_shared_prefix(self.plan.units), "utf-8")
+        action = [word for word in self._cc1 if word not in _EMIT_ACTIONS]
+        done = self._run_cc1([*action, "-emit-pch", "-o", "prefix.pch", "-x", "c-header", prefix.name], self.work)
+        if done.returncode or not (self.work / "prefix.pch").is_file():
+            raise _RefusedError(f"clang -cc1 -emit-pch failed: {done.err.strip()[:200]}")
+
+    def emit(self, units: Sequence[Unit]) -> dict[str, bytes]:
+        """Compile units one step; return the outputs of those that compiled. Entry units get their own process."""
+        batch = [unit for unit in units if unit.role == "uop"] if self.driver == "batched" else []
+        outputs = self._emit_batch(batch) if batch else {}
+        for unit in units:
+            if unit.name not in outputs:
+                self._emit_plain(unit, outputs)
+        return outputs
+
+    def _emit_batch(self, units: Sequence[Unit]) -> dict[str, bytes]:
+        """Compile units in one process; leave out those that failed."""
+        short = [unit for unit in units if unit.short_body is not None]
+        outputs: dict[str, bytes] = {}
+        if short:
+            texts = {unit.name: unit.short_tail for unit in short}
+            compiled, printed = self._emit_texts("short", texts, phis.ARGUMENTS)
+            same = phis.insensitive(printed, list(texts))
+            outputs = {name: data for name, data in compiled.items() if name in same}
+        texts = {unit.name: unit.tail for unit in units if unit.name not in outputs}
+        if texts:
+            compiled, _ = self._emit_texts("full", texts)
+            outputs |= compiled
+        return outputs
+
+    def _emit_texts(
+        self, purpose: str, texts: Mapping[str, str], more: Sequence[str] = ()
+    ) -> tuple[dict[str, bytes], str]:
+        """Compile texts in one process; return the outputs that there are, and what clang printed."""
+        folder = self._new_folder(purpose, next(iter(texts)))
+        for name, text in texts.items():
+            (folder / f"{name}.c").write_text(text, "utf-8")
+        pch = ("-include-pch", str(self.work / "prefix.pch"))
+        done = self._run_cc1([*self._cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
+        return _collect(folder, texts, _EMIT[self.plan.emits][1]), done.err
+
+    def _emit_plain(self, unit: Unit, outputs: dict[str, bytes]) -> None:
+        emit, suffix = _EMIT["object" if unit.role == "object" else self.plan.emits]
+        folder = self._new_folder("plain", unit.name)
+        source = folder / f"{unit.name}.c"
+        source.write_text(unit.whole, "utf-8")
+        self.fallbacks.add(unit.name)
+        arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit")
+        self._run_driver([*arguments, *emit], source, source.with_suffix(suffix), unit.name, outputs)
+
+    def _run_driver(
+        self,
+        arguments: Sequence[str],
+        source: Path,
+        output: Path,
+        name: str,
+        outputs: dict[str, bytes],
+    ) -> None:
+        command = [*self.plan.toolchain.command, *arguments, "-o", output.name, source.name]
+        done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
+        if done.returncode or not output.is_file():
+            self.failures[name] = done.err.strip() or f"clang ended with {done.returncode} and said nothing"
+        else:
+            outputs[name] = output.read_bytes()
+
+    def finish_ir(self, texts: dict[str, str]) -> dict[str, bytes]:
+        """Compile edited LLVM IR to objects; return those that compiled."""
+        units = [unit for unit in self.plan.units if unit.name in texts]
+        if not units:
+            return {}
+        folder = self._new_folder("finish", units[0].name)
+        for unit in units:
+            (folder / f"{unit.name}.ll").write_text(texts[unit.name], "utf-8")
+        outputs: dict[str, bytes] = {}
+        if self.driver == "batched":
+            inputs = [f"{unit.name}.ll" for unit in units]
+            self._run_cc1([*self._second_cc1, "-x", "ir", *inputs], folder)
+            outputs = _collect(folder, texts, ".o")
+        arguments = [*self.plan.driver_arguments(entry=False, step="finish"), "-c"]
+        for unit in units:
+            if unit.name not in outputs:
+                source = folder / f"{unit.name}.ll"
+                self.fallbacks.add(unit.name)
+                self._run_driver(arguments, source, source.with_suffix(".o"), unit.name, outputs)
+        return outputs
+
+    def assemble(self, texts: Mapping[str, str]) -> dict[str, bytes]:
+        """Assemble every text with a process of its own; return those that assembled."""
+        folder = self._new_folder("assemble", next(iter(texts)))
+        outputs: dict[str, bytes] = {}
+        for name, text in texts.items():
+            source = folder / f"{name}.s"
+            source.write_text(text, "utf-8")
+            arguments = [f"--target={self.plan.target.triple}", "-c"]
+            self._run_driver(arguments, source, source.with_suffix(".o"), name, outputs)
+        return outputs
+
+    def raise_failures(self) -> None:
+        """Report every unit that did not compile, each with its diagnostics.
+
+        Raises: CompileError.
+        """
+        if self.failures:
+            raise CompileError(
+                f"{len(self.failures)} of {len(self.plan.units)} units did not compile",
+                where=self.plan.toolchain.label,
+                details=_by_diagnostics(self.failures),
+                fix="mend the source or the flags (--cflags); nothing was written",
+            )
+
+    def _new_folder(self, purpose: str, name: str) -> Path:
+        # Of the units in a batch, the first one's name makes it unique.
+        folder = self.work / f"{purpose}-{name}"
+        folder.mkdir()
+        return folder
+
+
+class _RefusedError(Exception):
+    """This clang does not take the fast path."""
+
+
+def _by_diagnostics(failures: Mapping[str, str]) -> str:
+    """List all failures, those with the same first error together; long diagnostics are cut."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(failures):
+        errors = [line.partition("error: ")[2] for line in failures[name].splitlines() if "error: " in line]
+        groups.setdefault(errors[0] if errors else "", []).append(name)
+    blocks = []
+    for names in sorted(groups.values()):
+        lines = failures[names[0]].splitlines()
+        cut = [f"... {len(lines) - _SHOWN_LINES} more lines"] if len(lines) > _SHOWN_LINES else []
+        blocks.append("\n".join([f"[{', '.join(names)}]", *lines[:_SHOWN_LINES], *cut]))
+    return "\n".join(blocks)
+
+
+def _without_resource(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Drop the driver's -resource-dir: the -cc1 command has its own, and -cc1 must be the first argument."""
+    return command[: command.index("-resource-dir")] if "-resource-dir" in command else command
+
+
+def _collect(folder: Path, names: Iterable[str], suffix: str) -> dict[str, bytes]:
+    paths = {name: folder / f"{name}{suffix}" for name in names}
+    return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
+
+def _shared_prefix(units: Sequence[Unit]) -> str:
+    prefixes = {unit.prefix for unit in units if unit.role == "uop"}
+    if len(prefixes) != 1:
+        raise _RefusedError("the units share no prefix")
+    return prefixes.pop()

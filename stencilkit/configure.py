@@ -1,0 +1,248 @@
+"""Stage 1b: a tree and a target -> pyconfig.h, the user's own or one from the tree's `configure`.
+
+`configure` runs once per tree, target, flavour and compiler, in a folder of the cache. Refuses a pyconfig.h that
+belongs to another target or flavour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from stencilkit.errors import ConfigureError
+from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour, Target, TargetRequest
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.support import environ, files, process
+from stencilkit.support.progress import SILENT, Progress
+
+_NAME: Final = "pyconfig.h"
+_TIMEOUT_SECONDS: Final = 1800.0
+_DEFINE: Final = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)(?:\([^)]*\))?[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_UNDEF: Final = re.compile(r"^[ \t]*(?:/\*[ \t]*)?#[ \t]*undef[ \t]+(\w+)", re.MULTILINE)
+_WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+# configure writes CFLAGS_JIT into the command of the rule that builds the stencils (REGEN_JIT_COMMAND):
+_CFLAGS_JIT: Final = re.compile(r'^\t.*/Tools/jit/build\.py .*--cflags="([^"]*)"', re.MULTILINE)
+_HOST: Final = re.compile(r"^HOST_GNU_TYPE=\s*(\S+)", re.MULTILINE)
+# What configure cannot find out when it cannot run programs for the target; the values are Linux's.
+_CROSS_ANSWERS: Final = (
+    "ac_cv_buggy_getaddrinfo=no",
+    "ac_cv_file__dev_ptmx=yes",
+    "ac_cv_file__dev_ptc=no",
+    # Modules are not built here; libffi for the target may be missing.
+    "py_cv_module__ctypes=n/a",
+)
+
+
+def macros(text: str) -> dict[str, str | None]:
+    """Read the macros of a pyconfig.h: name to value, None for those that are mentioned as not defined."""
+    found: dict[str, str | None] = dict.fromkeys(_UNDEF.findall(text))
+    for name, value in _DEFINE.findall(text):
+        found[name] = _COMMENT.sub("", value).strip()
+    return found
+
+
+def cflags(folder: Path) -> str:
+    """Return the CFLAGS_JIT that a build folder was configured with; "" if there are none."""
+    makefile = folder / "Makefile"
+    match = _CFLAGS_JIT.search(makefile.read_text("utf-8", "replace")) if makefile.is_file() else None
+    return match[1] if match else ""
+
+
+def visible(config: PyConfig, texts: Iterable[bytes]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Choose the macros that can reach a stencil: those whose name occurs in any of the texts.
+
+    The texts are those of every file that a stencil is made from but pyconfig.h itself; a name that none of them
+    holds cannot change what the preprocessor makes of them. Returns defined macros with their values, and those
+    that are not defined.
+    """
+    words: set[str] = set()
+    for text in texts:
+        words.update(_WORD.findall(text.decode("utf-8", "replace")))
+    names = sorted(words & set(config.macros))
+    values = {name: value for name in names if (value := config.macros[name]) is not None}
+    return values, tuple(name for name in names if name not in values)
+
+
+def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:
+    """Use the pyconfig.h of a folder that the user named.
+
+    Raises: ConfigureError if it is missing, or belongs to another target or flavour.
+    """
+    path = folder / _NAME
+    if not path.is_file():
+        raise ConfigureError(
+            f"there is no {_NAME} in {folder}",
+            fix="give the folder in which you ran configure (--pyconfig-dir), or leave the option out",
+        )
+    config = _read(folder, "given")
+    if config.host and not any(fnmatchcase(config.host, pattern) for pattern in request.target.spellings):
+        raise ConfigureError(
+            f"{folder} was configured for {config.host}, not for {request.target.triple}",
+            fix="leave --target out, or give the build folder of that target",
+        )
+    _check(config, request.target, flavour)
+    return config
+
+
+def _read(folder: Path, origin: PyConfigOrigin) -> PyConfig:
+    content = (folder / _NAME).read_bytes()
+    return PyConfig(
+        folder=folder.resolve(),
+        content=content,
+        macros=macros(content.decode("utf-8", "replace")),
+        origin=origin,
+        host=host(folder),
+    )
+
+
+def host(folder: Path) -> str:
+    """Return the host triple that a build folder was configured for, as configure spelt it; "" if it does not say."""
+    makefile = folder / "Makefile"
+    match = _HOST.search(makefile.read_text("utf-8", "replace")) if makefile.is_file() else None
+    return match[1] if match else ""
+
+
+def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
+    where = str(config.folder / _NAME)
+    size = config.macros.get("SIZEOF_VOID_P")
+    if size is not None and size.isdigit() and int(size) != target.pointer_bytes:
+        raise ConfigureError(
+            f"{_NAME} has {size}-byte pointers, but {target.triple} has {target.pointer_bytes}-byte ones",
+            where=where,
+            fix="give the pyconfig.h of a CPython that was configured for this target",
+        )
+    foreign = [name for name in target.foreign_macros if config.macros.get(name) is not None]
+    if foreign:
+        raise ConfigureError(
+            f"{_NAME} defines {foreign[0]}, so it is not for {target.triple}",
+            where=where,
+            fix="give the pyconfig.h of a CPython that was configured for this target",
+        )
+    if target.flavour_macro and (config.macros.get("Py_DEBUG") is not None) != (flavour == "debug"):
+        raise ConfigureError(
+            f"{_NAME} is that of a {'release' if flavour == 'debug' else 'debug'} build, "
+            f"but {flavour} stencils were asked for",
+            where=where,
+            fix="leave --debug out" if flavour == "debug" else "add --debug",
+        )
+
+
+def configured(
+    tree: SourceTree,
+    request: TargetRequest,
+    flavour: Flavour,
+    toolchains: Iterable[Toolchain],
+    cache: Path,
+    *,
+    progress: Progress = SILENT,
+) -> PyConfig:
+    """Run the tree's own configure, or use what it made earlier.
+
+    `toolchains` are this machine's; one from PyPI is the compiler where there is no other one for the target.
+
+    Raises: ConfigureError with the end of configure's output.
+    """
+    compiler = compiler_for(request.target, toolchains)
+    folder = cache / "pyconfig" / _key(tree, request.target, flavour, compiler)
+    with files.locked(folder.with_name(folder.name + ".lock")):
+        if not (folder / _NAME).is_file():
+            progress.say(
+                f"running configure of CPython {tree.version} for {request.target.triple} ({flavour}); "
+                "this happens once"
+            )
+            _run_configure(tree, request.target, flavour, compiler, folder)
+    config = _read(folder, "configured")
+    _check(config, request.target, flavour)
+    return config
+
+
+def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> str:
+    """Choose what configure calls CC: the machine's own compiler for the target, or one from PyPI.
+
+    Raises: ConfigureError that says what to install.
+    """
+    native = environ.is_native(target.multiarch)
+    names = ("gcc", "cc", "clang") if native else (target.gcc,)
+    for name in names:
+        if name and (found := shutil.which(name)):
+            return found
+    for toolchain in toolchains:
+        if toolchain.libc is not None:
+            return f"{toolchain.program} cc -target {target.zig_target}"
+    raise ConfigureError(
+        f"there is no C compiler for {target.triple}, which configure needs",
+        fix=(
+            f"install {'gcc' if native else target.gcc + ' and its libc'}, or run stencilkit toolchains install 19"
+            " (its compiler serves for every target), or give --pyconfig-dir"
+        ),
+    )
+
+
+def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: str) -> str:
+    version = process.run([*compiler.split(), "--version"], timeout=60).out.split("\n", 1)[0]
+    parts = [
+        files.sha256(tree.root / "configure"),
+        files.sha256(tree.root / "pyconfig.h.in"),
+        target.triple,
+        flavour,
+        version,
+    ]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return f"{tree.version}-{target.triple}-{flavour}-{digest[:16]}"
+
+
+def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler: str, folder: Path) -> None:
+    with files.scratch("configure") as work:
+        # A python3.NN on PATH may be a pyenv shim that does not run; configure must not pick it up.
+        words = [f"PYTHON_FOR_REGEN={sys.executable}", f"CC={compiler}"]
+        words += ["--with-pydebug"] if flavour == "debug" else []
+        env = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
+        if not environ.is_native(target.multiarch):
+            stub = _build_python_stub(tree, work)
+            words += [
+                f"--host={target.multiarch}",
+                f"--build={environ.multiarch()}",
+                f"--with-build-python={stub}",
+            ]
+            words += _CROSS_ANSWERS
+            # The host's pkg-config would find libraries of the wrong architecture:
+            env["PKG_CONFIG_LIBDIR"] = str(work)
+        log = work / "configure.log"
+        done = process.run(
+            [tree.root.resolve() / "configure", "-q", *words],
+            cwd=work,
+            env=env,
+            timeout=_TIMEOUT_SECONDS,
+            stdout_to=log,
+        )
+        if done.returncode or not (work / _NAME).is_file():
+            tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-12:])
+            raise ConfigureError(
+                f"configure of CPython {tree.version} for {target.triple} failed",
+                where=str(tree.root),
+                details=tail,
+                fix="mend what it names, or configure by hand and give --pyconfig-dir",
+            )
+        files.write(folder / _NAME, (work / _NAME).read_bytes())
+
+
+def _build_python_stub(tree: SourceTree, work: Path) -> Path:
+    """Make what a cross configure demands as --with-build-python.
+
+    configure only compares its version with the tree's (configure.ac, "for --with-build-python"); the make that
+    would run it never happens here.
+    """
+    stub = work / "build-python"
+    stub.write_text(f"#!/bin/sh\necho {tree.version.series}\n", "utf-8")
+    stub.chmod(0o755)
+    return stub

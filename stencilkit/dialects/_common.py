@@ -1,0 +1,295 @@
+"""What several dialects do alike; each function names the CPython code that it stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit.errors import RelocationError, SourceError
+from stencilkit.model.source import SourceTree, Unit, UnitRole, Uop
+from stencilkit.model.stencil import (
+    Hole,
+    HoleValue,
+    LoweredUnit,
+    Operation,
+    Patch,
+    Stencil,
+    signed64,
+    symbol_value,
+)
+from stencilkit.model.target import Flavour
+
+TEMPLATE: Final = "Tools/jit/template.c"
+CASES: Final = "Python/executor_cases.c.h"
+_PLACEHOLDER: Final = "CASE"
+# Direct branches to symbols outside the stencil go through a trampoline; COFF's do not (-fplt, or slots).
+TRAMPOLINE_KINDS: Final = frozenset({"R_AARCH64_CALL26", "R_AARCH64_JUMP26", "ARM64_RELOC_BRANCH26"})
+
+
+# C expressions of the values that every version has, and of some that several have.
+VALUES: Final[Mapping[HoleValue, str]] = {
+    HoleValue.CODE: "(uintptr_t)code",
+    HoleValue.DATA: "(uintptr_t)data",
+    HoleValue.OPARG: "instruction->oparg",
+    HoleValue.TARGET: "instruction->target",
+    HoleValue.ZERO: "",
+}
+CONTINUE: Final = "(uintptr_t)code + sizeof(code_body)"
+EXECUTOR: Final = "(uintptr_t)executor"
+# The two operands that uops have since 3.14, whole and as the halves that a 32-bit platform patches.
+OPERANDS: Final[Mapping[HoleValue, str]] = {
+    HoleValue.OPERAND0: "instruction->operand0",
+    HoleValue.OPERAND0_HI: "(instruction->operand0 >> 32)",
+    HoleValue.OPERAND0_LO: "(instruction->operand0 & UINT32_MAX)",
+    HoleValue.OPERAND1: "instruction->operand1",
+    HoleValue.OPERAND1_HI: "(instruction->operand1 >> 32)",
+    HoleValue.OPERAND1_LO: "(instruction->operand1 & UINT32_MAX)",
+}
+
+# The patch functions that every version's jit.c has.
+PATCHES: Final[Mapping[Operation, str]] = {
+    Operation.ABS32: "patch_32",
+    Operation.ABS64: "patch_64",
+    Operation.REL32: "patch_32r",
+    Operation.GOT_REL32: "patch_x86_64_32rx",
+    Operation.COFF_REL32: "patch_x86_64_32rx",
+    Operation.PAGE21: "patch_aarch64_21r",
+    Operation.GOT_PAGE21: "patch_aarch64_21r",
+    Operation.COFF_PAGE21: "patch_aarch64_21r",
+    Operation.LO12: "patch_aarch64_12",
+    Operation.GOT_LO12: "patch_aarch64_12",
+    Operation.COFF_LO12_LOAD: "patch_aarch64_12",
+    Operation.BRANCH26: "patch_aarch64_26r",
+    Operation.MOVW0: "patch_aarch64_16a",
+    Operation.MOVW1: "patch_aarch64_16b",
+    Operation.MOVW2: "patch_aarch64_16c",
+    Operation.MOVW3: "patch_aarch64_16d",
+}
+
+
+def split_prefix(text: str) -> tuple[str, str, int]:
+    """Split C text after its leading run of includes, comments and blank lines.
+
+    Returns the prefix, the rest, and the line number (from 1) at which the rest starts. A shorter prefix than
+    possible costs time; a longer one than is safe would change code, so anything else ends the run.
+    """
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        bare = line.strip()
+        if bare and not bare.startswith(("#include ", "//")):
+            return "".join(lines[:number]), "".join(lines[number:]), number + 1
+    return text, "", len(lines) + 1
+
+
+def template_units(tree: SourceTree, uops: Sequence[Uop]) -> list[Unit]:
+    """Insert each uop's case into the template (CPython: `_targets._build_stencils`).
+
+    The order is that of the case texts, not of the names: "case _A:" and "case _A_B:" sort by the colon.
+
+    Raises: SourceError.
+    """
+    prefix, rest, line = split_prefix(tree.read(TEMPLATE))
+    if _PLACEHOLDER in prefix or _PLACEHOLDER not in rest:
+        raise SourceError(f"the template has no place for a uop ({_PLACEHOLDER})", where=str(tree.root / TEMPLATE))
+    return [
+        Unit(
+            name=uop.name,
+            prefix=prefix,
+            body=rest.replace(_PLACEHOLDER, uop.text),
+            body_line=line,
+            file=f"./{uop.name}.c",
+            sources=(TEMPLATE, CASES),
+        )
+        for uop in sorted(uops, key=lambda uop: (uop.text, uop.name))
+    ]
+
+
+def whole_unit(tree: SourceTree, name: str, path: str, role: UnitRole = "group") -> Unit:
+    """Make a unit of a file of the tree that is compiled as it stands."""
+    prefix, body, line = split_prefix(tree.read(path))
+    return Unit(name=name, prefix=prefix, body=body, body_line=line, file=f"./{path}", sources=(path,), role=role)
+
+
+def input_digest(tree: SourceTree, pyconfig: bytes, triple: str, flavour: Flavour, cflags: str) -> str:
+    """Compute CPython's digest of its inputs (`_targets._Target._compute_digest`).
+
+    It covers all of Tools/jit, but no header; the manifest covers those.
+    """
+    hasher = hashlib.sha256()
+    hasher.update(triple.encode())
+    hasher.update(b"\1" if flavour == "debug" else b"\0")
+    hasher.update(cflags.encode())
+    hasher.update((tree.root / CASES).read_bytes())
+    hasher.update(pyconfig)
+    for folder, _, names in sorted(os.walk(tree.root / "Tools/jit")):
+        if not folder.endswith("__pycache__"):
+            for name in sorted(names):
+                hasher.update(Path(folder, name).read_bytes())
+    return hasher.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallthroughJump:
+    """A jump to the next stencil that, as the last instruction, jumps nowhere and is left out.
+
+    `encoding` is the whole instruction, whose hole lies `back` bytes after its start.
+    """
+
+    kinds: frozenset[str]
+    value: HoleValue
+    symbol: str | None
+    addend: int
+    encoding: bytes
+    back: int
+
+    def matches(self, hole: Hole) -> bool:
+        """Tell whether a hole is that of such a jump."""
+        return (
+            hole.kind in self.kinds
+            and hole.value is self.value
+            and hole.symbol == self.symbol
+            and signed64(hole.addend) == self.addend
+        )
+
+
+JUMP_THROUGH_SLOT: Final = FallthroughJump(  # jmp qword ptr [rip]
+    kinds=frozenset({"IMAGE_REL_AMD64_REL32"}),
+    value=HoleValue.GOT,
+    symbol="_JIT_CONTINUE",
+    addend=-4,
+    encoding=b"\x48\xff\x25\0\0\0\0",
+    back=3,
+)
+JUMP_RELATIVE: Final = FallthroughJump(  # jmp 5
+    kinds=frozenset({"IMAGE_REL_I386_REL32", "R_X86_64_PLT32", "X86_64_RELOC_BRANCH"}),
+    value=HoleValue.CONTINUE,
+    symbol=None,
+    addend=-4,
+    encoding=b"\xe9\0\0\0\0",
+    back=1,
+)
+JUMP_AARCH64: Final = FallthroughJump(  # b #4
+    kinds=frozenset({"R_AARCH64_JUMP26"}),
+    value=HoleValue.CONTINUE,
+    symbol=None,
+    addend=0,
+    encoding=b"\0\0\0\x14",
+    back=0,
+)
+
+
+def remove_jump(
+    code: bytes, holes: Sequence[Hole], jumps: Iterable[FallthroughJump], *, alignment: int = 1
+) -> tuple[bytes, list[Hole]]:
+    """Drop a final jump to the next stencil (CPython: `_stencils.Stencil.remove_jump`).
+
+    The jump is kept where the code would then not end at a multiple of `alignment`.
+    """
+    last = max(holes, key=lambda hole: hole.offset, default=None)
+    for jump in jumps:
+        if last is not None and jump.matches(last):
+            start = last.offset - jump.back
+            if code[start:] == jump.encoding and start % alignment == 0:
+                return code[:start], [hole for hole in holes if hole is not last]
+            break
+    return code, list(holes)
+
+
+class SlotTable:
+    """The pointers that a stencil keeps at the end of its data, one per symbol that is addressed through a slot.
+
+    CPython: `StencilGroup._global_offset_table_lookup` and `_emit_global_offset_table`.
+    """
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._offsets: dict[str, int] = {}
+
+    def lookup(self, symbol: str) -> int:
+        """Return the offset in the data of a symbol's slot, giving it the next one if it has none."""
+        return self._offsets.setdefault(symbol, self._start + 8 * len(self._offsets))
+
+    def patches(
+        self,
+        symbols: Mapping[str, tuple[HoleValue, int]],
+        values: Container[HoleValue],
+        function: str,
+    ) -> tuple[bytes, list[Patch]]:
+        """Return the slots' bytes, and the patches that fill them."""
+        filled = [_slot(symbol, offset, symbols, values, function) for symbol, offset in self._offsets.items()]
+        return bytes(8 * len(filled)), filled
+
+
+def _slot(
+    symbol: str,
+    offset: int,
+    symbols: Mapping[str, tuple[HoleValue, int]],
+    values: Container[HoleValue],
+    function: str,
+) -> Patch:
+    if symbol in symbols:
+        value, addend = symbols[symbol]
+        return Patch(func=function, offsets=(offset,), value=value, addend=addend)
+    value, plain = symbol_value(symbol, values)
+    return Patch(func=function, offsets=(offset,), value=value, symbol=plain)
+
+
+def address_patch(unit: LoweredUnit, hole: Hole, slots: SlotTable, functions: Mapping[Operation, str]) -> Patch:
+    """Make the patch of an ordinary hole (CPython: `StencilGroup.process_relocations`).
+
+    Raises: RelocationError.
+    """
+    function = patch_function(unit, hole, functions)
+    value, symbol, addend = hole.value, hole.symbol, hole.addend
+    if value is HoleValue.GOT and symbol is not None:
+        addend += slots.lookup(symbol)
+        value, symbol = HoleValue.DATA, None
+    elif symbol is not None and symbol in unit.symbols:
+        value, base = unit.symbols[symbol]
+        symbol, addend = None, addend + base
+    elif hole.operation is Operation.COFF_REL32 and value is HoleValue.ZERO and symbol is not None:
+        raise RelocationError(
+            f"{symbol} is used without being imported from the DLL",
+            where=f"uop {unit.name}, offset {hole.offset:#x}",
+            fix=f"add PyAPI_FUNC(...) or PyAPI_DATA(...) to the declaration of {symbol} in CPython",
+        )
+    return Patch(func=function, offsets=(hole.offset,), value=value, symbol=symbol, addend=signed64(addend))
+
+
+def patch_function(unit: LoweredUnit, hole: Hole, functions: Mapping[Operation, str]) -> str:
+    """Name the patch function for a hole.
+
+    Raises: RelocationError where this CPython has none.
+    """
+    function = functions.get(hole.operation)
+    if function is None:
+        raise RelocationError(
+            f"{hole.kind} needs a patch function ({hole.operation.value}) that this CPython's jit.c does not have",
+            where=f"uop {unit.name}, offset {hole.offset:#x}",
+            fix="change the flag that makes the compiler use it, or report this with the uop's name",
+        )
+    return function
+
+
+def in_order(patches: Iterable[Patch]) -> tuple[Patch, ...]:
+    """Sort patches by offset; those at the same place keep their order."""
+    return tuple(sorted(patches, key=position))
+
+
+def position(patch: Patch) -> int:
+    """Return the offset that a patch is sorted by: of a folded pair, the second instruction's."""
+    return patch.offsets[-1] if patch.offsets else 0
+
+
+def pad(data: bytes, alignment: int) -> bytes:
+    """Add zero bytes up to a multiple of `alignment`."""
+    return data + bytes(-len(data) % alignment)
+
+
+def stencil(body: bytes, patches: Iterable[Patch]) -> Stencil:
+    """Make a stencil with its patches in order."""
+    return Stencil(body=body, patches=in_order(patches))

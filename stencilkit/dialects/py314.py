@@ -1,0 +1,125 @@
+"""CPython 3.14: preserve_none, objects straight from clang, trampolines through `symbols_map`.
+
+Stands for Tools/jit/_targets.py, _stencils.py and _writer.py of the 3.14 branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from stencilkit.dialects import _common
+from stencilkit.errors import ObjectError
+from stencilkit.model.build import Emits
+from stencilkit.model.header import HeaderFormat
+from stencilkit.model.manifest import FileRole
+from stencilkit.model.source import SourceTree, Unit, Uop
+from stencilkit.model.stencil import (
+    Hole,
+    HoleValue,
+    LoweredUnit,
+    Operation,
+    Patch,
+    PatchForm,
+    StencilGroup,
+    StencilSet,
+)
+from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
+
+SERIES: Final = "3.14"
+SHIM: Final = "shim"
+ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
+
+HEADER: Final = HeaderFormat(
+    series=SERIES,
+    template="stencils-3.14.h.j2",
+    state="jit_state *state",
+    values={
+        **_common.VALUES,
+        **_common.OPERANDS,
+        HoleValue.CONTINUE: _common.CONTINUE,
+        HoleValue.EXECUTOR: _common.EXECUTOR,
+        HoleValue.JUMP_TARGET: "state->instruction_starts[instruction->jump_target]",
+        HoleValue.ERROR_TARGET: "state->instruction_starts[instruction->error_target]",
+    },
+    masks=("trampoline",),
+    strip_zeros=True,
+    entry=SHIM,
+)
+
+PATCHES: Final = _common.PATCHES
+_JUMPS: Final = (_common.JUMP_THROUGH_SLOT, _common.JUMP_RELATIVE, _common.JUMP_AARCH64)
+
+
+def emits(target: Target) -> Emits:
+    """Compile C straight to objects, everywhere."""
+    return "object"
+
+
+def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, ...]:
+    """List the shim, then the uops."""
+    return (_common.whole_unit(tree, SHIM, "Tools/jit/shim.c"), *_common.template_units(tree, uops))
+
+
+def edit_ir(text: str) -> str:
+    """Leave LLVM IR alone; this version never asks for any."""
+    return text
+
+
+def input_digest(tree: SourceTree, pyconfig: bytes, request: TargetRequest, flavour: Flavour, cflags: str) -> str:
+    """Digest the inputs with the triple as configure spelt it."""
+    return _common.input_digest(tree, pyconfig, request.spelling, flavour, cflags)
+
+
+def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
+    """Name the header after the triple as configure spelt it, and the dispatcher that includes it."""
+    return {"stencils": f"jit_stencils-{request.spelling}.h", "dispatcher": "jit_stencils.h"}
+
+
+def finish(units: Sequence[LoweredUnit], target: Target, support: TargetSupport) -> StencilSet:
+    """Finish the units in order; ordinals of `symbols_map` are given out on first use."""
+    symbols: dict[str, int] = {}
+    groups = tuple(_group(unit, target, support, symbols) for unit in units)
+    return StencilSet(groups=groups, entry=SHIM, symbols=tuple(symbols))
+
+
+def _group(unit: LoweredUnit, target: Target, support: TargetSupport, symbols: dict[str, int]) -> StencilGroup:
+    trampolines = [hole for hole in unit.code_holes if _needs_trampoline(hole, unit)]
+    for hole in trampolines:
+        symbols.setdefault(str(hole.symbol), len(symbols))
+    code, holes = _common.remove_jump(unit.code, unit.code_holes, _JUMPS)
+    code = _fill(unit.name, code, target.nop, support.alignment)
+    data = _common.pad(unit.data, 8)
+    slots = _common.SlotTable(len(data))
+    code_patches = [
+        _trampoline(hole) if hole in trampolines else _common.address_patch(unit, hole, slots, PATCHES)
+        for hole in holes
+    ]
+    data_patches = [_common.address_patch(unit, hole, slots, PATCHES) for hole in unit.data_holes]
+    table, fills = slots.patches(unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
+    return StencilGroup(
+        name=unit.name,
+        code=_common.stencil(code, code_patches),
+        data=_common.stencil(data + table, [*data_patches, *fills]),
+    )
+
+
+def _needs_trampoline(hole: Hole, unit: LoweredUnit) -> bool:
+    return hole.kind in _common.TRAMPOLINE_KINDS and hole.value is HoleValue.ZERO and hole.symbol not in unit.symbols
+
+
+def _trampoline(hole: Hole) -> Patch:
+    return Patch(
+        func="patch_aarch64_trampoline",
+        offsets=(hole.offset,),
+        form=PatchForm.TRAMPOLINE,
+        symbol=hole.symbol,
+    )
+
+
+def _fill(name: str, code: bytes, nop: bytes, alignment: int) -> bytes:
+    """Add NOPs up to the alignment, so that the next stencil starts aligned (CPython: `Stencil.add_nops`)."""
+    gap = -len(code) % alignment
+    if gap % len(nop):
+        raise ObjectError(f"{len(code)} bytes of code cannot be aligned to {alignment} with NOPs", where=name)
+    return code + nop * (gap // len(nop))

@@ -1,0 +1,249 @@
+"""CPython 3.15: assembly passes, slots shared by a whole trace, the shim as an object of its own, unwind information.
+
+Stands for Tools/jit/_targets.py, _stencils.py and _writer.py of the 3.15 branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from stencilkit.dialects import _common
+from stencilkit.errors import ObjectError
+from stencilkit.model.build import Emits
+from stencilkit.model.header import HeaderFormat
+from stencilkit.model.manifest import FileRole
+from stencilkit.model.source import SourceTree, Unit, Uop
+from stencilkit.model.stencil import (
+    Hole,
+    HoleValue,
+    LoweredUnit,
+    Operation,
+    Patch,
+    PatchForm,
+    StencilGroup,
+    StencilSet,
+    symbol_value,
+)
+from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
+
+SERIES: Final = "3.15"
+ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
+
+HEADER: Final = HeaderFormat(
+    series=SERIES,
+    template="stencils-3.15.h.j2",
+    state="jit_state *state",
+    values={
+        **_common.VALUES,
+        **_common.OPERANDS,
+        HoleValue.GOT: "",
+        HoleValue.OPARG_16: "instruction->oparg",
+        HoleValue.OPERAND0_16: "instruction->operand0",
+        HoleValue.OPERAND0_32: "instruction->operand0",
+        HoleValue.OPERAND1_16: "instruction->operand1",
+        HoleValue.OPERAND1_32: "instruction->operand1",
+        HoleValue.JUMP_TARGET: "state->instruction_starts[instruction->jump_target]",
+        HoleValue.ERROR_TARGET: "state->instruction_starts[instruction->error_target]",
+    },
+    masks=("trampoline", "got"),
+    strip_zeros=True,
+    entry=None,
+)
+# The narrow spellings of an operand are the same field of the instruction; a header cannot tell them apart.
+_SAME_FIELD: Final = {
+    HoleValue.OPARG_16: HoleValue.OPARG,
+    HoleValue.OPERAND0_16: HoleValue.OPERAND0,
+    HoleValue.OPERAND0_32: HoleValue.OPERAND0,
+    HoleValue.OPERAND1_16: HoleValue.OPERAND1,
+    HoleValue.OPERAND1_32: HoleValue.OPERAND1,
+}
+
+PATCHES: Final[Mapping[Operation, str]] = {
+    **_common.PATCHES,
+    Operation.GOT_PAGE21: "patch_aarch64_21rx",
+    Operation.COFF_PAGE21: "patch_aarch64_21rx",
+    Operation.GOT_LO12: "patch_aarch64_12x",
+    Operation.COFF_LO12_LOAD: "patch_aarch64_12x",
+    Operation.BRANCH19: "patch_aarch64_19r",
+}
+
+# Holes that the assembly passes mark with labels, because no relocation describes them on every platform.
+_MARKED: Final = {
+    "CUSTOM_AARCH64_BRANCH19": Operation.BRANCH19,
+    "CUSTOM_AARCH64_CONST16a": Operation.MOVW0,
+    "CUSTOM_AARCH64_CONST16b": Operation.MOVW1,
+}
+_RELOCATION_MARK: Final = "_JIT_RELOCATION_"
+_PAIR_MARK: Final = "_JIT_PAIR_"
+_CONSTANT_MARK: Final = "CONST_JIT_"
+_FOLDED: Final = "patch_aarch64_33rx"
+
+# A displacement to a slot counts from the end of the instruction, four bytes on.
+_X86_GOT_OPERATIONS: Final = frozenset({Operation.GOT_REL32, Operation.COFF_REL32})
+_GOT_OPERATIONS: Final = _X86_GOT_OPERATIONS | {
+    Operation.GOT_PAGE21,
+    Operation.GOT_LO12,
+    Operation.COFF_PAGE21,
+    Operation.COFF_LO12_LOAD,
+}
+_TRAMPOLINES: Final = {
+    **dict.fromkeys(_common.TRAMPOLINE_KINDS, "patch_aarch64_trampoline"),
+    "X86_64_RELOC_BRANCH": "patch_x86_64_trampoline",
+}
+
+
+def emits(target: Target) -> Emits:
+    """Compile C to assembly, for the passes."""
+    return "assembly"
+
+
+def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, ...]:
+    """List the uops, and the shim, which stays an object file."""
+    shim = _common.whole_unit(tree, "shim", "Tools/jit/shim.c", role="object")
+    return (*_common.template_units(tree, uops), shim)
+
+
+def edit_ir(text: str) -> str:
+    """Leave LLVM IR alone; this version never asks for any."""
+    return text
+
+
+def input_digest(tree: SourceTree, pyconfig: bytes, request: TargetRequest, flavour: Flavour, cflags: str) -> str:
+    """Digest the inputs with the canonical triple, which is what 3.15 makes of every spelling."""
+    return _common.input_digest(tree, pyconfig, request.target.triple, flavour, cflags)
+
+
+def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
+    """Name the files after the canonical triple, and the dispatchers."""
+    triple = request.target.triple
+    return {
+        "stencils": f"jit_stencils-{triple}.h",
+        "dispatcher": "jit_stencils.h",
+        "shim": f"jit_shim-{triple}.o",
+        "unwind": f"jit_unwind_info-{triple}.h",
+        "unwind-dispatcher": "jit_unwind_info.h",
+    }
+
+
+def finish(units: Sequence[LoweredUnit], target: Target, support: TargetSupport) -> StencilSet:
+    """Finish the units in order; ordinals of `symbols_map` are given out on first use."""
+    symbols: dict[str, int] = {}
+    groups = tuple(_Group(unit, symbols).finish() for unit in units)
+    return StencilSet(groups=groups, symbols=tuple(symbols))
+
+
+class _Group:
+    """One unit on its way to a stencil group."""
+
+    def __init__(self, unit: LoweredUnit, symbols: dict[str, int]) -> None:
+        self._unit = unit
+        self._symbols = symbols
+        marked, pairs = _marks(unit)
+        # Hole -> the first half that it is folded with; and the first halves.
+        self._pairs = pairs
+        self._folded_away = set(map(id, pairs.values()))
+        self._holes = [*unit.code_holes, *marked]
+        data = _common.pad(unit.data, 8)
+        self._slots = _common.SlotTable(len(data))
+        self._data = data
+
+    def finish(self) -> StencilGroup:
+        """Turn every hole into a patch."""
+        for hole in self._holes:
+            if self._trampoline_function(hole) or self._is_shared_slot(hole):
+                self._symbols.setdefault(str(hole.symbol), len(self._symbols))
+        code_patches = [self._code_patch(hole) for hole in self._holes]
+        data_patches = [self._address(hole) for hole in self._unit.data_holes]
+        table, fills = self._slots.patches(self._unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
+        shared = dict.fromkeys(hole.symbol for hole in self._holes if self._is_shared_slot(hole))
+        requests = [
+            Patch(func="patch_got_symbol", offsets=(), form=PatchForm.GOT_FILL, value=HoleValue.GOT, symbol=name)
+            for name in shared
+        ]
+        return StencilGroup(
+            name=self._unit.name,
+            code=_common.stencil(self._unit.code, code_patches),
+            data=_common.stencil(self._data + table, [*data_patches, *fills, *requests]),
+        )
+
+    def _trampoline_function(self, hole: Hole) -> str | None:
+        outside = hole.value is HoleValue.ZERO and hole.symbol not in self._unit.symbols
+        return _TRAMPOLINES.get(hole.kind) if outside else None
+
+    def _is_shared_slot(self, hole: Hole) -> bool:
+        """Tell whether a hole wants the slot of an interpreter's symbol, which a whole trace shares."""
+        return hole.operation in _GOT_OPERATIONS and hole.value is HoleValue.GOT and "_JIT_" not in str(hole.symbol)
+
+    def _code_patch(self, hole: Hole) -> Patch:
+        if id(hole) in self._folded_away:
+            return Patch(func="", offsets=(hole.offset,), form=PatchForm.VOID)
+        if function := self._trampoline_function(hole):
+            return Patch(func=function, offsets=(hole.offset,), form=PatchForm.TRAMPOLINE, symbol=hole.symbol)
+        slot = hole.value is HoleValue.GOT and "_JIT_" not in str(hole.symbol)
+        patch = self._shared_slot(hole) if slot else self._address(hole)
+        first = self._pairs.get(id(hole))
+        return patch if first is None else replace(patch, func=_FOLDED, offsets=(first.offset, hole.offset))
+
+    def _shared_slot(self, hole: Hole) -> Patch:
+        if hole.symbol not in self._symbols:
+            raise ObjectError(
+                f"{hole.kind} wants a slot for {hole.symbol} that this CPython does not give out",
+                where=f"uop {self._unit.name}, offset {hole.offset:#x}",
+                fix="change the flag that makes the compiler use it (-fPIC?), or report this with the uop's name",
+            )
+        return Patch(
+            func=_common.patch_function(self._unit, hole, PATCHES),
+            offsets=(hole.offset,),
+            form=PatchForm.GOT_SLOT,
+            symbol=hole.symbol,
+            addend=-4 if hole.operation in _X86_GOT_OPERATIONS else 0,
+        )
+
+    def _address(self, hole: Hole) -> Patch:
+        if str(hole.symbol).startswith(_CONSTANT_MARK):
+            value = HoleValue[str(hole.symbol).removeprefix(_CONSTANT_MARK)]
+            hole = replace(hole, value=value, symbol=None)
+        patch = _common.address_patch(self._unit, hole, self._slots, PATCHES)
+        return replace(patch, value=_SAME_FIELD.get(patch.value, patch.value))
+
+
+def _marks(unit: LoweredUnit) -> tuple[list[Hole], dict[int, Hole]]:
+    """Read the labels that the assembly passes left (CPython: `convert_labels_to_relocations`).
+
+    Returns the holes that they stand for, and the pairs: id of the second half's hole -> the first half's hole.
+    """
+    by_offset = {hole.offset: hole for hole in unit.code_holes}
+    marked: list[Hole] = []
+    pairs: dict[int, Hole] = {}
+    first: dict[str, Hole] = {}
+    for name, (_, offset) in unit.symbols.items():
+        if _RELOCATION_MARK in name:
+            marked.append(_marked_hole(unit, name, offset))
+        elif _PAIR_MARK in name and offset in by_offset:
+            kind, _, index = name.split(_PAIR_MARK)
+            if "33a" in kind:
+                first[index] = by_offset[offset]
+            elif index in first:
+                _check_pair(unit, first[index], by_offset[offset])
+                pairs[id(by_offset[offset])] = first[index]
+    return marked, pairs
+
+
+def _marked_hole(unit: LoweredUnit, name: str, offset: int) -> Hole:
+    parts = name.split(_RELOCATION_MARK)
+    if len(parts) != 3 or parts[0] not in _MARKED:
+        raise ObjectError(f"label {name} stands for no hole that is known", where=f"uop {unit.name}")
+    value, symbol = symbol_value(parts[1], HEADER.values)
+    return Hole(offset=offset, kind=parts[0], operation=_MARKED[parts[0]], value=value, symbol=symbol, addend=0)
+
+
+def _check_pair(unit: LoweredUnit, first: Hole, second: Hole) -> None:
+    functions = (PATCHES.get(first.operation), PATCHES.get(second.operation))
+    same = (first.value, first.symbol, first.addend) == (second.value, second.symbol, second.addend)
+    if functions != ("patch_aarch64_21rx", "patch_aarch64_12x") or not same:
+        raise ObjectError(
+            f"the halves of a load from a slot do not belong together: {first.kind}, {second.kind}",
+            where=f"uop {unit.name}, offset {first.offset:#x}",
+        )

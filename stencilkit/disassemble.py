@@ -1,0 +1,65 @@
+"""Machine code -> readable instructions, with capstone.
+
+For people only: nothing that is compared or hashed comes from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import capstone
+
+from stencilkit.model.stencil import Stencil
+
+_ENGINES: Final = {
+    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    "i686": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
+    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
+}
+_CALLS: Final = ("call", "callq", "blr")
+_LONGEST_INSTRUCTION: Final = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One instruction: where, its bytes, its text, and the indices of the patches that lie in it."""
+
+    offset: int
+    encoding: bytes
+    text: str
+    patches: tuple[int, ...]
+
+
+def instructions(stencil: Stencil, arch: str) -> Iterator[Instruction]:
+    """Disassemble a stencil; bytes that are no instruction are shown as data, and nothing is left out."""
+    engine = capstone.Cs(*_ENGINES[arch])
+    engine.skipdata = True
+    for address, size, mnemonic, operands in engine.disasm_lite(stencil.body, 0):
+        yield Instruction(
+            offset=address,
+            encoding=stencil.body[address : address + size],
+            text=f"{mnemonic} {operands}".strip(),
+            patches=tuple(
+                index
+                for index, patch in enumerate(stencil.patches)
+                if any(address <= offset < address + size for offset in patch.offsets)
+            ),
+        )
+
+
+def calls(code: bytes, arch: str) -> list[int]:
+    """List the offsets of the call instructions in a function that call through a register or memory or directly."""
+    engine = capstone.Cs(*_ENGINES[arch])
+    return [offset for offset, _, mnemonic, _ in engine.disasm_lite(code, 0) if mnemonic in _CALLS]
+
+
+def listing(stencil: Stencil, arch: str, calls: tuple[str, ...]) -> list[str]:
+    """Lay out a disassembly; `calls` are the texts of the stencil's patches, shown below their instruction."""
+    lines = []
+    for instruction in instructions(stencil, arch):
+        encoding = instruction.encoding.hex(" ")
+        lines.append(f"{instruction.offset:4x}:  {encoding:<{_LONGEST_INSTRUCTION * 2}}  {instruction.text}")
+        lines.extend(f"{'':8}^ {calls[index]}" for index in instruction.patches)
+    return lines

@@ -1,0 +1,184 @@
+"""Stage 6: relocations -> holes, by table.
+
+A row says what patching such a place means (`Operation`) and whether it wants the address of a slot that holds the
+symbol's address. Which patch function does it is the dialect's row. A kind without a row, or with a refusal, is an
+error that names uop, section, offset and kind: there is no default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from stencilkit.errors import ObjectError, RelocationError
+from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole
+from stencilkit.model.stencil import Hole, HoleValue, LoweredUnit, Operation, symbol_value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a relocation kind means.
+
+    `got` says that the symbol's slot is meant, not the symbol. `values` limits what may be patched in (None: no
+    limit); `otherwise` is the reason, with the flag that causes it.
+    """
+
+    operation: Operation
+    got: bool = False
+    values: frozenset[HoleValue] | None = None
+    otherwise: str = ""
+
+
+# Values that always fit into 31 bits (Include/internal/pycore_uop.h: uint16_t oparg, uint16_t exit_index).
+_SMALL: Final = frozenset({HoleValue.OPARG, HoleValue.OPARG_16, HoleValue.EXIT_INDEX})
+# uint32_t target fits into 32 bits, but not when sign-extended.
+_UNSIGNED_32: Final = _SMALL | {HoleValue.TARGET}
+_ABSOLUTE_32: Final = (
+    "an absolute 32-bit address cannot reach JIT memory; the small or kernel code model causes it "
+    "(-mcmodel=small or -mcmodel=kernel in the flags; upstream uses -mcmodel=medium -mlarge-data-threshold=0)"
+)
+
+# Offsets and addends: x86-64 psABI section 4.4, AArch64 ELF ABI section 5.7.
+TABLE: Final[Mapping[str, Row]] = {
+    # x86_64 ELF.
+    "R_X86_64_64": Row(Operation.ABS64),
+    "R_X86_64_32": Row(Operation.ABS32, values=_UNSIGNED_32, otherwise=_ABSOLUTE_32),
+    "R_X86_64_32S": Row(Operation.ABS32, values=_SMALL, otherwise=_ABSOLUTE_32),
+    # PC32 and PLT32 differ only for a linker that makes PLTs; LLVM before 19 emits PC32 for local calls.
+    "R_X86_64_PC32": Row(Operation.REL32),
+    "R_X86_64_PLT32": Row(Operation.REL32),
+    # A load from the slot that must stay a load (an addend into arithmetic, say): not relaxable (#135690).
+    "R_X86_64_GOTPCREL": Row(Operation.REL32, got=True),
+    "R_X86_64_GOTPCRELX": Row(Operation.GOT_REL32, got=True),
+    "R_X86_64_REX_GOTPCRELX": Row(Operation.GOT_REL32, got=True),
+    # aarch64 ELF.
+    "R_AARCH64_ABS64": Row(Operation.ABS64),
+    "R_AARCH64_ADD_ABS_LO12_NC": Row(Operation.LO12),
+    "R_AARCH64_ADR_GOT_PAGE": Row(Operation.GOT_PAGE21, got=True),
+    "R_AARCH64_ADR_PREL_PG_HI21": Row(Operation.PAGE21),
+    "R_AARCH64_CALL26": Row(Operation.BRANCH26),
+    "R_AARCH64_CONDBR19": Row(Operation.BRANCH19),
+    "R_AARCH64_JUMP26": Row(Operation.BRANCH26),
+    "R_AARCH64_LD64_GOT_LO12_NC": Row(Operation.GOT_LO12, got=True),
+    # Loads and stores whose low 12 bits are scaled by the access size: patch_aarch64_12 reads the scale from the
+    # instruction.
+    "R_AARCH64_LDST8_ABS_LO12_NC": Row(Operation.LO12),
+    "R_AARCH64_LDST16_ABS_LO12_NC": Row(Operation.LO12),
+    "R_AARCH64_LDST32_ABS_LO12_NC": Row(Operation.LO12),
+    "R_AARCH64_LDST64_ABS_LO12_NC": Row(Operation.LO12),
+    "R_AARCH64_MOVW_UABS_G0_NC": Row(Operation.MOVW0),
+    "R_AARCH64_MOVW_UABS_G1_NC": Row(Operation.MOVW1),
+    "R_AARCH64_MOVW_UABS_G2_NC": Row(Operation.MOVW2),
+    "R_AARCH64_MOVW_UABS_G3": Row(Operation.MOVW3),
+}
+
+# Kinds that compilers emit and that no patch function can do; the reason names the flag.
+REFUSED: Final[Mapping[str, str]] = {
+    kind: why
+    for why, kinds in {
+        "position-independent code in the medium or large code model addresses data from the GOT's base, which a "
+        "stencil has not got (-fPIC or -fPIE with -mcmodel=medium; leave them out, or add -mcmodel=small)": (
+            "R_X86_64_GOTOFF64",
+            "R_X86_64_GOTPC32",
+            "R_X86_64_GOTPC64",
+            "R_X86_64_GOT64",
+            "R_X86_64_GOTPCREL64",
+            "R_X86_64_PLTOFF64",
+            "R_X86_64_PC64",
+        ),
+        "thread-local storage needs the linker; upstream's sources declare none that a stencil uses "
+        "(a -D flag that turns a variable into __thread one?)": (
+            "R_X86_64_TPOFF32",
+            "R_X86_64_GOTTPOFF",
+            "R_X86_64_TLSGD",
+            "R_X86_64_TLSLD",
+            "R_X86_64_DTPOFF32",
+            "R_X86_64_GOTPC32_TLSDESC",
+            "R_X86_64_TLSDESC_CALL",
+            "R_AARCH64_TLSLE_ADD_TPREL_HI12",
+            "R_AARCH64_TLSLE_ADD_TPREL_LO12_NC",
+            "R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21",
+            "R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC",
+            "R_AARCH64_TLSDESC_ADR_PAGE21",
+            "R_AARCH64_TLSDESC_LD64_LO12",
+            "R_AARCH64_TLSDESC_ADD_LO12",
+            "R_AARCH64_TLSDESC_CALL",
+        ),
+        "patch_aarch64_12 cannot scale 128-bit accesses (Python/jit.c says so in its assertion)": (
+            "R_AARCH64_LDST128_ABS_LO12_NC",
+        ),
+    }.items()
+    for kind in kinds
+}
+
+
+def lower(name: str, obj: ObjectFile, values: frozenset[HoleValue]) -> LoweredUnit:
+    """Lay the sections of an object out as code and data, and understand its relocations.
+
+    `values` are the hole values that this CPython has.
+
+    Raises: RelocationError; ObjectError where the entry point is not where the JIT jumps to.
+    """
+    parts = {HoleValue.CODE: bytearray(), HoleValue.DATA: bytearray()}
+    holes: dict[HoleValue, list[Hole]] = {HoleValue.CODE: [], HoleValue.DATA: []}
+    symbols: dict[str, tuple[HoleValue, int]] = {}
+    for section in obj.sections:
+        part = HoleValue.CODE if section.role is SectionRole.CODE else HoleValue.DATA
+        parts[part].extend(bytes(section.padding))
+        base = len(parts[part])
+        parts[part].extend(section.data)
+        for symbol in section.symbols:
+            symbols[symbol.name] = part, base + symbol.offset
+        for relocation in section.relocations:
+            holes[part].append(_hole(name, section, relocation, base, values))
+    return LoweredUnit(
+        name=name,
+        code=bytes(parts[HoleValue.CODE]),
+        data=bytes(parts[HoleValue.DATA]),
+        code_holes=tuple(holes[HoleValue.CODE]),
+        data_holes=tuple(holes[HoleValue.DATA]),
+        symbols=symbols,
+    )
+
+
+def check_entry(unit: LoweredUnit, *names: str) -> None:
+    """Refuse a unit whose entry point is not at the start of its code.
+
+    Raises: ObjectError.
+    """
+    if not any(unit.symbols.get(name) == (HoleValue.CODE, 0) for name in names):
+        raise ObjectError(f"[{unit.name}] {names[0]} is not the first thing in the code", where=unit.name)
+
+
+def _hole(name: str, section: Section, relocation: Relocation, base: int, values: frozenset[HoleValue]) -> Hole:
+    row = TABLE.get(relocation.kind)
+    if row is None:
+        why = REFUSED.get(relocation.kind, "stencilkit has no row for it (stencilkit/holes.py)")
+        raise _unpatchable(name, section, relocation, why)
+    if not 0 <= relocation.offset < len(section.data):
+        raise _unpatchable(name, section, relocation, "it lies outside its section")
+    value: HoleValue
+    symbol: str | None
+    if row.got or relocation.indirect:
+        value, symbol = HoleValue.GOT, relocation.symbol
+    else:
+        value, symbol = symbol_value(relocation.symbol, values)
+    if row.values is not None and value not in row.values:
+        raise _unpatchable(name, section, relocation, row.otherwise)
+    return Hole(
+        offset=base + relocation.offset,
+        kind=relocation.kind,
+        operation=row.operation,
+        value=value,
+        symbol=symbol,
+        addend=relocation.addend,
+    )
+
+
+def _unpatchable(name: str, section: Section, relocation: Relocation, why: str) -> RelocationError:
+    return RelocationError(
+        f"{relocation.kind} against {relocation.symbol or '(no symbol)'} cannot be patched: {why}",
+        where=f"uop {name}, section {section.name}, offset {relocation.offset:#x}",
+        fix="change the flag that is named, or report this with the uop's name",
+    )

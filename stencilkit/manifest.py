@@ -1,0 +1,337 @@
+"""Stage 9: manifest.toml: what went in, what came out, every digest; and reading it back.
+
+Reading refuses unknown fields, other schemas and digests that do not fit the rest, and names the path to the bad
+field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+import tomli_w
+
+from stencilkit import __version__
+from stencilkit.errors import ManifestError
+from stencilkit.model import digest
+from stencilkit.model.build import Closure, Driver, FileOrigin, HeaderOrigin, IncludedFile, Plan
+from stencilkit.model.manifest import (
+    Deviation,
+    FileRecord,
+    FileRole,
+    FlagRecord,
+    Manifest,
+    Provenance,
+    StencilRecord,
+    ToolchainRecord,
+)
+from stencilkit.model.request import BuildRequest
+from stencilkit.model.stencil import StencilSet
+from stencilkit.model.target import Flavour
+from stencilkit.model.toolchain import Identity
+from stencilkit.support import environ
+from stencilkit.support.fields import Fields, document
+
+SCHEMA: Final = 1
+NAME: Final = "manifest.toml"
+_FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The digests of one set of stencils and of what lies beside it."""
+
+    stencils: tuple[StencilRecord, ...]
+    extras: Mapping[str, str]
+    content: str
+    interface: str
+
+
+def summarise(stencils: StencilSet, extras: Mapping[str, str]) -> Summary:
+    """Digest every stencil group, in name order, and all of them together."""
+    records = tuple(
+        StencilRecord(
+            name=group.name,
+            content=digest.group_digest(group),
+            code=len(group.code.body),
+            data=len(group.data.body),
+            holes=group.hole_count,
+        )
+        for group in sorted(stencils.groups, key=lambda group: group.name)
+    )
+    return Summary(
+        stencils=records,
+        extras=dict(sorted(extras.items())),
+        content=content_digest(records, extras),
+        interface=digest.interface_digest(stencils),
+    )
+
+
+def content_digest(stencils: tuple[StencilRecord, ...], extras: Mapping[str, str]) -> str:
+    """Combine the stencils' digests."""
+    return digest.content_digest({stencil.name: stencil.content for stencil in stencils}, extras)
+
+
+def describe(  # noqa: PLR0913  # a manifest says everything
+    request: BuildRequest,
+    plan: Plan,
+    closure: Closure,
+    identity: Identity,
+    *,
+    driver: Driver,
+    input_digest: str,
+    summary: Summary,
+    macros: tuple[Mapping[str, str], tuple[str, ...]],
+    files: Mapping[FileRole, tuple[str, bytes]],
+) -> Manifest:
+    """Say what went into a build and what came out.
+
+    `macros` are those of pyconfig.h that can reach a stencil, defined and not; `files` maps a role to name and
+    content.
+    """
+    defined, undefined = macros
+    flags = plan.used_flags()
+    return Manifest(
+        cpython=str(request.tree.version),
+        triple=request.target.target.triple,
+        spelling=request.target.spelling,
+        flavour=request.flavour,
+        input_digest=input_digest,
+        content_digest=summary.content,
+        interface_digest=summary.interface,
+        extras=summary.extras,
+        files=tuple(
+            FileRecord(role=role, name=name, sha256=hashlib.sha256(data).hexdigest())
+            for role, (name, data) in files.items()
+        ),
+        toolchain=ToolchainRecord(
+            version=str(request.toolchain.version),
+            vendor=request.toolchain.vendor,
+            program=identity.program,
+            libraries=identity.libraries,
+        ),
+        driver=driver,
+        headers=request.headers.origin,
+        cflags=request.cflags,
+        deviations=tuple(
+            Deviation(what=flag.text, why=flag.deviates, cost=flag.cost) for flag in flags if flag.deviates
+        ),
+        flags=tuple(FlagRecord(flag=flag.text, why=flag.why) for flag in flags),
+        includes=closure.files,
+        pyconfig_sha256=hashlib.sha256(request.pyconfig.content).hexdigest(),
+        macros=defined,
+        undefined=undefined,
+        stencils=summary.stencils,
+        provenance=_provenance_now(),
+    )
+
+
+def _provenance_now() -> Provenance:
+    return Provenance(
+        stencilkit=__version__,
+        host=environ.host(),
+        time=environ.source_date(),
+        command=environ.command_line(),
+    )
+
+
+def render(manifest: Manifest) -> str:
+    """Write a manifest as TOML."""
+    return tomli_w.dumps(_document(manifest))
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "artifact": {
+            "cpython": manifest.cpython,
+            "triple": manifest.triple,
+            "spelling": manifest.spelling,
+            "flavour": manifest.flavour,
+            "input-digest": manifest.input_digest,
+            "content-digest": manifest.content_digest,
+            "interface-digest": manifest.interface_digest,
+            "stencils": len(manifest.stencils),
+            "code-bytes": manifest.code_bytes,
+            "data-bytes": manifest.data_bytes,
+        },
+        "extras": dict(manifest.extras),
+        "file": [{"role": item.role, "name": item.name, "sha256": item.sha256} for item in manifest.files],
+        "toolchain": {
+            "version": manifest.toolchain.version,
+            "vendor": manifest.toolchain.vendor,
+            "program": manifest.toolchain.program,
+            "libraries": dict(manifest.toolchain.libraries),
+        },
+        "build": {
+            "driver": manifest.driver,
+            "headers": manifest.headers,
+            "cflags": manifest.cflags,
+            "deviation": [{"what": item.what, "why": item.why, "cost": item.cost} for item in manifest.deviations],
+            "flag": [{"flag": item.flag, "why": item.why} for item in manifest.flags],
+        },
+        "pyconfig": {
+            "sha256": manifest.pyconfig_sha256,
+            "undefined": list(manifest.undefined),
+            "macros": dict(manifest.macros),
+        },
+        "include": [{"origin": item.origin, "name": item.name, "sha256": item.sha256} for item in manifest.includes],
+        "stencil": [
+            {
+                "name": item.name,
+                "content": item.content,
+                "code": item.code,
+                "data": item.data,
+                "holes": item.holes,
+            }
+            for item in manifest.stencils
+        ],
+        "provenance": {
+            "stencilkit": manifest.provenance.stencilkit,
+            "host": manifest.provenance.host,
+            "time": manifest.provenance.time,
+            "command": list(manifest.provenance.command),
+        },
+    }
+
+
+def parse(text: str, where: str) -> Manifest:
+    """Read a manifest; `where` is the file's name, for messages.
+
+    Raises: ManifestError with the path to the bad field.
+    """
+    root = document(text, name=where, schema=SCHEMA, error=ManifestError)
+    manifest = _manifest(root)
+    root.done()
+    _check_sums(manifest, root)
+    return manifest
+
+
+def _manifest(root: Fields) -> Manifest:
+    artifact, build, pyconfig = root.table("artifact"), root.table("build"), root.table("pyconfig")
+    manifest = Manifest(
+        cpython=artifact.text("cpython"),
+        triple=artifact.text("triple"),
+        spelling=artifact.text("spelling"),
+        flavour=artifact.choice("flavour", get_args(Flavour)),
+        input_digest=_sha256(artifact, "input-digest"),
+        content_digest=_sha256(artifact, "content-digest"),
+        interface_digest=_sha256(artifact, "interface-digest"),
+        extras=_digests(root, "extras"),
+        files=tuple(_file(row) for row in root.tables("file")),
+        toolchain=_toolchain(root.table("toolchain")),
+        driver=build.choice("driver", get_args(Driver)),
+        headers=build.choice("headers", get_args(HeaderOrigin)),
+        cflags=build.text("cflags"),
+        deviations=tuple(_deviation(row) for row in build.tables("deviation")),
+        flags=tuple(_flag(row) for row in build.tables("flag")),
+        includes=tuple(_include(row) for row in root.tables("include")),
+        pyconfig_sha256=_sha256(pyconfig, "sha256"),
+        macros=pyconfig.mapping("macros"),
+        undefined=pyconfig.texts("undefined"),
+        stencils=tuple(_stencil(row) for row in root.tables("stencil")),
+        provenance=_provenance(root.table("provenance")),
+    )
+    for key, value in (
+        ("stencils", len(manifest.stencils)),
+        ("code-bytes", manifest.code_bytes),
+        ("data-bytes", manifest.data_bytes),
+    ):
+        if artifact.integer(key) != value:
+            raise artifact.fail(key, f"says {artifact.integer(key)}, but the stencils listed add up to {value}")
+    for table in (artifact, build, pyconfig):
+        table.done()
+    return manifest
+
+
+def _check_sums(manifest: Manifest, root: Fields) -> None:
+    if not manifest.stencils:
+        raise root.fail("stencil", "a manifest without stencils describes nothing")
+    names = [stencil.name for stencil in manifest.stencils]
+    if names != sorted(set(names)):
+        raise root.fail("stencil", "must be in name order, each name once")
+    if content_digest(manifest.stencils, manifest.extras) != manifest.content_digest:
+        raise root.fail("artifact.content-digest", "does not follow from the digests of the stencils")
+
+
+def _sha256(row: Fields, key: str) -> str:
+    value = row.text(key)
+    if not _SHA256.fullmatch(value):
+        raise row.fail(key, f"not a SHA-256 in lower-case hex: {value!r}")
+    return value
+
+
+def _digests(row: Fields, key: str) -> dict[str, str]:
+    values = row.mapping(key)
+    for name, value in values.items():
+        if not _SHA256.fullmatch(value):
+            raise row.fail(f"{key}.{name}", f"not a SHA-256 in lower-case hex: {value!r}")
+    return values
+
+
+def _toolchain(row: Fields) -> ToolchainRecord:
+    record = ToolchainRecord(
+        version=row.text("version"),
+        vendor=row.text("vendor"),
+        program=_sha256(row, "program"),
+        libraries=_digests(row, "libraries"),
+    )
+    row.done()
+    return record
+
+
+def _file(row: Fields) -> FileRecord:
+    record = FileRecord(
+        role=row.choice("role", get_args(FileRole)), name=row.text("name"), sha256=_sha256(row, "sha256")
+    )
+    row.done()
+    if not _FILE_NAME.fullmatch(record.name):
+        raise row.fail("name", f"is not the name of a file: {record.name!r}")
+    return record
+
+
+def _deviation(row: Fields) -> Deviation:
+    record = Deviation(what=row.text("what"), why=row.text("why"), cost=row.text("cost"))
+    row.done()
+    return record
+
+
+def _flag(row: Fields) -> FlagRecord:
+    record = FlagRecord(flag=row.text("flag"), why=row.text("why"))
+    row.done()
+    return record
+
+
+def _include(row: Fields) -> IncludedFile:
+    record = IncludedFile(
+        origin=row.choice("origin", get_args(FileOrigin)), name=row.text("name"), sha256=_sha256(row, "sha256")
+    )
+    row.done()
+    return record
+
+
+def _stencil(row: Fields) -> StencilRecord:
+    record = StencilRecord(
+        name=row.text("name"),
+        content=_sha256(row, "content"),
+        code=row.integer("code"),
+        data=row.integer("data"),
+        holes=row.integer("holes"),
+    )
+    row.done()
+    return record
+
+
+def _provenance(row: Fields) -> Provenance:
+    record = Provenance(
+        stencilkit=row.text("stencilkit"),
+        host=row.text("host"),
+        time=row.text("time"),
+        command=row.texts("command"),
+    )
+    row.done()
+    return record

@@ -1,0 +1,96 @@
+"""Stage 4b: many assembly texts -> one, and the object file of that one -> the object files of the many.
+
+Starting an assembler costs more than assembling a uop, so dozens of uops are assembled at once. Every section gets a
+name of its own per uop ("12:.text"), and every label that a uop defines gets a suffix ("_JIT_ENTRY$12"); both are
+taken off again. The bytes, relocations and symbols of each uop are those of a file of its own: the oracle tests
+compare.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from stencilkit.errors import AssemblyError, ObjectError
+from stencilkit.model.objectfile import ObjectFile, Relocation, Section, Symbol
+
+_LABEL: Final = re.compile(r"^\s*([\w.$]+):", re.MULTILINE)
+_DEFINED: Final = re.compile(r"^\s*\.(?:set|comm|lcomm|local|globl|weak)\s+([\w.$]+)", re.MULTILINE)
+# A leading $ marks an immediate on x86, and @ starts a modifier (@GOTPCREL, @PLT).
+_WORD: Final = re.compile(r"[A-Za-z_.][\w.$]*")
+_TEXT: Final = re.compile(r"\s*\.text\s*(?:#.*)?$")
+_SECTION: Final = re.compile(r'\s*\.section\s+"?(?P<name>[\w.$-]+)"?(?P<rest>(?:,.*)?)$')
+# These describe the file, not the code. .addrsig says which addresses matter to a linker.
+_DROPPED: Final = re.compile(r"\s*\.(?:file|ident|addrsig|addrsig_sym)\b")
+_NOTE: Final = ".note.GNU-stack"
+_STRING: Final = re.compile(r"\s*\.(?:asciz|ascii|string)\b")
+_OWN_NAME: Final = re.compile(r"(?P<name>.+)\$(?P<index>\d+)")
+_OWN_SECTION: Final = re.compile(r"(?P<index>\d+):(?P<name>.+)")
+
+
+def merge(texts: Mapping[str, str]) -> str:
+    """Merge the ELF assembly of several units, in order.
+
+    Raises: AssemblyError where a line cannot be merged.
+    """
+    return "".join(_own(index, name, text) for index, (name, text) in enumerate(texts.items()))
+
+
+def _own(index: int, unit: str, text: str) -> str:
+    """Make the names of one unit its own."""
+    suffix = f"${index}"
+    owned = set(_LABEL.findall(text))
+    if any(name not in owned for name in _DEFINED.findall(text) if name.startswith(".L")):
+        raise AssemblyError("a local symbol is declared but not defined", where=f"uop {unit}")
+
+    def rename(match: re.Match[str]) -> str:
+        return match[0] + suffix if match[0] in owned else match[0]
+
+    lines = []
+    for line in text.splitlines():
+        if _DROPPED.match(line):
+            continue
+        if _TEXT.match(line):
+            lines.append(f'.section "{index}:.text","ax",@progbits')
+        elif section := _SECTION.match(line):
+            if section["name"] != _NOTE:
+                lines.append(f'.section "{index}:{section["name"]}"{section["rest"]}')
+        elif _STRING.match(line):
+            lines.append(line)
+        else:
+            lines.append(_WORD.sub(rename, line))
+    return "\n".join(lines) + "\n"
+
+
+def split(obj: ObjectFile, names: Sequence[str]) -> dict[str, ObjectFile]:
+    """Take the object file of merged assembly apart again.
+
+    Raises: ObjectError where a section belongs to no unit.
+    """
+    sections: list[list[Section]] = [[] for _ in names]
+    for section in obj.sections:
+        match = _OWN_SECTION.fullmatch(section.name)
+        if match:
+            sections[int(match["index"])].append(_restore(section, match["name"]))
+        elif section.data or section.relocations:
+            raise ObjectError(f"section {section.name!r} of merged assembly belongs to no uop")
+    return {name: ObjectFile(sections=tuple(own)) for name, own in zip(names, sections, strict=True)}
+
+
+def _restore(section: Section, name: str) -> Section:
+    return Section(
+        name=name,
+        role=section.role,
+        data=section.data,
+        symbols=tuple(Symbol(name=_original(s.name), offset=s.offset) for s in section.symbols),
+        relocations=tuple(
+            Relocation(offset=r.offset, kind=r.kind, symbol=_original(r.symbol), addend=r.addend)
+            for r in section.relocations
+        ),
+    )
+
+
+def _original(name: str) -> str:
+    match = _OWN_NAME.fullmatch(name) or _OWN_SECTION.fullmatch(name)
+    return match["name"] if match else name

@@ -1,0 +1,1 @@
+"""Nouns that cross stages: frozen values without I/O."""

@@ -1,0 +1,93 @@
+"""What a build needs and produces, between the stages that plan it, run it and describe it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stencilkit.model.source import SourceTree, Unit
+from stencilkit.model.target import Flag, Flavour, Step, Target
+from stencilkit.model.toolchain import Toolchain
+
+HeaderOrigin = Literal["system", "cross", "toolchain", "sysroot", "mingw"]
+Emits = Literal["object", "llvm-ir", "assembly"]
+FileOrigin = Literal["tree", "pyconfig", "compiler", "system"]
+Driver = Literal["batched", "plain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headers:
+    """Where the C library's headers come from: driver arguments, and the folder that system paths start at."""
+
+    origin: HeaderOrigin
+    arguments: tuple[str, ...]
+    root: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncludedFile:
+    """A file that the template includes; `name` is relative to the place that `origin` names, with slashes."""
+
+    origin: FileOrigin
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """Everything that the units' shared prefix includes.
+
+    `digest` is over the preprocessed text with all macro definitions; `paths` are where the files lie here,
+    pyconfig.h excluded.
+    """
+
+    files: tuple[IncludedFile, ...]
+    digest: str
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that decides what a compiler will make of the units of one build.
+
+    `flags` have their placeholders; `cflags` are the user's own words, in order. `emits` is what the first step
+    makes of C.
+    """
+
+    tree: SourceTree
+    target: Target
+    flavour: Flavour
+    toolchain: Toolchain
+    headers: Headers
+    pyconfig: Path
+    flags: tuple[Flag, ...]
+    cflags: tuple[str, ...]
+    units: tuple[Unit, ...]
+    emits: Emits
+
+    def used_flags(self) -> tuple[Flag, ...]:
+        """List the flags that any unit of this build is compiled with."""
+        steps: tuple[Step, ...] = ("emit", "finish")
+        return tuple(
+            flag for flag in self.flags if any(self._applies(flag, e, s) for e in (False, True) for s in steps)
+        )
+
+    def _applies(self, flag: Flag, entry: bool, step: Step) -> bool:  # noqa: FBT001  # private
+        return flag.applies(
+            flavour=self.flavour,
+            unit="entry" if entry else "uop",
+            step=step,
+            llvm=self.toolchain.version.major,
+        )
+
+    def driver_arguments(self, *, entry: bool, step: Step) -> list[str]:
+        """Spell the driver's command line for a unit, without input, output and -c."""
+        chosen = (flag.text for flag in self.flags if self._applies(flag, entry, step))
+        places = (("{tree}", str(self.tree.root)), ("{pyconfig}", str(self.pyconfig)))
+        words = [f"--target={self.target.triple}"]
+        for text in chosen:
+            spelt = functools.reduce(lambda word, place: word.replace(*place), places, text)
+            words.extend(spelt.split(" ") if spelt.startswith("-Xclang ") else [spelt])
+        return [*words, *self.headers.arguments, *self.cflags]

@@ -1,0 +1,116 @@
+"""What a manifest says: what went into a header, what came out, and every digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
+from stencilkit.model.target import Flavour
+
+FileRole = Literal["stencils", "dispatcher", "shim", "unwind", "unwind-dispatcher"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StencilRecord:
+    """One stencil group: content digest, sizes in bytes, and how many patch calls it has."""
+
+    name: str
+    content: str
+    code: int
+    data: int
+    holes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One file of an output folder: what it is for, its name, and SHA-256 of its bytes."""
+
+    role: FileRole
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolchainRecord:
+    """The compiler: exact version, its own name for itself, and SHA-256 of program and LLVM libraries."""
+
+    version: str
+    vendor: str
+    program: str
+    libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagRecord:
+    """A compiler flag with its placeholders, and its reason."""
+
+    flag: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """Something that was done otherwise than CPython's own generator does, why, and what it costs."""
+
+    what: str
+    why: str
+    cost: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Who made it, and where. Enters no digest."""
+
+    stencilkit: str
+    host: str
+    time: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All of manifest.toml."""
+
+    cpython: str
+    triple: str
+    spelling: str
+    flavour: Flavour
+    input_digest: str
+    content_digest: str
+    interface_digest: str
+    extras: Mapping[str, str]
+    files: tuple[FileRecord, ...]
+    toolchain: ToolchainRecord
+    driver: Driver
+    headers: HeaderOrigin
+    cflags: str
+    deviations: tuple[Deviation, ...]
+    flags: tuple[FlagRecord, ...]
+    includes: tuple[IncludedFile, ...]
+    pyconfig_sha256: str
+    macros: Mapping[str, str]
+    undefined: tuple[str, ...]
+    stencils: tuple[StencilRecord, ...]
+    provenance: Provenance
+
+    def file(self, role: FileRole) -> FileRecord:
+        """Find the file of a role.
+
+        Raises: KeyError where this CPython has none.
+        """
+        for record in self.files:
+            if record.role == role:
+                return record
+        raise KeyError(role)
+
+    @property
+    def code_bytes(self) -> int:
+        """Add up the code of all stencils."""
+        return sum(stencil.code for stencil in self.stencils)
+
+    @property
+    def data_bytes(self) -> int:
+        """Add up the data of all stencils."""
+        return sum(stencil.data for stencil in self.stencils)

@@ -1,0 +1,42 @@
+"""What may be downloaded (the content of pins.toml)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stencilkit.model.version import LlvmVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePin:
+    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/."""
+
+    version: str
+    pool: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelPin:
+    """A wheel that carries a clang; `package` is a pinned requirement, `sha256` one hash per platform."""
+
+    version: LlvmVersion
+    package: str
+    sha256: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """All of pins.toml."""
+
+    sources: tuple[SourcePin, ...]
+    wheels: tuple[WheelPin, ...]
+
+    def source(self, version: str) -> SourcePin | None:
+        """Find a CPython release."""
+        return next((pin for pin in self.sources if pin.version == version), None)
+
+    def wheel(self, major: int) -> WheelPin | None:
+        """Find the wheel for an LLVM major version."""
+        return next((pin for pin in self.wheels if pin.version.major == major), None)

@@ -1,0 +1,63 @@
+"""What somebody wants built, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilkit.model.build import Headers
+from stencilkit.model.manifest import Manifest
+from stencilkit.model.pyconfig import PyConfig
+from stencilkit.model.source import SourceTree
+from stencilkit.model.stencil import StencilSet
+from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.toolchain import Toolchain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One header: one tree, target, flavour and toolchain. `cflags` is CPython's CFLAGS_JIT."""
+
+    tree: SourceTree
+    target: TargetRequest
+    flavour: Flavour
+    toolchain: Toolchain
+    headers: Headers
+    pyconfig: PyConfig
+    cflags: str
+    jobs: int
+    comments: bool = False
+    batched: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """The files of one output folder, by name, and what they hold; `notes` say what was done the slow way."""
+
+    request: BuildRequest
+    stencils: StencilSet
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    notes: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Name the output folder: <python>/<triple>/<flavour>/llvm-<version>."""
+        request = self.request
+        return Path(
+            str(request.tree.version),
+            request.target.target.triple,
+            request.flavour,
+            f"llvm-{request.toolchain.version}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A build that is on disk: where, how long it took in seconds, and whether anything there changed."""
+
+    build: Build
+    folder: Path
+    seconds: float
+    changed: bool

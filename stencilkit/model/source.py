@@ -1,0 +1,74 @@
+"""A CPython source tree, and the C units that its stencils are compiled from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stencilkit.model.version import PythonVersion
+
+UnitRole = Literal["uop", "group", "object"]
+"""A uop; the shim or trampoline that is a stencil group; the shim that stays an object file of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTree:
+    """An unpacked CPython that has a JIT."""
+
+    root: Path
+    version: PythonVersion
+
+    def read(self, name: str) -> str:
+        """Read one of the tree's files as text; `name` is relative to the root."""
+        return (self.root / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uop:
+    """One case of Python/executor_cases.c.h: from `case _NAME: {` to its closing brace.
+
+    `line` is where the case starts in that file, counted from 1.
+    """
+
+    name: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One C file to compile.
+
+    `prefix` is the part that all uops share and that a precompiled header can hold (includes, nothing else);
+    `body` is the rest and starts at `body_line` of the file whose name `__FILE__` must give. `sources` are the
+    files of the tree that the text comes from. `short_body` is the body without code that is dead in this unit,
+    where there is such code: see `compiler/phis.py` for when it may be compiled instead.
+    """
+
+    name: str
+    prefix: str
+    body: str
+    body_line: int
+    file: str
+    sources: tuple[str, ...]
+    role: UnitRole = "uop"
+    short_body: str | None = None
+
+    @property
+    def whole(self) -> str:
+        """Give the text for a compiler that has no precompiled header."""
+        return f'#define _JIT_OPCODE {self.name}\n#line 1 "{self.file}"\n{self.prefix}{self.body}'
+
+    @property
+    def tail(self) -> str:
+        """Give the text for a compiler that has the prefix precompiled."""
+        return self._tail(self.body)
+
+    @property
+    def short_tail(self) -> str:
+        """Give the same without dead code."""
+        return self._tail(self.body if self.short_body is None else self.short_body)
+
+    def _tail(self, body: str) -> str:
+        return f'#define _JIT_OPCODE {self.name}\n#line {self.body_line} "{self.file}"\n{body}'

@@ -1,0 +1,125 @@
+"""Targets, and what each CPython needs to build its stencils for them (the content of targets.toml)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stencilkit.model.version import MajorRange
+
+ObjectFormat = Literal["elf", "macho", "coff"]
+Flavour = Literal["release", "debug"]
+Unit = Literal["uop", "entry"]
+Step = Literal["emit", "finish"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A platform that some CPython has a JIT for, under its canonical triple.
+
+    `foreign_macros` are macros that a pyconfig.h for this target never defines. `flavour_macro` says that a
+    pyconfig.h tells debug from release by Py_DEBUG (on Windows, the compiler's command line does). In assembly,
+    `entry_directive` declares what is known outside; `merges_assembly` says that many units can be assembled at once.
+    """
+
+    triple: str
+    spellings: tuple[str, ...]
+    arch: str
+    format: ObjectFormat
+    pointer_bytes: int
+    symbol_prefix: str
+    label_prefix: str
+    condition: str
+    nop: bytes
+    tier: str
+    multiarch: str
+    gcc: str
+    zig_target: str
+    zig_headers: tuple[str, ...]
+    zig_defines: tuple[str, ...]
+    foreign_macros: tuple[str, ...]
+    flavour_macro: bool
+    entry_directive: str
+    merges_assembly: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRequest:
+    """A target as somebody asked for it.
+
+    `spelling` is the triple in their words ("x86_64-redhat-linux-gnu"). Code is generated for the canonical
+    triple; CPython 3.13 and 3.14 put the spelling into the input digest and 3.14 into the file name.
+    """
+
+    target: Target
+    spelling: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One compiler flag, its reason, and when it applies (None: always).
+
+    `deviates` says what upstream does instead, where that is something else, and `cost` what it costs.
+    """
+
+    text: str
+    why: str
+    flavour: Flavour | None = None
+    unit: Unit | None = None
+    step: Step | None = None
+    llvm: MajorRange | None = None
+    deviates: str = ""
+    cost: str = ""
+
+    def applies(self, *, flavour: Flavour, unit: Unit, step: Step, llvm: int) -> bool:
+        """Tell whether the flag is used for a unit in a step of a build."""
+        return (
+            self.flavour in (None, flavour)
+            and self.unit in (None, unit)
+            and self.step in (None, step)
+            and (self.llvm is None or llvm in self.llvm)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSupport:
+    """What one CPython needs for one target: extra flags, and the alignment of stencils in bytes."""
+
+    flags: tuple[Flag, ...]
+    alignment: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonSupport:
+    """What one CPython minor version needs."""
+
+    series: str
+    llvm: MajorRange
+    pinned: int
+    too_old: str
+    too_new: str
+    flags: tuple[Flag, ...]
+    targets: Mapping[str, TargetSupport]
+
+    def flags_for(self, target: Target) -> tuple[Flag, ...]:
+        """List the flags of a target in command line order: the common ones first, as upstream does."""
+        return self.flags + self.targets[target.triple].flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A pattern (fnmatch) of something that is refused, and the reason."""
+
+    pattern: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportTable:
+    """All of targets.toml."""
+
+    targets: tuple[Target, ...]
+    refused_targets: tuple[Refusal, ...]
+    refused_flags: tuple[Refusal, ...]
+    pythons: Mapping[str, PythonSupport]

@@ -1,0 +1,76 @@
+"""Versions of LLVM and CPython, and ranges of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LlvmVersion:
+    """An exact LLVM version, as in 19.1.7."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> LlvmVersion | None:
+        """Read "19.1.7"; return None for anything else."""
+        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", text)
+        return cls(*map(int, match.groups())) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True, slots=True)
+class MajorRange:
+    """An inclusive range of LLVM major versions, spelled "19..23" (or "19" for one)."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> MajorRange | None:
+        """Read a range; return None where the text is none, or is upside down."""
+        match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+        if not match:
+            return None
+        first = int(match[1])
+        last = int(match[2] or match[1])
+        return cls(first, last) if first <= last else None
+
+    def __contains__(self, major: object) -> bool:
+        return isinstance(major, int) and self.first <= major <= self.last
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.last + 1))
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PythonVersion:
+    """A CPython version, as in 3.14.7 or 3.15.0rc1."""
+
+    major: int
+    minor: int
+    rest: str
+    """Everything after "3.14.", for example "7" or "0rc1"."""
+
+    @classmethod
+    def parse(cls, text: str) -> PythonVersion | None:
+        """Read "3.14.7", "3.15.0rc1" or "3.15.0a3+"; return None for anything else."""
+        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+(?:(?:a|b|rc)\d+)?\+?)", text)
+        return cls(int(match[1]), int(match[2]), match[3]) if match else None
+
+    @property
+    def series(self) -> str:
+        """Name the minor version, as in "3.14"."""
+        return f"{self.major}.{self.minor}"
+
+    def __str__(self) -> str:
+        return f"{self.series}.{self.rest}"

@@ -1,0 +1,204 @@
+"""ELF objects, with pyelftools.
+
+Follows CPython's `_ELF._handle_section` in what it keeps: PROGBITS sections that are loaded, and the RELA sections
+that apply to them. Refuses section types that no stencil can hold, instead of dropping them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
+from elftools.dwarf.callframe import FDE, RegisterRule
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_RELOC_TYPE_AARCH64, ENUM_RELOC_TYPE_x64
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import Section as ElfSection
+from elftools.elf.sections import SymbolTableSection
+
+from stencilkit.errors import ObjectError
+from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
+from stencilkit.model.unwind import FrameRow, FrameTable
+
+# What pyelftools raises on damaged input, beside its own errors:
+_DAMAGE: Final = (
+    ELFError,
+    ConstructError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+)
+# Newer than pyelftools' table (x86-64 psABI 1.0, table 4.9):
+_NEWER_X86_64: Final = {41: "R_X86_64_GOTPCRELX", 42: "R_X86_64_REX_GOTPCRELX"}
+_RELOCATION_NAMES: Final = {
+    "EM_X86_64": {number: name for name, number in ENUM_RELOC_TYPE_x64.items()} | _NEWER_X86_64,
+    "EM_AARCH64": {number: name for name, number in ENUM_RELOC_TYPE_AARCH64.items()},
+}
+# Section types without content for a stencil; anything else is an error.
+_SKIPPED: Final = {
+    "SHT_NULL": "the reserved first entry",
+    "SHT_STRTAB": "names",
+    "SHT_SYMTAB": "read as a table of its own",
+    "SHT_NOTE": "notes for the linker",
+    "SHT_GROUP": "COMDAT membership, for the linker",
+    "SHT_LLVM_ADDRSIG": "address significance, for the linker (.addrsig)",
+}
+_SHT_LLVM_ADDRSIG: Final = 0x6FFF4C03  # LLVM's BinaryFormat/ELF.h; pyelftools has no name for it
+_EH_FRAME: Final = ".eh_frame"
+_MEANINGS: Final = {
+    "SHT_NOBITS": "zero-initialised writable data; a stencil has nowhere to keep state",
+    "SHT_X86_64_UNWIND": "unwind tables; -fno-asynchronous-unwind-tables is missing from the flags",
+    "SHT_INIT_ARRAY": "constructors, which nobody would run",
+    "SHT_FINI_ARRAY": "destructors, which nobody would run",
+}
+
+
+def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile:  # noqa: FBT001, FBT002  # an interface
+    """Read a relocatable ELF object; `symbol_prefix` is taken off every symbol, `unwind` keeps unwind tables.
+
+    Raises: ObjectError.
+    """
+    try:
+        return _parse(data, symbol_prefix, unwind=unwind)
+    except _DAMAGE as error:
+        raise ObjectError(f"the ELF object is damaged: {str(error) or type(error).__name__}") from None
+
+
+def _parse(data: bytes, prefix: str, *, unwind: bool) -> ObjectFile:
+    elf = ELFFile(io.BytesIO(data))
+    machine = str(elf["e_machine"])
+    if elf["e_type"] != "ET_REL" or machine not in _RELOCATION_NAMES:
+        raise ObjectError(f"not a relocatable object for a machine that has a JIT: {elf['e_type']}, {machine}")
+    # A count that the file cannot hold would cost time and memory to believe:
+    if elf["e_shoff"] + elf["e_shnum"] * elf["e_shentsize"] > len(data):
+        raise ObjectError("the ELF object is damaged: its section table lies outside the file")
+    sections = [_bounded(section, len(data)) for section in elf.iter_sections()]
+    symbols = _symbols(sections, prefix)
+    relocations = _relocations(sections, _RELOCATION_NAMES[machine], prefix)
+    kept = []
+    for index, section in enumerate(sections):
+        role = SectionRole.DATA if unwind and section.name == _EH_FRAME else _role(section)
+        if role is not None:
+            kept.append(
+                Section(
+                    name=section.name,
+                    role=role,
+                    data=section.data(),
+                    symbols=tuple(symbols.get(index, ())),
+                    relocations=tuple(relocations.get(index, ())),
+                )
+            )
+    return ObjectFile(sections=tuple(kept))
+
+
+def _bounded(section: ElfSection, size: int) -> ElfSection:
+    if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > size:
+        raise ObjectError(f"the ELF object is damaged: section {section.name!r} lies outside the file")
+    return section
+
+
+def _role(section: ElfSection) -> SectionRole | None:
+    # A string where pyelftools has a name for the type, a number where not:
+    kind: str | int = section["sh_type"]
+    if kind in _SKIPPED or kind == _SHT_LLVM_ADDRSIG or isinstance(section, RelocationSection):
+        return None
+    if kind != "SHT_PROGBITS":
+        shown = kind if isinstance(kind, str) else f"type {kind:#x}"
+        meaning = _MEANINGS.get(str(kind), "no stencil has such a section")
+        raise ObjectError(f"section {section.name!r} is {shown}: {meaning}")
+    if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
+        return None
+    return SectionRole.CODE if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR else SectionRole.DATA
+
+
+def _symbol_names(sections: list[ElfSection], table: SymbolTableSection, prefix: str) -> Iterator[tuple[str, int, int]]:
+    """Yield name, section index (-1: none) and value of every symbol, in table order."""
+    for symbol in table.iter_symbols():
+        index = symbol["st_shndx"]
+        index = index if isinstance(index, int) else -1
+        name = symbol.name
+        # Section symbols have no name of their own; llvm-readobj shows the section's.
+        if symbol["st_info"]["type"] == "STT_SECTION" and 0 <= index < len(sections):
+            name = sections[index].name
+        yield name.removeprefix(prefix), index, symbol["st_value"]
+
+
+def _symbols(sections: list[ElfSection], prefix: str) -> dict[int, list[Symbol]]:
+    found: dict[int, list[Symbol]] = {}
+    for table in sections:
+        if isinstance(table, SymbolTableSection):
+            for name, index, value in _symbol_names(sections, table, prefix):
+                if index > 0:
+                    found.setdefault(index, []).append(Symbol(name=name, offset=value))
+    return found
+
+
+def _relocations(sections: list[ElfSection], kinds: dict[int, str], prefix: str) -> dict[int, list[Relocation]]:
+    found: dict[int, list[Relocation]] = {}
+    names: dict[int, list[str]] = {}
+    for section in sections:
+        if not isinstance(section, RelocationSection) or section.num_relocations() == 0:
+            continue
+        if not section.is_RELA():
+            raise ObjectError(f"section {section.name!r} has relocations without addends (SHT_REL)")
+        link, info = section["sh_link"], section["sh_info"]
+        table = sections[link]
+        if not isinstance(table, SymbolTableSection) or info >= len(sections):
+            raise ObjectError(f"section {section.name!r} refers to sections that do not fit")
+        if link not in names:
+            names[link] = [name for name, _, _ in _symbol_names(sections, table, prefix)]
+        for relocation in section.iter_relocations():
+            number = relocation["r_info_type"]
+            found.setdefault(info, []).append(
+                Relocation(
+                    offset=relocation["r_offset"],
+                    kind=kinds.get(number, f"relocation type {number}"),
+                    symbol=names[link][relocation["r_info_sym"]],
+                    addend=relocation["r_addend"],
+                )
+            )
+    return found
+
+
+def frame_table(data: bytes) -> FrameTable:
+    """Read .eh_frame, which must describe one function.
+
+    Raises: ObjectError.
+    """
+    try:
+        return _frame_table(ELFFile(io.BytesIO(data)))
+    except _DAMAGE as error:
+        raise ObjectError(f"the ELF object's .eh_frame is damaged: {str(error) or type(error).__name__}") from None
+
+
+def _frame_table(elf: ELFFile) -> FrameTable:
+    dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False)
+    entries = [entry for entry in dwarf.EH_CFI_entries() if isinstance(entry, FDE)] if dwarf.has_EH_CFI() else []
+    if len(entries) != 1:
+        raise ObjectError(f"the object's .eh_frame describes {len(entries)} functions, not one")
+    cie = entries[0].cie
+    if cie is None:
+        raise ObjectError("the object's .eh_frame has no common information entry")
+    start = entries[0]["initial_location"]
+    return FrameTable(
+        code_alignment=cie["code_alignment_factor"],
+        data_alignment=cie["data_alignment_factor"],
+        return_register=cie["return_address_register"],
+        rows=tuple(_frame_row(row, start) for row in entries[0].get_decoded().table),
+    )
+
+
+def _frame_row(row: Mapping[Any, Any], start: int) -> FrameRow:
+    saved = {
+        register: rule.arg
+        for register, rule in row.items()
+        if isinstance(register, int) and rule.type == RegisterRule.OFFSET
+    }
+    return FrameRow(pc=row["pc"] - start, cfa_register=row["cfa"].reg, cfa_offset=row["cfa"].offset, saved=saved)

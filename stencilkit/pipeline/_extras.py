@@ -1,0 +1,66 @@
+"""What lies beside the stencil header, where a CPython has such files: the shim object and unwind information."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stencilkit import disassemble, emit, objects, unwind
+from stencilkit.model.manifest import FileRole
+from stencilkit.model.objectfile import ObjectFile, SectionRole
+from stencilkit.model.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """The shim's bytes, the constants derived from it, and the digest of each one's content."""
+
+    shim: bytes | None
+    unwind: tuple[tuple[str, int], ...]
+    digests: Mapping[str, str]
+
+    def files(self, line1: str, line2: str) -> dict[FileRole, bytes]:
+        """Render the files."""
+        if self.shim is None:
+            return {}
+        text = emit.render("unwind-info.h.j2", line1=line1, line2=line2, rows=self.unwind)
+        return {"shim": self.shim, "unwind": text.encode()}
+
+
+def derive(target: Target, shim: bytes | None) -> Extras:
+    """Derive everything from the shim object.
+
+    Raises: ObjectError.
+    """
+    if shim is None:
+        return Extras(shim=None, unwind=(), digests={})
+    obj = objects.parse(shim, target, unwind=True)
+    table = objects.frame_table(shim, target)
+    code = b"".join(section.data for section in obj.sections if section.role is SectionRole.CODE)
+    info = unwind.derive(table, disassemble.calls(code, target.arch), target.arch) if table is not None else None
+    constants = unwind.rows(info)
+    return Extras(
+        shim=shim,
+        unwind=constants,
+        digests={"shim": _digest(canonical_object(obj)), "unwind": _digest(canonical_constants(constants))},
+    )
+
+
+def canonical_object(obj: ObjectFile) -> str:
+    """Spell what is loaded of an object: no comment, no note, no symbol table order."""
+    lines = []
+    for section in obj.sections:
+        lines.append(f"section {section.name} {section.role.value} {section.data.hex() or '-'}")
+        lines += [f"symbol {symbol.name} {symbol.offset:#x}" for symbol in section.symbols]
+        lines += [f"relocation {r.offset:#x} {r.kind} {r.symbol} {r.addend:#x}" for r in section.relocations]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def canonical_constants(constants: tuple[tuple[str, int], ...]) -> str:
+    """Spell the constants."""
+    return "".join(f"{name} {value}\n" for name, value in constants)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

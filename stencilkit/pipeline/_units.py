@@ -1,0 +1,216 @@
+"""Units -> object files: from the cache where it has them, else compiled in batches by several workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Final
+
+from stencilkit import asmopt, dialects, merge, objects
+from stencilkit.compiler import Session
+from stencilkit.model.build import Closure, Driver, Emits, Plan
+from stencilkit.model.objectfile import ObjectFile
+from stencilkit.model.request import BuildRequest
+from stencilkit.model.source import Unit
+from stencilkit.model.toolchain import Identity
+from stencilkit.objects import stored
+from stencilkit.support import process, resources
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import Progress
+
+# The code between a unit and its ObjectFile: a change there makes old cache entries useless.
+_CODE: Final = ("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects", "pipeline/_units.py")
+_BATCHES_PER_JOB: Final = 4
+_LARGEST_BATCH: Final = 96
+_FRAMES: Final[Mapping[str, asmopt.Frames]] = {
+    "-mframe-pointer=reserved": "reserved",
+    "-mframe-pointer=all": "all",
+}
+# The first byte of a cache entry says which driver compiled it.
+_MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """The object files of all units but the shim's, in the order of the plan; the shim's bytes; the driver.
+
+    `notes` say what was done the slow way.
+    """
+
+    objects: Mapping[str, ObjectFile]
+    shim: bytes | None
+    driver: Driver
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Results:
+    """What has been compiled so far: raw bytes for units that stay objects, parsed files for the others."""
+
+    objects: dict[str, ObjectFile] = field(default_factory=dict)
+    raw: dict[str, bytes] = field(default_factory=dict)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.objects or name in self.raw
+
+    def __len__(self) -> int:
+        return len(self.objects) + len(self.raw)
+
+
+def compile_all(
+    session: Session,
+    closure: Closure,
+    identity: Identity,
+    request: BuildRequest,
+    store: Store,
+    progress: Progress,
+) -> Compiled:
+    """Get every unit's object file.
+
+    Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
+    """
+    plan = session.plan
+    keys = _keys(plan, closure, identity)
+    drivers: dict[str, Driver] = {}
+    results = _Results()
+    progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
+    try:
+        for unit in plan.units:
+            entry = store.get(keys[unit.name])
+            if entry is not None:
+                drivers[unit.name] = _MARKS[entry[:1]]
+                _recall(unit, entry[1:], results)
+        progress.advance(len(results))
+        missing = [unit for unit in plan.units if unit.name not in results]
+        if missing:
+            session.prepare(batched=request.batched)
+            for batch in _run(session, missing, request.jobs):
+                _keep(batch, keys, session, store, drivers)
+                results.objects.update(batch.objects)
+                results.raw.update(batch.raw)
+                progress.advance(len(batch))
+            session.raise_failures()
+            store.trim()
+    finally:
+        progress.end()
+    uops = {unit.name for unit in plan.units if unit.role == "uop"}
+    return Compiled(
+        objects={unit.name: results.objects[unit.name] for unit in plan.units if unit.role != "object"},
+        shim=next(iter(results.raw.values()), None),
+        driver="plain" if any(drivers[name] == "plain" for name in uops) else "batched",
+        notes=tuple(session.notes),
+    )
+
+
+def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, str]:
+    """Make the cache key of every unit: all that its object depends on, and no path."""
+    shared = json.dumps(
+        [
+            resources.code_digest(*_CODE),
+            plan.tree.version.series,
+            plan.target.triple,
+            plan.flavour,
+            str(plan.toolchain.version),
+            plan.toolchain.vendor,
+            identity.program,
+            sorted(identity.libraries.items()),
+            [flag.text for flag in plan.used_flags()],
+            plan.cflags,
+            plan.headers.origin,
+            closure.digest,
+        ]
+    )
+    base = hashlib.sha256(shared.encode())
+    # Units of one build may share a body of hundreds of kilobytes (3.13's dead cases): it is hashed once.
+    bodies: dict[str, bytes] = {}
+    keys = {}
+    for unit in plan.units:
+        hasher = base.copy()
+        hasher.update(unit.short_tail.encode())
+        if unit.short_body is not None:
+            if unit.body not in bodies:
+                bodies[unit.body] = hashlib.sha256(unit.body.encode()).digest()
+            hasher.update(bodies[unit.body])
+        keys[unit.name] = hasher.hexdigest()
+    return keys
+
+
+def _recall(unit: Unit, content: bytes, results: _Results) -> None:
+    if unit.role == "object":
+        results.raw[unit.name] = content
+    else:
+        results.objects[unit.name] = stored.load(content)
+
+
+def _keep(batch: _Results, keys: Mapping[str, str], session: Session, store: Store, drivers: dict[str, Driver]) -> None:
+    contents = {name: stored.dump(obj) for name, obj in batch.objects.items()} | batch.raw
+    for name, content in contents.items():
+        drivers[name] = "plain" if name in session.fallbacks else "batched"
+        mark = next(mark for mark, driver in _MARKS.items() if driver == drivers[name])
+        store.put(keys[name], mark + content)
+
+
+def _run(session: Session, units: Sequence[Unit], jobs: int) -> Iterator[_Results]:
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        futures = [pool.submit(_compile, session, batch) for batch in _batches(units, jobs)]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException as error:
+            for future in futures:
+                future.cancel()
+            if isinstance(error, KeyboardInterrupt):
+                process.stop_all()
+            raise
+
+
+def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
+    """Cut the work into pieces: the slow single units first, the rest in pieces that keep all workers busy."""
+    uops = [unit for unit in units if unit.role == "uop"]
+    size = max(1, min(_LARGEST_BATCH, -(-len(uops) // (jobs * _BATCHES_PER_JOB))))
+    alone: list[Sequence[Unit]] = [[unit] for unit in units if unit.role != "uop"]
+    return alone + [uops[start : start + size] for start in range(0, len(uops), size)]
+
+
+def _compile(session: Session, units: Sequence[Unit]) -> _Results:
+    outputs = session.emit(units)
+    raw = {unit.name: outputs.pop(unit.name) for unit in units if unit.role == "object" and unit.name in outputs}
+    return _Results(objects=_ROUTES[session.plan.emits](session, outputs) if outputs else {}, raw=raw)
+
+
+def _from_objects(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
+    target = session.plan.target
+    return {name: objects.parse(data, target) for name, data in outputs.items()}
+
+
+def _from_ir(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
+    edit = dialects.dialect_for(session.plan.tree.version.series).edit_ir
+    edited = {name: edit(text.decode("utf-8")) for name, text in outputs.items()}
+    return _from_objects(session, session.finish_ir(edited))
+
+
+def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
+    plan = session.plan
+    target = plan.target
+    arguments = plan.driver_arguments(entry=False, step="emit")
+    frames: asmopt.Frames = next((_FRAMES[word] for word in arguments if word in _FRAMES), "any")
+    texts = {name: asmopt.rewrite(name, text.decode("utf-8"), target, frames) for name, text in outputs.items()}
+    if session.driver == "plain" or not target.merges_assembly:
+        return _from_objects(session, session.assemble(texts))
+    merged = f"merged-{next(iter(texts))}"
+    data = session.assemble({merged: merge.merge(texts)}).get(merged)
+    if data is None:
+        # One of them has a mistake: assembled alone, it says which.
+        session.notes.append(f"merged assembly was refused: {session.failures.pop(merged).splitlines()[0]}")
+        return _from_objects(session, session.assemble(texts))
+    return merge.split(objects.parse(data, target), list(texts))
+
+
+_ROUTES: Final[Mapping[Emits, Callable[[Session, Mapping[str, bytes]], dict[str, ObjectFile]]]] = {
+    "object": _from_objects,
+    "llvm-ir": _from_ir,
+    "assembly": _from_assembly,
+}

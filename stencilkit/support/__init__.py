@@ -1,0 +1,1 @@
+"""Verbs without a domain: processes, files, archives, the cache, typed reading of TOML, progress."""

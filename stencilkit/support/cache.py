@@ -1,0 +1,126 @@
+"""A content-addressed store on disk: bounded, safe under concurrent use, and distrustful of itself.
+
+An entry is a file named by its key that starts with the SHA-256 of the rest. Entries are written whole under a
+temporary name and renamed; an entry that does not match its digest is removed and counted, never used. The oldest
+entries (by last use) go first when the store is over its bound. Layout marker: CACHEDIR.TAG
+(https://bford.info/cachedir/).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit.support import files
+
+_TAG: Final = (
+    b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of stencilkit; it can be removed.\n"
+)
+_DIGEST_BYTES: Final = 32
+DEFAULT_BOUND: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """What a store holds; `size` is in bytes."""
+
+    entries: int
+    size: int
+
+
+class Store:
+    """One folder of entries."""
+
+    def __init__(self, root: Path, *, bound: int = DEFAULT_BOUND) -> None:
+        self.root = root
+        self.bound = bound
+        self.damaged = 0
+
+    def get(self, key: str) -> bytes | None:
+        """Return an entry's content, or None where there is none that is whole."""
+        path = self._path(key)
+        try:
+            raw = path.read_bytes()
+        except OSError:
+            return None
+        content = raw[_DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != raw[:_DIGEST_BYTES]:
+            self.damaged += 1
+            path.unlink(missing_ok=True)
+            return None
+        # The time of last use decides what is evicted; losing a race for it is harmless.
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return content
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store an entry. A store that cannot be written is a store that forgets: no error."""
+        path = self._path(key)
+        with contextlib.suppress(OSError):
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._mark()
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            try:
+                temporary.write_bytes(hashlib.sha256(content).digest() + content)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def info(self) -> StoreInfo:
+        """Count entries and bytes."""
+        sizes = [path.stat().st_size for path in files.walk(self.root)]
+        return StoreInfo(entries=len(sizes), size=sum(sizes))
+
+    def clear(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def trim(self) -> int:
+        """Remove the entries that were used longest ago until the store is within its bound; return how many."""
+        entries = []
+        for path in files.walk(self.root):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                entries.append((status.st_mtime_ns, path.name, status.st_size, path))
+        total = sum(size for _, _, size, _ in entries)
+        removed = 0
+        for _, _, size, path in sorted(entries):
+            if total <= self.bound:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+            removed += 1
+        return removed
+
+    def _path(self, key: str) -> Path:
+        return self.root / key[:2] / key
+
+    def _mark(self) -> None:
+        tag = self.root.parent / "CACHEDIR.TAG"
+        if not tag.exists():
+            tag.write_bytes(_TAG)
+
+
+class NoStore(Store):
+    """A store that holds nothing (--no-cache)."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
+
+    def get(self, key: str) -> None:
+        """Find nothing."""
+        del key
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep nothing."""
+        del key, content
+
+    def trim(self) -> int:
+        """Have nothing to remove."""
+        return 0

@@ -1,0 +1,95 @@
+"""Fetch a URL whose SHA-256 is known, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from stencilkit.errors import FetchError
+from stencilkit.support.progress import SILENT, Progress
+
+_CHUNK: Final = 1 << 18
+_TIMEOUT_SECONDS: Final = 60
+_ATTEMPTS: Final = 3
+_NETWORK_ERRORS: Final = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+
+
+def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progress = SILENT) -> None:
+    """Download the first URL that answers with the content that the hash names, to `target`.
+
+    Raises: FetchError, listing what each URL answered.
+    """
+    problems = []
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        for url in urls:
+            problem = _try(url, sha256, temporary, progress)
+            if problem is None:
+                temporary.replace(target)
+                return
+            problems.append(f"{url}: {problem}")
+    finally:
+        temporary.unlink(missing_ok=True)
+    raise FetchError(
+        f"cannot download {target.name}",
+        details="\n".join(problems),
+        fix="check the network, or download the file by hand and give its path",
+    )
+
+
+def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> str | None:
+    """Download one URL; return what went wrong, or None."""
+    problem = "no attempt"
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(attempt)
+        try:
+            found = _download(url, temporary, progress)
+        except urllib.error.HTTPError as error:
+            # An answer, and a final one: the next URL may do better.
+            return f"HTTP status {error.code}"
+        except _NETWORK_ERRORS as error:
+            problem = str(getattr(error, "reason", error)) or type(error).__name__
+            continue
+        if found == sha256:
+            return None
+        return f"its SHA-256 is {found}, not {sha256}"
+    return problem
+
+
+def _download(url: str, temporary: Path, progress: Progress) -> str:
+    hasher = hashlib.sha256()
+    request = urllib.request.Request(url, headers={"User-Agent": "stencilkit"})
+    with (
+        urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer,
+        temporary.open("wb") as file,
+    ):
+        progress.begin(f"fetching {url.rsplit('/', 1)[-1]}", int(answer.headers["Content-Length"] or 0))
+        try:
+            while chunk := answer.read(_CHUNK):
+                hasher.update(chunk)
+                file.write(chunk)
+                progress.advance(len(chunk))
+        finally:
+            progress.end()
+    return hasher.hexdigest()
+
+
+def read_text(url: str) -> str:
+    """Download a small text, such as an index.
+
+    Raises: FetchError.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": "stencilkit", "Accept": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+            return str(answer.read(8 << 20).decode("utf-8", "replace"))
+    except (*_NETWORK_ERRORS, urllib.error.HTTPError) as error:
+        raise FetchError(f"cannot read {url}: {error}", fix="check the network") from None

@@ -1,0 +1,131 @@
+"""Read typed fields out of decoded TOML or JSON; every complaint names the path to the bad field.
+
+Unknown keys are refused: a misspelt field must not be silently ignored.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from stencilkit.errors import StencilkitError
+
+T = TypeVar("T")
+_MISSING: Final = object()
+_NAMES: Final[dict[type, str]] = {
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+    list: "an array",
+    dict: "a table",
+}
+
+
+def document(text: str, *, name: str, schema: int, error: type[StencilkitError]) -> Fields:
+    """Decode a TOML document whose `schema` must be the given one; `name` is for messages.
+
+    Raises: `error`.
+    """
+    try:
+        root = Fields(tomllib.loads(text), path="", document=name, error=error)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise error(f"not TOML: {problem}", where=name) from None
+    found = root.integer("schema")
+    if found != schema:
+        newer = "; it was written by a newer stencilkit: update this one" if found > schema else ""
+        raise root.fail("schema", f"is {found}, and this stencilkit reads {schema}{newer}")
+    return root
+
+
+class Fields:
+    """One table, its path in the document, and the error class to raise."""
+
+    def __init__(self, table: Mapping[str, Any], *, path: str, document: str, error: type[StencilkitError]) -> None:
+        self._table = table
+        self._path = path
+        self._document = document
+        self._error = error
+        self._read: set[str] = set()
+
+    def fail(self, key: str, problem: str) -> StencilkitError:
+        """Make the error for a field of this table; the caller raises it."""
+        where = f"{self._path}.{key}" if self._path and key else self._path or key or "(top level)"
+        return self._error(f"{where}: {problem}", where=self._document)
+
+    def _get(self, key: str, kind: type[T], default: object) -> T:
+        self._read.add(key)
+        value = self._table.get(key, default)
+        if value is _MISSING:
+            raise self.fail(key, "missing")
+        if value is default:
+            return value  # type: ignore[return-value]  # the caller's default is of its own type
+        # bool is a subclass of int, and "alignment = true" is a mistake:
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.fail(key, f"must be {_NAMES[kind]}, not {value!r}")
+        return value
+
+    def text(self, key: str, default: object = _MISSING) -> str:
+        """Read a string."""
+        return self._get(key, str, default)
+
+    def integer(self, key: str, default: object = _MISSING) -> int:
+        """Read an integer."""
+        return self._get(key, int, default)
+
+    def boolean(self, key: str, default: object = _MISSING) -> bool:
+        """Read a boolean."""
+        return self._get(key, bool, default)
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: object = _MISSING) -> Any:  # noqa: ANN401  # a Literal of the caller's
+        """Read a string that must be one of a few."""
+        value = self.text(key, default)
+        if value is not default and value not in allowed:
+            raise self.fail(key, f"must be one of {', '.join(allowed)}, not {value!r}")
+        return value
+
+    def texts(self, key: str, default: object = _MISSING) -> tuple[str, ...]:
+        """Read an array of strings."""
+        values = self._get(key, list, default)
+        for index, value in enumerate(values):
+            if not isinstance(value, str):
+                raise self.fail(f"{key}[{index}]", f"must be a string, not {value!r}")
+        return tuple(values)
+
+    def table(self, key: str, default: object = _MISSING) -> Fields:
+        """Read a sub-table."""
+        return self._sub(self._get(key, dict, default), key)
+
+    def tables(self, key: str, default: object = _MISSING) -> tuple[Fields, ...]:
+        """Read an array of tables."""
+        found = []
+        for index, value in enumerate(self._get(key, list, default)):
+            if not isinstance(value, dict):
+                raise self.fail(f"{key}[{index}]", f"must be a table, not {value!r}")
+            found.append(self._sub(value, f"{key}[{index}]"))
+        return tuple(found)
+
+    def named_tables(self, key: str, default: object = _MISSING) -> Iterator[tuple[str, Fields]]:
+        """Read a table of tables, in document order."""
+        for name, value in self._get(key, dict, default).items():
+            if not isinstance(value, dict):
+                raise self.fail(f"{key}.{name}", f"must be a table, not {value!r}")
+            yield name, self._sub(value, f"{key}.{name}")
+
+    def mapping(self, key: str, default: object = _MISSING) -> dict[str, str]:
+        """Read a table whose values are all strings."""
+        table = self._get(key, dict, default)
+        for name, value in table.items():
+            if not isinstance(value, str):
+                raise self.fail(f"{key}.{name}", f"must be a string, not {value!r}")
+        return dict(table)
+
+    def done(self) -> None:
+        """Refuse keys that nobody has asked for."""
+        unknown = sorted(set(self._table) - self._read)
+        if unknown:
+            raise self.fail(unknown[0], "unknown field")
+
+    def _sub(self, table: Mapping[str, Any], key: str) -> Fields:
+        path = f"{self._path}.{key}" if self._path else key
+        return Fields(table, path=path, document=self._document, error=self._error)

@@ -1,0 +1,172 @@
+"""The one door to other programs: fixed environment, no shell, captured output, a timeout, no orphans.
+
+Every child gets a session of its own, so that Ctrl-C reaches stencilkit alone, which then stops the child's whole
+process group: INT, then TERM, then KILL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from stencilkit.errors import ProcessError
+
+# What a child may inherit. Compilers change their output with CPATH, C_INCLUDE_PATH, CCC_OVERRIDE_OPTIONS, LANG,
+# SOURCE_DATE_EPOCH and others: they are not here. The rest is needed to find and start programs.
+_INHERITED: Final = (
+    "PATH",
+    "HOME",
+    "USERPROFILE",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "DEVELOPER_DIR",
+    "SDKROOT",
+    "XDG_CACHE_HOME",
+    # Downloads and apt go through these:
+    "SSL_CERT_FILE",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+# nixpkgs' clang is a wrapper that takes its include paths from these:
+_INHERITED_PREFIXES: Final = ("NIX_",)
+_FIXED: Final = {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+_STOP_SIGNALS: Final = ((signal.SIGINT, 1.0), (signal.SIGTERM, 2.0))
+
+_live: set[subprocess.Popen[bytes]] = set()
+_live_lock: Final = threading.Lock()
+_stopping: Final = threading.Event()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """How a program ended."""
+
+    command: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def out(self) -> str:
+        """Decode standard output."""
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def err(self) -> str:
+        """Decode standard error."""
+        return self.stderr.decode("utf-8", "replace")
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Make the environment that a child gets: a few inherited names, fixed locale and time zone, and `extra`."""
+    inherited = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+    return {**inherited, **_FIXED, **(extra or {})}
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 600.0,
+    stdout_to: Path | None = None,
+) -> Completed:
+    """Run a program to its end.
+
+    `timeout` is in seconds. With `stdout_to`, both output streams go to that file and the result has none.
+
+    Raises: ProcessError if it cannot be started or takes too long.
+    """
+    words = tuple(str(word) for word in command)
+    with contextlib.ExitStack() as stack:
+        out: int | IO[bytes] = subprocess.PIPE
+        if stdout_to is not None:
+            out = stack.enter_context(stdout_to.open("wb"))
+        process = _start(words, cwd, environment(env), out)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _stop(process)
+            raise ProcessError(
+                f"{words[0]} did not end within {timeout:g} seconds",
+                where=" ".join(words[:6]),
+                fix="try again on a less busy machine, or report it",
+            ) from None
+        except BaseException:
+            _stop(process)
+            raise
+        finally:
+            with _live_lock:
+                _live.discard(process)
+    return Completed(command=words, returncode=process.returncode, stdout=stdout or b"", stderr=stderr or b"")
+
+
+def _start(
+    words: tuple[str, ...], cwd: Path | None, env: Mapping[str, str], out: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    with _live_lock:
+        if _stopping.is_set():
+            raise KeyboardInterrupt
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.PIPE if out == subprocess.PIPE else subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ProcessError(
+                f"cannot run {words[0]}: {error.strerror or error}",
+                fix="check that the program exists, is executable, and is built for this machine",
+            ) from None
+        _live.add(process)
+    return process
+
+
+def stop_all() -> None:
+    """Stop every running child and refuse to start more: the end of an interrupted run."""
+    with _live_lock:
+        _stopping.set()
+        processes = list(_live)
+    for process in processes:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number, patience in _STOP_SIGNALS:
+        if not _signal_group(process, number):
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            return
+    _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a child's process group; tell whether the child was still there."""
+    if process.poll() is not None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+    return True

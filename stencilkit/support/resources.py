@@ -1,0 +1,30 @@
+"""Read the data files that travel with the package.
+
+In a wheel they lie inside the package; in a checkout targets.toml lies at the top of the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+
+def text(name: str) -> str:
+    """Read a data file as text."""
+    packaged = files("stencilkit") / name
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+
+
+def code_digest(*names: str) -> str:
+    """Hash modules and sub-packages of stencilkit itself, so that what they make can be told from what others made."""
+    package = Path(__file__).parents[1]
+    hasher = hashlib.sha256()
+    for name in names:
+        path = package / name
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            hasher.update(source.relative_to(package).as_posix().encode())
+            hasher.update(source.read_bytes())
+    return hasher.hexdigest()

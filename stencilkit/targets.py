@@ -1,0 +1,178 @@
+"""Stage 0: targets.toml -> the support table, checked for internal consistency.
+
+Refuses a table that contradicts itself: duplicate triples, a pin outside its own range, flags without a reason,
+a CPython's target that no [[target]] describes.
+"""
+
+from __future__ import annotations
+
+import functools
+from fnmatch import fnmatchcase
+from typing import Final, get_args
+
+from stencilkit.errors import DataError, FlagError, TargetError
+from stencilkit.model.target import (
+    Flag,
+    Flavour,
+    ObjectFormat,
+    PythonSupport,
+    Refusal,
+    Step,
+    SupportTable,
+    Target,
+    TargetRequest,
+    TargetSupport,
+    Unit,
+)
+from stencilkit.model.version import MajorRange
+from stencilkit.support import resources
+from stencilkit.support.fields import Fields, document
+
+SCHEMA: Final = 1
+
+
+@functools.cache
+def load() -> SupportTable:
+    """Read and check the targets.toml that travels with stencilkit."""
+    return parse(resources.text("targets.toml"))
+
+
+def parse(text: str) -> SupportTable:
+    """Read and check the text of a targets.toml.
+
+    Raises: DataError, with the path to the bad field.
+    """
+    root = document(text, name="targets.toml", schema=SCHEMA, error=DataError)
+    targets = tuple(_target(row) for row in root.tables("target"))
+    known = {target.triple for target in targets}
+    if len(known) != len(targets):
+        raise root.fail("target", "a triple occurs twice")
+    table = SupportTable(
+        targets=targets,
+        refused_targets=tuple(_refusal(row) for row in root.tables("refused-target", [])),
+        refused_flags=tuple(_refusal(row) for row in root.tables("refused-flag", [])),
+        pythons={name: _python(name, row, known) for name, row in root.named_tables("cpython")},
+    )
+    root.done()
+    return table
+
+
+def _target(row: Fields) -> Target:
+    target = Target(
+        triple=row.text("triple"),
+        spellings=row.texts("spellings"),
+        arch=row.text("arch"),
+        format=row.choice("format", get_args(ObjectFormat)),
+        pointer_bytes=row.integer("pointer-bytes"),
+        symbol_prefix=row.text("symbol-prefix"),
+        label_prefix=row.text("label-prefix"),
+        condition=row.text("condition"),
+        nop=bytes.fromhex(row.text("nop")),
+        tier=row.text("tier"),
+        multiarch=row.text("multiarch", ""),
+        gcc=row.text("gcc", ""),
+        zig_target=row.text("zig-target"),
+        zig_headers=row.texts("zig-headers"),
+        zig_defines=row.texts("zig-defines", []),
+        foreign_macros=row.texts("foreign-macros", []),
+        flavour_macro=row.boolean("flavour-macro", default=True),
+        entry_directive=row.choice("entry-directive", (".globl", ".def")),
+        merges_assembly=row.boolean("merges-assembly", default=False),
+    )
+    row.done()
+    if not any(fnmatchcase(target.triple, pattern) for pattern in target.spellings):
+        raise row.fail("spellings", f"no pattern matches the triple {target.triple} itself")
+    return target
+
+
+def _refusal(row: Fields) -> Refusal:
+    refusal = Refusal(pattern=row.text("pattern"), why=row.text("why"))
+    row.done()
+    return refusal
+
+
+def _python(series: str, row: Fields, known: set[str]) -> PythonSupport:
+    llvm = _range(row, "llvm")
+    support = PythonSupport(
+        series=series,
+        llvm=llvm,
+        pinned=row.integer("pinned"),
+        too_old=row.text("too-old"),
+        too_new=row.text("too-new"),
+        flags=tuple(_flag(flag) for flag in row.tables("flag")),
+        targets={name: _support(name, sub, known) for name, sub in row.named_tables("target")},
+    )
+    row.done()
+    if support.pinned not in llvm:
+        raise row.fail("pinned", f"{support.pinned} is outside the range {llvm}")
+    return support
+
+
+def _support(triple: str, row: Fields, known: set[str]) -> TargetSupport:
+    if triple not in known:
+        raise row.fail("", "no [[target]] has this triple")
+    support = TargetSupport(
+        flags=tuple(_flag(flag) for flag in row.tables("flag", [])),
+        alignment=row.integer("alignment", 1),
+    )
+    row.done()
+    return support
+
+
+def _flag(row: Fields) -> Flag:
+    flag = Flag(
+        text=row.text("flag"),
+        why=row.text("why"),
+        flavour=row.choice("flavour", get_args(Flavour), None),
+        unit=row.choice("unit", get_args(Unit), None),
+        step=row.choice("step", get_args(Step), None),
+        llvm=_range(row, "llvm") if row.text("llvm", "") else None,
+        deviates=row.text("deviates", ""),
+        cost=row.text("cost", ""),
+    )
+    row.done()
+    if flag.deviates and not flag.cost:
+        raise row.fail("cost", "a flag that deviates from upstream must say what that costs")
+    if not flag.why.strip():
+        raise row.fail("why", "every flag needs its reason")
+    return flag
+
+
+def _range(row: Fields, key: str) -> MajorRange:
+    parsed = MajorRange.parse(row.text(key))
+    if parsed is None:
+        raise row.fail(key, 'must be a range like "19..23"')
+    return parsed
+
+
+def resolve(table: SupportTable, spelling: str) -> TargetRequest:
+    """Find the target that a triple, in whatever vendor's spelling, means.
+
+    Raises: TargetError, with the reason where one is known (musl) and the triples that exist where not.
+    """
+    for refusal in table.refused_targets:
+        if fnmatchcase(spelling, refusal.pattern):
+            raise TargetError(f"no stencils for {spelling}: {refusal.why}", fix=_known_targets(table))
+    for target in table.targets:
+        if any(fnmatchcase(spelling, pattern) for pattern in target.spellings):
+            return TargetRequest(target=target, spelling=spelling)
+    raise TargetError(f"unknown target {spelling}", fix=_known_targets(table))
+
+
+def _known_targets(table: SupportTable) -> str:
+    return "choose one of " + ", ".join(target.triple for target in table.targets)
+
+
+def check_cflags(table: SupportTable, flags: tuple[str, ...]) -> None:
+    """Refuse flags that make stencils which cannot run, with the reason.
+
+    Raises: FlagError.
+    """
+    for flag in flags:
+        for refusal in table.refused_flags:
+            if fnmatchcase(flag, refusal.pattern):
+                raise FlagError(
+                    f"{flag} cannot be used for stencils: {refusal.why}",
+                    where="--cflags (CPython's CFLAGS_JIT)",
+                    fix=f"leave {flag} out of the flags for the JIT; CPython's own CFLAGS may keep it",
+                )

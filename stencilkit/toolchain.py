@@ -1,0 +1,276 @@
+"""Stage 2: find, identify and choose LLVM toolchains.
+
+Refuses what only looks like a clang: Apple's (its version numbers and assembly are its own), gcc under clang's
+name, and a program whose version is not the one in its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from stencilkit.errors import ProcessError, ToolchainError, UsageError
+from stencilkit.model.toolchain import Found, Identity, Origin, Rejected, Toolchain, Wanted
+from stencilkit.model.version import LlvmVersion, MajorRange
+from stencilkit.support import environ, files, process
+from stencilkit.support.cache import Store
+
+_VERSION: Final = re.compile(r"^(?P<vendor>.*\b(?:clang|LLVM) version (?P<version>\d+\.\d+\.\d+)\S*.*)$", re.MULTILINE)
+_NAME: Final = re.compile(r"clang(?:-(?P<major>\d+))?(?:\.exe)?")
+# Where distributions put LLVMs that are not on PATH; * is sorted.
+_FOLDERS: Final = (
+    "/usr/lib/llvm-*/bin",  # Debian, Ubuntu
+    "/usr/lib64/llvm*/bin",  # Fedora, openSUSE
+    "/usr/lib/llvm/*/bin",  # Gentoo
+    "/opt/homebrew/opt/llvm*/bin",  # Homebrew on Apple silicon
+    "/usr/local/opt/llvm*/bin",  # Homebrew on Intel
+    "/opt/local/libexec/llvm-*/bin",  # MacPorts
+    "/Program Files/LLVM/bin",  # LLVM's own installer on Windows
+)
+_ORIGINS: Final[tuple[Origin, ...]] = ("named", "path", "folder", "pypi")
+_BINARY_MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+_SHARED_LLVM: Final = re.compile(r"(?P<path>/\S*/lib(?:LLVM|clang-cpp)[^/\s]*)")
+# `clang -print-targets` names -> the arch column of targets.toml. An x86-64 back end also does i686.
+_ARCHS: Final = {"x86-64": "x86_64", "x86": "i686", "aarch64": "aarch64"}
+
+
+def parse_wanted(text: str) -> tuple[Wanted, ...]:
+    """Read --llvm: "19", "19..21", "19,21", "19.1.7", or a path to a clang, separated by commas.
+
+    Raises: UsageError.
+    """
+    return tuple(_wanted(part.strip()) for part in text.split(","))
+
+
+def _wanted(part: str) -> Wanted:
+    if "/" in part or "\\" in part:
+        return Wanted(program=Path(part))
+    exact = LlvmVersion.parse(part)
+    if exact is not None:
+        return Wanted(exact=exact)
+    majors = MajorRange.parse(part)
+    if majors is None:
+        raise UsageError(
+            f"--llvm {part!r} is not a version", fix="write 19, 19..21, 19,21, 19.1.7 or the path of a clang"
+        )
+    return Wanted(majors=majors)
+
+
+def discover(data: Path, store: Store) -> Found:
+    """Find every toolchain of this machine: PATH, the distributions' folders, and installed ziglang wheels.
+
+    The environment variable STENCILKIT_LLVM may list more folders or programs.
+    """
+    toolchains: list[Toolchain] = []
+    rejected: list[Rejected] = []
+    seen: set[Path] = set()
+    for origin, program in _candidates(data):
+        real = program.resolve()
+        # ccache and friends are links under clang's name: only a link to a clang is the same clang.
+        same = real if _NAME.fullmatch(real.name) else program
+        if same not in seen:
+            seen.add(same)
+            found = identify(program, origin, store)
+            if isinstance(found, Toolchain):
+                toolchains.append(found)
+            else:
+                rejected.append(found)
+    toolchains.sort(key=_preference)
+    return Found(toolchains=tuple(toolchains), rejected=tuple(rejected))
+
+
+def _preference(toolchain: Toolchain) -> tuple[object, ...]:
+    version = toolchain.version
+    return (-version.major, -version.minor, -version.patch, _ORIGINS.index(toolchain.origin), toolchain.program)
+
+
+def _candidates(data: Path) -> Iterator[tuple[Origin, Path]]:
+    for place in environ.search_path("STENCILKIT_LLVM"):
+        yield from (("named", program) for program in ([place] if place.is_file() else _clangs(place)))
+    for folder in environ.search_path("PATH"):
+        yield from (("path", program) for program in _clangs(folder))
+    for pattern in _FOLDERS:
+        root = Path(pattern).anchor or "/"
+        for folder in sorted(Path(root).glob(pattern.lstrip("/"))):
+            yield from (("folder", program) for program in _clangs(folder))
+    for wheel in sorted(data.glob("toolchains/*/ziglang")):
+        yield from (("pypi", program) for program in (wheel / "zig", wheel / "zig.exe") if program.is_file())
+    spec = importlib.util.find_spec("ziglang")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        programs = (Path(location, "zig"), Path(location, "zig.exe"))
+        yield from (("pypi", program) for program in programs if program.is_file())
+
+
+def _clangs(folder: Path) -> list[Path]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    except OSError:
+        return []
+    return [path for path in paths if path.is_file() and os.access(path, os.X_OK)]
+
+
+def identify(program: Path, origin: Origin, store: Store) -> Toolchain | Rejected:
+    """Ask a program what it is."""
+    zig = program.name in ("zig", "zig.exe")
+    lib = program.parent / "lib"
+    command = (str(program), "clang", "-resource-dir", str(lib)) if zig else (str(program),)
+    try:
+        version = _ask(program, (*command, "--version"), store)
+        archs = _ask(program, (*command, "-print-targets"), store)
+        resource = str(lib) if zig else _ask(program, (*command, "-print-resource-dir"), store).strip()
+    except ProcessError as error:
+        return Rejected(program=program, why=error.what)
+    problem = _problem(program, version)
+    match = _VERSION.search(version)
+    parsed = LlvmVersion.parse(match["version"]) if match else None
+    if problem or match is None or parsed is None:
+        return Rejected(program=program, why=problem or "it does not say that it is a clang")
+    return Toolchain(
+        version=parsed,
+        vendor=match["vendor"].strip(),
+        origin=origin,
+        program=program,
+        command=command,
+        resource=Path(resource),
+        libc=lib / "libc" / "include" if zig else None,
+        archs=frozenset(_ARCHS[name] for name in re.findall(r"^ +(\S+) +- ", archs, re.MULTILINE) if name in _ARCHS),
+    )
+
+
+def _problem(program: Path, version: str) -> str:
+    if "Apple" in version.split("\n", 1)[0]:
+        return (
+            "it is Apple's clang, whose versions are not LLVM's and whose assembly has directives that CPython's "
+            "passes cannot keep (CPython #146475, #148560)"
+        )
+    if "Free Software Foundation" in version:
+        return "it is gcc under clang's name; stencils need clang's musttail and preserve_none"
+    named = _NAME.fullmatch(program.name)
+    match = _VERSION.search(version)
+    if named and named["major"] and match and match["version"].split(".")[0] != named["major"]:
+        return f"its name says {named['major']}, but it is version {match['version']}"
+    return ""
+
+
+def _ask(program: Path, command: Sequence[str], store: Store) -> str:
+    """Run a program that only answers a question, or recall what the same file answered before."""
+    key = _stat_key("ask", program, *command[1:])
+    known = store.get(key) if key else None
+    if known is not None:
+        return known.decode("utf-8", "replace")
+    answer = process.run(command, timeout=30).stdout
+    if key:
+        store.put(key, answer)
+    return answer.decode("utf-8", "replace")
+
+
+def _stat_key(*words: str | Path) -> str:
+    """Make a key from a binary's path, size and time; "" for a script, whose answer is somebody else's."""
+    path = Path(words[1]).resolve()
+    try:
+        status = path.stat()
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError:
+        return ""
+    if not magic.startswith(_BINARY_MAGICS):
+        return ""
+    text = json.dumps([*map(str, words), str(path), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def select(
+    wanted: Sequence[Wanted], found: Found, store: Store, *, skip_missing: bool = False
+) -> tuple[Toolchain, ...]:
+    """Choose one toolchain for each version that is asked for, in the order asked.
+
+    Raises: ToolchainError for a version that is absent (unless `skip_missing`), saying how to get it.
+    """
+    chosen: list[Toolchain] = []
+    missing: list[str] = []
+    for want in wanted:
+        if want.program is not None:
+            chosen.append(_named(want.program, store))
+        elif want.exact is not None:
+            exact = [tool for tool in found.toolchains if tool.version == want.exact]
+            chosen.extend(exact[:1])
+            missing.extend([] if exact else [str(want.exact)])
+        for major in want.majors or ():
+            fitting = [tool for tool in found.toolchains if tool.version.major == major]
+            chosen.extend(fitting[:1])
+            missing.extend([] if fitting else [str(major)])
+    if missing and not (skip_missing and chosen):
+        raise _absent(missing, found)
+    return tuple(dict.fromkeys(chosen))
+
+
+def _named(program: Path, store: Store) -> Toolchain:
+    if not program.is_file():
+        raise ToolchainError(f"there is no program {program}", fix="give the path of a clang, or a version")
+    identified = identify(program, "named", store)
+    if isinstance(identified, Rejected):
+        raise ToolchainError(f"{program} cannot be used: {identified.why}", fix=_advice(["19"]))
+    return identified
+
+
+def _absent(missing: list[str], found: Found) -> ToolchainError:
+    present = ", ".join(sorted({str(tool.version) for tool in found.toolchains})) or "none"
+    rejected = [f"{item.program}: {item.why}" for item in found.rejected]
+    return ToolchainError(
+        f"LLVM {', '.join(missing)} is not on this machine (there is: {present})",
+        details="\n".join(rejected),
+        fix=_advice(missing) + "; --skip-missing builds the others",
+    )
+
+
+def _advice(versions: Sequence[str]) -> str:
+    majors = sorted({version.split(".")[0] for version in versions}, key=int)
+    packages = " ".join(f"clang-{major}" for major in majors)
+    return f"stencilkit toolchains install {' '.join(majors)} (from PyPI, no root), or your distribution's {packages}"
+
+
+def check_arch(toolchain: Toolchain, arch: str) -> None:
+    """Refuse a toolchain that was built without the back end for an architecture.
+
+    Raises: ToolchainError.
+    """
+    if toolchain.archs and arch not in toolchain.archs:
+        raise ToolchainError(
+            f"{toolchain.label} has no back end for {arch}",
+            fix=f"use another LLVM {toolchain.version.major}: {_advice([str(toolchain.version)])}",
+        )
+
+
+def identity(toolchain: Toolchain, store: Store) -> Identity:
+    """Hash a toolchain's program and the LLVM libraries that it loads."""
+    program = toolchain.program.resolve()
+    digests = {path: _digest(path, store) for path in (program, *_libraries(program))}
+    libraries = {path.name: digest for path, digest in digests.items() if path != program}
+    return Identity(program=digests[program], libraries=dict(sorted(libraries.items())))
+
+
+def _libraries(program: Path) -> list[Path]:
+    for lister in (("ldd",), ("otool", "-L")):
+        try:
+            listing = process.run((*lister, str(program)), timeout=30).out
+        except ProcessError:
+            continue
+        return sorted({Path(match["path"]).resolve() for match in _SHARED_LLVM.finditer(listing)})
+    return []
+
+
+def _digest(path: Path, store: Store) -> str:
+    key = _stat_key("sha256", path)
+    known = store.get(key) if key else None
+    if known is not None:
+        return known.decode("ascii")
+    digest = files.sha256(path)
+    if key:
+        store.put(key, digest.encode("ascii"))
+    return digest

@@ -1,0 +1,129 @@
+"""Time stencilkit against CPython's own generator, in turn, on the same tree, pyconfig.h and LLVM.
+
+    python tests/bench.py [--rounds N] [--only 3.14.7]
+
+Per CPython: upstream's build.py (forced), stencilkit with an empty cache, with nothing changed, and with one uop
+changed. Prints medians, the ratio round by round, and the peak memory of stencilkit's own process. Machines are
+noisy: the ratio is what to quote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import workbench as wb
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: wall time in seconds, peak memory of the process itself in MiB."""
+
+    seconds: float
+    memory: float
+
+
+def timed(command: list[str | Path], *, cwd: Path, env: dict[str, str]) -> Sample:
+    """Run a command; its children's memory is not counted."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} failed:\n{errors.decode()[-2000:]}")
+    return Sample(time.monotonic() - started, usage.ru_maxrss / 1024)
+
+
+class Bench:
+    """One CPython with its pinned LLVM."""
+
+    def __init__(self, version: str, work: Path) -> None:
+        self.version = version
+        self.major = wb.PINNED[version]
+        self.config = wb.pyconfig(version)
+        self.work = work
+        self.tree = work / "tree"
+        shutil.copytree(wb.tree(version), self.tree, symlinks=True)
+        self.out = work / "upstream"
+        self.out.mkdir()
+        shutil.copy(self.config / "pyconfig.h", self.out)
+        self.cases = self.tree / "Python/executor_cases.c.h"
+
+    def upstream(self) -> Sample:
+        """Run build.py by force."""
+        path = f"{wb.debian_llvm(self.major)}{os.pathsep}{os.environ['PATH']}"
+        arguments = [sys.executable, self.tree / "Tools/jit/build.py", wb.X86, "--force"]
+        if not self.version.startswith("3.13"):
+            arguments += ["--output-dir", self.out, "--pyconfig-dir", self.config]
+        return timed(arguments, cwd=self.out, env={**os.environ, "PATH": path})
+
+    def ours(self, cache: Path) -> Sample:
+        """Run stencilkit build with a cache folder."""
+        arguments: list[str | Path] = [sys.executable, "-m", "stencilkit", "build", "--cpython", self.tree]
+        arguments += ["--llvm", wb.debian_llvm(self.major) / "clang", "--target", wb.X86]
+        arguments += ["--pyconfig-dir", self.config, "--out", self.work / "ours"]
+        return timed(arguments, cwd=self.work, env=wb.environment({"STENCILKIT_CACHE": str(cache)}))
+
+    def change_one_uop(self, round_number: int) -> None:
+        """Add a statement that does nothing to one uop, another one each time."""
+        text = self.cases.read_text()
+        self.cases.write_text(
+            re.sub(r"(case _(?:NOP|POP_TOP)\w*: \{\n)", rf"\g<1>            (void){round_number};\n", text, count=1)
+        )
+
+
+def measure(version: str, rounds: int) -> dict[str, list[Sample]]:
+    """Run everything in turn."""
+    rows: dict[str, list[Sample]] = {"upstream": [], "cold": [], "nothing changed": [], "one uop changed": []}
+    with tempfile.TemporaryDirectory(prefix="stencilkit-bench-") as folder:
+        bench = Bench(version, Path(folder))
+        for number in range(rounds):
+            cache = Path(folder, f"cache-{number}")
+            rows["upstream"].append(bench.upstream())
+            rows["cold"].append(bench.ours(cache))
+            rows["nothing changed"].append(bench.ours(cache))
+            bench.change_one_uop(number)
+            rows["one uop changed"].append(bench.ours(cache))
+    return rows
+
+
+def lines(version: str, rows: dict[str, list[Sample]]) -> list[str]:
+    """Lay the medians out as rows of a markdown table."""
+    laid_out = []
+    for name, samples in rows.items():
+        ratios = [theirs.seconds / ours.seconds for theirs, ours in zip(rows["upstream"], samples, strict=True)]
+        laid_out.append(
+            f"| {version}, LLVM {wb.PINNED[version]} | {name} | "
+            f"{statistics.median(sample.seconds for sample in samples):.2f} | "
+            f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}) | "
+            f"{max(sample.memory for sample in samples):.0f} |"
+        )
+    return laid_out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", choices=sorted(wb.PINNED))
+    arguments = parser.parse_args()
+    print("| CPython | run | seconds (median) | times faster than upstream (median, range) | MiB, own process |")
+    print("| --- | --- | --- | --- | --- |")
+    for version in arguments.only or sorted(wb.PINNED):
+        for line in lines(version, measure(version, arguments.rounds)):
+            print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

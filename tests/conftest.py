@@ -1,0 +1,34 @@
+"""The rules that all tests obey: unit, golden and property tests start no programs and open no sockets."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+
+import pytest
+
+PROCESS_MARKERS = {"process", "network", "oracle", "jit"}
+NETWORK_MARKERS = {"network", "oracle", "jit"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+        if folder in ("oracle", "jit"):
+            item.add_marker(folder)
+        if folder == "cli":
+            item.add_marker("process")
+
+
+@pytest.fixture(autouse=True)
+def _guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forbid processes and sockets to tests that are not marked for them."""
+    markers = {marker.name for marker in request.node.iter_markers()}
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError(f"{request.node.nodeid} is not marked for this")
+
+    if not markers & PROCESS_MARKERS:
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    if not markers & NETWORK_MARKERS:
+        monkeypatch.setattr(socket.socket, "connect", refuse)

@@ -1,0 +1,195 @@
+"""Real inputs for tests: CPython trees, LLVMs, pyconfig.h files, and what CPython's own generator makes of them.
+
+Everything is fetched or made once and kept in .cache/tests (or STENCILKIT_TEST_CACHE), through stencilkit's own
+commands where it has them. What cannot be had is a failure, not a skip.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stencilkit import configure, dialects, source, targets, toolchain
+from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.support import files
+from stencilkit.support.cache import Store
+
+ROOT = Path(__file__).parents[1]
+CACHE = Path(os.environ.get("STENCILKIT_TEST_CACHE", ROOT / ".cache" / "tests")).resolve()
+X86 = "x86_64-unknown-linux-gnu"
+ARM = "aarch64-unknown-linux-gnu"
+PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Make the environment in which tests run stencilkit: its folders are the test cache's, no LLVM is named."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith("STENCILKIT_")}
+    folders = {"STENCILKIT_CACHE": str(CACHE / "cache"), "STENCILKIT_DATA": str(CACHE / "data")}
+    return {**base, **folders, **(extra or {})}
+
+
+def stencilkit(
+    *arguments: str | Path,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 900,
+) -> subprocess.CompletedProcess[str]:
+    """Run stencilkit as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stencilkit", *map(str, arguments)],
+        env=environment(env),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"stencilkit {arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@functools.cache
+def tree(version: str) -> Path:
+    """Fetch a CPython source tree."""
+    with files.locked(CACHE / "fetch.lock"):
+        return Path(stencilkit("fetch", version).stdout.strip())
+
+
+@functools.cache
+def debian_llvm(major: int) -> Path:
+    """Unpack Debian's LLVM, with llvm-readobj and the others; return its bin folder."""
+    script = ROOT / "recipes" / "toolchains" / "debian_llvm.py"
+    folder = CACHE / "llvm"
+    with files.locked(CACHE / "llvm.lock"):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        command = [sys.executable, script, "--to", folder, str(major)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+@functools.cache
+def pypi_llvm(major: int) -> Path:
+    """Install an LLVM from PyPI; return its program."""
+    with files.locked(CACHE / "pypi.lock"):
+        folder = Path(stencilkit("toolchains", "install", str(major)).stdout.strip().splitlines()[-1])
+    return folder / "ziglang" / "zig"
+
+
+@functools.cache
+def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> Path:
+    """Configure a tree; return the folder of pyconfig.h."""
+    opened = source.open_tree(tree(version), dialects.KNOWN)
+    request: TargetRequest = targets.resolve(targets.load(), triple)
+    zig = toolchain.identify(pypi_llvm(19), "pypi", Store(CACHE / "cache" / "entries"))
+    return configure.configured(opened, request, flavour, [zig], CACHE / "cache").folder
+
+
+def upstream(
+    version: str,
+    major: int,
+    triple: str = X86,
+    flavour: Flavour = "release",
+    *,
+    config: Path | None = None,
+    cflags: str = "",
+) -> Path:
+    """Run CPython's own Tools/jit/build.py with an LLVM of Debian's; return the folder with what it made.
+
+    Its version pin is lifted in a copy, which changes line 1 of the headers and nothing else. `cflags` go to --cflags,
+    or for 3.13, which has no such option, through a wrapper around clang.
+    """
+    config = config or pyconfig(version, triple, flavour)
+    digest = hashlib.sha256(f"{(config / 'pyconfig.h').read_bytes()!r}{cflags}".encode()).hexdigest()[:12]
+    folder = CACHE / "upstream" / version / triple / flavour / f"llvm-{major}-{digest}"
+    with files.locked(folder.with_name(folder.name + ".lock")):
+        if not folder.is_dir():
+            work = folder.with_name(folder.name + ".work")
+            shutil.rmtree(work, ignore_errors=True)
+            _run_upstream(version, major, triple, flavour, config, cflags, work)
+            work.rename(folder)
+    return folder
+
+
+def _run_upstream(
+    version: str, major: int, triple: str, flavour: Flavour, config: Path, cflags: str, work: Path
+) -> None:
+    copy = work / "tree"
+    for name in ("Include", "Python", "Tools/jit"):
+        shutil.copytree(tree(version) / name, copy / name)
+    pin = copy / "Tools/jit/_llvm.py"
+    pin.write_text(
+        re.sub(r"^_LLVM_VERSION = .*$", f"_LLVM_VERSION = {_pin(version, major)}", pin.read_text(), flags=re.MULTILINE)
+    )
+    out = work / "out"
+    out.mkdir()
+    arguments = [triple, *(["--debug"] if flavour == "debug" else [])]
+    folders = [str(debian_llvm(major))]
+    if version.startswith("3.13"):
+        shutil.copy(config / "pyconfig.h", out)
+        # Upstream's 3.13 leaves the tree's path in asserts; see the deviation in targets.toml.
+        wrapper = _wrap_clang(work, major, f"-ffile-prefix-map={copy}=. {cflags}")
+        folders.insert(0, str(wrapper))
+    else:
+        arguments += ["--output-dir", str(out), "--pyconfig-dir", str(config), f"--cflags={cflags}"]
+    path = os.pathsep.join([*folders, os.environ["PATH"]])
+    done = subprocess.run(
+        [sys.executable, copy / "Tools/jit/build.py", *arguments],
+        cwd=out,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for made in sorted(out.iterdir()):
+        made.rename(work / made.name)
+    shutil.rmtree(copy)
+    out.rmdir()
+
+
+def _pin(version: str, major: int) -> str:
+    return f'"{major}"' if version.startswith("3.15") else str(major)
+
+
+def _wrap_clang(work: Path, major: int, flags: str) -> Path:
+    folder = work / "wrapper"
+    folder.mkdir()
+    script = folder / "clang"
+    script.write_text(f'#!/bin/sh\nexec {debian_llvm(major)}/clang "$@" {flags}\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+def without_comments(path: Path) -> list[str]:
+    """Read a header without the lines that are comments."""
+    return [line for line in path.read_text().split("\n") if not line.lstrip().startswith("//")]
+
+
+def built(version: str, major: int, out: Path, *arguments: str | Path, triple: str = X86) -> Path:
+    """Build with stencilkit and Debian's LLVM; return the output folder."""
+    clang = debian_llvm(major) / "clang"
+    done = stencilkit(
+        "build", "--cpython", tree(version), "--llvm", clang, "--target", triple, "--out", out, *arguments
+    )
+    return Path(done.stdout.strip().splitlines()[-1].split(" ", 1)[1])
+
+
+def differing_lines(ours: Path, theirs: Path) -> Iterator[str]:
+    """Yield the first lines in which two headers differ, comments aside."""
+    lines = difflib.unified_diff(
+        without_comments(theirs), without_comments(ours), "upstream", "stencilkit", lineterm=""
+    )
+    for _, line in zip(range(40), lines, strict=False):
+        yield line
