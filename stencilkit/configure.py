@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import ConfigureError
-from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin
+from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin, macros
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target, TargetRequest
 from stencilkit.model.toolchain import Toolchain
@@ -26,10 +26,6 @@ from stencilkit.support.progress import SILENT, Progress
 
 _NAME: Final = "pyconfig.h"
 _TIMEOUT_SECONDS: Final = 1800.0
-_DEFINE: Final = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)(?:\([^)]*\))?[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-_UNDEF: Final = re.compile(r"^[ \t]*(?:/\*[ \t]*)?#[ \t]*undef[ \t]+(\w+)", re.MULTILINE)
-_WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 # configure writes CFLAGS_JIT into the command of the rule that builds the stencils (REGEN_JIT_COMMAND):
 _CFLAGS_JIT: Final = re.compile(r'^\t.*/Tools/jit/build\.py .*--cflags="([^"]*)"', re.MULTILINE)
 _HOST: Final = re.compile(r"^HOST_GNU_TYPE=\s*(\S+)", re.MULTILINE)
@@ -43,34 +39,11 @@ _CROSS_ANSWERS: Final = (
 )
 
 
-def macros(text: str) -> dict[str, str | None]:
-    """Read the macros of a pyconfig.h: name to value, None for those that are mentioned as not defined."""
-    found: dict[str, str | None] = dict.fromkeys(_UNDEF.findall(text))
-    for name, value in _DEFINE.findall(text):
-        found[name] = _COMMENT.sub("", value).strip()
-    return found
-
-
 def cflags(folder: Path) -> str:
     """Return the CFLAGS_JIT that a build folder was configured with; "" if there are none."""
     makefile = folder / "Makefile"
     match = _CFLAGS_JIT.search(makefile.read_text("utf-8", "replace")) if makefile.is_file() else None
     return match[1] if match else ""
-
-
-def visible(config: PyConfig, texts: Iterable[bytes]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Choose the macros that can reach a stencil: those whose name occurs in any of the texts.
-
-    The texts are those of every file that a stencil is made from but pyconfig.h itself; a name that none of them
-    holds cannot change what the preprocessor makes of them. Returns defined macros with their values, and those
-    that are not defined.
-    """
-    words: set[str] = set()
-    for text in texts:
-        words.update(_WORD.findall(text.decode("utf-8", "replace")))
-    names = sorted(words & set(config.macros))
-    values = {name: value for name in names if (value := config.macros[name]) is not None}
-    return values, tuple(name for name in names if name not in values)
 
 
 def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:

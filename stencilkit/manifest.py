@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 import tomli_w
@@ -26,8 +25,12 @@ from stencilkit.model.manifest import (
     Manifest,
     Provenance,
     StencilRecord,
+    Summary,
     ToolchainRecord,
+    Use,
+    UsedFile,
 )
+from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour
@@ -38,17 +41,10 @@ from stencilkit.support.fields import Fields, document
 SCHEMA: Final = 1
 NAME: Final = "manifest.toml"
 _FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
+_TREE_NAME: Final = re.compile(r"(?!\.\.?/|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The digests of one set of stencils and of what lies beside it."""
-
-    stencils: tuple[StencilRecord, ...]
-    extras: Mapping[str, str]
-    content: str
-    interface: str
+# The last field of the last table, [provenance]:
+_SEAL: Final = "seal"
 
 
 def summarise(stencils: StencilSet, extras: Mapping[str, str]) -> Summary:
@@ -85,15 +81,15 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     driver: Driver,
     input_digest: str,
     summary: Summary,
-    macros: tuple[Mapping[str, str], tuple[str, ...]],
+    visible: VisibleConfig,
+    foreign_words: frozenset[str],
+    used: tuple[UsedFile, ...],
     files: Mapping[FileRole, tuple[str, bytes]],
 ) -> Manifest:
     """Say what went into a build and what came out.
 
-    `macros` are those of pyconfig.h that can reach a stencil, defined and not; `files` maps a role to name and
-    content.
+    `files` maps a role to name and content.
     """
-    defined, undefined = macros
     flags = plan.used_flags()
     return Manifest(
         cpython=str(request.tree.version),
@@ -122,9 +118,10 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         ),
         flags=tuple(FlagRecord(flag=flag.text, why=flag.why) for flag in flags),
         includes=closure.files,
+        used=used,
         pyconfig_sha256=hashlib.sha256(request.pyconfig.content).hexdigest(),
-        macros=defined,
-        undefined=undefined,
+        visible=visible,
+        foreign_words=tuple(sorted(foreign_words)),
         stencils=summary.stencils,
         provenance=_provenance_now(),
     )
@@ -140,8 +137,12 @@ def _provenance_now() -> Provenance:
 
 
 def render(manifest: Manifest) -> str:
-    """Write a manifest as TOML."""
-    return tomli_w.dumps(_document(manifest))
+    """Write a manifest as TOML, sealed with a digest of the rest, so that no field changes unnoticed.
+
+    The seal is no signature: who can write the file can write another seal.
+    """
+    plain = tomli_w.dumps(_document(manifest))
+    return f'{plain}{_SEAL} = "{hashlib.sha256(plain.encode()).hexdigest()}"\n'
 
 
 def _document(manifest: Manifest) -> dict[str, Any]:
@@ -176,9 +177,12 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         },
         "pyconfig": {
             "sha256": manifest.pyconfig_sha256,
-            "undefined": list(manifest.undefined),
-            "macros": dict(manifest.macros),
+            "undefined": list(manifest.visible.undefined),
+            "guarded": list(manifest.visible.guarded),
+            "foreign-words": " ".join(manifest.foreign_words),
+            "macros": dict(manifest.visible.macros),
         },
+        "used": [{"use": item.use, "name": item.name, "sha256": item.sha256} for item in manifest.used],
         "include": [{"origin": item.origin, "name": item.name, "sha256": item.sha256} for item in manifest.includes],
         "stencil": [
             {
@@ -202,12 +206,18 @@ def _document(manifest: Manifest) -> dict[str, Any]:
 def parse(text: str, where: str) -> Manifest:
     """Read a manifest; `where` is the file's name, for messages.
 
-    Raises: ManifestError with the path to the bad field.
+    Raises: ManifestError with the path to the bad field; with that of the seal, if each field alone is good.
     """
     root = document(text, name=where, schema=SCHEMA, error=ManifestError)
     manifest = _manifest(root)
     root.done()
     _check_sums(manifest, root)
+    if render(manifest) != text:
+        raise ManifestError(
+            "the seal does not fit, or this is not how stencilkit writes a manifest: it was changed",
+            where=f"{where}: provenance.{_SEAL}",
+            fix="build it again, or restore it from where it came from",
+        )
     return manifest
 
 
@@ -231,8 +241,13 @@ def _manifest(root: Fields) -> Manifest:
         flags=tuple(_flag(row) for row in build.tables("flag")),
         includes=tuple(_include(row) for row in root.tables("include")),
         pyconfig_sha256=_sha256(pyconfig, "sha256"),
-        macros=pyconfig.mapping("macros"),
-        undefined=pyconfig.texts("undefined"),
+        used=tuple(_used(row) for row in root.tables("used")),
+        visible=VisibleConfig(
+            macros=pyconfig.mapping("macros"),
+            undefined=pyconfig.texts("undefined"),
+            guarded=pyconfig.texts("guarded"),
+        ),
+        foreign_words=tuple(pyconfig.text("foreign-words").split()),
         stencils=tuple(_stencil(row) for row in root.tables("stencil")),
         provenance=_provenance(root.table("provenance")),
     )
@@ -273,6 +288,13 @@ def _digests(row: Fields, key: str) -> dict[str, str]:
     return values
 
 
+def _path(row: Fields, key: str) -> str:
+    value = row.text(key)
+    if not _TREE_NAME.fullmatch(value):
+        raise row.fail(key, f"is not a path below a folder: {value!r}")
+    return value
+
+
 def _toolchain(row: Fields) -> ToolchainRecord:
     record = ToolchainRecord(
         version=row.text("version"),
@@ -308,8 +330,14 @@ def _flag(row: Fields) -> FlagRecord:
 
 def _include(row: Fields) -> IncludedFile:
     record = IncludedFile(
-        origin=row.choice("origin", get_args(FileOrigin)), name=row.text("name"), sha256=_sha256(row, "sha256")
+        origin=row.choice("origin", get_args(FileOrigin)), name=_path(row, "name"), sha256=_sha256(row, "sha256")
     )
+    row.done()
+    return record
+
+
+def _used(row: Fields) -> UsedFile:
+    record = UsedFile(use=row.choice("use", get_args(Use)), name=_path(row, "name"), sha256=_sha256(row, "sha256"))
     row.done()
     return record
 
@@ -333,5 +361,6 @@ def _provenance(row: Fields) -> Provenance:
         time=row.text("time"),
         command=row.texts("command"),
     )
+    _sha256(row, _SEAL)
     row.done()
     return record

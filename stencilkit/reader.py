@@ -19,27 +19,32 @@ _FUNCTION: Final = re.compile(
     r"void\nemit_(?P<name>\w+)\(\n"
     r"    unsigned char \*code, unsigned char \*data, _PyExecutorObject \*executor,\n"
     r"    const _PyUOpInstruction \*instruction, (?P<state>[^\n]*)\)\n"
-    r"\{\n(?P<body>(?:    [^\n]*\n)*)\}\n\n"
+    r"\{\n(?P<body>(?:    [^\n]*\n)*)\}\n\n",
+    re.ASCII,
 )
 _BODY: Final = re.compile(
     r"    const unsigned char (?P<part>code|data)_body\[(?P<size>\d{1,8})\] = \{\n"
     r"(?P<rows>(?:        (?:0x[0-9a-f]{2}, ?)+\n)+)"
-    r"    \};\n"
+    r"    \};\n",
+    re.ASCII,
 )
 _STATEMENT: Final = re.compile(
     r"    (?:memcpy\((?P<copied>code|data), (?P=copied)_body, sizeof\((?P=copied)_body\)\);"
-    r"|(?P<func>patch_\w+)\((?P<arguments>[^;\n]*)\);|)\n"
+    r"|(?P<func>patch_\w+)\((?P<arguments>[^;\n]*)\);|)\n",
+    re.ASCII,
 )
 _ROW: Final = re.compile(
     r"(?:    \[(?P<index>\w+)\] = |static const StencilGroup (?P<entry>\w+) = )"
-    r"\{emit_(?P<name>\w+), (?P<code>\d{1,8}), (?P<data>\d{1,8})(?P<masks>(?:, \{[0-9a-fx, ]+\})*)\}[,;]\n"
+    r"\{emit_(?P<name>\w+), (?P<code>\d{1,8}), (?P<data>\d{1,8})(?P<masks>(?:, \{[0-9a-fx, ]+\})*)\}[,;]\n",
+    re.ASCII,
 )
-_SYMBOL: Final = re.compile(r"    \[(?P<ordinal>\d{1,6})\] = &(?P<name>\w+),\n")
+_SYMBOL: Final = re.compile(r"    \[(?P<ordinal>\d{1,6})\] = &(?P<name>\w+),\n", re.ASCII)
 _PLACE: Final = re.compile(r"(?P<part>code|data) \+ 0x(?P<offset>[0-9a-f]{1,8})")
 _ORDINAL: Final = re.compile(r"0x[0-9a-f]{1,6}")
 _GOT_SLOT: Final = re.compile(r"got_symbol_address\((?P<ordinal>0x[0-9a-f]{1,6}), state\)(?P<less> - 4)?")
 _ADDRESS_OF: Final = "(uintptr_t)&"
 _NUMBER: Final = re.compile(r"-?0x[0-9a-f]{1,16}")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TRAMPOLINES: Final = ("patch_aarch64_trampoline", "patch_x86_64_trampoline")
 _GOT_FILL: Final = "patch_got_symbol"
 
@@ -94,7 +99,11 @@ class _Reader:
         self._numbers = numbers
         self._form = form
         self._where = where
-        self._values = {expression: value for value, expression in form.values.items() if expression}
+        # Several values can be one expression (an operand and its narrow halves); the first is what dialects emit.
+        self._values: dict[str, HoleValue] = {}
+        for value, expression in form.values.items():
+            if expression:
+                self._values.setdefault(expression, value)
         self._symbols = self._symbols_map()
 
     def _fail(self, position: int, what: str) -> HeaderError:
@@ -180,6 +189,8 @@ class _Reader:
         return where or part
 
     def _patch(self, func: str, arguments: str) -> tuple[str, Patch]:
+        if func not in self._form.functions:
+            raise LookupError(func)
         words = arguments.split(", ")
         if func == _GOT_FILL:
             state, ordinal = words
@@ -216,8 +227,9 @@ class _Reader:
             if longer and (rest == expression or rest.startswith(expression + " + ")):
                 value, terms = candidate, rest[len(expression) :].removeprefix(" + ")
         for term in filter(None, terms.split(" + ")):
-            if term.startswith(_ADDRESS_OF) and symbol is None:
-                symbol = term.removeprefix(_ADDRESS_OF)
+            name = term.removeprefix(_ADDRESS_OF)
+            if name != term and symbol is None and _IDENTIFIER.fullmatch(name):
+                symbol = name
             elif _NUMBER.fullmatch(term):
                 addend = int(term, 16)
             else:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from stencilkit import configure, headers, pipeline, targets, toolchain
+from stencilkit import configure, headers, targets, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.model.toolchain import Found
+from stencilkit.pipeline import building
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -70,7 +71,7 @@ def command(
     flavour: Flavour = "debug" if debug else "release"
     pairs = [(target, tool) for target in _targets(triples, pyconfig_dir) for tool in tools]
     for target, tool in pairs:
-        pipeline.check(tree, target, tool, cflags)
+        building.check(tree, target, tool, cflags)
     requests = [
         BuildRequest(
             tree=tree,
@@ -119,7 +120,7 @@ def _pyconfig(
 
 def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -> Written:
     started = environ.seconds()
-    build = pipeline.build(request, store, progress=progress)
+    build = building.build(request, store, progress=progress)
     for note in build.notes:
         progress.say(f"note: {note}")
     changed = files.write_together(out / build.folder, build.files)

@@ -40,7 +40,7 @@ def find(plan: Plan, work: Path) -> Closure:
     return Closure(
         files=tuple(sorted(included.values(), key=lambda file: (file.origin, file.name))),
         digest=hashlib.sha256(done.stdout).hexdigest(),
-        paths=tuple(path for path, file in included.items() if file.origin != "pyconfig"),
+        paths=tuple((path, file) for path, file in included.items() if file.origin != "pyconfig"),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from stencilkit.dialects import py313, py314, py315
+from stencilkit.dialects import _common, py313, py314, py315
 from stencilkit.errors import SourceError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
@@ -77,3 +77,8 @@ def dialect_for(series: str) -> Dialect:
 def header_forms() -> tuple[HeaderFormat, ...]:
     """List the header formats of all versions."""
     return tuple(_DIALECTS[series].HEADER for series in KNOWN)
+
+
+def digested_files(tree: SourceTree) -> tuple[str, ...]:
+    """List the files of the tree that line 1 of a header covers; pyconfig.h is no file of the tree."""
+    return tuple(_common.digested_files(tree))

@@ -123,13 +123,21 @@ def input_digest(tree: SourceTree, pyconfig: bytes, triple: str, flavour: Flavou
     hasher.update(triple.encode())
     hasher.update(b"\1" if flavour == "debug" else b"\0")
     hasher.update(cflags.encode())
-    hasher.update((tree.root / CASES).read_bytes())
+    cases, *generator = digested_files(tree)
+    hasher.update((tree.root / cases).read_bytes())
     hasher.update(pyconfig)
-    for folder, _, names in sorted(os.walk(tree.root / "Tools/jit")):
-        if not folder.endswith("__pycache__"):
-            for name in sorted(names):
-                hasher.update(Path(folder, name).read_bytes())
+    for name in generator:
+        hasher.update((tree.root / name).read_bytes())
     return hasher.hexdigest()
+
+
+def digested_files(tree: SourceTree) -> list[str]:
+    """List the files of the tree that line 1 covers, in the order in which they are digested."""
+    names = [CASES]
+    for folder, _, files in sorted(os.walk(tree.root / "Tools/jit")):
+        if not folder.endswith("__pycache__"):
+            names += [Path(folder, name).relative_to(tree.root).as_posix() for name in sorted(files)]
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

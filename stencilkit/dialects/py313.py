@@ -50,6 +50,7 @@ HEADER: Final = HeaderFormat(
         HoleValue.EXIT_INDEX: "instruction->exit_index",
         HoleValue.TOP: "instruction_starts[1]",
     },
+    functions=frozenset(_common.PATCHES.values()),
     masks=(),
     strip_zeros=False,
     entry=TRAMPOLINE,

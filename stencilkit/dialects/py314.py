@@ -42,6 +42,7 @@ HEADER: Final = HeaderFormat(
         HoleValue.JUMP_TARGET: "state->instruction_starts[instruction->jump_target]",
         HoleValue.ERROR_TARGET: "state->instruction_starts[instruction->error_target]",
     },
+    functions=frozenset({*_common.PATCHES.values(), "patch_aarch64_trampoline"}),
     masks=("trampoline",),
     strip_zeros=True,
     entry=SHIM,

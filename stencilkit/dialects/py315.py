@@ -31,6 +31,16 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 SERIES: Final = "3.15"
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 
+# The patch functions that are new in this version's jit.c.
+_OWN_FUNCTIONS: Final = (
+    "patch_aarch64_12x",
+    "patch_aarch64_19r",
+    "patch_aarch64_21rx",
+    "patch_aarch64_33rx",
+    "patch_aarch64_trampoline",
+    "patch_got_symbol",
+    "patch_x86_64_trampoline",
+)
 HEADER: Final = HeaderFormat(
     series=SERIES,
     template="stencils-3.15.h.j2",
@@ -47,6 +57,7 @@ HEADER: Final = HeaderFormat(
         HoleValue.JUMP_TARGET: "state->instruction_starts[instruction->jump_target]",
         HoleValue.ERROR_TARGET: "state->instruction_starts[instruction->error_target]",
     },
+    functions=frozenset({*_common.PATCHES.values(), *_OWN_FUNCTIONS}),
     masks=("trampoline", "got"),
     strip_zeros=True,
     entry=None,

@@ -39,13 +39,13 @@ class IncludedFile:
 class Closure:
     """Everything that the units' shared prefix includes.
 
-    `digest` is over the preprocessed text with all macro definitions; `paths` are where the files lie here,
+    `digest` is over the preprocessed text with all macro definitions; `paths` says where each file lies here,
     pyconfig.h excluded.
     """
 
     files: tuple[IncludedFile, ...]
     digest: str
-    paths: tuple[Path, ...]
+    paths: tuple[tuple[Path, IncludedFile], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

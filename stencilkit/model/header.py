@@ -16,14 +16,16 @@ class HeaderFormat:
     """The parts of a header's grammar that differ between CPython versions.
 
     `state` is the last parameter of every emit function. `values` maps each hole value that this CPython has to
-    its C expression. `strip_zeros` says that trailing zero bytes of a body are left to C's initialisation rules.
-    `masks` are the columns that follow the sizes in a group's row. `entry` names the group that is no uop.
+    its C expression; `functions` are the patch functions that its jit.c has. `strip_zeros` says that trailing zero
+    bytes of a body are left to C's initialisation rules. `masks` are the columns that follow the sizes in a group's
+    row. `entry` names the group that is no uop.
     """
 
     series: str
     template: str
     state: str
     values: Mapping[HoleValue, str]
+    functions: frozenset[str]
     masks: tuple[Mask, ...]
     strip_zeros: bool
     entry: str | None

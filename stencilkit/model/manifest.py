@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
+from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.target import Flavour
 
 FileRole = Literal["stencils", "dispatcher", "shim", "unwind", "unwind-dispatcher"]
+Use = Literal["line-1", "runtime"]
+"""Why a file of the tree is recorded though no stencil is made from it: it enters line 1, or it runs the stencils."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,25 @@ class FileRecord:
     role: FileRole
     name: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedFile:
+    """A file of the CPython tree beside the included ones: what for, its path, and SHA-256 of its bytes."""
+
+    use: Use
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The digests of one set of stencils and of what lies beside it."""
+
+    stencils: tuple[StencilRecord, ...]
+    extras: Mapping[str, str]
+    content: str
+    interface: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +93,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All of manifest.toml."""
+    """All of manifest.toml but its seal.
+
+    `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
+    tell which macros of another pyconfig.h would have reached a stencil.
+    """
 
     cpython: str
     triple: str
@@ -89,9 +115,10 @@ class Manifest:
     deviations: tuple[Deviation, ...]
     flags: tuple[FlagRecord, ...]
     includes: tuple[IncludedFile, ...]
+    used: tuple[UsedFile, ...]
     pyconfig_sha256: str
-    macros: Mapping[str, str]
-    undefined: tuple[str, ...]
+    visible: VisibleConfig
+    foreign_words: tuple[str, ...]
     stencils: tuple[StencilRecord, ...]
     provenance: Provenance
 

@@ -1,0 +1,205 @@
+"""From a request to the files of one output folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stencilkit import (
+    __version__,
+    compiler,
+    dialects,
+    disassemble,
+    emit,
+    holes,
+    manifest,
+    source,
+    targets,
+    toolchain,
+)
+from stencilkit.compiler import closure
+from stencilkit.dialects import Dialect
+from stencilkit.errors import RelocationError, TargetError, ToolchainError
+from stencilkit.model import pyconfig
+from stencilkit.model.build import Closure, Plan
+from stencilkit.model.manifest import FileRole, Use, UsedFile
+from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.source import SourceTree
+from stencilkit.model.stencil import LoweredUnit, StencilSet
+from stencilkit.model.target import PythonSupport, TargetRequest
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.pipeline import _extras, _units
+from stencilkit.support import files
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import SILENT, Progress
+
+GENERATOR: Final = f"stencilkit {__version__}"
+
+
+def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -> Build:
+    """Build the stencils of one request.
+
+    Raises: StencilkitError of the stage that refuses.
+    """
+    dialect = dialects.dialect_for(request.tree.version.series)
+    support = check(request.tree, request.target, request.toolchain, request.cflags)
+    plan = _plan(request, dialect, support)
+    identity = toolchain.identity(request.toolchain, store)
+    with files.scratch("build") as work:
+        included = closure.find(plan, work)
+        session = compiler.Session(plan, work)
+        compiled = _units.compile_all(session, included, identity, request, store, progress)
+    values = frozenset(dialect.HEADER.values)
+    lowered = [holes.lower(name, obj, values) for name, obj in compiled.objects.items()]
+    for unit in lowered:
+        holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
+    stencils = _finish(request, dialect, support, lowered)
+    extras = _extras.derive(request.target.target, compiled.shim)
+    summary = manifest.summarise(stencils, extras.digests)
+    digest = dialect.input_digest(
+        request.tree, request.pyconfig.content, request.target, request.flavour, request.cflags
+    )
+    outputs = _render(request, dialect, stencils, extras, line1=digest, content=summary.content)
+    seen = _words(included)
+    described = manifest.describe(
+        request,
+        plan,
+        included,
+        identity,
+        driver=compiled.driver,
+        input_digest=digest,
+        summary=summary,
+        visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
+        foreign_words=seen.foreign,
+        used=_used(request.tree),
+        files={role: (name, outputs[name]) for role, name in dialect.file_names(request.target).items()},
+    )
+    outputs[manifest.NAME] = manifest.render(described).encode()
+    return Build(request=request, stencils=stencils, manifest=described, files=outputs, notes=compiled.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of the included files of the tree, and those of all others."""
+
+    tree: frozenset[str]
+    foreign: frozenset[str]
+
+
+def _words(included: Closure) -> _Words:
+    tree, foreign = set[str](), set[str]()
+    for path, file in included.paths:
+        (tree if file.origin == "tree" else foreign).update(pyconfig.words(path.read_bytes()))
+    return _Words(frozenset(tree), frozenset(foreign))
+
+
+def _used(tree: SourceTree) -> tuple[UsedFile, ...]:
+    """Digest what line 1 covers, and the code that runs the stencils."""
+    uses: list[tuple[Use, str]] = [("line-1", name) for name in dialects.digested_files(tree)]
+    uses.append(("runtime", source.PATCH_SOURCE))
+    return tuple(UsedFile(use=use, name=name, sha256=files.sha256(tree.root / name)) for use, name in uses)
+
+
+def check(tree: SourceTree, target: TargetRequest, tool: Toolchain, cflags: str) -> PythonSupport:
+    """Refuse combinations that cannot work, before any work is done.
+
+    Raises: TargetError, ToolchainError, FlagError.
+    """
+    table = targets.load()
+    support = table.pythons[tree.version.series]
+    if target.target.triple not in support.targets:
+        raise TargetError(
+            f"CPython {support.series} has no JIT for {target.target.triple}",
+            fix="it has one for " + ", ".join(support.targets),
+        )
+    check_llvm(support, tool.version.major)
+    toolchain.check_arch(tool, target.target.arch)
+    targets.check_cflags(table, tuple(shlex.split(cflags)))
+    return support
+
+
+def check_llvm(support: PythonSupport, major: int) -> None:
+    """Refuse an LLVM outside a CPython's range, with the reason.
+
+    Raises: ToolchainError.
+    """
+    if major not in support.llvm:
+        why = support.too_old if major < support.llvm.first else support.too_new
+        raise ToolchainError(
+            f"LLVM {major} cannot build the stencils of CPython {support.series}: {why}",
+            fix=f"use one of LLVM {support.llvm} (upstream uses {support.pinned})",
+        )
+
+
+def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Plan:
+    target = request.target.target
+    return Plan(
+        tree=request.tree,
+        target=target,
+        flavour=request.flavour,
+        toolchain=request.toolchain,
+        headers=request.headers,
+        pyconfig=request.pyconfig.folder,
+        flags=support.flags_for(target),
+        cflags=tuple(shlex.split(request.cflags)),
+        units=dialect.units(request.tree, source.uops(request.tree), target),
+        emits=dialect.emits(target),
+    )
+
+
+def _finish(
+    request: BuildRequest, dialect: Dialect, support: PythonSupport, lowered: Sequence[LoweredUnit]
+) -> StencilSet:
+    target = request.target.target
+    stencils = dialect.finish(lowered, target, support.targets[target.triple])
+    available = source.patch_functions(request.tree)
+    for group in stencils.groups:
+        for patch in (*group.code.patches, *group.data.patches):
+            if patch.func and patch.func not in available:
+                raise RelocationError(
+                    f"{patch.func} is needed, but this CPython's Python/jit.c does not have it",
+                    where=f"uop {group.name}, {request.tree.root}",
+                    fix="use a CPython release that stencilkit knows, or report this one",
+                )
+    return stencils
+
+
+def _render(
+    request: BuildRequest,
+    dialect: Dialect,
+    stencils: StencilSet,
+    extras: _extras.Extras,
+    *,
+    line1: str,
+    content: str,
+) -> dict[str, bytes]:
+    """Render every file that this CPython's build looks for, by name."""
+    line2 = f"{GENERATOR}, content sha256:{content}"
+    names = dialect.file_names(request.target)
+    condition = request.target.target.condition
+    comments = _comments(stencils, dialect, request.target.target.arch) if request.comments else None
+    header = emit.render_header(stencils, dialect.HEADER, line1=line1, line2=line2, comments=comments)
+    texts: dict[FileRole, bytes] = {"stencils": header.encode(), **extras.files(line1, line2)}
+    for dispatcher, included in _DISPATCHERS.items():
+        if dispatcher in names:
+            rows = [(condition, names[included])]
+            texts[dispatcher] = emit.render("dispatcher.h.j2", line1=GENERATOR, rows=rows).encode()
+    return {name: texts[role] for role, name in names.items()}
+
+
+def _comments(stencils: StencilSet, dialect: Dialect, arch: str) -> emit.Comments:
+    """Disassemble the code of every stencil."""
+    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(stencils.symbols)}
+    return {
+        (group.name, "code"): disassemble.listing(
+            group.code,
+            arch,
+            tuple(emit.patch_text(patch, "code", dialect.HEADER, ordinals) for patch in group.code.patches),
+        )
+        for group in stencils.groups
+    }
+
+
+_DISPATCHERS: Final[Mapping[FileRole, FileRole]] = {"dispatcher": "stencils", "unwind-dispatcher": "unwind"}
