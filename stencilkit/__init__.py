@@ -11,10 +11,15 @@ provision   install LLVM toolchains from PyPI
 headers     where the C library's headers come from
 configure   a tree and a target -> pyconfig.h
 compiler    uops -> objects, LLVM IR or assembly: batched, parallel
+asmopt      assembly -> assembly, as CPython 3.15 wants it
+merge       many assembly texts -> one, and its object -> many
 objects     bytes -> ObjectFile
 holes       relocations -> holes, by table
 dialects    everything that differs per CPython
+unwind      the shim's frame table -> constants for unwinders
 emit        stencils -> header text
+reader      header text -> stencils
+disassemble code -> listings, with the patches beside
 manifest    what went in, what came out, every digest
 """
 

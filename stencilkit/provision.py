@@ -52,14 +52,19 @@ def _install(wheel: WheelPin, data: Path, progress: Progress) -> Path:
     try:
         temporary.mkdir(parents=True)
         _pip(wheel, temporary)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not (temporary / "ziglang").is_dir():
+            raise FetchError(
+                f"{wheel.package} has no ziglang folder in it", fix="report this, with pip's configuration"
+            )
         temporary.rename(folder)
     except OSError as error:
-        raise FetchError(
-            f"cannot install LLVM {wheel.version}: {error.strerror or error}",
-            where=str(folder),
-            fix="make room there, or set STENCILKIT_DATA to another folder",
-        ) from None
+        # Another process may have been faster; its toolchain is as good as ours.
+        if not (folder / "ziglang").is_dir():
+            raise FetchError(
+                f"cannot install LLVM {wheel.version}: {error.strerror or error}",
+                where=str(folder),
+                fix="make room there, or set STENCILKIT_DATA to another folder",
+            ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

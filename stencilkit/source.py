@@ -14,6 +14,7 @@ from typing import Final
 from stencilkit.errors import SourceError
 from stencilkit.model.source import SourceTree, Uop
 from stencilkit.model.version import PythonVersion
+from stencilkit.support import files
 
 CASES: Final = "Python/executor_cases.c.h"
 PATCH_SOURCE: Final = "Python/jit.c"
@@ -22,6 +23,8 @@ _JIT: Final = "Tools/jit/template.c"
 # CPython's Tools/jit/_targets.py finds cases with the same expression:
 _CASE: Final = re.compile(r"\n {8}(case (\w+): \{\n.*?\n {8}\})", re.DOTALL)
 _ANY_CASE: Final = re.compile(r"^ {8}case (\w+): *\{?", re.MULTILINE)
+# The last line that the cases generator writes: without it, cases are missing.
+_END: Final = re.compile(r"^#undef TIER_TWO$", re.MULTILINE)
 _PATCH_FUNCTION: Final = re.compile(r"^(patch_\w+)\(", re.MULTILINE)
 
 
@@ -38,11 +41,7 @@ def open_tree(root: Path, known: tuple[str, ...]) -> SourceTree:
         )
     version = _version(patchlevel)
     if version.series not in known:
-        raise SourceError(
-            f"CPython {version} is not one that stencilkit knows",
-            where=str(root),
-            fix=f"it knows {', '.join(known)}",
-        )
+        raise SourceError(_unknown(version, known), where=str(root), fix=f"stencilkit knows CPython {', '.join(known)}")
     for needed in (_JIT, CASES, PATCH_SOURCE):
         if not (root / needed).is_file():
             raise SourceError(
@@ -53,8 +52,18 @@ def open_tree(root: Path, known: tuple[str, ...]) -> SourceTree:
     return SourceTree(root=root, version=version)
 
 
+def _unknown(version: PythonVersion, known: tuple[str, ...]) -> str:
+    first, last, this = (tuple(map(int, series.split("."))) for series in (known[0], known[-1], version.series))
+    if this < first:
+        return f"CPython {version} has no copy-and-patch JIT; the first one with it is {known[0]}"
+    if this > last:
+        return f"CPython {version} is newer than this stencilkit, which cannot know how its JIT patches stencils"
+    return f"CPython {version} is not one that stencilkit knows"
+
+
 def _version(patchlevel: Path) -> PythonVersion:
-    match = re.search(r'^#define PY_VERSION\s+"([^"]+)"', patchlevel.read_text("utf-8"), re.MULTILINE)
+    text = files.read_text(patchlevel, error=SourceError)
+    match = re.search(r'^#define PY_VERSION\s+"([^"]+)"', text, re.MULTILINE)
     version = PythonVersion.parse(match[1]) if match else None
     if version is None:
         raise SourceError("PY_VERSION is missing or is not a version", where=str(patchlevel))
@@ -70,15 +79,20 @@ def uops(tree: SourceTree) -> tuple[Uop, ...]:
     found = tuple(_cases(text))
     names = [uop.name for uop in found]
     expected = [match[1] for match in _ANY_CASE.finditer(text)]
-    if names != expected or len(set(names)) != len(names):
-        odd = next((b for a, b in zip([*names, ""], expected, strict=False) if a != b), names[-1:])
-        raise SourceError(
-            f"a case has a shape that stencilkit does not know, near {odd}",
-            where=str(tree.root / CASES),
-            fix="regenerate it (make regen-cases), or report this tree",
-        )
+    problem = ""
     if not found:
-        raise SourceError("there are no uops", where=str(tree.root / CASES))
+        problem = "there are no uops"
+    elif names != expected:
+        odd = next(b for a, b in zip([*names, ""], expected, strict=False) if a != b)
+        problem = f"a case has a shape that stencilkit does not know: {odd}"
+    elif len(set(names)) != len(names):
+        problem = f"a uop occurs twice: {next(name for name in names if names.count(name) > 1)}"
+    elif not _END.search(text):
+        problem = f"the file ends too early, after {names[-1]}"
+    if problem:
+        raise SourceError(
+            problem, where=str(tree.root / CASES), fix="regenerate it (make regen-cases), or report this tree"
+        )
     return found
 
 

@@ -50,7 +50,8 @@ def parse_wanted(text: str) -> tuple[Wanted, ...]:
 
 def _wanted(part: str) -> Wanted:
     if "/" in part or "\\" in part:
-        return Wanted(program=Path(part))
+        # Compilers run in a folder of their own, so the path must not depend on this one.
+        return Wanted(program=Path(part).absolute())
     exact = LlvmVersion.parse(part)
     if exact is not None:
         return Wanted(exact=exact)
@@ -71,9 +72,7 @@ def discover(data: Path, store: Store) -> Found:
     rejected: list[Rejected] = []
     seen: set[Path] = set()
     for origin, program in _candidates(data):
-        real = program.resolve()
-        # ccache and friends are links under clang's name: only a link to a clang is the same clang.
-        same = real if _NAME.fullmatch(real.name) else program
+        same = _real(program)
         if same not in seen:
             seen.add(same)
             found = identify(program, origin, store)
@@ -159,15 +158,22 @@ def _problem(program: Path, version: str) -> str:
 
 
 def _ask(program: Path, command: Sequence[str], store: Store) -> str:
-    """Run a program that only answers a question, or recall what the same file answered before."""
+    """Run a program that only answers a question, or recall what the same file answered before.
+
+    Raises: ProcessError where it cannot be run, or fails.
+    """
     key = _stat_key("ask", program, *command[1:])
     known = store.get(key) if key else None
     if known is not None:
         return known.decode("utf-8", "replace")
-    answer = process.run(command, timeout=30).stdout
+    done = process.run(command, timeout=30)
+    if done.returncode:
+        # Not stored: a library that is missing now can be there tomorrow.
+        said = next(iter(done.err.strip().splitlines()), "")
+        raise ProcessError(f"{command[-1]}: it {done.ending}" + (f": {said[:200]}" if said else ""))
     if key:
-        store.put(key, answer)
-    return answer.decode("utf-8", "replace")
+        store.put(key, done.stdout)
+    return done.out
 
 
 def _stat_key(*words: str | Path) -> str:
@@ -207,10 +213,35 @@ def select(
             missing.extend([] if fitting else [str(major)])
     if missing and not (skip_missing and chosen):
         raise _absent(missing, found)
-    return tuple(dict.fromkeys(chosen))
+    return _each_once(chosen)
+
+
+def _each_once(chosen: Sequence[Toolchain]) -> tuple[Toolchain, ...]:
+    """Drop repetitions; refuse two clangs of one version, which would write to one folder.
+
+    Raises: UsageError.
+    """
+    by_version: dict[LlvmVersion, Toolchain] = {}
+    for tool in chosen:
+        first = by_version.setdefault(tool.version, tool)
+        if _real(first.program) != _real(tool.program):
+            raise UsageError(
+                f"two of the LLVMs asked for have the version {tool.version}: {first.program} and {tool.program}",
+                fix="build with one, then with the other and another --out",
+            )
+    return tuple(by_version.values())
+
+
+def _real(program: Path) -> Path:
+    """Follow a link to a clang; ccache and friends are links under clang's name, and not the same clang."""
+    real = program.resolve()
+    return real if _NAME.fullmatch(real.name) else program
 
 
 def _named(program: Path, store: Store) -> Toolchain:
+    if program.is_dir():
+        inside = next((path for path in (program / "clang", program / "bin" / "clang") if path.is_file()), "")
+        raise ToolchainError(f"{program} is a folder", fix=f"give the path of a clang{inside and f': {inside}'}")
     if not program.is_file():
         raise ToolchainError(f"there is no program {program}", fix="give the path of a clang, or a version")
     identified = identify(program, "named", store)

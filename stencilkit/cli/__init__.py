@@ -27,6 +27,8 @@ _COMMANDS: Final = {
     "show": "show",
     "cache": "cache",
 }
+# Windows has no SIGHUP.
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 _ISSUES: Final = "the project's issue tracker"
 
 
@@ -66,7 +68,8 @@ def run() -> None:
 
 def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one return per exit code
     """Run the command line; return the exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in _STOPS:
+        signal.signal(number, _interrupted)
     try:
         result: Any = group.main(args=arguments, prog_name="stencilkit", standalone_mode=False)
     except StencilkitError as error:
@@ -97,7 +100,10 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _terminated(_number: int, _frame: object) -> None:
+def _interrupted(_number: int, _frame: object) -> None:
+    # Cleaning up takes a moment, in which the impatient press Ctrl-C again.
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from stencilkit import configure, headers, targets, toolchain
 from stencilkit.cli import _options, _progress, _render
+from stencilkit.errors import UsageError
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
@@ -63,6 +65,8 @@ def command(
     """
     progress = _progress.choose(form)
     store = _options.store(use=not no_cache)
+    # A mistake in it is told now, not after the work.
+    environ.source_date()
     tree = _options.open_tree(cpython, progress)
     wanted = toolchain.parse_wanted(llvm or str(targets.load().pythons[tree.version.series].pinned))
     found = toolchain.discover(environ.data_root(), store)
@@ -91,16 +95,29 @@ def command(
 
 
 def _cflags(given: str | None, folder: Path | None) -> str:
-    if given is None and folder is not None:
-        return configure.cflags(folder)
-    return given or ""
+    text = configure.cflags(folder) if given is None and folder is not None else given or ""
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise UsageError(
+            f"the flags for the JIT cannot be split into words: {error}", where=text, fix="mend the quotes in --cflags"
+        ) from None
+    return text
 
 
 def _targets(triples: tuple[str, ...], folder: Path | None) -> list[TargetRequest]:
     """Understand --target; without it, a configured build folder says what it is for, and how it spells that."""
     table = targets.load()
     if triples:
-        return list(dict.fromkeys(targets.resolve(table, triple) for triple in triples))
+        requests = list(dict.fromkeys(targets.resolve(table, triple) for triple in triples))
+        for number, request in enumerate(requests):
+            for other in requests[:number]:
+                if other.target == request.target:
+                    raise UsageError(
+                        f"--target {other.spelling} and {request.spelling} are one target",
+                        fix="name it once, in the spelling that your CPython is configured with",
+                    )
+        return requests
     host = configure.host(folder) if folder is not None else ""
     return [targets.resolve(table, host or _options.native_target().triple)]
 

@@ -10,10 +10,11 @@ import click
 
 from stencilkit import dialects, disassemble, emit, manifest, reader, targets
 from stencilkit.cli import _options, _render
-from stencilkit.errors import UsageError
+from stencilkit.errors import HeaderError, ManifestError, UsageError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
+from stencilkit.support import files
 
 
 @click.command()
@@ -24,7 +25,8 @@ from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     """Show one stencil: sizes, holes and disassembly."""
     header_path, arch = _locate(path, triple)
-    header = reader.read(header_path.read_text("utf-8"), dialects.header_forms(), str(header_path))
+    text = files.read_text(header_path, error=HeaderError)
+    header = reader.read(text, dialects.header_forms(), str(header_path))
     if uop not in header.stencils:
         names = [group.name for group in header.stencils.groups]
         near = ", ".join(difflib.get_close_matches(uop, names, n=5)) or "none"
@@ -48,7 +50,7 @@ def _locate(path: Path, triple: str | None) -> tuple[Path, str]:
     manifest_path = path / manifest.NAME if path.is_dir() else path.with_name(manifest.NAME)
     described = None
     if manifest_path.is_file():
-        described = manifest.parse(manifest_path.read_text("utf-8"), str(manifest_path))
+        described = manifest.parse(files.read_text(manifest_path, error=ManifestError), str(manifest_path))
     if path.is_dir():
         if described is None:
             raise UsageError(f"{path} has no {manifest.NAME}", fix="give an output folder of stencilkit build")

@@ -154,7 +154,8 @@ class Session:
         command = [*self.plan.toolchain.command, *arguments, "-o", output.name, source.name]
         done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
         if done.returncode or not output.is_file():
-            self.failures[name] = done.err.strip() or f"clang ended with {done.returncode} and said nothing"
+            killed = [f"clang {done.ending}"] if done.returncode < 0 or not done.err.strip() else []
+            self.failures[name] = "\n".join([*killed, done.err.strip()]).strip()
         else:
             outputs[name] = output.read_bytes()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stencilkit.errors import SourceError
 from stencilkit.model.version import PythonVersion
 
 UnitRole = Literal["uop", "group", "object"]
@@ -20,8 +21,19 @@ class SourceTree:
     version: PythonVersion
 
     def read(self, name: str) -> str:
-        """Read one of the tree's files as text; `name` is relative to the root."""
-        return (self.root / name).read_text(encoding="utf-8")
+        """Read one of the tree's files as text; `name` is relative to the root.
+
+        Raises: SourceError.
+        """
+        path = self.root / name
+        try:
+            return path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SourceError(
+                f"cannot read {name}: {problem.strerror if isinstance(problem, OSError) else 'it is not UTF-8 text'}",
+                where=str(path),
+                fix="use a complete release tarball or a checkout",
+            ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ class LlvmVersion:
     @classmethod
     def parse(cls, text: str) -> LlvmVersion | None:
         """Read "19.1.7"; return None for anything else."""
-        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", text)
+        match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", text)
         return cls(*map(int, match.groups())) if match else None
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class MajorRange:
     @classmethod
     def parse(cls, text: str) -> MajorRange | None:
         """Read a range; return None where the text is none, or is upside down."""
-        match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+        match = re.fullmatch(r"([0-9]{1,3})(?:\.\.([0-9]{1,3}))?", text)
         if not match:
             return None
         first = int(match[1])
@@ -52,7 +52,7 @@ class MajorRange:
         return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class PythonVersion:
     """A CPython version, as in 3.14.7 or 3.15.0rc1."""
 
@@ -64,7 +64,7 @@ class PythonVersion:
     @classmethod
     def parse(cls, text: str) -> PythonVersion | None:
         """Read "3.14.7", "3.15.0rc1" or "3.15.0a3+"; return None for anything else."""
-        match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+(?:(?:a|b|rc)\d+)?\+?)", text)
+        match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?\+?)", text)
         return cls(int(match[1]), int(match[2]), match[3]) if match else None
 
     @property

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from elftools.common.exceptions import ELFError
+from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct import ConstructError
 from elftools.dwarf.callframe import FDE, RegisterRule
 from elftools.elf.constants import SH_FLAGS
@@ -26,14 +26,16 @@ from stencilkit.model.unwind import FrameRow, FrameTable
 
 # What pyelftools raises on damaged input, beside its own errors:
 _DAMAGE: Final = (
+    DWARFError,
     ELFError,
+    ArithmeticError,
+    RecursionError,
     ConstructError,
     ValueError,
     LookupError,
     TypeError,
     AttributeError,
     AssertionError,
-    OverflowError,
 )
 # Newer than pyelftools' table (x86-64 psABI 1.0, table 4.9):
 _NEWER_X86_64: Final = {41: "R_X86_64_GOTPCRELX", 42: "R_X86_64_REX_GOTPCRELX"}
@@ -86,21 +88,33 @@ def _parse(data: bytes, prefix: str, *, unwind: bool) -> ObjectFile:
     for index, section in enumerate(sections):
         role = SectionRole.DATA if unwind and section.name == _EH_FRAME else _role(section)
         if role is not None:
-            kept.append(
-                Section(
-                    name=section.name,
-                    role=role,
-                    data=section.data(),
-                    symbols=tuple(symbols.get(index, ())),
-                    relocations=tuple(relocations.get(index, ())),
-                )
+            found = Section(
+                name=section.name,
+                role=role,
+                data=section.data(),
+                symbols=tuple(symbols.get(index, ())),
+                relocations=tuple(relocations.get(index, ())),
             )
+            kept.append(_within(found))
     return ObjectFile(sections=tuple(kept))
+
+
+def _within(section: Section) -> Section:
+    """Refuse symbols and relocations that lie outside their section; a symbol may mark its end."""
+    size = len(section.data)
+    outside = [symbol.name for symbol in section.symbols if symbol.offset > size]
+    outside += [f"{r.kind} at {r.offset:#x}" for r in section.relocations if r.offset >= size]
+    if outside:
+        raise ObjectError(f"the ELF object is damaged: {outside[0]} lies outside section {section.name!r}")
+    return section
 
 
 def _bounded(section: ElfSection, size: int) -> ElfSection:
     if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > size:
         raise ObjectError(f"the ELF object is damaged: section {section.name!r} lies outside the file")
+    loaded = SH_FLAGS.SHF_ALLOC | SH_FLAGS.SHF_COMPRESSED
+    if section["sh_flags"] & loaded == loaded:
+        raise ObjectError(f"section {section.name!r} is compressed, which only debug information can be")
     return section
 
 
@@ -172,6 +186,7 @@ def frame_table(data: bytes) -> FrameTable:
 
     Raises: ObjectError.
     """
+    parse(data, "", unwind=True)
     try:
         return _frame_table(ELFFile(io.BytesIO(data)))
     except _DAMAGE as error:

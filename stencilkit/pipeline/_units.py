@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Final
@@ -87,11 +88,18 @@ def compile_all(
         missing = [unit for unit in plan.units if unit.name not in results]
         if missing:
             session.prepare(batched=request.batched)
-            for batch in _run(session, missing, request.jobs):
-                _keep(batch, keys, session, store, drivers)
-                results.objects.update(batch.objects)
-                results.raw.update(batch.raw)
-                progress.advance(len(batch))
+            # Closed before this function ends, so that no worker outlives the folder that it works in:
+            with contextlib.closing(_run(session, missing, request.jobs)) as batches:
+                try:
+                    for batch in batches:
+                        _keep(batch, keys, session, store, drivers)
+                        results.objects.update(batch.objects)
+                        results.raw.update(batch.raw)
+                        progress.advance(len(batch))
+                except KeyboardInterrupt:
+                    # It may arrive here as well as among the workers.
+                    process.stop_all()
+                    raise
             session.raise_failures()
             store.trim()
     finally:
@@ -153,7 +161,7 @@ def _keep(batch: _Results, keys: Mapping[str, str], session: Session, store: Sto
         store.put(keys[name], mark + content)
 
 
-def _run(session: Session, units: Sequence[Unit], jobs: int) -> Iterator[_Results]:
+def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[_Results]:
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         futures = [pool.submit(_compile, session, batch) for batch in _batches(units, jobs)]
         try:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import shutil
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from stencilkit.errors import SourceError, StencilkitError
+from stencilkit.errors import OutputError, SourceError, StencilkitError
+
+# What the place that is unpacked to may lack, as opposed to the archive.
+_PLACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +28,8 @@ class Bounds:
 
 # CPython 3.15 has 5,600 members and 140 MB.
 SOURCE_BOUNDS: Final = Bounds(members=20_000, size=1 << 30)
+# What reading a damaged archive raises. lzma's error has no base class of its own; OverflowError is for absurd times.
+_DAMAGE: Final = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError)
 
 
 def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> PurePosixPath:
@@ -38,22 +46,50 @@ def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> Pure
 def unpack_source(archive: Path, folder: Path, bounds: Bounds = SOURCE_BOUNDS) -> None:
     """Unpack a source tarball's single top-level folder as `folder`.
 
-    Only regular files and folders are taken; links that stay inside (CPython has none that the JIT needs) are
-    skipped, other kinds are refused.
+    Only regular files and folders are taken; links (CPython has none that the JIT needs) are skipped, other kinds are
+    refused. So is an archive with two top-level folders, or with nothing in its folder.
 
-    Raises: SourceError.
+    Raises: SourceError; OutputError where there is no room.
     """
     try:
         with tarfile.open(archive) as tar:
             _unpack_members(tar, archive, folder, bounds)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            _read_to_end(tar, bounds)
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _PLACE and error.filename != str(archive):
+            raise OutputError(
+                f"cannot unpack the archive: {error.strerror}",
+                where=str(error.filename or folder),
+                fix="choose a folder that is writable and has room (STENCILKIT_CACHE names the cache)",
+            ) from None
         raise SourceError(f"cannot unpack the archive: {error}", where=str(archive), fix="fetch it again") from None
+    if not folder.is_dir():
+        raise SourceError("the archive has no folder with files in it", where=str(archive), fix="fetch it again")
+
+
+def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
+    """Read what follows the last member: the end marker, and what makes the compressor compare its checksum.
+
+    Raises: EOFError where the archive is cut off; SourceError where it goes on for too long.
+    """
+    file = tar.fileobj
+    if file.tell() <= tar.offset:
+        raise EOFError("it has no end marker")
+    rest = 0
+    while chunk := file.read(1 << 20):
+        rest += len(chunk)
+        if rest > bounds.size + tarfile.RECORDSIZE:
+            raise SourceError("the archive is larger than any CPython source", where=str(tar.name))
 
 
 def _unpack_members(tar: tarfile.TarFile, archive: Path, folder: Path, bounds: Bounds) -> None:
     total = 0
+    top = ""
     for count, member in enumerate(tar, start=1):
         path = check_name(member.name, archive=str(archive), error=SourceError)
+        top = top or path.parts[0]
+        if path.parts[0] != top:
+            raise SourceError(f"the archive has two top-level folders: {top!r}, {path.parts[0]!r}", where=str(archive))
         total += member.size
         if count > bounds.members or total > bounds.size:
             raise SourceError("the archive is larger than any CPython source", where=str(archive))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stencilkit.errors import OutputError
 from stencilkit.support import files
 
 _TAG: Final = (
@@ -51,7 +52,9 @@ class Store:
         content = raw[_DIGEST_BYTES:]
         if hashlib.sha256(content).digest() != raw[:_DIGEST_BYTES]:
             self.damaged += 1
-            path.unlink(missing_ok=True)
+            # A store that cannot be written keeps the entry, which is never used.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
         # The time of last use decides what is evicted; losing a race for it is harmless.
         with contextlib.suppress(OSError):
@@ -74,29 +77,44 @@ class Store:
 
     def info(self) -> StoreInfo:
         """Count entries and bytes."""
-        sizes = [path.stat().st_size for path in files.walk(self.root)]
+        sizes = [size for _, _, size, _ in self._entries()]
         return StoreInfo(entries=len(sizes), size=sum(sizes))
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove everything.
+
+        Raises: OutputError where something stays.
+        """
         shutil.rmtree(self.root, ignore_errors=True)
+        if self.root.exists() and (left := self.info().entries):
+            raise OutputError(
+                f"cannot remove {left} files of the cache",
+                where=str(self.root),
+                fix="remove the folder by hand, as the user to whom it belongs",
+            )
 
     def trim(self) -> int:
         """Remove the entries that were used longest ago until the store is within its bound; return how many."""
-        entries = []
-        for path in files.walk(self.root):
-            with contextlib.suppress(OSError):
-                status = path.stat()
-                entries.append((status.st_mtime_ns, path.name, status.st_size, path))
+        entries = self._entries()
         total = sum(size for _, _, size, _ in entries)
         removed = 0
         for _, _, size, path in sorted(entries):
             if total <= self.bound:
                 break
-            path.unlink(missing_ok=True)
-            total -= size
-            removed += 1
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                total -= size
+                removed += 1
         return removed
+
+    def _entries(self) -> list[tuple[int, str, int, Path]]:
+        """List time of last use, name, size and path of every file; another build may remove some meanwhile."""
+        entries = []
+        for path in files.walk(self.root):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                entries.append((status.st_mtime_ns, path.name, status.st_size, path))
+        return entries
 
     def _path(self, key: str) -> Path:
         return self.root / key[:2] / key

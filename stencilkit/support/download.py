@@ -71,14 +71,20 @@ def _download(url: str, temporary: Path, progress: Progress) -> str:
         urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer,
         temporary.open("wb") as file,
     ):
-        progress.begin(f"fetching {url.rsplit('/', 1)[-1]}", int(answer.headers["Content-Length"] or 0))
+        length = answer.headers["Content-Length"] or ""
+        expected = int(length) if length.isdecimal() else 0
+        progress.begin(f"fetching {url.rsplit('/', 1)[-1]}", expected)
+        received = 0
         try:
             while chunk := answer.read(_CHUNK):
                 hasher.update(chunk)
                 file.write(chunk)
+                received += len(chunk)
                 progress.advance(len(chunk))
         finally:
             progress.end()
+    if received < expected:
+        raise ConnectionError(f"the connection ended after {received} of {expected} bytes")
     return hasher.hexdigest()
 
 

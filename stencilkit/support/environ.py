@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+from stencilkit.errors import UsageError
 
 
 def variable(name: str) -> str:
@@ -21,12 +24,22 @@ def search_path(name: str) -> tuple[Path, ...]:
 
 
 def source_date() -> str:
-    """Return SOURCE_DATE_EPOCH as an ISO 8601 time, "" if it is not set or is no number.
+    """Return SOURCE_DATE_EPOCH as an ISO 8601 time, "" if it is not set or empty.
 
-    https://reproducible-builds.org/specs/source-date-epoch/
+    https://reproducible-builds.org/specs/source-date-epoch/, which wants malformed values refused.
+
+    Raises: UsageError.
     """
     epoch = variable("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(epoch), UTC).isoformat() if epoch.isdigit() else ""
+    if not epoch:
+        return ""
+    # The last second of the year 9999:
+    if not re.fullmatch(r"[0-9]{1,12}", epoch) or int(epoch) > 253402300799:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no time",
+            fix="set it to seconds since 1970 (date +%s), or leave it unset",
+        )
+    return datetime.fromtimestamp(int(epoch), UTC).isoformat()
 
 
 def seconds() -> float:
@@ -53,18 +66,29 @@ def cpus() -> int:
 
 def cache_root() -> Path:
     """Name the cache folder: STENCILKIT_CACHE, or the platform's place for caches."""
-    if named := variable("STENCILKIT_CACHE"):
-        return Path(named)
-    base = variable("XDG_CACHE_HOME") or variable("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "stencilkit"
+    return _root("STENCILKIT_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def data_root() -> Path:
     """Name the folder for installed toolchains: STENCILKIT_DATA, or the platform's place for data."""
-    if named := variable("STENCILKIT_DATA"):
-        return Path(named)
-    base = variable("XDG_DATA_HOME") or variable("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "stencilkit"
+    return _root("STENCILKIT_DATA", "XDG_DATA_HOME", ".local/share")
+
+
+def _root(own: str, shared: str, below_home: str) -> Path:
+    """Find one of our folders. It is absolute: compilers run in a folder of their own.
+
+    Raises: UsageError where there is no home folder (a container's user without an entry in /etc/passwd).
+    """
+    if named := variable(own):
+        return Path(named).absolute()
+    base = variable(shared) or variable("LOCALAPPDATA")
+    # "All paths must be absolute ... the path should be ignored" (XDG Base Directory Specification)
+    if base and Path(base).is_absolute():
+        return Path(base) / "stencilkit"
+    try:
+        return Path.home().absolute() / below_home / "stencilkit"
+    except RuntimeError:
+        raise UsageError("this user has no home folder", fix=f"set {own} to a folder to use instead") from None
 
 
 def variables(prefix: str) -> dict[str, str]:

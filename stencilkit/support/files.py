@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stencilkit.errors import OutputError
+from stencilkit.errors import OutputError, StencilkitError
 
 try:
     import fcntl
@@ -29,6 +30,19 @@ def sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
+def read_text(path: Path, *, error: type[StencilkitError], fix: str = "") -> str:
+    """Read a text file of the user's.
+
+    Raises: `error` where it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as problem:
+        raise error(f"this is not UTF-8 text (byte {problem.start})", where=str(path), fix=fix) from None
+    except OSError as problem:
+        raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
+
+
 def write(path: Path, data: bytes, *, executable: bool = False) -> bool:
     """Write one file atomically; return whether it changed.
 
@@ -40,19 +54,20 @@ def write(path: Path, data: bytes, *, executable: bool = False) -> bool:
 def write_together(folder: Path, contents: Mapping[str, bytes], *, executable: bool = False) -> dict[str, bool]:
     """Write several files of one folder so that a failure leaves all of them as they were.
 
-    Every new content is on disk under a temporary name before the first rename. Files that would not change are
-    not touched. Returns which files changed.
+    Every new content is on disk under a temporary name before the first rename, and a rename that fails (or an
+    interruption) undoes those before it. Folders that a failed run made are removed again. Files that would not change
+    are not touched. Returns which files changed.
 
     Raises: OutputError.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        changed = {name: not _same(folder / name, data) for name, data in contents.items()}
-        with _staged(folder, {n: d for n, d in contents.items() if changed[n]}, executable=executable) as staged:
-            for name, temporary in staged.items():
-                temporary.replace(folder / name)
-            if staged:
-                _sync_folder(folder)
+        with _made_folder(folder):
+            changed = {name: not _same(folder / name, data) for name, data in contents.items()}
+            new = {name: data for name, data in contents.items() if changed[name]}
+            with _staged(folder, new, executable=executable) as staged:
+                _rename_all(folder, staged)
+                if staged:
+                    _sync_folder(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write {error.filename or folder}: {error.strerror or error}",
@@ -60,6 +75,57 @@ def write_together(folder: Path, contents: Mapping[str, bytes], *, executable: b
             fix="choose a folder that is writable and has room (--out); nothing there was changed",
         ) from None
     return changed
+
+
+@contextlib.contextmanager
+def _made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder with its parents; if the block fails, remove those that were not there before."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in missing:
+            # One that something else was put into in the meantime stays.
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _rename_all(folder: Path, staged: Mapping[str, Path]) -> None:
+    """Give all files their names, or none."""
+    kept: dict[str, Path | None] = {}
+    try:
+        for name, temporary in staged.items():
+            kept[name] = _keep_old(folder / name)
+            temporary.replace(folder / name)
+    except BaseException:
+        for name, old in kept.items():
+            if old is not None:
+                old.replace(folder / name)
+                # Renaming a file to another name of itself does nothing (POSIX, rename):
+                old.unlink(missing_ok=True)
+            elif not staged[name].exists():
+                (folder / name).unlink(missing_ok=True)
+        raise
+    for old in kept.values():
+        if old is not None:
+            old.unlink(missing_ok=True)
+
+
+def _keep_old(path: Path) -> Path | None:
+    """Give the file at a path a second name; None where there is none. The path is never without its file."""
+    if not path.exists():
+        return None
+    descriptor, old = _create_beside(path, executable=False)
+    os.close(descriptor)
+    try:
+        # A link cannot be made over a file: the free name is what the file was created for.
+        old.unlink()
+        os.link(path, old)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, old)
+    return old
 
 
 @contextlib.contextmanager

@@ -59,6 +59,16 @@ class Completed:
     stderr: bytes
 
     @property
+    def ending(self) -> str:
+        """Tell how it ended, in words."""
+        if self.returncode >= 0:
+            return f"ended with {self.returncode}"
+        number = -self.returncode
+        names = {member.value: member.name for member in signal.Signals}
+        hint = " (is there enough memory? fewer --jobs need less)" if number == 9 else ""
+        return f"was killed by {names.get(number, f'signal {number}')}{hint}"
+
+    @property
     def out(self) -> str:
         """Decode standard output."""
         return self.stdout.decode("utf-8", "replace")
@@ -151,22 +161,21 @@ def stop_all() -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     for number, patience in _STOP_SIGNALS:
-        if not _signal_group(process, number):
-            return
+        _signal_group(process, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-            return
+            break
+    # What a child has started may outlive it (a wrapper's compiler): nothing of the group stays.
     _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
     process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
-    """Send a signal to a child's process group; tell whether the child was still there."""
-    if process.poll() is not None:
-        return False
-    with contextlib.suppress(ProcessLookupError):
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, number)
-        else:
+        elif process.poll() is None:
             process.send_signal(number)
-    return True

@@ -1,0 +1,157 @@
+"""Archives from elsewhere: damaged, hostile, or not what they should be."""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import io
+import lzma
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import OutputError, SourceError
+from stencilkit.support import archive
+from stencilkit.support.archive import Bounds
+
+
+def member(name: str, content: bytes = b"text", **attributes: object) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    info.mtime = 1_000_000
+    for key, value in attributes.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def tar(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w:xz", **options: object) -> Path:
+    with tarfile.open(path, mode, **options) as file:  # type: ignore[call-overload]
+        for info, content in members:
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_files_come_out_with_times_and_modes(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/configure", b"#!", mode=0o755), member("Python/a/b", mode=0o644))
+    archive.unpack_source(path, tmp_path / "out")
+    assert (tmp_path / "out/configure").stat().st_mode & 0o111
+    assert not (tmp_path / "out/a/b").stat().st_mode & 0o111
+    assert (tmp_path / "out/a/b").stat().st_mtime == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "Python/../../evil", "/etc/evil", "Python\\evil", "C:evil", "Python/a:b", "..", "Python/.."]
+)
+def test_unsafe_paths_are_refused(tmp_path: Path, name: str) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/fine"), member(name))
+    with pytest.raises(SourceError, match="unsafe path"):
+        archive.unpack_source(path, tmp_path / "in" / "out")
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A link out of the folder, and then a file through it."""
+    path = tar(
+        tmp_path / "x.tar.xz",
+        member("Python/fine"),
+        member("Python/link", b"", type=tarfile.SYMTYPE, linkname=str(tmp_path)),
+        member("Python/link/evil"),
+        member("Python/hard", b"", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
+    )
+    archive.unpack_source(path, tmp_path / "out")
+    assert not (tmp_path / "evil").exists()
+    assert not (tmp_path / "out/link").is_symlink()
+    assert not (tmp_path / "out/hard").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/device", b"", type=kind))
+    with pytest.raises(SourceError, match="device"):
+        archive.unpack_source(path, tmp_path / "out")
+
+
+def test_bounds_hold(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar.xz", *(member(f"Python/{number}") for number in range(5)))
+    for bounds in (Bounds(members=4, size=100), Bounds(members=10, size=19)):
+        with pytest.raises(SourceError, match="larger"):
+            archive.unpack_source(path, tmp_path / "out", bounds)
+    archive.unpack_source(path, tmp_path / "out", Bounds(members=5, size=20))
+
+
+def test_a_bomb_is_stopped_by_its_header(tmp_path: Path) -> None:
+    bomb = member("Python/zeros", bytes(1 << 22))
+    path = tar(tmp_path / "x.tar.xz", bomb)
+    with pytest.raises(SourceError, match="larger"):
+        archive.unpack_source(path, tmp_path / "out", Bounds(members=5, size=1 << 20))
+    assert not list((tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize("names", [(), ("Python",), ("loose file",)])
+def test_an_archive_without_a_tree_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    path = tar(tmp_path / "x.tar.xz", *(member(name) for name in names))
+    with pytest.raises(SourceError, match="no folder with files"):
+        archive.unpack_source(path, tmp_path / "out")
+
+
+def test_two_top_level_folders_are_refused(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/a"), member("other/b"))
+    with pytest.raises(SourceError, match="two top-level folders"):
+        archive.unpack_source(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", ["xz", "gz", "bz2"])
+def test_every_truncation_is_an_error(tmp_path: Path, suffix: str) -> None:
+    whole = tar(tmp_path / "whole", member("Python/a", bytes(range(256)) * 64), mode=f"w:{suffix}").read_bytes()
+    path = tmp_path / "part"
+    for size in range(0, len(whole), max(1, len(whole) // 40)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(SourceError):
+            archive.unpack_source(path, tmp_path / f"out{size}")
+
+
+@pytest.mark.parametrize("compress", [lzma.compress, gzip.compress, bz2.compress, bytes])
+def test_damage_anywhere_is_a_typed_error_or_harmless(tmp_path: Path, compress: object) -> None:
+    plain = tar(tmp_path / "plain", member("Python/a", b"some text " * 50), mode="w:").read_bytes()
+    whole = compress(plain)  # type: ignore[operator]
+    path = tmp_path / "damaged"
+    for position in range(0, len(whole), max(1, len(whole) // 60)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        out = tmp_path / f"out{position}"
+        try:
+            archive.unpack_source(path, out)
+        except SourceError as error:
+            assert error.where
+        else:
+            assert all(file.is_relative_to(out) for file in out.rglob("*"))
+
+
+@pytest.mark.parametrize("time", [1e300, float("inf"), float("nan")])
+def test_absurd_times_are_refused(tmp_path: Path, time: float) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/a", pax_headers={"mtime": str(time)}), format=tarfile.PAX_FORMAT)
+    with pytest.raises(SourceError, match="cannot unpack"):
+        archive.unpack_source(path, tmp_path / "out")
+
+
+def test_a_file_where_a_folder_must_be_is_damage(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/a"), member("Python/a/b"))
+    with pytest.raises(SourceError, match="cannot unpack"):
+        archive.unpack_source(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_full_or_closed_place_is_not_blamed_on_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/a"))
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("shutil.copyfileobj", refuse)
+    with pytest.raises(OutputError, match="no"):
+        archive.unpack_source(path, tmp_path / "out")

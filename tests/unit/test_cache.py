@@ -1,0 +1,109 @@
+"""The cache: bounded, distrustful of itself, and never a reason to fail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import OutputError
+from stencilkit.support.cache import NoStore, Store
+
+KEYS = [f"{number:02x}{'0' * 62}" for number in range(8)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache" / "entries")
+
+
+def entry(store: Store, key: str) -> Path:
+    return store.root / key[:2] / key
+
+
+def test_what_was_put_is_got(store: Store) -> None:
+    assert store.get(KEYS[0]) is None
+    store.put(KEYS[0], b"content")
+    assert store.get(KEYS[0]) == b"content"
+    assert store.info().entries == 1
+    assert (store.root.parent / "CACHEDIR.TAG").read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
+
+
+@pytest.mark.parametrize("position", [0, 31, 32, 38])
+def test_every_changed_byte_is_found(store: Store, position: int) -> None:
+    store.put(KEYS[0], b"content")
+    raw = bytearray(entry(store, KEYS[0]).read_bytes())
+    raw[position] ^= 1
+    entry(store, KEYS[0]).write_bytes(raw)
+    assert store.get(KEYS[0]) is None
+    assert store.damaged == 1
+    assert not entry(store, KEYS[0]).exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 38])
+def test_every_truncation_is_found(store: Store, size: int) -> None:
+    store.put(KEYS[0], b"content")
+    entry(store, KEYS[0]).write_bytes(entry(store, KEYS[0]).read_bytes()[:size])
+    assert store.get(KEYS[0]) is None
+
+
+def test_a_damaged_entry_that_cannot_be_removed_is_not_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(KEYS[0], b"content")
+    entry(store, KEYS[0]).write_bytes(b"damage")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert store.get(KEYS[0]) is None
+
+
+def test_a_store_that_cannot_be_written_forgets(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = Store(tmp_path / "file" / "entries")
+    store.put(KEYS[0], b"content")
+    assert store.get(KEYS[0]) is None
+
+
+def test_an_interrupted_put_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(KEYS[0], b"old")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.put(KEYS[0], b"new")
+    assert store.get(KEYS[0]) == b"old"
+    assert store.info().entries == 1
+
+
+def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "entries", bound=3 * (32 + 10))
+    for age, key in enumerate(KEYS[:5]):
+        store.put(key, bytes(10))
+        os.utime(entry(store, key), (1000 + age, 1000 + age))
+    # Reading is using:
+    assert store.get(KEYS[0]) is not None
+    assert store.trim() == 2
+    assert [store.get(key) is not None for key in KEYS[:5]] == [True, False, False, True, True]
+    assert store.info().size <= store.bound
+    assert store.trim() == 0
+
+
+def test_clear_says_what_it_could_not_remove(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(KEYS[0], b"content")
+    store.clear()
+    assert store.info().entries == 0
+    store.put(KEYS[0], b"content")
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    with pytest.raises(OutputError, match="cannot remove 1 files"):
+        store.clear()
+
+
+def test_no_store_holds_nothing() -> None:
+    store = NoStore()
+    store.put(KEYS[0], b"content")
+    assert store.get(KEYS[0]) is None
+    assert store.trim() == 0

@@ -1,0 +1,60 @@
+"""The door to the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import UsageError
+from stencilkit.support import environ
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", ""),
+        ("0", "1970-01-01T00:00:00+00:00"),
+        ("1700000000", "2023-11-14T22:13:20+00:00"),
+        ("253402300799", "9999-12-31T23:59:59+00:00"),
+    ],
+)
+def test_source_date(monkeypatch: pytest.MonkeyPatch, value: str, expected: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    assert environ.source_date() == expected
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "yesterday", "²", "١٢", " 1", "253402300800", "9" * 5000])
+def test_a_malformed_source_date_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+        environ.source_date()
+
+
+def test_roots_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STENCILKIT_CACHE", "here")
+    assert environ.cache_root() == tmp_path / "here"
+    monkeypatch.delenv("STENCILKIT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert environ.cache_root() == tmp_path / "xdg" / "stencilkit"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert environ.cache_root() == tmp_path / "home/.cache/stencilkit"
+    monkeypatch.delenv("STENCILKIT_DATA", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert environ.data_root() == tmp_path / "home/.local/share/stencilkit"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STENCILKIT_DATA", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(UsageError) as caught:
+        environ.data_root()
+    assert "STENCILKIT_DATA" in caught.value.fix

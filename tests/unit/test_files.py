@@ -1,0 +1,135 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import OutputError, SourceError
+from stencilkit.support import files
+
+OLD = {"a": b"old a", "b": b"old b"}
+NEW = {"a": b"new a", "b": b"new b", "c": b"new c"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_files_are_written_with_the_mode_that_the_umask_allows(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        assert files.write_together(tmp_path / "x" / "y", NEW) == dict.fromkeys(NEW, True)
+    finally:
+        os.umask(old)
+    assert contents(tmp_path / "x" / "y") == NEW
+    assert (tmp_path / "x/y/a").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_would_not_change_is_not_touched(tmp_path: Path) -> None:
+    files.write_together(tmp_path, OLD)
+    os.utime(tmp_path / "a", (1, 1))
+    assert files.write_together(tmp_path, {"a": b"old a", "b": b"changed"}) == {"a": False, "b": True}
+    assert (tmp_path / "a").stat().st_mtime == 1
+    assert contents(tmp_path) == {"a": b"old a", "b": b"changed"}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize("error", [OSError(errno.EPERM, "Operation not permitted"), KeyboardInterrupt()])
+def test_a_failed_rename_undoes_the_ones_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, error: BaseException
+) -> None:
+    files.write_together(tmp_path, OLD)
+    real = Path.replace
+    calls = []
+
+    def replace(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == failing:
+            raise error
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises((OutputError, KeyboardInterrupt)):
+        files.write_together(tmp_path, NEW)
+    assert contents(tmp_path) == OLD
+
+
+def test_undoing_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_together(tmp_path, OLD)
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    files.write_together(tmp_path, NEW)
+    assert contents(tmp_path) == NEW
+
+
+def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_together(tmp_path / "there", OLD)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        files.write_together(tmp_path / "there", NEW)
+    assert "nothing there was changed" in caught.value.fix
+    assert contents(tmp_path / "there") == OLD
+    with pytest.raises(OutputError):
+        files.write_together(tmp_path / "new" / "deeper", NEW)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_in_the_place_of_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OutputError):
+        files.write_together(tmp_path, NEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"mine")
+    with pytest.raises(OutputError):
+        files.write_together(tmp_path / "x" / "y", NEW)
+    assert contents(tmp_path) == {"x": b"mine"}
+
+
+def test_read_text_names_the_file_and_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"abc\xff")
+    with pytest.raises(SourceError, match="not UTF-8") as caught:
+        files.read_text(path, error=SourceError)
+    assert caught.value.where == str(path)
+    with pytest.raises(SourceError, match="No such file"):
+        files.read_text(tmp_path / "none", error=SourceError)
+
+
+def test_walk_is_sorted_and_follows_no_links(tmp_path: Path) -> None:
+    for name in ("b/x", "a/z", "a/b/c", "c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "c")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in files.walk(tmp_path)] == ["a/b/c", "a/z", "b/x", "c"]
+
+
+def test_scratch_is_removed_whatever_happens() -> None:
+    with pytest.raises(KeyboardInterrupt), files.scratch("test") as folder:
+        (folder / "file").write_bytes(b"x")
+        raise KeyboardInterrupt
+    assert not folder.exists()
+
+
+def test_scratch_without_room_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryDirectory", full)
+    with pytest.raises(OutputError, match="temporary folder") as caught, files.scratch("test"):
+        pass
+    assert "TMPDIR" in caught.value.fix

@@ -1,0 +1,136 @@
+"""The door to other programs: real ones, so that signals, time-outs and orphans are real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import ProcessError
+from stencilkit.support import process
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test's interruption reach another test."""
+    monkeypatch.setattr(process, "_stopping", threading.Event())
+    monkeypatch.setattr(process, "_STOP_SIGNALS", ((signal.SIGINT, 0.3), (signal.SIGTERM, 0.3)))
+
+
+def shell(script: str, **options: object) -> process.Completed:
+    return process.run(["/bin/sh", "-c", script], **options)  # type: ignore[arg-type]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie nobody has reaped yet (its parent is gone, init will) is not alive.
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.is_file() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def wait_until(condition: object, seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_output_and_code_come_back() -> None:
+    done = shell("echo out; echo err >&2; exit 3")
+    assert (done.out, done.err, done.returncode) == ("out\n", "err\n", 3)
+    assert done.ending == "ended with 3"
+
+
+def test_output_that_is_no_utf8_is_shown_all_the_same() -> None:
+    assert shell("printf 'a\\377b'").out == "a\ufffdb"
+
+
+def test_the_environment_is_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CPATH", "C_INCLUDE_PATH", "CCC_OVERRIDE_OPTIONS", "SOURCE_DATE_EPOCH", "LANG", "LC_CTYPE"):
+        monkeypatch.setenv(name, "trap")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    out = shell("env", env={"EXTRA": "1"}).out
+    assert "trap" not in out
+    assert {"LC_ALL=C", "TZ=UTC", "PYTHONHASHSEED=0", "EXTRA=1"} <= set(out.splitlines())
+
+
+def test_nothing_is_read_from_our_input() -> None:
+    assert shell("cat").out == ""
+
+
+@pytest.mark.parametrize("program", ["/no/such/program", "/etc/passwd", "/"])
+def test_a_program_that_cannot_be_run(program: str) -> None:
+    with pytest.raises(ProcessError, match=f"cannot run {program}"):
+        process.run([program])
+
+
+def test_a_program_for_another_machine(tmp_path: Path) -> None:
+    program = tmp_path / "clang"
+    program.write_bytes(b"\x7fELF" + bytes(60))
+    program.chmod(0o755)
+    with pytest.raises(ProcessError, match="cannot run"):
+        process.run([program])
+
+
+def test_being_killed_is_told() -> None:
+    done = shell("kill -9 $$")
+    assert done.ending == "was killed by SIGKILL (is there enough memory? fewer --jobs need less)"
+    assert shell("kill -SEGV $$").ending == "was killed by SIGSEGV"
+
+
+def test_a_timeout_leaves_no_orphans(tmp_path: Path) -> None:
+    """The child, which ignores what can be ignored, and what it started itself, are gone."""
+    script = f"trap '' INT TERM; sleep 60 & echo $! > {tmp_path}/pid; echo $$ >> {tmp_path}/pid; wait; sleep 60"
+    with pytest.raises(ProcessError, match=r"did not end within 0\.5 seconds"):
+        shell(script, timeout=0.5)
+    pids = [int(line) for line in (tmp_path / "pid").read_text().split()]
+    assert len(pids) == 2
+    assert wait_until(lambda: not any(map(is_alive, pids)))
+
+
+def test_a_grandchild_that_holds_the_pipe_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="did not end"):
+        shell(f"sleep 60 & echo $! > {tmp_path}/pid", timeout=0.5)
+    assert wait_until(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+
+
+def test_stopping_reaches_children_in_other_threads(tmp_path: Path) -> None:
+    ended: list[object] = []
+
+    def work() -> None:
+        done = shell(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+        ended.append(done.returncode)
+        try:
+            shell("true")
+        except KeyboardInterrupt:
+            ended.append("refused")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert wait_until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text().strip())
+    process.stop_all()
+    thread.join(10)
+    assert ended == [-signal.SIGINT, "refused"]
+
+
+def test_output_can_go_to_a_file(tmp_path: Path) -> None:
+    done = shell("echo out; echo err >&2", stdout_to=tmp_path / "log")
+    assert (done.out, done.err) == ("", "")
+    assert sorted((tmp_path / "log").read_text().split()) == ["err", "out"]
+
+
+def test_a_large_output_does_not_block() -> None:
+    done = shell("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2")
+    assert (len(done.stdout), len(done.stderr)) == (3_000_000, 3_000_000)
