@@ -6,12 +6,14 @@ name, and a program whose version is not the one in its name.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +84,22 @@ def discover(data: Path, store: Store) -> Found:
                 rejected.append(found)
     toolchains.sort(key=_preference)
     return Found(toolchains=tuple(toolchains), rejected=tuple(rejected))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The toolchains of this machine, looked for when somebody first asks: each one found costs three processes."""
+
+    data: Path
+    store: Store
+
+    @functools.cached_property
+    def found(self) -> Found:
+        """Discover them."""
+        return discover(self.data, self.store)
+
+    def __iter__(self) -> Iterator[Toolchain]:
+        return iter(self.found.toolchains)
 
 
 def _preference(toolchain: Toolchain) -> tuple[object, ...]:
@@ -191,10 +209,10 @@ def _stat_key(*words: str | Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def select(
-    wanted: Sequence[Wanted], found: Found, store: Store, *, skip_missing: bool = False
-) -> tuple[Toolchain, ...]:
+def select(wanted: Sequence[Wanted], machine: Machine, *, skip_missing: bool = False) -> tuple[Toolchain, ...]:
     """Choose one toolchain for each version that is asked for, in the order asked.
+
+    Where programs are named, nothing is looked for.
 
     Raises: ToolchainError for a version that is absent (unless `skip_missing`), saying how to get it.
     """
@@ -202,17 +220,17 @@ def select(
     missing: list[str] = []
     for want in wanted:
         if want.program is not None:
-            chosen.append(_named(want.program, store))
+            chosen.append(_named(want.program, machine.store))
         elif want.exact is not None:
-            exact = [tool for tool in found.toolchains if tool.version == want.exact]
+            exact = [tool for tool in machine if tool.version == want.exact]
             chosen.extend(exact[:1])
             missing.extend([] if exact else [str(want.exact)])
         for major in want.majors or ():
-            fitting = [tool for tool in found.toolchains if tool.version.major == major]
+            fitting = [tool for tool in machine if tool.version.major == major]
             chosen.extend(fitting[:1])
             missing.extend([] if fitting else [str(major)])
     if missing and not (skip_missing and chosen):
-        raise _absent(missing, found)
+        raise _absent(missing, machine.found)
     return _each_once(chosen)
 
 

@@ -144,18 +144,22 @@ def _run_upstream(
     else:
         arguments += ["--output-dir", str(out), "--pyconfig-dir", str(config), f"--cflags={cflags}"]
     path = os.pathsep.join([*folders, os.environ["PATH"]])
+    temporary = work / "tmp"  # LLVM writes its output through mmap: on a full /tmp it dies of SIGBUS without a word
+    temporary.mkdir()
     done = subprocess.run(
         [sys.executable, copy / "Tools/jit/build.py", *arguments],
         cwd=out,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    free = shutil.disk_usage(work).free >> 20
+    assert done.returncode == 0, f"{done.stderr[-3000:]}\n({free} MiB are free in {work})"
     for made in sorted(out.iterdir()):
         made.rename(work / made.name)
     shutil.rmtree(copy)
+    shutil.rmtree(temporary)
     out.rmdir()
 
 

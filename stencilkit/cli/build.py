@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
-from stencilkit.model.toolchain import Found
+from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import building
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
@@ -69,8 +70,8 @@ def command(
     environ.source_date()
     tree = _options.open_tree(cpython, progress)
     wanted = toolchain.parse_wanted(llvm or str(targets.load().pythons[tree.version.series].pinned))
-    found = toolchain.discover(environ.data_root(), store)
-    tools = toolchain.select(wanted, found, store, skip_missing=skip_missing)
+    machine = toolchain.Machine(environ.data_root(), store)
+    tools = toolchain.select(wanted, machine, skip_missing=skip_missing)
     cflags = _cflags(cflags, pyconfig_dir)
     flavour: Flavour = "debug" if debug else "release"
     pairs = [(target, tool) for target in _targets(triples, pyconfig_dir) for tool in tools]
@@ -82,8 +83,8 @@ def command(
             target=target,
             flavour=flavour,
             toolchain=tool,
-            headers=headers.choose(target.target, tool, found.toolchains, sysroot),
-            pyconfig=_pyconfig(tree, target, flavour, pyconfig_dir, found, progress),
+            headers=headers.choose(target.target, tool, machine, sysroot),
+            pyconfig=_pyconfig(tree, target, flavour, pyconfig_dir, machine, progress),
             cflags=cflags,
             jobs=jobs or environ.cpus(),
             comments=comments,
@@ -127,12 +128,12 @@ def _pyconfig(
     target: TargetRequest,
     flavour: Flavour,
     folder: Path | None,
-    found: Found,
+    machine: Iterable[Toolchain],
     progress: Progress,
 ) -> PyConfig:
     if folder is not None:
         return configure.given(folder, target, flavour)
-    return configure.configured(tree, target, flavour, found.toolchains, environ.cache_root(), progress=progress)
+    return configure.configured(tree, target, flavour, machine, environ.cache_root(), progress=progress)
 
 
 def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -> Written:

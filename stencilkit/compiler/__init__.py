@@ -27,8 +27,8 @@ _EMIT: Final[dict[Emits, tuple[tuple[str, ...], str]]] = {
 }
 # cc1 options that describe the driver's single input; a batch has its own. All take a value.
 _PER_INPUT: Final = ("-main-file-name", "-o", "-x", "-dumpdir")
-# -disable-free leaks what belongs to one input, which is right for a process that ends after it, and costs a third of
-# the time and hundreds of megabytes where dozens follow.
+# -disable-free leaks what belongs to one input, which is right for a process that ends after it; where dozens follow,
+# it costs hundreds of megabytes.
 _UNWANTED: Final = ("-disable-free",)
 _EMIT_ACTIONS: Final = ("-emit-obj", "-emit-llvm", "-S")
 _TIMEOUT_SECONDS: Final = 600.0
@@ -40,7 +40,8 @@ class Session:
     """One build's work folder and what has been prepared in it. Its methods may run in several threads.
 
     `driver` is what turned out to work, `notes` say what did not; `fallbacks` names the units that needed a process of
-    their own all the same, `failures` the diagnostics of those that did not compile at all.
+    their own all the same, `shortened` those compiled without their dead code, `failures` the diagnostics of those that
+    did not compile at all.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Session:
     notes: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     fallbacks: set[str] = field(default_factory=set)
+    shortened: set[str] = field(default_factory=set)
     _cc1: tuple[str, ...] = field(default=())
     _second_cc1: tuple[str, ...] = field(default=())
 
@@ -117,6 +119,7 @@ class Session:
             compiled, printed = self._emit_texts("short", texts, phis.ARGUMENTS)
             same = phis.insensitive(printed, list(texts))
             outputs = {name: data for name, data in compiled.items() if name in same}
+            self.shortened |= outputs.keys()
         texts = {unit.name: unit.tail for unit in units if unit.name not in outputs}
         if texts:
             compiled, _ = self._emit_texts("full", texts)

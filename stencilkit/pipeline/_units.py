@@ -24,14 +24,17 @@ from stencilkit.support.progress import Progress
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = ("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects", "pipeline/_units.py")
-_BATCHES_PER_JOB: Final = 4
+# A batch costs the start of a compiler (30 ms), and the last one keeps one worker busy while the others have nothing.
 _LARGEST_BATCH: Final = 96
+_SMALLEST_BATCH: Final = 8
 _FRAMES: Final[Mapping[str, asmopt.Frames]] = {
     "-mframe-pointer=reserved": "reserved",
     "-mframe-pointer=all": "all",
 }
 # The first byte of a cache entry says which driver compiled it.
 _MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
+# What stands under the key of a unit whose bytes may depend on its dead code: the entry has the other key.
+_SENSITIVE: Final = b"d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,14 @@ class _Results:
         return len(self.objects) + len(self.raw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """The cache keys of a unit: by its text without dead code, and by its whole text. Often they are the same."""
+
+    short: str
+    whole: str
+
+
 def compile_all(
     session: Session,
     closure: Closure,
@@ -80,7 +91,7 @@ def compile_all(
     progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
     try:
         for unit in plan.units:
-            entry = store.get(keys[unit.name])
+            entry = _entry(store, keys[unit.name])
             if entry is not None:
                 drivers[unit.name] = _MARKS[entry[:1]]
                 _recall(unit, entry[1:], results)
@@ -113,8 +124,8 @@ def compile_all(
     )
 
 
-def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, str]:
-    """Make the cache key of every unit: all that its object depends on, and no path."""
+def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, _Key]:
+    """Make the cache keys of every unit: all that its object depends on, and no path."""
     shared = json.dumps(
         [
             resources.code_digest(*_CODE),
@@ -138,12 +149,18 @@ def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, str]:
     for unit in plan.units:
         hasher = base.copy()
         hasher.update(unit.short_tail.encode())
+        short = hasher.hexdigest()
         if unit.short_body is not None:
             if unit.body not in bodies:
                 bodies[unit.body] = hashlib.sha256(unit.body.encode()).digest()
             hasher.update(bodies[unit.body])
-        keys[unit.name] = hasher.hexdigest()
+        keys[unit.name] = _Key(short=short, whole=hasher.hexdigest())
     return keys
+
+
+def _entry(store: Store, key: _Key) -> bytes | None:
+    entry = store.get(key.short)
+    return store.get(key.whole) if entry == _SENSITIVE else entry
 
 
 def _recall(unit: Unit, content: bytes, results: _Results) -> None:
@@ -153,12 +170,19 @@ def _recall(unit: Unit, content: bytes, results: _Results) -> None:
         results.objects[unit.name] = stored.load(content)
 
 
-def _keep(batch: _Results, keys: Mapping[str, str], session: Session, store: Store, drivers: dict[str, Driver]) -> None:
+def _keep(
+    batch: _Results, keys: Mapping[str, _Key], session: Session, store: Store, drivers: dict[str, Driver]
+) -> None:
     contents = {name: stored.dump(obj) for name, obj in batch.objects.items()} | batch.raw
     for name, content in contents.items():
         drivers[name] = "plain" if name in session.fallbacks else "batched"
         mark = next(mark for mark, driver in _MARKS.items() if driver == drivers[name])
-        store.put(keys[name], mark + content)
+        key = keys[name]
+        if name not in session.shortened and key.short != key.whole:
+            store.put(key.short, _SENSITIVE)
+            store.put(key.whole, mark + content)
+        else:
+            store.put(key.short, mark + content)
 
 
 def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[_Results]:
@@ -176,11 +200,14 @@ def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[_Resul
 
 
 def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
-    """Cut the work into pieces: the slow single units first, the rest in pieces that keep all workers busy."""
+    """Cut the work: slow single units first, then pieces that get smaller, so that all workers end together."""
     uops = [unit for unit in units if unit.role == "uop"]
-    size = max(1, min(_LARGEST_BATCH, -(-len(uops) // (jobs * _BATCHES_PER_JOB))))
-    alone: list[Sequence[Unit]] = [[unit] for unit in units if unit.role != "uop"]
-    return alone + [uops[start : start + size] for start in range(0, len(uops), size)]
+    batches: list[Sequence[Unit]] = [[unit] for unit in units if unit.role != "uop"]
+    while uops:
+        size = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-len(uops) // (2 * jobs))))
+        batches.append(uops[:size])
+        uops = uops[size:]
+    return batches
 
 
 def _compile(session: Session, units: Sequence[Unit]) -> _Results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,9 +47,11 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     dialect = dialects.dialect_for(request.tree.version.series)
     support = check(request.tree, request.target, request.toolchain, request.cflags)
     plan = _plan(request, dialect, support)
-    identity = toolchain.identity(request.toolchain, store)
-    with files.scratch("build") as work:
+    with files.scratch("build") as work, ThreadPoolExecutor(max_workers=1) as helper:
+        # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
+        identifying = helper.submit(toolchain.identity, request.toolchain, store)
         included = closure.find(plan, work)
+        identity = identifying.result()
         session = compiler.Session(plan, work)
         compiled = _units.compile_all(session, included, identity, request, store, progress)
     values = frozenset(dialect.HEADER.values)
