@@ -1,7 +1,7 @@
-"""Stage 1b: a tree and a target -> pyconfig.h, the user's own or one from the tree's `configure`.
+"""Stage 1b: a tree and a target -> pyconfig.h: the user's own, one from the tree's `configure`, or Windows' own.
 
-`configure` runs once per tree, target, flavour and compiler, in a folder of the cache. Refuses a pyconfig.h that
-belongs to another target or flavour.
+`configure` runs once per tree, target, flavour and compiler, in a folder of the cache. Windows' pyconfig.h is part of
+the tree. Refuses a pyconfig.h that belongs to another target or flavour.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ def host(folder: Path) -> str:
 
 def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
     where = str(config.folder / _NAME)
+    if target.pyconfig == "windows":
+        # One file for all architectures and flavours; what it says depends on what the compiler defines.
+        return
     size = config.macros.get("SIZEOF_VOID_P")
     if size is not None and size.isdigit() and int(size) != target.pointer_bytes:
         raise ConfigureError(
@@ -101,7 +104,7 @@ def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
             where=where,
             fix="give the pyconfig.h of a CPython that was configured for this target",
         )
-    if target.flavour_macro and (config.macros.get("Py_DEBUG") is not None) != (flavour == "debug"):
+    if (config.macros.get("Py_DEBUG") is not None) != (flavour == "debug"):
         raise ConfigureError(
             f"{_NAME} is that of a {'release' if flavour == 'debug' else 'debug'} build, "
             f"but {flavour} stencils were asked for",
@@ -119,12 +122,14 @@ def configured(
     *,
     progress: Progress = SILENT,
 ) -> PyConfig:
-    """Run the tree's own configure, or use what it made earlier.
+    """Run the tree's own configure, or use what it made earlier; take Windows' pyconfig.h from the tree.
 
     `toolchains` are this machine's; one from PyPI is the compiler where there is no other one for the target.
 
     Raises: ConfigureError with the end of configure's output.
     """
+    if request.target.pyconfig == "windows":
+        return _from_tree(tree, request.target, cache)
     compiler = compiler_for(request.target, toolchains)
     folder = cache / "pyconfig" / _key(tree, request.target, flavour, compiler)
     with files.locked(folder.with_name(folder.name + ".lock")):
@@ -139,12 +144,34 @@ def configured(
     return config
 
 
+def _from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
+    """Take the pyconfig.h that CPython's Windows build uses.
+
+    3.13 has it as PC/pyconfig.h.in, which PCbuild changes for free-threaded builds only.
+
+    Raises: ConfigureError.
+    """
+    candidates = (tree.root / "PC" / _NAME, tree.root / "PC" / f"{_NAME}.in")
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        raise ConfigureError(
+            f"CPython {tree.version} has no PC/{_NAME}",
+            where=str(tree.root),
+            fix="use a complete release tarball or a checkout, or give --pyconfig-dir",
+        )
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    folder = cache / "pyconfig" / f"{tree.version}-{target.pyconfig}-{digest[:16]}"
+    files.write(folder / _NAME, content)
+    return _read(folder, "tree")
+
+
 def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> str:
     """Choose what configure calls CC: the machine's own compiler for the target, or one from PyPI.
 
     Raises: ConfigureError that says what to install.
     """
-    native = environ.is_native(target.multiarch)
+    native = environ.is_native(target.native)
     names = ("gcc", "cc", "clang") if native else (target.gcc,)
     for name in names:
         if name and (found := shutil.which(name)):
@@ -180,11 +207,11 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
         words = [f"PYTHON_FOR_REGEN={sys.executable}", f"CC={compiler}"]
         words += ["--with-pydebug"] if flavour == "debug" else []
         env = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
-        if not environ.is_native(target.multiarch):
+        if not environ.is_native(target.native):
             stub = _build_python_stub(tree, work)
             words += [
-                f"--host={target.multiarch}",
-                f"--build={environ.multiarch()}",
+                f"--host={target.configure_host}",
+                f"--build={environ.native()}",
                 f"--with-build-python={stub}",
             ]
             words += _CROSS_ANSWERS

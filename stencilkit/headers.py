@@ -1,7 +1,8 @@
 """Stage 2b: a toolchain and a target -> where the C library's headers come from.
 
 The machine's own headers serve for its own platform; a cross build takes Debian's cross libc, or the headers that
-a ziglang wheel carries for every target. The choice is recorded in the manifest.
+a ziglang wheel carries for every target: those of the C library, or for Windows mingw's. The choice is recorded in
+the manifest.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
     Raises: ToolchainError that says what to install.
     """
     if sysroot is not None:
-        return _sysroot(sysroot)
-    if environ.is_native(target.multiarch) and Path("/usr/include", _PROBE).is_file():
+        return _sysroot(target, sysroot)
+    if environ.is_native(target.native) and (not target.system_headers or Path(target.system_headers).is_file()):
         return Headers(origin="system", arguments=(), root=Path("/"))
-    cross = Path("/usr", target.multiarch, "include")
+    cross = Path("/usr", target.native, "include")
     if (cross / _PROBE).is_file():
         return Headers(origin="cross", arguments=("-nostdlibinc", "-isystem", str(cross)), root=Path("/"))
     for candidate in (toolchain, *others):
@@ -40,18 +41,29 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
         f"there are no C library headers for {target.triple}",
         fix=(
             "stencilkit toolchains install 19 (its wheel carries headers for every target), "
-            f"or install the libc development package for {target.multiarch or target.triple}, or give --sysroot"
+            f"or install the libc development package for {target.triple}, or give --sysroot"
         ),
     )
 
 
-def _sysroot(sysroot: Path) -> Headers:
+def _sysroot(target: Target, sysroot: Path) -> Headers:
     if not sysroot.is_dir():
         raise ToolchainError(f"there is no folder {sysroot}", fix="give --sysroot the root of an SDK")
+    if target.sysroot_headers:
+        missing = [name for name in target.sysroot_headers if not (sysroot / name).is_dir()]
+        if missing:
+            raise ToolchainError(
+                f"{sysroot} is not an SDK for {target.triple}: it has no {missing[0]}",
+                fix="give the folder that xwin splat --output wrote (it holds crt and sdk)",
+            )
+        # Behind clang's own headers, which replace some of the SDK's (intrinsics).
+        includes = [word for name in target.sysroot_headers for word in ("-idirafter", str(sysroot / name))]
+        return Headers(origin="sysroot", arguments=("-nostdlibinc", *includes), root=sysroot)
     return Headers(origin="sysroot", arguments=(f"--sysroot={sysroot}",), root=sysroot)
 
 
 def _from_wheel(target: Target, libc: Path) -> Headers:
     folders = [libc / name for name in target.zig_headers if (libc / name).is_dir()]
     includes = [word for folder in folders for word in ("-isystem", str(folder))]
-    return Headers(origin="toolchain", arguments=("-nostdlibinc", *includes, *target.zig_defines), root=libc)
+    arguments = ("-nostdlibinc", *includes, *target.zig_arguments)
+    return Headers(origin=target.wheel_headers, arguments=arguments, root=libc)

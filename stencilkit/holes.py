@@ -39,7 +39,8 @@ _ABSOLUTE_32: Final = (
     "(-mcmodel=small or -mcmodel=kernel in the flags; upstream uses -mcmodel=medium -mlarge-data-threshold=0)"
 )
 
-# Offsets and addends: x86-64 psABI section 4.4, AArch64 ELF ABI section 5.7.
+# Offsets and addends: x86-64 psABI section 4.4, AArch64 ELF ABI section 5.7; <mach-o/x86_64/reloc.h>,
+# <mach-o/arm64/reloc.h>; PE/COFF specification, "COFF Relocations".
 TABLE: Final[Mapping[str, Row]] = {
     # x86_64 ELF.
     "R_X86_64_64": Row(Operation.ABS64),
@@ -71,6 +72,29 @@ TABLE: Final[Mapping[str, Row]] = {
     "R_AARCH64_MOVW_UABS_G1_NC": Row(Operation.MOVW1),
     "R_AARCH64_MOVW_UABS_G2_NC": Row(Operation.MOVW2),
     "R_AARCH64_MOVW_UABS_G3": Row(Operation.MOVW3),
+    # x86_64 Mach-O. Displacements whose 4 bytes end the instruction; those with an immediate behind them are refused.
+    "X86_64_RELOC_BRANCH": Row(Operation.REL32),
+    "X86_64_RELOC_GOT": Row(Operation.GOT_REL32, got=True),
+    "X86_64_RELOC_GOT_LOAD": Row(Operation.GOT_REL32, got=True),
+    "X86_64_RELOC_SIGNED": Row(Operation.REL32),
+    "X86_64_RELOC_UNSIGNED": Row(Operation.ABS64),
+    # aarch64 Mach-O. The addend of the entry before (ARM64_RELOC_ADDEND) is in the relocation already.
+    "ARM64_RELOC_BRANCH26": Row(Operation.BRANCH26),
+    "ARM64_RELOC_GOT_LOAD_PAGE21": Row(Operation.GOT_PAGE21, got=True),
+    "ARM64_RELOC_GOT_LOAD_PAGEOFF12": Row(Operation.GOT_LO12, got=True),
+    "ARM64_RELOC_PAGE21": Row(Operation.PAGE21),
+    "ARM64_RELOC_PAGEOFF12": Row(Operation.LO12),
+    "ARM64_RELOC_UNSIGNED": Row(Operation.ABS64),
+    # COFF has one kind for a symbol and for its __imp_ slot: `indirect` tells them apart.
+    "IMAGE_REL_AMD64_REL32": Row(Operation.COFF_REL32),
+    # i686 addresses everything absolutely, and its builds import nothing (-DPy_NO_ENABLE_SHARED).
+    "IMAGE_REL_I386_DIR32": Row(Operation.ABS32),
+    "IMAGE_REL_I386_REL32": Row(Operation.GOT_REL32),
+    "IMAGE_REL_ARM64_BRANCH19": Row(Operation.BRANCH19),
+    "IMAGE_REL_ARM64_BRANCH26": Row(Operation.BRANCH26),
+    "IMAGE_REL_ARM64_PAGEBASE_REL21": Row(Operation.COFF_PAGE21),
+    "IMAGE_REL_ARM64_PAGEOFFSET_12A": Row(Operation.COFF_LO12_ADD),
+    "IMAGE_REL_ARM64_PAGEOFFSET_12L": Row(Operation.COFF_LO12_LOAD),
 }
 
 # Kinds that compilers emit and that no patch function can do; the reason names the flag.
@@ -104,6 +128,28 @@ REFUSED: Final[Mapping[str, str]] = {
             "R_AARCH64_TLSDESC_LD64_LO12",
             "R_AARCH64_TLSDESC_ADD_LO12",
             "R_AARCH64_TLSDESC_CALL",
+            "X86_64_RELOC_TLV",
+            "ARM64_RELOC_TLVP_LOAD_PAGE21",
+            "ARM64_RELOC_TLVP_LOAD_PAGEOFF12",
+            "IMAGE_REL_AMD64_SECREL",
+            "IMAGE_REL_I386_SECREL",
+            "IMAGE_REL_ARM64_SECREL",
+            "IMAGE_REL_ARM64_SECREL_LOW12A",
+            "IMAGE_REL_ARM64_SECREL_HIGH12A",
+            "IMAGE_REL_ARM64_SECREL_LOW12L",
+        ),
+        "the displacement is followed by an immediate, which patch_32r of Python/jit.c does not reckon with": (
+            *("X86_64_RELOC_SIGNED_1", "X86_64_RELOC_SIGNED_2", "X86_64_RELOC_SIGNED_4"),
+            *(f"IMAGE_REL_AMD64_REL32_{more}" for more in range(1, 6)),
+        ),
+        "a difference of two symbols is left to the linker; unwind tables and jump tables have such "
+        "(-fasynchronous-unwind-tables or -fjump-tables in the flags?)": (
+            "X86_64_RELOC_SUBTRACTOR",
+            "ARM64_RELOC_SUBTRACTOR",
+            "ARM64_RELOC_POINTER_TO_GOT",
+            "IMAGE_REL_AMD64_ADDR32NB",
+            "IMAGE_REL_I386_DIR32NB",
+            "IMAGE_REL_ARM64_ADDR32NB",
         ),
         "patch_aarch64_12 cannot scale 128-bit accesses (Python/jit.c says so in its assertion)": (
             "R_AARCH64_LDST128_ABS_LO12_NC",

@@ -15,6 +15,7 @@ from stencilkit.model.target import (
     Flag,
     Flavour,
     ObjectFormat,
+    PyConfigSource,
     PythonSupport,
     Refusal,
     Step,
@@ -23,6 +24,7 @@ from stencilkit.model.target import (
     TargetRequest,
     TargetSupport,
     Unit,
+    WheelHeaders,
 )
 from stencilkit.model.version import MajorRange
 from stencilkit.support import resources
@@ -69,19 +71,25 @@ def _target(row: Fields) -> Target:
         condition=row.text("condition"),
         nop=bytes.fromhex(row.text("nop")),
         tier=row.text("tier"),
-        multiarch=row.text("multiarch", ""),
+        native=row.text("native"),
+        system_headers=row.text("system-headers", ""),
+        sysroot_headers=row.texts("sysroot-headers", []),
+        configure_host=row.text("configure-host", ""),
+        pyconfig=row.choice("pyconfig", get_args(PyConfigSource), "configure"),
         gcc=row.text("gcc", ""),
         zig_target=row.text("zig-target"),
         zig_headers=row.texts("zig-headers"),
-        zig_defines=row.texts("zig-defines", []),
+        zig_arguments=row.texts("zig-arguments", []),
+        wheel_headers=row.choice("wheel-headers", get_args(WheelHeaders), "toolchain"),
         foreign_macros=row.texts("foreign-macros", []),
-        flavour_macro=row.boolean("flavour-macro", default=True),
         entry_directive=row.choice("entry-directive", (".globl", ".def")),
         merges_assembly=row.boolean("merges-assembly", default=False),
     )
     row.done()
     if not any(fnmatchcase(target.triple, pattern) for pattern in target.spellings):
         raise row.fail("spellings", f"no pattern matches the triple {target.triple} itself")
+    if target.pyconfig == "configure" and not target.configure_host:
+        raise row.fail("configure-host", "is missing, although pyconfig.h comes from configure")
     return target
 
 

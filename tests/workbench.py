@@ -18,8 +18,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stencilkit import configure, dialects, source, targets, toolchain
+from stencilkit import configure, dialects, headers, source, targets, toolchain
 from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.toolchain import Toolchain
 from stencilkit.support import files
 from stencilkit.support.cache import Store
 
@@ -27,6 +28,13 @@ ROOT = Path(__file__).parents[1]
 CACHE = Path(os.environ.get("STENCILKIT_TEST_CACHE", ROOT / ".cache" / "tests")).resolve()
 X86 = "x86_64-unknown-linux-gnu"
 ARM = "aarch64-unknown-linux-gnu"
+MAC_ARM = "aarch64-apple-darwin"
+MAC_X86 = "x86_64-apple-darwin"
+WIN_X86 = "x86_64-pc-windows-msvc"
+WIN_I686 = "i686-pc-windows-msvc"
+WIN_ARM = "aarch64-pc-windows-msvc"
+# The PyPI toolchain that lends its headers to the others: of several, the newest does.
+NEWEST_WHEEL = 22
 PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
 
 
@@ -96,6 +104,20 @@ def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> P
     return configure.configured(opened, request, flavour, [zig], CACHE / "cache").folder
 
 
+@functools.cache
+def header_flags(triple: str) -> str:
+    """Return the flags with which a build for another platform finds headers, "" where it needs none.
+
+    They are those of stencilkit.headers, so that both generators read the same files.
+    """
+    if triple in (X86, ARM):
+        return ""
+    target = targets.resolve(targets.load(), triple).target
+    zig = toolchain.identify(pypi_llvm(NEWEST_WHEEL), "pypi", Store(CACHE / "cache" / "entries"))
+    assert isinstance(zig, Toolchain)
+    return " ".join(headers.choose(target, zig, []).arguments)
+
+
 def upstream(
     version: str,
     major: int,
@@ -111,6 +133,7 @@ def upstream(
     or for 3.13, which has no such option, through a wrapper around clang.
     """
     config = config or pyconfig(version, triple, flavour)
+    cflags = f"{header_flags(triple)} {cflags}".strip()
     digest = hashlib.sha256(f"{(config / 'pyconfig.h').read_bytes()!r}{cflags}".encode()).hexdigest()[:12]
     folder = CACHE / "upstream" / version / triple / flavour / f"llvm-{major}-{digest}"
     with files.locked(folder.with_name(folder.name + ".lock")):
@@ -184,6 +207,7 @@ def without_comments(path: Path) -> list[str]:
 def built(version: str, major: int, out: Path, *arguments: str | Path, triple: str = X86) -> Path:
     """Build with stencilkit and Debian's LLVM; return the output folder."""
     clang = debian_llvm(major) / "clang"
+    header_flags(triple)
     done = stencilkit(
         "build", "--cpython", tree(version), "--llvm", clang, "--target", triple, "--out", out, *arguments
     )

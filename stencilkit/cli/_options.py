@@ -69,6 +69,6 @@ def native_target() -> Target:
     Raises: UsageError.
     """
     for target in targets.load().targets:
-        if environ.is_native(target.multiarch):
+        if environ.is_native(target.native):
             return target
     raise UsageError("this machine is none of the known targets", fix="name one with --target")

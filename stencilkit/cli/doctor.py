@@ -79,6 +79,8 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
         except ToolchainError as error:
             remedy = error.fix
     yield _Check(job=job, need="libc headers", have=origin, remedy=remedy)
+    if target.pyconfig != "configure":
+        return
     compiler = ""
     try:
         compiler = configure.compiler_for(target, found.toolchains)

@@ -63,6 +63,7 @@ PATCHES: Final[Mapping[Operation, str]] = {
     Operation.LO12: "patch_aarch64_12",
     Operation.GOT_LO12: "patch_aarch64_12",
     Operation.COFF_LO12_LOAD: "patch_aarch64_12",
+    Operation.COFF_LO12_ADD: "patch_aarch64_12",
     Operation.BRANCH26: "patch_aarch64_26r",
     Operation.MOVW0: "patch_aarch64_16a",
     Operation.MOVW1: "patch_aarch64_16b",

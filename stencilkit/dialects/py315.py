@@ -98,6 +98,7 @@ _GOT_OPERATIONS: Final = _X86_GOT_OPERATIONS | {
     Operation.GOT_LO12,
     Operation.COFF_PAGE21,
     Operation.COFF_LO12_LOAD,
+    Operation.COFF_LO12_ADD,
 }
 _TRAMPOLINES: Final = {
     **dict.fromkeys(_common.TRAMPOLINE_KINDS, "patch_aarch64_trampoline"),

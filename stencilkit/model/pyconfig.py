@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-PyConfigOrigin = Literal["given", "configured"]
+PyConfigOrigin = Literal["given", "configured", "tree"]
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORD_BYTES: Final = re.compile(rb"[A-Za-z_]\w*")
@@ -30,7 +30,8 @@ class PyConfig:
     """A pyconfig.h on disk.
 
     `macros` maps every name that the file mentions in a #define or #undef to its value, None where it is not
-    defined. `host` is the host triple of the build folder that it lies in, "" where there is no Makefile.
+    defined; of several values under different conditions (Windows), the last. `host` is the host triple of the build
+    folder that it lies in, "" where there is no Makefile.
     """
 
     folder: Path

@@ -66,6 +66,7 @@ class Operation(enum.Enum):
     LO12 = "aarch64 low 12 bits"
     GOT_LO12 = "aarch64 low 12 bits of a GOT slot"
     COFF_LO12_LOAD = "COFF's low 12 bits in a load or store"
+    COFF_LO12_ADD = "COFF's low 12 bits in an addition"
     BRANCH19 = "aarch64 conditional branch"
     BRANCH26 = "aarch64 b or bl"
     MOVW0 = "aarch64 movz/movk, bits 0 to 15"

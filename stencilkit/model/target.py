@@ -9,6 +9,8 @@ from typing import Literal
 from stencilkit.model.version import MajorRange
 
 ObjectFormat = Literal["elf", "macho", "coff"]
+PyConfigSource = Literal["configure", "windows"]
+WheelHeaders = Literal["toolchain", "mingw"]
 Flavour = Literal["release", "debug"]
 Unit = Literal["uop", "entry"]
 Step = Literal["emit", "finish"]
@@ -18,9 +20,13 @@ Step = Literal["emit", "finish"]
 class Target:
     """A platform that some CPython has a JIT for, under its canonical triple.
 
-    `foreign_macros` are macros that a pyconfig.h for this target never defines. `flavour_macro` says that a
-    pyconfig.h tells debug from release by Py_DEBUG (on Windows, the compiler's command line does). In assembly,
-    `entry_directive` declares what is known outside; `merges_assembly` says that many units can be assembled at once.
+    `native` is what `support.environ` calls a machine of this platform. `system_headers` is a file
+    that is there where such a machine has headers of its own, "" if that need not be asked; `sysroot_headers` are the
+    folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host;
+    `pyconfig` says where pyconfig.h comes from. Of a PyPI toolchain, `zig_target` is for its driver, `zig_headers` are
+    folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
+    `foreign_macros` are macros that a pyconfig.h for this target never defines. In assembly, `entry_directive` declares
+    what is known outside; `merges_assembly` says that many units can be assembled at once.
     """
 
     triple: str
@@ -33,13 +39,17 @@ class Target:
     condition: str
     nop: bytes
     tier: str
-    multiarch: str
+    native: str
+    system_headers: str
+    sysroot_headers: tuple[str, ...]
+    configure_host: str
+    pyconfig: PyConfigSource
     gcc: str
     zig_target: str
     zig_headers: tuple[str, ...]
-    zig_defines: tuple[str, ...]
+    zig_arguments: tuple[str, ...]
+    wheel_headers: WheelHeaders
     foreign_macros: tuple[str, ...]
-    flavour_macro: bool
     entry_directive: str
     merges_assembly: bool
 

@@ -18,6 +18,8 @@ Parser = Callable[[bytes, str, bool], ObjectFile]
 # Imported on first use: lief is large, and an ELF build does not need it.
 _MODULES: Final[dict[ObjectFormat, str]] = {
     "elf": "stencilkit.objects.elf",
+    "macho": "stencilkit.objects.macho",
+    "coff": "stencilkit.objects.coff",
 }
 
 

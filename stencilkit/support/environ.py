@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from stencilkit.errors import UsageError
 
@@ -96,11 +97,21 @@ def variables(prefix: str) -> dict[str, str]:
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(prefix)}
 
 
-def multiarch() -> str:
-    """Name this machine as Debian and CPython do ("x86_64-linux-gnu"), "" where there is no such name."""
-    return str(getattr(sys.implementation, "_multiarch", ""))
+_SYSTEMS: Final = {"Darwin": "darwin", "Windows": "windows"}
+_MACHINES: Final = {"arm64": "aarch64", "AMD64": "x86_64", "ARM64": "aarch64", "x86": "i686"}
+
+
+def native() -> str:
+    """Name this machine: on Linux as Debian and CPython do ("x86_64-linux-gnu"), else as in "aarch64-darwin".
+
+    "" where there is no such name.
+    """
+    if platform.system() == "Linux":
+        return str(getattr(sys.implementation, "_multiarch", ""))
+    machine, system = platform.machine(), _SYSTEMS.get(platform.system())
+    return f"{_MACHINES.get(machine, machine)}-{system}" if system else ""
 
 
 def is_native(name: str) -> bool:
-    """Tell whether a multiarch name is this machine's."""
-    return sys.platform == "linux" and name == multiarch()
+    """Tell whether a name is this machine's."""
+    return bool(name) and name == native()

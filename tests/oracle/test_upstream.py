@@ -23,6 +23,18 @@ MATRIX = [
     *[("3.15.0rc1", major, wb.ARM, "release", False) for major in (21, 22, 23)],
     ("3.15.0rc1", 21, wb.ARM, "debug", False),
     ("3.13.15", 18, wb.ARM, "release", False),
+    # One row per object format:
+    ("3.14.7", 19, wb.MAC_ARM, "release", True),
+    ("3.14.7", 19, wb.WIN_X86, "release", True),
+    *[
+        (version, major, triple, flavour, False)
+        for version, pinned, newer in (("3.13.15", 18, 21), ("3.14.7", 19, 22), ("3.15.0rc1", 21, 23))
+        for triple in (wb.MAC_ARM, wb.MAC_X86, wb.WIN_X86, wb.WIN_I686, wb.WIN_ARM)
+        for major in (pinned, newer)
+        for flavour in ("release", "debug")
+        if (version, major, triple, flavour)
+        not in (("3.14.7", 19, wb.MAC_ARM, "release"), ("3.14.7", 19, wb.WIN_X86, "release"))
+    ],
 ]
 
 
