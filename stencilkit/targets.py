@@ -69,7 +69,7 @@ def _target(row: Fields) -> Target:
         symbol_prefix=row.text("symbol-prefix"),
         label_prefix=row.text("label-prefix"),
         condition=row.text("condition"),
-        nop=bytes.fromhex(row.text("nop")),
+        nop=row.octets("nop"),
         tier=row.text("tier"),
         native=row.text("native"),
         system_headers=row.text("system-headers", ""),
@@ -107,6 +107,8 @@ def _python(series: str, row: Fields, known: set[str]) -> PythonSupport:
         pinned=row.integer("pinned"),
         too_old=row.text("too-old"),
         too_new=row.text("too-new"),
+        free_threading_refused=row.text("free-threading-refused", ""),
+        free_threading_note=row.text("free-threading-note", ""),
         flags=tuple(_flag(flag) for flag in row.tables("flag")),
         targets={name: _support(name, sub, known) for name, sub in row.named_tables("target")},
     )

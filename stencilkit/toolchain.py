@@ -25,6 +25,9 @@ from stencilkit.support.cache import Store
 
 _VERSION: Final = re.compile(r"^(?P<vendor>.*\b(?:clang|LLVM) version (?P<version>\d+\.\d+\.\d+)\S*.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"clang(?:-(?P<major>\d+))?(?:\.exe)?")
+# clang's and zig's own names. The program that `clang -###` starts a compilation with is quoted, at the line's start.
+_PROGRAM: Final = re.compile(r"clang(?:-\d+)?(?:\.exe)?|zig(?:\.exe)?")
+_CC1: Final = re.compile(r'^ *"(?P<program>[^"]+)" "-cc1"', re.MULTILINE)
 # Where distributions put LLVMs that are not on PATH; * is sorted.
 _FOLDERS: Final = (
     "/usr/lib/llvm-*/bin",  # Debian, Ubuntu
@@ -297,11 +300,25 @@ def check_arch(toolchain: Toolchain, arch: str) -> None:
 
 
 def identity(toolchain: Toolchain, store: Store) -> Identity:
-    """Hash a toolchain's program and the LLVM libraries that it loads."""
+    """Hash a toolchain's program and the LLVM libraries that it loads.
+
+    Of a wrapper (ccache, a script), the clang that it calls counts as one of them: it can change alone.
+    """
     program = toolchain.program.resolve()
-    digests = {path: _digest(path, store) for path in (program, *_libraries(program))}
+    called = _called(toolchain, program)
+    digests = {path: _digest(path, store) for path in (program, called, *_libraries(called))}
     libraries = {path.name: digest for path, digest in digests.items() if path != program}
     return Identity(program=digests[program], libraries=dict(sorted(libraries.items())))
+
+
+def _called(toolchain: Toolchain, program: Path) -> Path:
+    """Find the program that compiles: clang itself, or the one that a wrapper's -### names."""
+    if _stat_key("called", program) and _PROGRAM.fullmatch(program.name):
+        return program
+    command = (*toolchain.command, "-###", "-x", "c", "-c", os.devnull, "-o", os.devnull)
+    match = _CC1.search(process.run(command, timeout=30).err)
+    called = Path(match["program"]) if match else program
+    return called.resolve() if called.is_file() else program
 
 
 def _libraries(program: Path) -> list[Path]:

@@ -102,7 +102,11 @@ class TargetSupport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonSupport:
-    """What one CPython minor version needs."""
+    """What one CPython minor version needs.
+
+    A pyconfig.h with Py_GIL_DISABLED is refused for the reason of `free_threading_refused`, or taken with the warning
+    of `free_threading_note`.
+    """
 
     series: str
     llvm: MajorRange
@@ -111,6 +115,8 @@ class PythonSupport:
     too_new: str
     flags: tuple[Flag, ...]
     targets: Mapping[str, TargetSupport]
+    free_threading_refused: str = ""
+    free_threading_note: str = ""
 
     def flags_for(self, target: Target) -> tuple[Flag, ...]:
         """List the flags of a target in command line order: the common ones first, as upstream does."""

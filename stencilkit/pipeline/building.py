@@ -22,10 +22,11 @@ from stencilkit import (
 )
 from stencilkit.compiler import closure
 from stencilkit.dialects import Dialect
-from stencilkit.errors import RelocationError, TargetError, ToolchainError
+from stencilkit.errors import ConfigureError, RelocationError, TargetError, ToolchainError
 from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import FileRole, Use, UsedFile
+from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import LoweredUnit, StencilSet
@@ -46,6 +47,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     """
     dialect = dialects.dialect_for(request.tree.version.series)
     support = check(request.tree, request.target, request.toolchain, request.cflags)
+    notes = check_threading(support, request.pyconfig)
     plan = _plan(request, dialect, support)
     with files.scratch("build") as work, ThreadPoolExecutor(max_workers=1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
@@ -80,7 +82,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.target).items()},
     )
     outputs[manifest.NAME] = manifest.render(described).encode()
-    return Build(request=request, stencils=stencils, manifest=described, files=outputs, notes=compiled.notes)
+    return Build(request=request, stencils=stencils, manifest=described, files=outputs, notes=(*notes, *compiled.notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,22 @@ def check_llvm(support: PythonSupport, major: int) -> None:
             f"LLVM {major} cannot build the stencils of CPython {support.series}: {why}",
             fix=f"use one of LLVM {support.llvm} (upstream uses {support.pinned})",
         )
+
+
+def check_threading(support: PythonSupport, config: PyConfig) -> tuple[str, ...]:
+    """Refuse a free-threaded build where upstream's JIT is of no use in it; return upstream's warning where it warns.
+
+    Raises: ConfigureError.
+    """
+    if config.macros.get("Py_GIL_DISABLED") is None:
+        return ()
+    if support.free_threading_refused:
+        raise ConfigureError(
+            f"no stencils for a free-threaded CPython {support.series}: {support.free_threading_refused}",
+            where=str(config.folder / "pyconfig.h"),
+            fix="configure without --disable-gil, or without the JIT",
+        )
+    return (f"Py_GIL_DISABLED: {support.free_threading_note}",) if support.free_threading_note else ()
 
 
 def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Plan:

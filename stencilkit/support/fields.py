@@ -69,6 +69,14 @@ class Fields:
         """Read a string."""
         return self._get(key, str, default)
 
+    def octets(self, key: str) -> bytes:
+        """Read a string of hexadecimal digits as the bytes that it spells."""
+        spelt = self.text(key)
+        try:
+            return bytes.fromhex(spelt)
+        except ValueError:
+            raise self.fail(key, f"must be bytes in hexadecimal, not {spelt!r}") from None
+
     def integer(self, key: str, default: object = _MISSING) -> int:
         """Read an integer."""
         return self._get(key, int, default)

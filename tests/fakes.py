@@ -1,0 +1,60 @@
+"""Small stand-ins that several tests use: CPython trees of our own making, and programs that say they are clang."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CASES = """\
+// made by hand
+
+        case _NOP: {
+            break;
+        }
+
+        case _LOAD_FAST: {
+            oparg = CURRENT_OPARG();
+            break;
+        }
+
+#undef TIER_TWO
+"""
+
+CLANG = "Debian clang version {version} (1~fake)\nTarget: x86_64-pc-linux-gnu\nThread model: posix"
+GCC = "gcc (Debian 12.2.0-14) 12.2.0\nCopyright (C) 2022 Free Software Foundation, Inc."
+APPLE = "Apple clang version 17.0.0 (clang-1700.0.13.5)\nTarget: arm64-apple-darwin24.5.0"
+TARGETS = "  Registered Targets:\n    aarch64 - AArch64\n    x86     - 32-bit X86\n    x86-64  - 64-bit X86"
+
+
+def tree(root: Path, version: str = "3.14.7", cases: str = CASES) -> Path:
+    """Make what `source.open_tree` takes for a CPython."""
+    for name, text in {
+        "Include/patchlevel.h": f'#define PY_VERSION           "{version}"\n',
+        "Tools/jit/template.c": '#include "Python.h"\n\nint f(void) {\n    CASE\n}\n',
+        "Python/executor_cases.c.h": cases,
+        "Python/jit.c": "void\npatch_64(unsigned char *location, uint64_t value)\n{\n}\n",
+    }.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def program(path: Path, script: str) -> Path:
+    """Write a shell script."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def clang(path: Path, version: str = "19.1.7", *, banner: str = "", targets: str = TARGETS) -> Path:
+    """Write a script that answers like a clang; `banner` replaces its answer to --version."""
+    resource = path.parent / "resource"
+    script = (
+        'case "$1" in\n'
+        f"--version) cat <<'.'\n{banner or CLANG.format(version=version)}\n.\n;;\n"
+        f"-print-targets) cat <<'.'\n{targets}\n.\n;;\n"
+        f"-print-resource-dir) echo {resource};;\n"
+        "*) echo 'error: this is not a compiler' >&2; exit 1;;\nesac"
+    )
+    return program(path, script)

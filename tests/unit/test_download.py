@@ -1,0 +1,116 @@
+"""Downloads: several places, pinned hashes, connections that break. No network: the opener is replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import FetchError
+from stencilkit.support import download
+
+CONTENT = b"what is wanted"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Answer(io.BytesIO):
+    def __init__(self, content: bytes, length: str | None) -> None:
+        super().__init__(content)
+        self.headers = Message()
+        if length is not None:
+            self.headers["Content-Length"] = length
+
+
+class Places:
+    """URLs, and what each answers, one answer after the other."""
+
+    def __init__(self, **answers: list[object]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def open(self, request: urllib.request.Request, timeout: float) -> object:
+        assert timeout
+        name = request.full_url.rsplit("/", 1)[-1]
+        self.asked.append(name)
+        answer = self.answers[name].pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
+
+
+def fetch(monkeypatch: pytest.MonkeyPatch, places: Places, folder: Path) -> Path:
+    monkeypatch.setattr(urllib.request, "urlopen", places.open)
+    target = folder / "deep" / "file"
+    download.fetch(tuple(f"https://host/{name}" for name in places.answers), SHA256, target)
+    return target
+
+
+def good(length: str | None = str(len(CONTENT))) -> Answer:
+    return Answer(CONTENT, length)
+
+
+def missing() -> urllib.error.HTTPError:
+    return urllib.error.HTTPError("u", 404, "no", Message(), None)
+
+
+@pytest.mark.parametrize("length", [str(len(CONTENT)), None, "", "many", "-5"])
+def test_content_with_the_right_hash_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: str) -> None:
+    target = fetch(monkeypatch, Places(a=[good(length)]), tmp_path)
+    assert target.read_bytes() == CONTENT
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+def test_the_next_place_is_asked_where_one_has_not_got_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    places = Places(a=[missing()], b=[Answer(b"something else", None)], c=[good()])
+    assert fetch(monkeypatch, places, tmp_path).read_bytes() == CONTENT
+    assert places.asked == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "break_",
+    [
+        urllib.error.URLError("unreachable"),
+        TimeoutError("slow"),
+        ConnectionResetError("reset"),
+        http.client.IncompleteRead(b""),
+        Answer(CONTENT[:5], str(len(CONTENT))),
+    ],
+)
+def test_a_broken_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, break_: object) -> None:
+    places = Places(a=[break_, good()])
+    assert fetch(monkeypatch, places, tmp_path).read_bytes() == CONTENT
+    assert places.asked == ["a", "a"]
+
+
+def test_all_that_went_wrong_is_told_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wrong = hashlib.sha256(b"wrong").hexdigest()
+    places = Places(a=[missing()], b=[Answer(b"wrong", None)], c=[TimeoutError("slow")] * 3)
+    with pytest.raises(FetchError) as caught:
+        fetch(monkeypatch, places, tmp_path)
+    assert caught.value.details.splitlines() == [
+        "https://host/a: HTTP status 404",
+        f"https://host/b: its SHA-256 is {wrong}, not {SHA256}",
+        "https://host/c: slow",
+    ]
+    assert not list((tmp_path / "deep").iterdir())
+
+
+def test_an_interruption_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Interrupted(Answer):
+        def read(self, *_: object) -> bytes:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(monkeypatch, Places(a=[Interrupted(CONTENT, None)]), tmp_path)
+    assert not list((tmp_path / "deep").iterdir())

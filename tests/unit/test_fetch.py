@@ -1,0 +1,158 @@
+"""A version -> its tarball -> a tree; downloads are replaced by small tarballs of our own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from stencilkit import fetch
+from stencilkit.errors import FetchError, ProcessError, SourceError, UsageError
+from stencilkit.model.pins import Pins, SourcePin
+from stencilkit.support import download, process
+
+
+def tarball(text: str = "text") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:xz") as file:
+        info = tarfile.TarInfo("Python-3.14.7/README")
+        info.size = len(text)
+        file.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+TARBALL = tarball()
+SHA256 = hashlib.sha256(TARBALL).hexdigest()
+PINS = Pins(sources=(SourcePin(version="3.14.7", pool="pool/x", path="3.14.7/x", sha256=SHA256),), wheels=())
+
+
+class Downloads:
+    def __init__(self) -> None:
+        self.urls: list[tuple[str, ...]] = []
+        self.content = TARBALL
+
+    def fetch(self, urls: tuple[str, ...], sha256: str, target: Path, **_: object) -> None:
+        self.urls.append(urls)
+        assert hashlib.sha256(self.content).hexdigest() == sha256
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.content)
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> Downloads:
+    found = Downloads()
+    monkeypatch.setattr(download, "fetch", found.fetch)
+    mirrors = "Debian http://b/debian/\nDebian http://security/debian/\nDebian http://a/debian/\nOther http://c/\nx\n"
+
+    def apt(command: list[str], **_: object) -> process.Completed:
+        return process.Completed(command=tuple(command), returncode=0, stdout=mirrors.encode(), stderr=b"")
+
+    monkeypatch.setattr(process, "run", apt)
+    return found
+
+
+def test_a_pinned_version_is_fetched_once(tmp_path: Path, downloads: Downloads) -> None:
+    folder = fetch.fetch("3.14.7", PINS, tmp_path)
+    assert (folder / "README").read_text() == "text"
+    assert fetch.fetch("3.14.7", PINS, tmp_path) == folder
+    assert fetch.cached_tree("3.14.7", PINS, tmp_path) == folder
+    assert downloads.urls == [
+        (
+            "http://a/debian/pool/x",
+            "http://b/debian/pool/x",
+            "http://security/debian/pool/x",
+            "https://www.python.org/ftp/python/3.14.7/x",
+        )
+    ]
+
+
+def test_without_apt_python_org_is_asked(tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_apt(*_: object, **__: object) -> None:
+        raise ProcessError("cannot run apt-get")
+
+    monkeypatch.setattr(process, "run", no_apt)
+    fetch.fetch("3.14.7", PINS, tmp_path)
+    assert downloads.urls == [("https://www.python.org/ftp/python/3.14.7/x",)]
+
+
+def test_a_damaged_tarball_in_the_cache_is_fetched_again(tmp_path: Path, downloads: Downloads) -> None:
+    stored = tmp_path / "tarballs" / f"Python-3.14.7-{SHA256[:16]}.tar.xz"
+    stored.parent.mkdir()
+    stored.write_bytes(TARBALL[:50])
+    fetch.fetch("3.14.7", PINS, tmp_path)
+    assert len(downloads.urls) == 1
+    assert stored.read_bytes() == TARBALL
+
+
+@pytest.mark.parametrize(
+    ("version", "pool", "path"),
+    [
+        ("3.14.8", "python3.14/python3.14_3.14.8.orig", "3.14.8/Python-3.14.8.tar.xz"),
+        ("3.15.0rc2", "python3.15/python3.15_3.15.0~rc2.orig", "3.15.0/Python-3.15.0rc2.tar.xz"),
+        ("3.15.0a1", "python3.15/python3.15_3.15.0~a1.orig", "3.15.0/Python-3.15.0a1.tar.xz"),
+    ],
+)
+def test_other_releases_need_a_hash(tmp_path: Path, downloads: Downloads, version: str, pool: str, path: str) -> None:
+    with pytest.raises(UsageError, match="no hash is pinned") as caught:
+        fetch.fetch(version, PINS, tmp_path)
+    assert "3.14.7" in caught.value.fix
+    fetch.fetch(version, PINS, tmp_path, sha256=SHA256)
+    assert downloads.urls[0][0] == f"http://a/debian/pool/main/p/{pool}.tar.xz"
+    assert downloads.urls[0][-1] == f"https://www.python.org/ftp/python/{path}"
+
+
+@pytest.mark.parametrize("version", ["3.14", "latest", "../../etc", "", "3.14.7/.."])
+def test_what_is_no_version(tmp_path: Path, version: str) -> None:
+    with pytest.raises(UsageError, match="is not a CPython version"):
+        fetch.fetch(version, PINS, tmp_path, sha256=SHA256)
+
+
+@pytest.mark.parametrize("sha256", ["", "abc", SHA256.upper(), SHA256 + "0"])
+def test_what_is_no_hash(tmp_path: Path, sha256: str) -> None:
+    with pytest.raises(UsageError, match="not a SHA-256"):
+        fetch.fetch("3.14.8", PINS, tmp_path, sha256=sha256)
+
+
+def test_a_folder_of_the_users_is_never_touched(tmp_path: Path, downloads: Downloads) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "file").write_text("mine")
+    with pytest.raises(FetchError, match="exists"):
+        fetch.fetch("3.14.7", PINS, tmp_path, to=mine)
+    assert [path.name for path in mine.iterdir()] == ["file"]
+    assert fetch.fetch("3.14.7", PINS, tmp_path, to=tmp_path / "deep" / "new") == tmp_path / "deep" / "new"
+
+
+def test_an_archive_that_is_none_leaves_nothing(tmp_path: Path, downloads: Downloads) -> None:
+    downloads.content = b"<html>not found</html>"
+    with pytest.raises(SourceError, match="cannot unpack"):
+        fetch.fetch("3.14.8", PINS, tmp_path, sha256=hashlib.sha256(downloads.content).hexdigest(), to=tmp_path / "new")
+    assert not list(tmp_path.rglob("*new*"))
+
+
+def test_two_at_once_end_with_one_tree(tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process finishes between our unpacking and our renaming."""
+    real = fetch.archive.unpack_source
+    stored = tmp_path / "x.tar.xz"
+    stored.write_bytes(TARBALL)
+    folder = tmp_path / "tree"
+
+    def slow(tar: Path, to: Path) -> None:
+        real(tar, to)
+        real(tar, folder)
+
+    monkeypatch.setattr(fetch.archive, "unpack_source", slow)
+    assert fetch.unpack(stored, folder) == folder
+    assert [path.name for path in tmp_path.iterdir() if "tree" in path.name] == ["tree"]
+
+
+def test_a_tarball_of_the_users_is_unpacked_once_per_content(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.tar.xz"
+    mine.write_bytes(TARBALL)
+    first = fetch.unpack_cached(mine, tmp_path / "cache")
+    assert fetch.unpack_cached(mine, tmp_path / "cache") == first
+    mine.write_bytes(tarball("other"))
+    assert (fetch.unpack_cached(mine, tmp_path / "cache") / "README").read_text() == "other"

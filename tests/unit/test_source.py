@@ -1,0 +1,96 @@
+"""CPython trees: what is one, and which uops it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fakes
+import pytest
+
+from stencilkit import source
+from stencilkit.errors import SourceError
+
+KNOWN = ("3.13", "3.14", "3.15")
+
+
+def test_a_tree_is_opened(tmp_path: Path) -> None:
+    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    assert str(tree.version) == "3.14.7"
+    uops = source.uops(tree)
+    assert [(uop.name, uop.line) for uop in uops] == [("_NOP", 3), ("_LOAD_FAST", 7)]
+    assert uops[0].text == "case _NOP: {\n            break;\n        }"
+    assert source.patch_functions(tree) == {"patch_64"}
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("3.12.9", "has no copy-and-patch JIT; the first one with it is 3.13"),
+        ("2.7.18", "has no copy-and-patch JIT"),
+        ("3.16.0a1", "is newer than this stencilkit"),
+        ("4.0.0", "is newer than this stencilkit"),
+    ],
+)
+def test_other_versions_are_refused_with_what_is_known(tmp_path: Path, version: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message) as caught:
+        source.open_tree(fakes.tree(tmp_path, version), KNOWN)
+    assert caught.value.fix == "stencilkit knows CPython 3.13, 3.14, 3.15"
+
+
+def test_a_folder_that_is_no_cpython(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="is not a CPython source tree"):
+        source.open_tree(tmp_path, KNOWN)
+
+
+@pytest.mark.parametrize("content", [b"", b'#define PY_VERSION "three"', b"\xff\xfe"])
+def test_a_damaged_version(tmp_path: Path, content: bytes) -> None:
+    path = fakes.tree(tmp_path) / "Include/patchlevel.h"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        source.open_tree(tmp_path, KNOWN)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("name", ["Tools/jit/template.c", "Python/executor_cases.c.h", "Python/jit.c"])
+def test_a_tree_without_its_jit(tmp_path: Path, name: str) -> None:
+    (fakes.tree(tmp_path) / name).unlink()
+    with pytest.raises(SourceError, match=f"{name} is missing"):
+        source.open_tree(tmp_path, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [
+        ("", "there are no uops"),
+        ("#undef TIER_TWO\n", "there are no uops"),
+        (fakes.CASES.replace("#undef TIER_TWO\n", ""), "ends too early, after _LOAD_FAST"),
+        (fakes.CASES[:-40], "ends too early|does not know"),
+        (fakes.CASES.replace("case _LOAD_FAST: {", "case _LOAD_FAST:"), "does not know: _LOAD_FAST"),
+        (fakes.CASES.replace("_LOAD_FAST", "_NOP"), "occurs twice: _NOP"),
+    ],
+)
+def test_cases_that_would_be_overlooked(tmp_path: Path, cases: str, message: str) -> None:
+    tree = source.open_tree(fakes.tree(tmp_path, cases=cases), KNOWN)
+    with pytest.raises(SourceError, match=message):
+        source.uops(tree)
+
+
+def test_every_truncation_of_the_cases_is_found(tmp_path: Path) -> None:
+    whole = fakes.CASES
+    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    for size in range(len(whole) - 1):
+        (tmp_path / source.CASES).write_text(whole[:size])
+        with pytest.raises(SourceError):
+            source.uops(tree)
+    (tmp_path / source.CASES).write_text(whole)
+    assert [(uop.name, uop.line) for uop in source.uops(tree)] == [("_NOP", 3), ("_LOAD_FAST", 7)]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    (tmp_path / source.CASES).write_bytes(b"\n        case _NOP: {\n\xff")
+    with pytest.raises(SourceError, match="not UTF-8"):
+        source.uops(tree)
+    (tmp_path / source.CASES).unlink()
+    with pytest.raises(SourceError, match="No such file"):
+        source.uops(tree)

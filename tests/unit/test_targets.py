@@ -1,0 +1,156 @@
+"""targets.toml and pins.toml: what they say, and that a table which contradicts itself is refused."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+
+from stencilkit import pins, targets
+from stencilkit.dialects import KNOWN
+from stencilkit.errors import ConfigureError, DataError, FlagError, TargetError, ToolchainError
+from stencilkit.model.pyconfig import PyConfig
+from stencilkit.pipeline import building
+from stencilkit.support import resources
+
+TEXT = resources.text("targets.toml")
+TABLE = targets.load()
+
+
+def changed(pattern: str, replacement: str) -> str:
+    text, count = re.subn(pattern, replacement, TEXT, count=1)
+    assert count
+    return text
+
+
+def test_every_dialect_has_a_table_and_every_table_a_dialect() -> None:
+    assert tuple(sorted(TABLE.pythons)) == KNOWN
+
+
+def test_every_flag_has_a_reason_and_every_deviation_a_price() -> None:
+    for python in TABLE.pythons.values():
+        for flag in (*python.flags, *(flag for support in python.targets.values() for flag in support.flags)):
+            assert flag.why.strip(), flag
+            assert bool(flag.deviates) == bool(flag.cost), flag
+
+
+@pytest.mark.parametrize(
+    ("spelling", "triple"),
+    [
+        ("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ("x86_64-pc-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ("x86_64-redhat-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ("x86_64-suse-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ("aarch64-redhat-linux-gnu", "aarch64-unknown-linux-gnu"),
+    ],
+)
+def test_vendors_spellings_are_understood(spelling: str, triple: str) -> None:
+    request = targets.resolve(TABLE, spelling)
+    assert (request.target.triple, request.spelling) == (triple, spelling)
+
+
+@pytest.mark.parametrize("spelling", ["x86_64-alpine-linux-musl", "aarch64-unknown-linux-musl"])
+def test_musl_is_refused_with_the_reason(spelling: str) -> None:
+    with pytest.raises(TargetError, match=r"no stencils for .*musl") as caught:
+        targets.resolve(TABLE, spelling)
+    assert len(caught.value.what.partition(": ")[2]) > 20
+
+
+@pytest.mark.parametrize("spelling", ["", "x86_64", "riscv64-unknown-linux-gnu", "x86_64-unknown-linux-gnux32", "*"])
+def test_unknown_targets_are_refused_with_those_that_exist(spelling: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        targets.resolve(TABLE, spelling)
+    assert "x86_64-unknown-linux-gnu" in caught.value.fix
+
+
+def test_no_spelling_means_two_targets() -> None:
+    for target in TABLE.targets:
+        for other in TABLE.targets:
+            if other is not target:
+                assert not any(fnmatchcase(other.triple, pattern) for pattern in target.spellings)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "message"),
+    [
+        (r'triple = "aarch64-unknown-linux-gnu"', 'triple = "x86_64-unknown-linux-gnu"', "spellings|twice"),
+        (r"pinned = 19", "pinned = 7", r"cpython\.3\.14\.pinned: 7 is outside"),
+        (r'llvm = "18..23"', 'llvm = "23..18"', r"cpython\.3\.13\.llvm: must be a range"),
+        (r'format = "elf"', 'format = "aout"', r"target\[\d+\]\.format: must be one of elf"),
+        (r"pointer-bytes = 8", "pointer-byte = 8", r"target\[\d+\]\.pointer-bytes: missing"),
+        (r"(\[\[cpython.*flag\]\]\n)", r"\1surprise = 1\n", r"flag\[0\]\.surprise: unknown field"),
+        (r"(\[\[cpython.*flag\]\]\nflag = .*\n)why = .*\n", r'\1why = " "\n', r"flag\[0\]\.why: every flag needs"),
+        (r"nop = \"[0-9a-f]+\"", 'nop = "9"', r"target\[\d+\]\.nop: "),
+        (r"\[cpython\.\"3\.14\"\.target\.x86_64-unknown-linux-gnu\]", '[cpython."3.14".target.vax]', "no .*target"),
+        (r"schema = 1", "schema = 2", "newer stencilkit"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(pattern: str, replacement: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        targets.parse(changed(pattern, replacement))
+
+
+@pytest.mark.parametrize("flag", ["-flto", "-flto=thin", "-fstack-protector-strong", "-fsanitize=address", "-pg", "-g"])
+def test_flags_that_make_no_stencils_are_refused(flag: str) -> None:
+    with pytest.raises(FlagError) as caught:
+        targets.check_cflags(TABLE, ("-O3", flag))
+    assert flag in caught.value.what
+    assert flag in caught.value.fix
+
+
+def test_ordinary_flags_pass() -> None:
+    targets.check_cflags(TABLE, ("-O3", "-DNDEBUG", "-Wall"))
+
+
+@pytest.mark.parametrize(("series", "major"), [("3.13", 17), ("3.14", 18), ("3.15", 18), ("3.14", 99)])
+def test_an_llvm_outside_the_range_is_refused_with_reason_and_alternative(series: str, major: int) -> None:
+    support = TABLE.pythons[series]
+    with pytest.raises(ToolchainError, match=f"LLVM {major} cannot build") as caught:
+        building.check_llvm(support, major)
+    reason = support.too_old if major < support.llvm.first else support.too_new
+    assert reason in caught.value.what
+    assert str(support.llvm) in caught.value.fix
+    for good in support.llvm:
+        building.check_llvm(support, good)
+
+
+def config(tmp_path: object, **macros: str | None) -> PyConfig:
+    return PyConfig(folder=tmp_path, content=b"", macros=macros, origin="given")  # type: ignore[arg-type]
+
+
+def test_free_threaded_builds_are_refused_for_upstreams_reason(tmp_path: object) -> None:
+    free = config(tmp_path, Py_GIL_DISABLED="1")
+    for series, words in (("3.13", "specialisation is off"), ("3.14", "never uses it")):
+        with pytest.raises(ConfigureError, match=words):
+            building.check_threading(TABLE.pythons[series], free)
+    assert "does not work correctly" in building.check_threading(TABLE.pythons["3.15"], free)[0]
+
+
+def test_builds_with_the_gil_pass(tmp_path: object) -> None:
+    for with_gil in (config(tmp_path), config(tmp_path, Py_GIL_DISABLED=None)):
+        for python in TABLE.pythons.values():
+            assert building.check_threading(python, with_gil) == ()
+
+
+def test_pins_have_full_hashes() -> None:
+    loaded = pins.load()
+    assert {pin.version.major for pin in loaded.wheels} >= {19, 20, 21, 22}
+    assert loaded.source("3.14.7") is not None
+    assert loaded.source("3.14.0") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[llvm]]\nversion = "19"\npackage = "x"\nsha256 = []', r"llvm\[0\]\.version"),
+        ('[[llvm]]\nversion = "19.1.7"\npackage = "x"\nsha256 = []', r"llvm\[0\]\.sha256: a download without"),
+        ('[[llvm]]\nversion = "19.1.7"\npackage = "x"\nsha256 = ["ABC"]', r"llvm\[0\]\.sha256: not a SHA-256"),
+        ('[[cpython]]\nversion = "3.14.7"\npool = "x"\npath = "x"\nsha256 = ""', r"cpython\[0\]\.sha256"),
+    ],
+)
+def test_a_pin_without_a_hash_is_refused(text: str, message: str) -> None:
+    both = "" if "[[cpython]]" in text else "cpython = []\n"
+    both += "" if "[[llvm]]" in text else "llvm = []\n"
+    with pytest.raises(DataError, match=message):
+        pins.parse(f"schema = 1\n{both}{text}")

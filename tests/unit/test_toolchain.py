@@ -1,0 +1,242 @@
+"""Finding, identifying and choosing clangs, with scripts that answer like one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import fakes
+import pytest
+
+from stencilkit import toolchain
+from stencilkit.errors import ToolchainError, UsageError
+from stencilkit.model.toolchain import Found, Rejected, Toolchain
+from stencilkit.model.version import LlvmVersion
+from stencilkit.support.cache import NoStore, Store
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(autouse=True)
+def _nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the LLVMs of this machine."""
+    monkeypatch.setattr(toolchain, "_FOLDERS", ())
+    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setenv("STENCILKIT_LLVM", "")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+
+
+def discover(tmp_path: Path) -> Found:
+    found = toolchain.discover(tmp_path / "data", NoStore())
+    # A clang of the machine's in /usr/bin is not this test's business.
+    return Found(
+        toolchains=tuple(tool for tool in found.toolchains if tmp_path in tool.program.parents),
+        rejected=tuple(item for item in found.rejected if tmp_path in item.program.parents),
+    )
+
+
+def identify(program: Path) -> Toolchain | Rejected:
+    return toolchain.identify(program, "named", NoStore())
+
+
+def why(program: Path) -> str:
+    found = identify(program)
+    assert isinstance(found, Rejected), found
+    return found.why
+
+
+def test_a_clang_is_identified(tmp_path: Path) -> None:
+    found = identify(fakes.clang(tmp_path / "clang-19", "19.1.7"))
+    assert isinstance(found, Toolchain)
+    assert found.version == LlvmVersion(19, 1, 7)
+    assert found.vendor == "Debian clang version 19.1.7 (1~fake)"
+    assert found.archs == {"x86_64", "i686", "aarch64"}
+    assert found.resource == tmp_path / "resource"
+
+
+@pytest.mark.parametrize(
+    ("banner", "version"),
+    [
+        ("clang version 21.1.8 (Fedora 21.1.8-1.fc43)", "21.1.8"),
+        ("Ubuntu clang version 18.1.3 (1ubuntu1)", "18.1.3"),
+        ("clang version 22.0.0git (https://github.com/llvm/llvm-project 0123abc)", "22.0.0"),
+        ("Homebrew clang version 20.1.2", "20.1.2"),
+        ("warning: something first\nclang version 19.1.7", "19.1.7"),
+    ],
+)
+def test_vendors_spell_versions_differently(tmp_path: Path, banner: str, version: str) -> None:
+    found = identify(fakes.clang(tmp_path / "clang", banner=banner))
+    assert isinstance(found, Toolchain)
+    assert str(found.version) == version
+
+
+def test_impostors_are_refused_with_the_reason(tmp_path: Path) -> None:
+    assert "Apple's clang" in why(fakes.clang(tmp_path / "a" / "clang", banner=fakes.APPLE))
+    assert "gcc under clang's name" in why(fakes.clang(tmp_path / "b" / "clang", banner=fakes.GCC))
+    name = why(fakes.clang(tmp_path / "c" / "clang-19", "18.1.8"))
+    assert name == "its name says 19, but it is version 18.1.8"
+    assert "does not say that it is a clang" in why(fakes.clang(tmp_path / "d" / "clang", banner="hello"))
+    assert "cannot run" in why(fakes.program(tmp_path / "e" / "clang", "").with_name("none"))
+
+
+def test_a_clang_that_fails_is_refused_with_what_it_said(tmp_path: Path) -> None:
+    broken = fakes.program(
+        tmp_path / "clang",
+        "echo 'clang: error while loading shared libraries: libLLVM.so.19: cannot open' >&2; exit 127",
+    )
+    assert "libLLVM.so.19" in why(broken)
+    assert "was killed by SIGSEGV" in why(fakes.program(tmp_path / "x" / "clang", "kill -SEGV $$"))
+
+
+def test_a_failure_is_not_remembered(tmp_path: Path) -> None:
+    """A library that was missing is there now; the binary is the same, so its key in the cache is."""
+    store = Store(tmp_path / "store")
+    binary = tmp_path / "clang"
+    shutil.copy("/bin/cat", binary)
+    # cat --version answers; cat -print-targets fails, and nothing of that is stored.
+    assert isinstance(toolchain.identify(binary, "named", store), Rejected)
+    before = store.info().entries
+    assert before == 1
+    assert isinstance(toolchain.identify(binary, "named", store), Rejected)
+    assert store.info().entries == before
+
+
+def test_the_best_comes_first_and_rejections_are_kept(tmp_path: Path) -> None:
+    fakes.clang(tmp_path / "bin" / "clang-19", "19.1.7")
+    fakes.clang(tmp_path / "bin" / "clang-20", "20.1.8")
+    fakes.clang(tmp_path / "bin" / "clang-18", "17.0.6")
+    (tmp_path / "bin" / "clang").symlink_to("clang-19")
+    found = discover(tmp_path)
+    assert [str(tool.version) for tool in found.toolchains] == ["20.1.8", "19.1.7"]
+    assert [item.program.name for item in found.rejected] == ["clang-18"]
+
+
+def test_named_folders_come_before_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.clang(tmp_path / "bin" / "clang", "19.1.7")
+    mine = fakes.clang(tmp_path / "mine" / "clang", "19.1.7")
+    monkeypatch.setenv("STENCILKIT_LLVM", str(tmp_path / "mine"))
+    assert discover(tmp_path).toolchains[0].program == mine
+
+
+def test_links_to_ccache_are_different_clangs(tmp_path: Path) -> None:
+    fakes.clang(tmp_path / "lib" / "ccache", "19.1.7")
+    for folder in ("bin", "bin2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clang").symlink_to(tmp_path / "lib" / "ccache")
+    first, second = (tmp_path / folder / "clang" for folder in ("bin", "bin2"))
+    with pytest.raises(UsageError, match=r"two of the LLVMs asked for have the version 19\.1\.7"):
+        select(f"{first},{second}", discover(tmp_path))
+
+
+def machine(found: Found) -> toolchain.Machine:
+    """Make a machine on which that was found."""
+    made = toolchain.Machine(Path("/none"), NoStore())
+    # What a cached property has computed lies in the instance.
+    made.__dict__["found"] = found
+    return made
+
+
+def select(text: str, found: Found, **options: bool) -> list[str]:
+    chosen = toolchain.select(toolchain.parse_wanted(text), machine(found), **options)
+    return [str(tool.version) for tool in chosen]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Found:
+    for version in ("19.1.7", "20.1.8", "21.1.0"):
+        fakes.clang(tmp_path / "bin" / f"clang-{version[:2]}", version)
+    return discover(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("19", ["19.1.7"]),
+        ("21,19", ["21.1.0", "19.1.7"]),
+        ("19..21", ["19.1.7", "20.1.8", "21.1.0"]),
+        ("19..20,20..21", ["19.1.7", "20.1.8", "21.1.0"]),
+        ("20.1.8", ["20.1.8"]),
+        (" 19 , 20 ", ["19.1.7", "20.1.8"]),
+    ],
+)
+def test_wanted_versions_are_chosen_in_order(three: Found, text: str, expected: list[str]) -> None:
+    assert select(text, three) == expected
+
+
+def test_what_is_absent_is_an_error_that_helps(three: Found) -> None:
+    with pytest.raises(ToolchainError) as caught:
+        select("18..20", three)
+    assert caught.value.what == "LLVM 18 is not on this machine (there is: 19.1.7, 20.1.8, 21.1.0)"
+    assert "toolchains install 18" in caught.value.fix
+    assert select("18..20", three, skip_missing=True) == ["19.1.7", "20.1.8"]
+    with pytest.raises(ToolchainError):
+        select("18", three, skip_missing=True)
+    with pytest.raises(ToolchainError, match=r"19\.1\.6"):
+        select("19.1.6", three)
+
+
+@pytest.mark.parametrize("text", ["", ",", "19,", "clang", "21..19", "19.1", "19..", "-19", "nineteen"])
+def test_what_is_no_version(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a version"):
+        toolchain.parse_wanted(text)
+
+
+def test_a_program_can_be_named_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = fakes.clang(tmp_path / "bin" / "clang", "19.1.7")
+    monkeypatch.chdir(tmp_path)
+    wanted = toolchain.parse_wanted("./bin/clang")
+    assert wanted[0].program == program
+    assert [tool.command for tool in toolchain.select(wanted, machine(discover(tmp_path)))] == [(str(program),)]
+
+
+def test_the_same_clang_twice_is_one_and_two_of_a_version_are_refused(three: Found, tmp_path: Path) -> None:
+    assert select(f"19,{tmp_path}/bin/clang-19", three) == ["19.1.7"]
+    other = fakes.clang(tmp_path / "other" / "clang", "19.1.7")
+    with pytest.raises(UsageError, match="two of the LLVMs"):
+        select(f"19,{other}", three)
+
+
+def test_a_named_program_that_cannot_be_used(tmp_path: Path) -> None:
+    found = Found(toolchains=(), rejected=())
+    with pytest.raises(ToolchainError, match="there is no program"):
+        select(f"{tmp_path}/none", found)
+    fakes.clang(tmp_path / "llvm" / "bin" / "clang")
+    with pytest.raises(ToolchainError, match="is a folder") as caught:
+        select(f"{tmp_path}/llvm", found)
+    assert caught.value.fix.endswith("llvm/bin/clang")
+    with pytest.raises(ToolchainError, match="Apple"):
+        select(str(fakes.clang(tmp_path / "clang", banner=fakes.APPLE)), found)
+
+
+def test_a_clang_without_a_back_end(tmp_path: Path) -> None:
+    only_x86 = identify(fakes.clang(tmp_path / "clang", targets="  Registered Targets:\n    x86-64  - 64-bit X86"))
+    assert isinstance(only_x86, Toolchain)
+    toolchain.check_arch(only_x86, "x86_64")
+    with pytest.raises(ToolchainError, match="no back end for aarch64"):
+        toolchain.check_arch(only_x86, "aarch64")
+
+
+def test_identity_follows_the_binary(tmp_path: Path) -> None:
+    program = fakes.clang(tmp_path / "clang")
+    tool = identify(program)
+    assert isinstance(tool, Toolchain)
+    first = toolchain.identity(tool, NoStore())
+    program.write_text(program.read_text() + "# changed\n")
+    assert toolchain.identity(tool, NoStore()) != first
+
+
+def test_identity_sees_through_wrappers(tmp_path: Path) -> None:
+    """The clang behind a script changes while the script, and what it says its version is, do not."""
+    real = tmp_path / "real-clang"
+    real.write_bytes(b"one build of it")
+    wrapper = fakes.clang(tmp_path / "clang")
+    answer = f' "{real}" "-cc1" "-triple" "x86_64-unknown-linux-gnu"'
+    wrapper.write_text(wrapper.read_text().replace("echo 'error: this is not a compiler' >&2", f"echo '{answer}' >&2"))
+    tool = identify(wrapper)
+    assert isinstance(tool, Toolchain)
+    first = toolchain.identity(tool, NoStore())
+    assert "real-clang" in first.libraries
+    real.write_bytes(b"another build of it")
+    second = toolchain.identity(tool, NoStore())
+    assert (second.program, second.libraries) != (first.program, first.libraries)
+    assert second.program == first.program
