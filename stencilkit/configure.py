@@ -97,10 +97,11 @@ def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
             where=where,
             fix="give the pyconfig.h of a CPython that was configured for this target",
         )
-    foreign = [name for name in target.foreign_macros if config.macros.get(name) is not None]
+    foreign = [f"defines {name}" for name in target.foreign_macros if config.macros.get(name) is not None]
+    foreign += [f"does not define {name}" for name in target.own_macros if config.macros.get(name) is None]
     if foreign:
         raise ConfigureError(
-            f"{_NAME} defines {foreign[0]}, so it is not for {target.triple}",
+            f"{_NAME} {foreign[0]}, so it is not for {target.triple}",
             where=where,
             fix="give the pyconfig.h of a CPython that was configured for this target",
         )

@@ -103,7 +103,7 @@ def _pin(version: str, pins: Pins, sha256: str | None) -> SourcePin:
             ),
         )
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}")
+        raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
     release = re.split("[abr]", parsed.rest)[0]
     # Debian sorts "3.15.0~rc1" before "3.15.0":
     debian = re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", version)

@@ -62,7 +62,7 @@ def _unknown(version: PythonVersion, known: tuple[str, ...]) -> str:
 
 
 def _version(patchlevel: Path) -> PythonVersion:
-    text = files.read_text(patchlevel, error=SourceError)
+    text = files.read_text(patchlevel, error=SourceError, fix="use a complete release tarball or a checkout")
     match = re.search(r'^#define PY_VERSION\s+"([^"]+)"', text, re.MULTILINE)
     version = PythonVersion.parse(match[1]) if match else None
     if version is None:

@@ -82,6 +82,7 @@ def _target(row: Fields) -> Target:
         zig_arguments=row.texts("zig-arguments", []),
         wheel_headers=row.choice("wheel-headers", get_args(WheelHeaders), "toolchain"),
         foreign_macros=row.texts("foreign-macros", []),
+        own_macros=row.texts("own-macros", []),
         entry_directive=row.choice("entry-directive", (".globl", ".def")),
         merges_assembly=row.boolean("merges-assembly", default=False),
     )

@@ -191,7 +191,7 @@ def _ask(program: Path, command: Sequence[str], store: Store) -> str:
     if done.returncode:
         # Not stored: a library that is missing now can be there tomorrow.
         said = next(iter(done.err.strip().splitlines()), "")
-        raise ProcessError(f"{command[-1]}: it {done.ending}" + (f": {said[:200]}" if said else ""))
+        raise ProcessError(f"{program.name} {command[-1]} {done.ending}" + (f": {said[:200]}" if said else ""))
     if key:
         store.put(key, done.stdout)
     return done.out
@@ -275,7 +275,7 @@ def _absent(missing: list[str], found: Found) -> ToolchainError:
     present = ", ".join(sorted({str(tool.version) for tool in found.toolchains})) or "none"
     rejected = [f"{item.program}: {item.why}" for item in found.rejected]
     return ToolchainError(
-        f"LLVM {', '.join(missing)} is not on this machine (there is: {present})",
+        f"not on this machine: LLVM {', '.join(missing)} (there is: {present})",
         details="\n".join(rejected),
         fix=_advice(missing) + "; --skip-missing builds the others",
     )

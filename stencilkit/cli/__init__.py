@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from stencilkit import __version__
-from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError
+from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError, UsageError
 from stencilkit.support import process
 
 # Command -> the module in this package that has it under the name `command`.
@@ -77,8 +77,7 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"stencilkit: error: {error.format_message()}", err=True)
-        return ExitCode.TROUBLE
+        return _trouble(_from_click(error))
     except (KeyboardInterrupt, click.Abort):
         process.stop_all()
         click.echo("stencilkit: interrupted; nothing was left half-written", err=True)
@@ -110,6 +109,13 @@ def _interrupted(_number: int, _frame: object) -> None:
 def _trouble(error: StencilkitError) -> ExitCode:
     click.echo(f"stencilkit: error: {error.as_text()}", err=True)
     return ExitCode.TROUBLE
+
+
+def _from_click(error: click.ClickException) -> StencilkitError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return UsageError(
+        error.format_message().rstrip("."), fix=f"{context.command_path if context else 'stencilkit'} --help"
+    )
 
 
 def _from_os(error: OSError) -> StencilkitError:

@@ -59,7 +59,10 @@ def _tree_folder(given: str | None, progress: Progress) -> Path:
         progress.say(f"unpacking {path.name}")
         return fetch.unpack_cached(path, environ.cache_root())
     if "/" in given or given.endswith((".xz", ".gz", ".tgz")):
-        raise UsageError(f"--cpython {given}: there is no such folder or file")
+        raise UsageError(
+            f"--cpython {given}: there is no such folder or file",
+            fix="give a source tree, a release tarball, or a version like 3.14.7",
+        )
     return fetch.fetch(given, pins.load(), environ.cache_root(), progress=progress)
 
 

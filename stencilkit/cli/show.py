@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,8 @@ from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
 from stencilkit.support import files
 
+_AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
+
 
 @click.command()
 @click.argument("uop")
@@ -25,7 +27,7 @@ from stencilkit.support import files
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     """Show one stencil: sizes, holes and disassembly."""
     header_path, arch = _locate(path, triple)
-    text = files.read_text(header_path, error=HeaderError)
+    text = files.read_text(header_path, error=HeaderError, fix=_AGAIN)
     header = reader.read(text, dialects.header_forms(), str(header_path))
     if uop not in header.stencils:
         names = [group.name for group in header.stencils.groups]
@@ -50,7 +52,7 @@ def _locate(path: Path, triple: str | None) -> tuple[Path, str]:
     manifest_path = path / manifest.NAME if path.is_dir() else path.with_name(manifest.NAME)
     described = None
     if manifest_path.is_file():
-        described = manifest.parse(files.read_text(manifest_path, error=ManifestError), str(manifest_path))
+        described = manifest.parse(files.read_text(manifest_path, error=ManifestError, fix=_AGAIN), str(manifest_path))
     if path.is_dir():
         if described is None:
             raise UsageError(f"{path} has no {manifest.NAME}", fix="give an output folder of stencilkit build")

@@ -25,8 +25,9 @@ class Target:
     folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host;
     `pyconfig` says where pyconfig.h comes from. Of a PyPI toolchain, `zig_target` is for its driver, `zig_headers` are
     folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
-    `foreign_macros` are macros that a pyconfig.h for this target never defines. In assembly, `entry_directive` declares
-    what is known outside; `merges_assembly` says that many units can be assembled at once.
+    `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
+    In assembly, `entry_directive` declares what is known outside; `merges_assembly` says that many units can be
+    assembled at once.
     """
 
     triple: str
@@ -50,6 +51,7 @@ class Target:
     zig_arguments: tuple[str, ...]
     wheel_headers: WheelHeaders
     foreign_macros: tuple[str, ...]
+    own_macros: tuple[str, ...]
     entry_directive: str
     merges_assembly: bool
 

@@ -62,7 +62,9 @@ def unpack_source(archive: Path, folder: Path, bounds: Bounds = SOURCE_BOUNDS) -
                 where=str(error.filename or folder),
                 fix="choose a folder that is writable and has room (STENCILKIT_CACHE names the cache)",
             ) from None
-        raise SourceError(f"cannot unpack the archive: {error}", where=str(archive), fix="fetch it again") from None
+        # tarfile tells in several lines what the file is not.
+        problem = "it is no tar archive, or a damaged one" if "\n" in str(error) else error
+        raise SourceError(f"cannot unpack the archive: {problem}", where=str(archive), fix="fetch it again") from None
     if not folder.is_dir():
         raise SourceError("the archive has no folder with files in it", where=str(archive), fix="fetch it again")
 

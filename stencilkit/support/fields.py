@@ -13,6 +13,7 @@ from stencilkit.errors import StencilkitError
 
 T = TypeVar("T")
 _MISSING: Final = object()
+_AGAIN: Final = "mend the file, or have it made again"
 _NAMES: Final[dict[type, str]] = {
     str: "a string",
     int: "an integer",
@@ -30,10 +31,10 @@ def document(text: str, *, name: str, schema: int, error: type[StencilkitError])
     try:
         root = Fields(tomllib.loads(text), path="", document=name, error=error)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
-        raise error(f"not TOML: {problem}", where=name) from None
+        raise error(f"not TOML: {problem}", where=name, fix=_AGAIN) from None
     found = root.integer("schema")
     if found != schema:
-        newer = "; it was written by a newer stencilkit: update this one" if found > schema else ""
+        newer = "; a newer stencilkit wrote it, so update this one" if found > schema else ""
         raise root.fail("schema", f"is {found}, and this stencilkit reads {schema}{newer}")
     return root
 
@@ -51,7 +52,7 @@ class Fields:
     def fail(self, key: str, problem: str) -> StencilkitError:
         """Make the error for a field of this table; the caller raises it."""
         where = f"{self._path}.{key}" if self._path and key else self._path or key or "(top level)"
-        return self._error(f"{where}: {problem}", where=self._document)
+        return self._error(f"{where}: {problem}", where=self._document, fix=_AGAIN)
 
     def _get(self, key: str, kind: type[T], default: object) -> T:
         self._read.add(key)

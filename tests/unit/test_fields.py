@@ -65,7 +65,7 @@ def test_defaults_are_for_what_is_missing_only() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("schema = 2", "written by a newer stencilkit"),
+        ("schema = 2", "a newer stencilkit wrote it"),
         ("schema = 0", "this stencilkit reads 1"),
         ("schema = '1'", "must be an integer"),
         ("", "schema: missing"),

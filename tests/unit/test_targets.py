@@ -83,7 +83,7 @@ def test_no_spelling_means_two_targets() -> None:
         (r"(\[\[cpython.*flag\]\]\nflag = .*\n)why = .*\n", r'\1why = " "\n', r"flag\[0\]\.why: every flag needs"),
         (r"nop = \"[0-9a-f]+\"", 'nop = "9"', r"target\[\d+\]\.nop: "),
         (r"\[cpython\.\"3\.14\"\.target\.x86_64-unknown-linux-gnu\]", '[cpython."3.14".target.vax]', "no .*target"),
-        (r"schema = 1", "schema = 2", "newer stencilkit"),
+        (r"schema = 1", "schema = 2", "a newer stencilkit"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(pattern: str, replacement: str, message: str) -> None:

@@ -166,7 +166,7 @@ def test_wanted_versions_are_chosen_in_order(three: Found, text: str, expected: 
 def test_what_is_absent_is_an_error_that_helps(three: Found) -> None:
     with pytest.raises(ToolchainError) as caught:
         select("18..20", three)
-    assert caught.value.what == "LLVM 18 is not on this machine (there is: 19.1.7, 20.1.8, 21.1.0)"
+    assert caught.value.what == "not on this machine: LLVM 18 (there is: 19.1.7, 20.1.8, 21.1.0)"
     assert "toolchains install 18" in caught.value.fix
     assert select("18..20", three, skip_missing=True) == ["19.1.7", "20.1.8"]
     with pytest.raises(ToolchainError):
