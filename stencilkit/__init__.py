@@ -18,9 +18,10 @@ holes       relocations -> holes, by table
 dialects    everything that differs per CPython
 unwind      the shim's frame table -> constants for unwinders
 emit        stencils -> header text
-reader      header text -> stencils
+reader      header text -> stencils, by a strict grammar
 disassemble code -> listings, with the patches beside
 manifest    what went in, what came out, every digest
+verify      what was read and recorded -> checks and a verdict
 """
 
 from __future__ import annotations

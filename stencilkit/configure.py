@@ -51,13 +51,7 @@ def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:
 
     Raises: ConfigureError if it is missing, or belongs to another target or flavour.
     """
-    path = folder / _NAME
-    if not path.is_file():
-        raise ConfigureError(
-            f"there is no {_NAME} in {folder}",
-            fix="give the folder in which you ran configure (--pyconfig-dir), or leave the option out",
-        )
-    config = _read(folder, "given")
+    config = read(folder)
     if config.host and not any(fnmatchcase(config.host, pattern) for pattern in request.target.spellings):
         raise ConfigureError(
             f"{folder} was configured for {config.host}, not for {request.target.triple}",
@@ -65,6 +59,19 @@ def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:
         )
     _check(config, request.target, flavour)
     return config
+
+
+def read(folder: Path) -> PyConfig:
+    """Read the pyconfig.h of a folder that the user named, whatever it is for.
+
+    Raises: ConfigureError if it is missing.
+    """
+    if not (folder / _NAME).is_file():
+        raise ConfigureError(
+            f"there is no {_NAME} in {folder}",
+            fix="give the folder in which you ran configure (--pyconfig-dir), or leave the option out",
+        )
+    return _read(folder, "given")
 
 
 def _read(folder: Path, origin: PyConfigOrigin) -> PyConfig:

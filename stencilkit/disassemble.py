@@ -5,18 +5,18 @@ For people only: nothing that is compared or hashed comes from here.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
-
-import capstone
+from typing import Any, Final
 
 from stencilkit.model.stencil import Stencil
 
+# The names of capstone's architecture and mode.
 _ENGINES: Final = {
-    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
-    "i686": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
-    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
+    "x86_64": ("CS_ARCH_X86", "CS_MODE_64"),
+    "i686": ("CS_ARCH_X86", "CS_MODE_32"),
+    "aarch64": ("CS_ARCH_ARM64", "CS_MODE_ARM"),
 }
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
@@ -32,9 +32,15 @@ class Instruction:
     patches: tuple[int, ...]
 
 
+def _engine(arch: str) -> Any:  # noqa: ANN401  # capstone has no annotations
+    # Loaded on first use: it is a tenth of the time that verifying a header takes.
+    capstone = importlib.import_module("capstone")
+    return capstone.Cs(*(getattr(capstone, name) for name in _ENGINES[arch]))
+
+
 def instructions(stencil: Stencil, arch: str) -> Iterator[Instruction]:
     """Disassemble a stencil; bytes that are no instruction are shown as data, and nothing is left out."""
-    engine = capstone.Cs(*_ENGINES[arch])
+    engine = _engine(arch)
     engine.skipdata = True
     for address, size, mnemonic, operands in engine.disasm_lite(stencil.body, 0):
         yield Instruction(
@@ -51,7 +57,7 @@ def instructions(stencil: Stencil, arch: str) -> Iterator[Instruction]:
 
 def calls(code: bytes, arch: str) -> list[int]:
     """List the offsets of the call instructions in a function that call through a register or memory or directly."""
-    engine = capstone.Cs(*_ENGINES[arch])
+    engine = _engine(arch)
     return [offset for offset, _, mnemonic, _ in engine.disasm_lite(code, 0) if mnemonic in _CALLS]
 
 

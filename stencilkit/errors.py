@@ -111,6 +111,10 @@ class ManifestError(StencilkitError):
     """A manifest cannot be read; the message has the path to the bad field."""
 
 
+class PolicyError(StencilkitError):
+    """A policy or a list of waivers cannot be read, or demands nothing."""
+
+
 class OutputError(StencilkitError):
     """An output cannot be written."""
 

@@ -20,6 +20,7 @@ CASES: Final = "Python/executor_cases.c.h"
 PATCH_SOURCE: Final = "Python/jit.c"
 _PATCHLEVEL: Final = "Include/patchlevel.h"
 _JIT: Final = "Tools/jit/template.c"
+STENCIL_SOURCES: Final = (CASES, _JIT)
 # CPython's Tools/jit/_targets.py finds cases with the same expression:
 _CASE: Final = re.compile(r"\n {8}(case (\w+): \{\n.*?\n {8}\})", re.DOTALL)
 _ANY_CASE: Final = re.compile(r"^ {8}case (\w+): *\{?", re.MULTILINE)

@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "doctor": "doctor",
     "build": "build",
     "show": "show",
+    "verify": "verify",
     "cache": "cache",
 }
 # Windows has no SIGHUP.

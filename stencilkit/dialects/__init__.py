@@ -31,6 +31,10 @@ class Dialect(Protocol):
         """How the header spells things."""
 
     @property
+    def EXTRAS(self) -> bool:
+        """Whether the shim and unwind information lie beside the header, and are part of the content."""
+
+    @property
     def PATCHES(self) -> Mapping[Operation, str]:
         """The patch function that does each operation."""
 

@@ -29,6 +29,7 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 SERIES: Final = "3.13"
 TRAMPOLINE: Final = "trampoline"
 # The trampoline's is not called _JIT_*, because everything of that name gets the GHC calling convention.
+EXTRAS: Final = False
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY", "_ENTRY")
 _CASES_INCLUDE: Final = '#include "executor_cases.c.h"\n'
 _NEWLINE: Final = "\n"

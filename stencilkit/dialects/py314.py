@@ -28,6 +28,7 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 
 SERIES: Final = "3.14"
 SHIM: Final = "shim"
+EXTRAS: Final = False
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 
 HEADER: Final = HeaderFormat(

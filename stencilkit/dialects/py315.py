@@ -29,6 +29,7 @@ from stencilkit.model.stencil import (
 from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
 
 SERIES: Final = "3.15"
+EXTRAS: Final = True
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 
 # The patch functions that are new in this version's jit.c.

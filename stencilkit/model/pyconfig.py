@@ -68,12 +68,14 @@ class VisibleConfig:
     """What of a pyconfig.h can reach a stencil.
 
     `macros` are defined without a condition; `undefined` are names that it only mentions as not defined; `guarded`
-    are all other statements, spelt with their conditions, in order.
+    are all other statements, spelt with their conditions, in order. `hidden` are the statements that cannot reach
+    one, sorted: they serve to name what differs.
     """
 
     macros: Mapping[str, str]
     undefined: tuple[str, ...]
     guarded: tuple[str, ...]
+    hidden: tuple[str, ...]
 
 
 def macros(text: str) -> dict[str, str | None]:
@@ -159,6 +161,7 @@ def visible(text: str, seen: frozenset[str]) -> VisibleConfig:
         macros=dict(sorted(values.items())),
         undefined=tuple(sorted(mentioned & known)),
         guarded=tuple(item.spelt for item in kept if not _plain(item)),
+        hidden=tuple(sorted({item.spelt for number, item in enumerate(found) if number not in chosen})),
     )
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 from stencilkit import (
-    __version__,
     compiler,
     dialects,
-    disassemble,
-    emit,
     holes,
     manifest,
     source,
@@ -25,19 +21,17 @@ from stencilkit.dialects import Dialect
 from stencilkit.errors import ConfigureError, RelocationError, TargetError, ToolchainError
 from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, Plan
-from stencilkit.model.manifest import FileRole, Use, UsedFile
+from stencilkit.model.manifest import Use, UsedFile
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import LoweredUnit, StencilSet
 from stencilkit.model.target import PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import _extras, _units
+from stencilkit.pipeline import _extras, _texts, _units
 from stencilkit.support import files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
-
-GENERATOR: Final = f"stencilkit {__version__}"
 
 
 def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -> Build:
@@ -66,7 +60,15 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     digest = dialect.input_digest(
         request.tree, request.pyconfig.content, request.target, request.flavour, request.cflags
     )
-    outputs = _render(request, dialect, stencils, extras, line1=digest, content=summary.content)
+    outputs = _texts.render(
+        dialect,
+        request.target,
+        stencils,
+        extras,
+        line1=digest,
+        line2=f"{_texts.GENERATOR}, content sha256:{summary.content}",
+        comments=request.comments,
+    )
     seen = _words(included)
     described = manifest.describe(
         request,
@@ -185,42 +187,3 @@ def _finish(
                     fix="use a CPython release that stencilkit knows, or report this one",
                 )
     return stencils
-
-
-def _render(
-    request: BuildRequest,
-    dialect: Dialect,
-    stencils: StencilSet,
-    extras: _extras.Extras,
-    *,
-    line1: str,
-    content: str,
-) -> dict[str, bytes]:
-    """Render every file that this CPython's build looks for, by name."""
-    line2 = f"{GENERATOR}, content sha256:{content}"
-    names = dialect.file_names(request.target)
-    condition = request.target.target.condition
-    comments = _comments(stencils, dialect, request.target.target.arch) if request.comments else None
-    header = emit.render_header(stencils, dialect.HEADER, line1=line1, line2=line2, comments=comments)
-    texts: dict[FileRole, bytes] = {"stencils": header.encode(), **extras.files(line1, line2)}
-    for dispatcher, included in _DISPATCHERS.items():
-        if dispatcher in names:
-            rows = [(condition, names[included])]
-            texts[dispatcher] = emit.render("dispatcher.h.j2", line1=GENERATOR, rows=rows).encode()
-    return {name: texts[role] for role, name in names.items()}
-
-
-def _comments(stencils: StencilSet, dialect: Dialect, arch: str) -> emit.Comments:
-    """Disassemble the code of every stencil."""
-    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(stencils.symbols)}
-    return {
-        (group.name, "code"): disassemble.listing(
-            group.code,
-            arch,
-            tuple(emit.patch_text(patch, "code", dialect.HEADER, ordinals) for patch in group.code.patches),
-        )
-        for group in stencils.groups
-    }
-
-
-_DISPATCHERS: Final[Mapping[FileRole, FileRole]] = {"dispatcher": "stencils", "unwind-dispatcher": "unwind"}

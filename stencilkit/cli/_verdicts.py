@@ -1,0 +1,96 @@
+"""Verdicts as text, JSON, markdown and JUnit XML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+import click
+
+from stencilkit.cli import _render
+from stencilkit.model.verdict import Verdict
+
+_MARKS: Final = {"passed": "ok", "noted": "note", "failed": "FAILED"}
+
+
+def show(verdicts: Sequence[Verdict], form: str, *, quiet: bool) -> None:
+    """Print verdicts; with `quiet`, text and markdown leave out what was accepted."""
+    shown = [verdict for verdict in verdicts if not (quiet and verdict.accepted)]
+    if form == "json":
+        _render.print_json("verify", {"accepted": _all(verdicts), "verdicts": [_as_json(item) for item in verdicts]})
+    elif form == "junit":
+        click.echo(_junit(verdicts))
+    else:
+        for verdict in shown:
+            click.echo("\n".join(_markdown(verdict) if form == "markdown" else _text(verdict)))
+
+
+def _all(verdicts: Sequence[Verdict]) -> bool:
+    return all(verdict.accepted for verdict in verdicts)
+
+
+def _word(verdict: Verdict) -> str:
+    return "accepted" if verdict.accepted else "refused"
+
+
+def _text(verdict: Verdict) -> list[str]:
+    lines = [f"{verdict.subject}: {_word(verdict)}"]
+    for check in verdict.checks:
+        lines.append(f"  {_MARKS[check.status]:6}  {check.kind:9}  {check.what}")
+        lines += [f"{'':21}{line}" for detail in check.details for line in detail.splitlines()]
+    lines += [f"  {name:10}  {value}" for name, value in verdict.digests.items()]
+    if verdict.stamp:
+        lines.append(f"  {'line 1':10}  {verdict.stamp}  (for this tree)")
+    return lines
+
+
+def _markdown(verdict: Verdict) -> list[str]:
+    lines = [f"### {_code(verdict.subject)}: {_word(verdict)}", "", "| | Held against | |", "| --- | --- | --- |"]
+    for check in verdict.checks:
+        details = "".join(f"<br>{_code(detail)}" for detail in check.details)
+        lines.append(f"| {_MARKS[check.status]} | {check.kind} | {_cell(check.what)}{details} |")
+    lines.append("")
+    lines += [f"* {name}: {_code(value)}" for name, value in verdict.digests.items()]
+    if verdict.stamp:
+        lines.append(f"* line 1 for this tree: {_code(verdict.stamp)}")
+    return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text).replace('`', chr(39))}`"
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "subject": verdict.subject,
+        "accepted": verdict.accepted,
+        "stamp": verdict.stamp,
+        "digests": dict(verdict.digests),
+        "checks": [
+            {"kind": check.kind, "status": check.status, "what": check.what, "details": list(check.details)}
+            for check in verdict.checks
+        ],
+    }
+
+
+def _junit(verdicts: Sequence[Verdict]) -> str:
+    root = ET.Element("testsuites")
+    for verdict in verdicts:
+        failures = sum(check.status == "failed" for check in verdict.checks)
+        suite = ET.SubElement(
+            root, "testsuite", name=verdict.subject, tests=str(len(verdict.checks)), failures=str(failures)
+        )
+        for check in verdict.checks:
+            case = ET.SubElement(suite, "testcase", classname=f"stencilkit.{check.kind}", name=check.what)
+            text = "\n".join(check.details)
+            if check.status == "failed":
+                ET.SubElement(case, "failure", message=check.what).text = text
+            elif text:
+                ET.SubElement(case, "system-out").text = text
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)

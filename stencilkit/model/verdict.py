@@ -1,0 +1,90 @@
+"""What a check found, and what follows from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stencilkit.model.pyconfig import VisibleConfig
+from stencilkit.model.target import Flavour
+from stencilkit.model.version import MajorRange
+
+Status = Literal["passed", "noted", "failed"]
+Kind = Literal["canonical", "manifest", "tree", "ledger", "rebuild", "policy"]
+"""What a header is held against: its grammar, its manifest, a CPython tree, the ledger, a new build, a policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question and its answer.
+
+    `what` is one sentence; `details` name files, macros, stencils or lines. A note is a difference that does not
+    matter, with the reason.
+    """
+
+    kind: Kind
+    status: Status
+    what: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeFacts:
+    """What a CPython tree and its pyconfig.h look like beside a manifest.
+
+    `compared` counts the included files of the tree; `changed` names those that differ, `shadows` those that would be
+    included instead of recorded ones, `runtime` and `line1` the used files that differ and are not included.
+    `stamp` is the input digest that this tree's build computes; `claimed` is that of this tree's files with the triple,
+    flavour and cflags that the manifest names.
+    """
+
+    version: str
+    triple: str
+    spelling: str
+    flavour: Flavour
+    cflags: str
+    compared: int
+    changed: tuple[str, ...]
+    shadows: tuple[str, ...]
+    runtime: tuple[str, ...]
+    line1: tuple[str, ...]
+    missing_functions: tuple[str, ...]
+    config: VisibleConfig
+    config_sha256: str
+    stamp: str
+    claimed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What somebody demands.
+
+    Every kind in `require` must have been checked and have passed. None and () demand nothing.
+    """
+
+    require: tuple[Kind, ...] = ("canonical", "manifest")
+    llvm: MajorRange | None = None
+    vendors: tuple[str, ...] = ()
+    deviations: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """All checks of one header.
+
+    `digests` are the four that tell headers apart: "input" (line 1), "provenance" (line 2, as text), "content" and
+    "interface"; what is not known is left out. `stamp` is the input digest that line 1 must carry for the tree that
+    was checked; "" if none was, or if the header does not fit it.
+    """
+
+    subject: str
+    checks: tuple[Check, ...]
+    digests: Mapping[str, str]
+    stamp: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether something passed and nothing failed."""
+        statuses = {check.status for check in self.checks}
+        return "passed" in statuses and "failed" not in statuses

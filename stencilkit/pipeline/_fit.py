@@ -1,0 +1,151 @@
+"""What a CPython tree looks like beside the manifest of stencils: read from the files, nothing believed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from stencilkit import configure, dialects, source, targets
+from stencilkit.model import pyconfig
+from stencilkit.model.build import IncludedFile
+from stencilkit.model.manifest import Manifest
+from stencilkit.model.pyconfig import PyConfig
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.verdict import TreeFacts
+
+_TREE: Final = "{tree}/"
+_PYCONFIG: Final = "{pyconfig}"
+_INCLUDE: Final = ("-I", "-iquote", "-isystem")
+_MAKEFILE: Final = "Makefile"
+
+
+def compare(tree: SourceTree, folder: Path, described: Manifest, functions: frozenset[str]) -> TreeFacts:
+    """Compare a tree, and the pyconfig.h of a folder, with what a manifest records.
+
+    `functions` are the patch functions that the stencils call.
+
+    Raises: ConfigureError, TargetError, SourceError.
+    """
+    config = configure.read(folder)
+    request = targets.resolve(targets.load(), config.host or described.spelling)
+    flavour = _flavour(config, request, described)
+    cflags = configure.cflags(folder) if (folder / _MAKEFILE).is_file() else described.cflags
+    contents = dict(_contents(tree, described))
+    words = frozenset(described.foreign_words).union(*(pyconfig.words(data) for data in contents.values() if data))
+    dialect = dialects.dialect_for(tree.version.series)
+    included = {file.name for file in described.includes if file.origin == "tree"}
+    return TreeFacts(
+        version=str(tree.version),
+        triple=request.target.triple,
+        spelling=request.spelling,
+        flavour=flavour,
+        cflags=cflags,
+        compared=len(contents),
+        changed=tuple(_changed(contents, described)),
+        shadows=tuple(_shadows(tree, folder, described)),
+        runtime=_used(tree, described, "runtime"),
+        line1=tuple(text for text in _line1(tree, described) if text.partition(":")[0] not in included),
+        missing_functions=tuple(sorted(functions - source.patch_functions(tree))),
+        config=pyconfig.visible(config.content.decode("utf-8", "replace"), words),
+        config_sha256=hashlib.sha256(config.content).hexdigest(),
+        stamp=dialect.input_digest(tree, config.content, request, flavour, cflags),
+        claimed=dialect.input_digest(
+            tree,
+            config.content,
+            targets.resolve(targets.load(), described.spelling),
+            described.flavour,
+            described.cflags,
+        ),
+    )
+
+
+def _flavour(config: PyConfig, request: TargetRequest, described: Manifest) -> Flavour:
+    if request.target.pyconfig == "windows":
+        # One file for both; the compiler's command line tells them apart.
+        return described.flavour
+    return "debug" if config.macros.get("Py_DEBUG") is not None else "release"
+
+
+def _contents(tree: SourceTree, described: Manifest) -> Iterator[tuple[str, bytes | None]]:
+    """Read the files of the tree that the stencils were made from; None for one that is missing.
+
+    The uops and the template are among them, whatever the manifest says.
+    """
+    names = {file.name for file in described.includes if file.origin == "tree"}
+    for name in sorted(names | set(source.STENCIL_SOURCES)):
+        path = tree.root / name
+        yield name, path.read_bytes() if path.is_file() else None
+
+
+def _changed(contents: Mapping[str, bytes | None], described: Manifest) -> Iterator[str]:
+    recorded = {file.name: file.sha256 for file in described.includes if file.origin == "tree"}
+    for name, data in contents.items():
+        if name not in recorded:
+            yield f"{name}: not in the manifest, which must name it"
+        elif data is None:
+            yield f"{name}: missing"
+        elif hashlib.sha256(data).hexdigest() != recorded[name]:
+            yield f"{name}: other content"
+
+
+def _shadows(tree: SourceTree, folder: Path, described: Manifest) -> Iterator[str]:
+    """Name files of the tree that an #include would find before one of those that it found when built."""
+    known = {tree.root / file.name for file in described.includes if file.origin == "tree"}
+    known.add(folder / "pyconfig.h")
+    folders = list(dict.fromkeys(_include_folders(tree, folder, described)))
+    for file in described.includes:
+        for place, name in _earlier(tree, file, folders):
+            path = place / name
+            if path not in known and path.is_file():
+                yield f"{path}, in place of {file.name}"
+
+
+def _earlier(tree: SourceTree, file: IncludedFile, folders: list[Path]) -> Iterator[tuple[Path, str]]:
+    """List where an #include looks before it finds a file: folder, and the name that it may have been called by."""
+    if file.origin == "tree":
+        path = tree.root / file.name
+        for number, folder in enumerate(folders):
+            if path.is_relative_to(folder):
+                yield from ((before, path.relative_to(folder).as_posix()) for before in folders[:number])
+    elif file.origin != "pyconfig":
+        parts = file.name.split("/")
+        yield from ((folder, "/".join(parts[start:])) for start in range(len(parts)) for folder in folders)
+
+
+def _include_folders(tree: SourceTree, folder: Path, described: Manifest) -> Iterator[Path]:
+    for record in described.flags:
+        for option in _INCLUDE:
+            place = record.flag.removeprefix(option).strip()
+            if place == record.flag:
+                continue
+            if place.startswith(_TREE):
+                yield tree.root / place.removeprefix(_TREE)
+            elif place == _PYCONFIG:
+                yield folder
+
+
+def _used(tree: SourceTree, described: Manifest, use: str) -> tuple[str, ...]:
+    recorded = {file.name: file.sha256 for file in described.used if file.use == use}
+    if not recorded:
+        return ("the manifest names none",)
+    return tuple(_different(tree, recorded, sorted(recorded)))
+
+
+def _line1(tree: SourceTree, described: Manifest) -> Iterator[str]:
+    recorded = {file.name: file.sha256 for file in described.used if file.use == "line-1"}
+    names = sorted(recorded.keys() | set(dialects.digested_files(tree)))
+    yield from _different(tree, recorded, names)
+
+
+def _different(tree: SourceTree, recorded: Mapping[str, str], names: list[str]) -> Iterator[str]:
+    for name in names:
+        path = tree.root / name
+        if not path.is_file():
+            yield f"{name}: missing"
+        elif name not in recorded:
+            yield f"{name}: only here"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != recorded[name]:
+            yield f"{name}: other content"

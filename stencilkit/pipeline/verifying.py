@@ -1,0 +1,253 @@
+"""From a header or an output folder to a verdict: is it what it claims, and does it fit a tree? No compiler needed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit import dialects, emit, manifest, reader, targets, verify
+from stencilkit.dialects import Dialect
+from stencilkit.errors import HeaderError, ManifestError, ObjectError, StencilkitError, TargetError, UsageError
+from stencilkit.model import digest
+from stencilkit.model.header import ReadHeader
+from stencilkit.model.manifest import FileRecord, Manifest
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Target
+from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
+from stencilkit.pipeline import _extras, _fit, _texts
+
+_DISPATCHER: Final = re.compile(
+    rb"// (?P<generator>stencilkit [0-9A-Za-z.+]{1,40})\n#if (?P<condition>[^\n]{1,200})\n"
+    rb'#include "(?P<name>[\w.+-]{1,120})"\n#else\n#error "unexpected target"\n#endif\n'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is to be verified: a header or an output folder, and what it is held against.
+
+    `manifest` is a file; None takes the one that lies there. `tree` and `pyconfig` (the folder of pyconfig.h) belong
+    together.
+    """
+
+    path: Path
+    manifest: Path | None = None
+    tree: SourceTree | None = None
+    pyconfig: Path | None = None
+    policy: Policy = verify.DEFAULT_POLICY
+
+
+def run(subject: Subject) -> Verdict:
+    """Verify one header with all that lies beside it.
+
+    What is wrong with the header or its manifest is in the verdict.
+
+    Raises: StencilkitError where something needed is missing.
+    """
+    checks: list[Check] = []
+    described = _manifest(subject, checks)
+    path = _header_path(subject, described)
+    original = path.read_bytes()
+    header = _read(original, path, checks)
+    if header is None:
+        return verify.conclude(str(subject.path), checks, {}, subject.policy, "")
+    arch = _target(described).arch if described else ""
+    checks.append(_canonical(original, header, arch))
+    if described is None:
+        digests = _digests(header, None)
+        return verify.conclude(str(subject.path), checks, digests, subject.policy, "")
+    facts = _facts(subject, described, header)
+    beside = _beside(path, described)
+    extras, known = _known_extras(beside, described, checks)
+    summary = manifest.summarise(header.stencils, known)
+    checks += verify.claims(header, summary, described)
+    checks.append(verify.line_1(header, described, facts))
+    hashes: dict[str, str | None] = {}
+    if subject.path.is_dir():
+        # In an output folder, every file must be there.
+        hashes = {record.name: None for record in described.files}
+    hashes |= _hashes({path.name: original, **beside}, header, described)
+    checks.append(verify.written_files(hashes, described))
+    checks += _small_files(beside, header, described, extras)
+    if facts is not None:
+        checks += verify.fits(header, described, facts)
+    checks += verify.obey(subject.policy, described)
+    digests = {**_digests(header, described), "content": summary.content}
+    return verify.conclude(str(subject.path), checks, digests, subject.policy, facts.stamp if facts else "")
+
+
+def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
+    """Read the manifest that was named, or that of the folder."""
+    path = subject.manifest
+    if path is None:
+        folder = subject.path if subject.path.is_dir() else subject.path.parent
+        path = folder / manifest.NAME
+        if not path.is_file():
+            return None
+    try:
+        described = manifest.parse(path.read_text("utf-8"), str(path))
+        _target(described)
+    except (ManifestError, TargetError, UnicodeDecodeError) as error:
+        what = error.as_text() if isinstance(error, StencilkitError) else f"{path} is not text"
+        checks.append(Check(kind="manifest", status="failed", what="the manifest is no good", details=(what,)))
+        return None
+    if subject.manifest is None and subject.path.is_file() and described.file("stencils").name != subject.path.name:
+        # It lies there, but speaks of another header.
+        return None
+    return described
+
+
+def _target(described: Manifest) -> Target:
+    target = targets.resolve(targets.load(), described.spelling).target
+    if target.triple != described.triple:
+        raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {target.triple}")
+    return target
+
+
+def _header_path(subject: Subject, described: Manifest | None) -> Path:
+    if not subject.path.is_dir():
+        return subject.path
+    if described is not None:
+        return subject.path / described.file("stencils").name
+    found = sorted(subject.path.glob("jit_stencils-*.h")) or sorted(subject.path.glob("jit_stencils.h"))
+    if len(found) != 1:
+        raise UsageError(
+            f"{subject.path} has {len(found)} stencil headers and no {manifest.NAME} that says which is meant",
+            fix="give a header, or an output folder of stencilkit build",
+        )
+    return found[0]
+
+
+def _read(original: bytes, path: Path, checks: list[Check]) -> ReadHeader | None:
+    try:
+        return reader.read(original.decode("ascii"), dialects.header_forms(), path.name)
+    except UnicodeDecodeError as error:
+        line = original.count(b"\n", 0, error.start) + 1
+        details: tuple[str, ...] = (f"line {line} has bytes that are no ASCII",)
+    except HeaderError as error:
+        details = (error.what, error.where)
+    checks.append(
+        Check(kind="canonical", status="failed", what="it is not what a stencil generator writes", details=details)
+    )
+    return None
+
+
+def _canonical(original: bytes, header: ReadHeader, arch: str) -> Check:
+    dialect = dialects.dialect_for(header.form.series)
+    rendered = _texts.render_header(
+        dialect,
+        arch,
+        header.stencils,
+        line1=header.line1,
+        line2=header.line2,
+        # Only with --comments does a build write any; they must be the disassembly of these stencils.
+        comments=bool(header.comments and arch),
+    )
+    return verify.canonical(original, rendered, header)
+
+
+def _digests(header: ReadHeader, described: Manifest | None) -> dict[str, str]:
+    """Tell what a header says of itself; its content is known where nothing that counts lies beside it."""
+    digests = {
+        "input": header.line1,
+        "provenance": header.line2,
+        "interface": digest.interface_digest(header.stencils),
+    }
+    if described is None and not dialects.dialect_for(header.form.series).EXTRAS:
+        digests["content"] = manifest.summarise(header.stencils, {}).content
+    return digests
+
+
+def _beside(header: Path, described: Manifest) -> dict[str, bytes]:
+    """Read the other files of the manifest that are there."""
+    found = {}
+    for record in described.files:
+        path = header.with_name(record.name)
+        if path != header and path.is_file():
+            found[record.name] = path.read_bytes()
+    return found
+
+
+def _known_extras(
+    beside: Mapping[str, bytes], described: Manifest, checks: list[Check]
+) -> tuple[_extras.Extras | None, Mapping[str, str]]:
+    """Digest the shim that is there; else believe the manifest, and say so."""
+    record = next((record for record in described.files if record.role == "shim"), None)
+    if record is None:
+        return None, {}
+    if record.name not in beside:
+        what = f"{record.name} is not here, and was not checked"
+        checks.append(Check(kind="manifest", status="noted", what=what))
+        return None, described.extras
+    try:
+        extras = _extras.derive(_target(described), beside[record.name])
+    except ObjectError as error:
+        what = f"{record.name} is not the shim's object"
+        checks.append(Check(kind="manifest", status="failed", what=what, details=(error.as_text(),)))
+        return None, {}
+    return extras, extras.digests
+
+
+def _hashes(contents: Mapping[str, bytes], header: ReadHeader, described: Manifest) -> dict[str, str]:
+    """Digest the files as they were before line 1 was restamped."""
+    stamped, original = f"// {header.line1}\n".encode(), f"// {described.input_digest}\n".encode()
+    return {
+        name: hashlib.sha256(
+            original + data[len(stamped) :] if data.startswith(stamped) else data,
+        ).hexdigest()
+        for name, data in contents.items()
+    }
+
+
+def _small_files(
+    beside: Mapping[str, bytes], header: ReadHeader, described: Manifest, extras: _extras.Extras | None
+) -> Iterator[Check]:
+    """Check the texts beside the header against what stencilkit writes."""
+    dialect = dialects.dialect_for(header.form.series)
+    for record in described.files:
+        data = beside.get(record.name)
+        if data is None or record.role in ("stencils", "shim"):
+            continue
+        if record.role in _texts.DISPATCHERS:
+            rendered = _dispatcher(data, record, dialect)
+        elif extras is not None:
+            rendered = extras.files(header.line1, header.line2)["unwind"].decode()
+        else:
+            continue
+        check = verify.small_file(record.name, data, rendered)
+        if check is not None:
+            yield check
+
+
+def _dispatcher(data: bytes, record: FileRecord, dialect: Dialect) -> str | None:
+    """Render a dispatcher again from what it says, None where it names what is not this target's."""
+    match = _DISPATCHER.fullmatch(data)
+    if match is None:
+        return None
+    generator, condition, name = (part.decode("ascii", "replace") for part in match.groups())
+    triple = name.removesuffix(".h").partition("-")[2]
+    try:
+        request = targets.resolve(targets.load(), triple)
+    except TargetError:
+        return None
+    expected = dialect.file_names(request).get(_texts.DISPATCHERS[record.role])
+    if name != expected or condition != request.target.condition:
+        return None
+    return emit.render("dispatcher.h.j2", line1=generator, rows=[(condition, name)])
+
+
+def _facts(subject: Subject, described: Manifest, header: ReadHeader) -> TreeFacts | None:
+    if subject.tree is None:
+        return None
+    folder = subject.pyconfig or subject.tree.root
+    functions = frozenset(
+        patch.func
+        for group in header.stencils.groups
+        for patch in (*group.code.patches, *group.data.patches)
+        if patch.func
+    )
+    return _fit.compare(subject.tree, folder, described, functions)

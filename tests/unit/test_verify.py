@@ -1,0 +1,316 @@
+"""What verify refuses, by name, and what it lets pass; on small headers, manifests and trees of our own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import samples
+
+from stencilkit import dialects, emit, manifest, reader, source, verify
+from stencilkit.errors import PolicyError
+from stencilkit.model.verdict import Policy, Verdict
+from stencilkit.pipeline import verifying
+from stencilkit.pipeline.verifying import Subject
+
+
+class Case:
+    """An output folder, and the tree that it was built for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = samples.tree(folder / "tree")
+        self.header = samples.folder(folder / "out", self.tree)
+        self.manifest = self.header.with_name(manifest.NAME)
+
+    def verify(self, *, tree: bool = True, policy: Policy = verify.DEFAULT_POLICY) -> Verdict:
+        opened = source.open_tree(self.tree.root, dialects.KNOWN) if tree else None
+        return verifying.run(Subject(path=self.header.parent, tree=opened, policy=policy))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.tree.root / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    def edit_header(self, old: str, new: str) -> None:
+        text = self.header.read_text()
+        assert old in text
+        self.header.write_text(text.replace(old, new, 1))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def failures(verdict: Verdict) -> str:
+    """Spell the failed checks of a verdict that must not accept."""
+    assert not verdict.accepted
+    failed = [check for check in verdict.checks if check.status == "failed"]
+    assert failed
+    return "\n".join(f"{check.kind}: {check.what}: {'; '.join(check.details)}" for check in failed)
+
+
+def notes(verdict: Verdict) -> str:
+    assert verdict.accepted, failures(verdict)
+    return "\n".join(f"{c.what}: {'; '.join(c.details)}" for c in verdict.checks if c.status == "noted")
+
+
+def test_a_build_is_accepted(case: Case) -> None:
+    verdict = case.verify()
+    assert notes(verdict) == ""
+    assert verdict.stamp == verdict.digests["input"] == case.header.read_text()[3:67]
+    assert {check.kind for check in verdict.checks} == {"canonical", "manifest", "tree"}
+    assert set(verdict.digests) == {"input", "provenance", "content", "interface"}
+
+
+def test_a_build_with_disassembly_is_accepted(tmp_path: Path) -> None:
+    opened = samples.tree(tmp_path / "tree")
+    header = samples.folder(tmp_path / "out", opened, comments=True)
+    assert header.read_text().count("    // ") > 5
+    assert notes(verifying.run(Subject(path=header))) == ""
+    header.write_text(header.read_text().replace("    // ", "    // and ", 1))
+    assert "holds more than stencils" in failures(verifying.run(Subject(path=header)))
+
+
+def test_a_header_alone_is_no_yes(case: Case) -> None:
+    case.manifest.unlink()
+    assert "manifest: not checked: there is no manifest" in failures(verifying.run(Subject(path=case.header)))
+
+
+HOSTILE = {
+    "a statement": ("    memcpy(code, ", "    system(0);\n    memcpy(code, "),
+    "a statement in the place of a blank": ("\n}\n\nvoid\nemit_shim", "\n    abort();\n}\n\nvoid\nemit_shim"),
+    "C between functions": ("}\n\nvoid\nemit_shim(", "}\nint evil;\n\nvoid\nemit_shim("),
+    "C between rows": ("    [_POP_TOP] =", "    [_EVIL] = {0},\n    [_POP_TOP] ="),
+    "C at the end": ("static const void * const symbols_map[1]", "int evil;\nstatic const void * const symbols_map[1]"),
+    "a macro": ("typedef struct {", "#define memcpy evil\ntypedef struct {"),
+    "an include": ("typedef struct {", '#include "evil.h"\ntypedef struct {'),
+    "an include in a comment": ("typedef struct {", '// fine \\\n#include "evil.h"\ntypedef struct {'),
+    "a line continuation": (", content sha256:", ", content \\\nsha256:"),
+    "a line continuation in line 2": ("\n\nvoid", " \\\n\nvoid"),
+    "a trigraph": (", content sha256:", ", content ??/ sha256:"),
+    "a trigraph at the end of line 2": ("\n\nvoid", "??/\n\nvoid"),
+    "a call among the arguments": ("instruction->operand0)", "instruction->operand0), evil()"),
+    "a call in place of a symbol": ("&_Py_Dealloc", "&_Py_Dealloc, evil()"),
+    "an expression in place of a symbol": ("&_Py_Dealloc", "&x[evil()]"),
+    "a function that jit.c does not have": ("patch_64(code", "patch_65(code"),
+    "a comment": ("static_assert(", "// a comment\nstatic_assert("),
+    "a comment in a body": ("        0x48,", "        /* x */ 0x48,"),
+    "a carriage return": ("typedef struct {\n", "typedef struct {\r\n"),
+    "a form feed": ("typedef struct {\n", "typedef struct {\f\n"),
+    "a homoglyph": ("emit_shim(", "emit_\u0455him("),
+    "a byte order mark": ("// ", "\ufeff// "),
+    "a zero byte": ("typedef struct {\n", "typedef struct {\0\n"),
+    "a hex digit": ("0x48,", "0x49,"),
+    "a hole": ("code + 0x2,", "code + 0x3,"),
+    "an addend": ("-0x4", "-0x8"),
+    "a hole past the end": ("code + 0x2,", "code + 0x9,"),
+    "a mask": ("{emit__NOP, 16, 8, {0}}", "{emit__NOP, 16, 8, {0x01}}"),
+    "a size": ("{emit__NOP, 16, 8, {0}}", "{emit__NOP, 17, 8, {0}}"),
+    "another name": ("emit__POP_TOP", "emit__POP_TWO"),
+    "line 1": ("// ", "// 0"),
+    "another CPython": ("jit_state *state)", "uintptr_t instruction_starts[])"),
+    "an empty line more": ("};\n", "};\n\n"),
+    "a blank at a line's end": ("};\n", "}; \n"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_headers_are_refused(case: Case, name: str) -> None:
+    case.edit_header(*HOSTILE[name])
+    assert failures(case.verify())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_headers_are_refused(case: Case, share: float) -> None:
+    data = case.header.read_bytes()
+    case.header.write_bytes(data[: int(len(data) * share)])
+    assert "canonical: " in failures(case.verify())
+
+
+def test_smuggled_code_is_refused_even_if_the_manifest_agrees(case: Case) -> None:
+    before = case.header.read_bytes()
+    case.edit_header("typedef struct {", "#define memcpy evil\ntypedef struct {")
+    text = case.manifest.read_text().replace(samples.digest(before), samples.digest(case.header.read_bytes()))
+    reseal(case, text)
+    verdict = failures(case.verify())
+    assert "canonical: it holds more than stencils: line" in verdict
+    assert "'#define memcpy evil'" in verdict
+
+
+def test_a_write_past_the_end_is_refused_even_if_everything_agrees() -> None:
+    form = dialects.dialect_for("3.14").HEADER
+    line2 = f"stencilkit 0.1.0, content sha256:{'0' * 64}"
+    text = emit.render_header(samples.stencils(), form, line1="0" * 64, line2=line2)
+    text = text.replace("code + 0x2,", "code + 0x9,")
+    header = reader.read(text, [form], "sample")
+    check = verify.canonical(text.encode(), text, header)
+    assert (check.status, check.details) == ("failed", ("_NOP: patch_64 writes past the end of the code",))
+
+
+def reseal(case: Case, text: str) -> None:
+    """Write a manifest with the seal that its text should have."""
+    body = text[: text.rindex("seal = ")]
+    case.manifest.write_text(f'{body}seal = "{samples.digest(body.encode())}"\n')
+
+
+def test_a_lie_in_any_field_breaks_the_seal(case: Case) -> None:
+    text = case.manifest.read_text()
+    values = list(re.finditer(r'"([^"\n]+)"|= (\d+)\n', text))
+    assert len(values) > 60
+    for match in values:
+        start, end = match.span(1) if match[1] else match.span(2)
+        value = text[start:end]
+        lie = value[:-1] + ("1" if value[-1] != "1" else "2")
+        case.manifest.write_text(text[:start] + lie + text[end:])
+        assert "manifest: the manifest is no good" in failures(case.verify()), value
+
+
+LIES = {
+    "the CPython": ('cpython = "3.14.7"', 'cpython = "3.14.6"', "version: "),
+    "the series": ('cpython = "3.14.7"', 'cpython = "3.15.7"', "it is a header of CPython 3.14"),
+    "the triple": (f'triple = "{samples.TRIPLE}"', 'triple = "aarch64-unknown-linux-gnu"', "artifact.triple is"),
+    "the flavour": ('flavour = "release"', 'flavour = "debug"', "flavour: "),
+    "cflags": ('cflags = ""', 'cflags = "-O3"', "does not follow from what it says went in"),
+    "an included file": ("Include/Python.h", "Include/patchlevel.h", "Include/patchlevel.h: other content"),
+    "the uops": (
+        'origin = "tree"\nname = "Python/executor_cases.c.h"',
+        'origin = "tree"\nname = "Include/patchlevel.h"',
+        "which must name it",
+    ),
+    "a file of line 1": ('name = "Tools/jit/_llvm.py"', 'name = "Tools/jit/_ll.py"', "does not follow from"),
+    "a macro": ('WITH_PYMALLOC = "1"', 'WITH_PYMALLOC = "2"', "WITH_PYMALLOC: '2' when built, '1' here"),
+    "a hidden macro": ("#define HAVE_SOMETHING 1", "#define HAVE_SOMETHING 2", "what is not in it"),
+    "a path out of the tree": ("Include/Python.h", "../Python.h", "is not a path below a folder"),
+    "a newer schema": ("schema = 1", "schema = 2", "a newer stencilkit wrote it"),
+    "an unknown field": ("[provenance]\n", "[provenance]\nmore = 1\n", "unknown field"),
+    "the sizes": ("code = 16", "code = 17", "add up"),
+    "holes": ("holes = 3", "holes = 4", "number of holes differ"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_lies_under_a_good_seal_are_named(case: Case, name: str) -> None:
+    old, new, message = LIES[name]
+    text = case.manifest.read_text()
+    assert old in text
+    reseal(case, text.replace(old, new, 1))
+    assert message in failures(case.verify())
+
+
+def test_a_macro_that_no_stencil_can_see_does_not_matter(case: Case) -> None:
+    """#148646: autoconf 2.73 adds _COSMO_SOURCE."""
+    before = case.verify().stamp
+    case.edit(
+        "pyconfig.h",
+        "#ifndef _GNU_SOURCE",
+        "#ifndef _COSMO_SOURCE\n# define _COSMO_SOURCE 1\n#endif\n#ifndef _GNU_SOURCE",
+    )
+    verdict = case.verify()
+    text = notes(verdict)
+    assert "pyconfig.h differs, in what no stencil can see: only here: #ifndef _COSMO_SOURCE" in text
+    assert "line 1 differs; content equal: this tree's build computes another input digest" in text
+    assert f"line 1 must be {verdict.stamp}" in text
+    assert verdict.stamp != before
+
+
+def test_a_restamped_header_is_accepted_for_its_tree_only(case: Case) -> None:
+    case.edit("pyconfig.h", "#define HAVE_SOMETHING 1\n", "")
+    stamp = case.verify().stamp
+    case.header.write_text(f"// {stamp}\n" + case.header.read_text().split("\n", 1)[1])
+    assert "restamped for this tree" in notes(case.verify())
+    assert "line 1 is not the manifest's input digest" in failures(case.verify(tree=False))
+
+
+PYMALLOC = "#define WITH_PYMALLOC 1"
+SOMETHING = "#define HAVE_SOMETHING 1"
+FRAME = "Include/internal/pycore_frame.h"
+CONFIG = "pyconfig.h"
+MISFITS = {
+    "a macro's value": (CONFIG, PYMALLOC, "#define WITH_PYMALLOC 2", "WITH_PYMALLOC: '1' when built, '2' here"),
+    "a macro less": (CONFIG, f"{PYMALLOC}\n", "", "WITH_PYMALLOC: '1' when built, not defined here"),
+    "a macro of a system header": (CONFIG, SOMETHING, "#define errno 1", "errno: not defined when built, '1' here"),
+    "a condition": (CONFIG, "#ifndef _GNU_SOURCE", "#ifdef _GNU_SOURCE", "only here: #ifdef _GNU_SOURCE | #define"),
+    "other lines": (CONFIG, SOMETHING, '#include "more.h"', 'only here: #include "more.h"'),
+    "a value": (CONFIG, PYMALLOC, "#define WITH_PYMALLOC HAVE_SOMETHING", "HAVE_SOMETHING: not defined when built"),
+    "debug": (CONFIG, "/* #undef Py_DEBUG */", "#define Py_DEBUG 1", "flavour: the tree has 'debug'"),
+    "a struct": (FRAME, "int a", "int b", f"{FRAME}: other content"),
+    "a uop": ("Python/executor_cases.c.h", "break", "return", "Python/executor_cases.c.h: other content"),
+    "jit.c": ("Python/jit.c", "int x", "int y", "Python/jit.c: other content"),
+    "another release": ("Include/patchlevel.h", "3.14.7", "3.14.8", "version: the tree has '3.14.8'"),
+    "a function less": ("Python/jit.c", "patch_64", "patch_63", "patch functions that the stencils call: patch_64"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit_is_named(case: Case, name: str) -> None:
+    file, old, new, message = MISFITS[name]
+    case.edit(file, old, new)
+    verdict = case.verify()
+    assert message in failures(verdict)
+    assert verdict.stamp == ""
+
+
+def test_a_missing_file_is_named(case: Case) -> None:
+    (case.tree.root / "Include/Python.h").unlink()
+    assert "Include/Python.h: missing" in failures(case.verify())
+
+
+def test_a_file_that_hides_a_system_header_is_named(case: Case) -> None:
+    (case.tree.root / "Include/errno.h").write_text("")
+    assert "Include/errno.h, in place of usr/include/errno.h" in failures(case.verify())
+
+
+def test_the_generator_may_differ(case: Case) -> None:
+    case.edit("Tools/jit/_llvm.py", "19", "20")
+    assert "Tools/jit/_llvm.py: other content" in notes(case.verify())
+
+
+def test_a_file_that_is_missing_in_a_folder_is_named(case: Case) -> None:
+    case.header.with_name("jit_stencils.h").unlink()
+    assert "jit_stencils.h is missing" in failures(case.verify())
+
+
+def test_a_dispatcher_that_does_more_is_named(case: Case) -> None:
+    path = case.header.with_name("jit_stencils.h")
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"#else", b'#include "evil.h"\n#else'))
+    text = case.manifest.read_text().replace(samples.digest(before), samples.digest(path.read_bytes()))
+    reseal(case, text)
+    assert "canonical: jit_stencils.h is not what stencilkit writes" in failures(case.verify())
+
+
+def test_policies_are_obeyed(case: Case) -> None:
+    def parsed(text: str) -> Policy:
+        return verify.parse_policy(f"schema = 1\n{text}", "policy.toml")
+
+    fine = 'require = ["canonical", "tree"]\nllvm = "18..19"\nvendors = ["Sample*"]\n'
+    assert notes(case.verify(policy=parsed(fine))) == ""
+    assert "tree: not checked" in failures(case.verify(tree=False, policy=parsed(fine)))
+    assert "LLVM 19.1.7 is not one of 20" in failures(
+        case.verify(policy=parsed('require = ["canonical"]\nllvm = "20"'))
+    )
+    assert "Sample clang is not one" in failures(case.verify(policy=parsed('require = ["canonical"]\nvendors = ["x"]')))
+    strict = parsed('require = ["canonical"]\ndeviations = false')
+    assert "otherwise than CPython's own generator does: -fno-plt" in failures(case.verify(policy=strict))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("require = []", "demands nothing"),
+        ("", "require: missing"),
+        ('require = ["love"]', "is none of canonical"),
+        ('require = ["tree"]\nllvm = "new"', "is not a version"),
+        ('require = ["tree"]\nmore = 1', "unknown field"),
+    ],
+)
+def test_policies_that_demand_nothing_are_no_policies(text: str, message: str) -> None:
+    with pytest.raises(PolicyError, match=message):
+        verify.parse_policy(f"schema = 1\n{text}", "policy.toml")
+
+
+def test_nothing_checked_is_no_yes() -> None:
+    assert not Verdict(subject="x", checks=(), digests={}).accepted
+    assert not verify.conclude("x", [], {}, verify.DEFAULT_POLICY, "").accepted
