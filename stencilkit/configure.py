@@ -29,6 +29,8 @@ _TIMEOUT_SECONDS: Final = 1800.0
 # configure writes CFLAGS_JIT into the command of the rule that builds the stencils (REGEN_JIT_COMMAND):
 _CFLAGS_JIT: Final = re.compile(r'^\t.*/Tools/jit/build\.py .*--cflags="([^"]*)"', re.MULTILINE)
 _HOST: Final = re.compile(r"^HOST_GNU_TYPE=\s*(\S+)", re.MULTILINE)
+# The case of configure's lists of cross builds before which another one can stand:
+_ANCHOR: Final = "\t*-*-vxworks*)\n"
 # What configure cannot find out when it cannot run programs for the target; the values are Linux's.
 _CROSS_ANSWERS: Final = (
     "ac_cv_buggy_getaddrinfo=no",
@@ -227,7 +229,7 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
             env["PKG_CONFIG_LIBDIR"] = str(work)
         log = work / "configure.log"
         done = process.run(
-            [tree.root.resolve() / "configure", "-q", *words],
+            [_script(tree, target, work), f"--srcdir={tree.root.resolve()}", "-q", *words],
             cwd=work,
             env=env,
             timeout=_TIMEOUT_SECONDS,
@@ -242,6 +244,24 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
                 fix="mend what it names, or configure by hand and give --pyconfig-dir",
             )
         files.write(folder / _NAME, (work / _NAME).read_bytes())
+
+
+def _script(tree: SourceTree, target: Target, work: Path) -> Path:
+    """Return the configure to run: the tree's, or a copy that cross builds for the target's system.
+
+    3.13's stops at "cross build not supported" for macOS; 3.14's has a case more in each of two lists.
+    """
+    script = tree.root.resolve() / "configure"
+    text = script.read_text("utf-8")
+    if not target.configure_case or f"\t{target.configure_case[0]})\n" in text or text.count(_ANCHOR) != 2:
+        return script
+    pattern, system = target.configure_case
+    first, second, rest = text.split(_ANCHOR)
+    cases = [f"\t{pattern})\n\t\t{body}\n\t\t;;\n" for body in (f"ac_sys_system={system}", "_host_ident=$host_cpu")]
+    copy = work / "configure"
+    copy.write_text(f"{first}{cases[0]}{_ANCHOR}{second}{cases[1]}{_ANCHOR}{rest}", "utf-8")
+    copy.chmod(0o755)
+    return copy
 
 
 def _build_python_stub(tree: SourceTree, work: Path) -> Path:

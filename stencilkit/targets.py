@@ -75,6 +75,7 @@ def _target(row: Fields) -> Target:
         system_headers=row.text("system-headers", ""),
         sysroot_headers=row.texts("sysroot-headers", []),
         configure_host=row.text("configure-host", ""),
+        configure_case=row.texts("configure-case", []),
         pyconfig=row.choice("pyconfig", get_args(PyConfigSource), "configure"),
         gcc=row.text("gcc", ""),
         zig_target=row.text("zig-target"),

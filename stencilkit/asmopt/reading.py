@@ -13,6 +13,8 @@ from stencilkit.errors import AssemblyError
 _LABEL: Final = re.compile(r'\s*(?P<label>[\w."$?@]+):')
 _NO_INSTRUCTION: Final = re.compile(r"\s*(?:\.|#|//|;|$)")
 _DIRECTIVE: Final = re.compile(r"\s*(?P<name>\.[a-z_0-9]+)\b(?P<rest>.*)")
+# COFF's `@feat.00 = 0`. Upstream's quirk: it counts as an instruction.
+_ASSIGNMENT: Final = re.compile(r'"?[\w.$@]+"?\s*=\s*\S')
 _INSTRUCTION: Final = re.compile(r"\s+[a-z][\w.]*(?:\s|$)")
 # Directives that say nothing about control flow. Anything else stops the build: it may be one that does.
 _KNOWN_DIRECTIVES: Final = frozenset(
@@ -21,7 +23,15 @@ _KNOWN_DIRECTIVES: Final = frozenset(
         *(".hidden", ".weak", ".local", ".comm", ".set", ".asciz", ".ascii", ".string", ".zero", ".space", ".fill"),
         *(".octa", ".byte", ".short", ".hword", ".word", ".long", ".quad", ".xword", ".2byte", ".4byte", ".8byte"),
         # Mach-O
-        *(".build_version", ".subsections_via_symbols", ".private_extern", ".loh", ".literal8", ".literal16"),
+        *(
+            ".build_version",
+            ".macosx_version_min",
+            ".subsections_via_symbols",
+            ".private_extern",
+            ".loh",
+            ".literal8",
+            ".literal16",
+        ),
         *(".cstring", ".const", ".no_dead_strip", ".zerofill", ".desc", ".alt_entry"),
         # COFF
         *(".def", ".scl", ".endef", ".linkonce", ".rdata", ".data", ".bss", ".lcomm", ".weak_anti_dep"),
@@ -104,7 +114,7 @@ class _Reader:
         for kind, pattern in instructions.patterns:
             if match := pattern.match(line):
                 return _known(kind, match, line, instructions)
-        if not _INSTRUCTION.match(line):
+        if not _INSTRUCTION.match(line) and not _ASSIGNMENT.match(line):
             raise _error(line, number, "this is neither a label, nor a directive, nor an instruction")
         if self._block_label.search(_code_of(line)):
             raise _error(

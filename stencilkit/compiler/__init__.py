@@ -184,14 +184,23 @@ class Session:
         return outputs
 
     def assemble(self, texts: Mapping[str, str]) -> dict[str, bytes]:
-        """Assemble every text with a process of its own; return those that assembled."""
+        """Assemble every text to an object of its own; return those that assembled.
+
+        One driver takes them all, where one does; those that it leaves out say why in a process of their own.
+        """
         folder = self._new_folder("assemble", next(iter(texts)))
-        outputs: dict[str, bytes] = {}
         for name, text in texts.items():
-            source = folder / f"{name}.s"
-            source.write_text(text, "utf-8")
-            arguments = [f"--target={self.plan.target.triple}", "-c"]
-            self._run_driver(arguments, source, source.with_suffix(".o"), name, outputs)
+            (folder / f"{name}.s").write_text(text, "utf-8")
+        arguments = [f"--target={self.plan.target.triple}", "-c"]
+        outputs: dict[str, bytes] = {}
+        if self.driver == "batched" and len(texts) > 1:
+            command = [*self.plan.toolchain.command, *arguments, *(f"{name}.s" for name in texts)]
+            process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
+            outputs = _collect(folder, texts, ".o")
+        for name in texts:
+            if name not in outputs:
+                source = folder / f"{name}.s"
+                self._run_driver(arguments, source, source.with_suffix(".o"), name, outputs)
         return outputs
 
     def raise_failures(self) -> None:

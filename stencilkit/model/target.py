@@ -22,7 +22,8 @@ class Target:
 
     `native` is what `support.environ` calls a machine of this platform. `system_headers` is a file
     that is there where such a machine has headers of its own, "" if that need not be asked; `sysroot_headers` are the
-    folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host;
+    folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host,
+    `configure_case` the pattern and system that an old configure's lists of cross builds lack;
     `pyconfig` says where pyconfig.h comes from. Of a PyPI toolchain, `zig_target` is for its driver, `zig_headers` are
     folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
     `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
@@ -44,6 +45,7 @@ class Target:
     system_headers: str
     sysroot_headers: tuple[str, ...]
     configure_host: str
+    configure_case: tuple[str, ...]
     pyconfig: PyConfigSource
     gcc: str
     zig_target: str

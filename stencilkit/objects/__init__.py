@@ -15,7 +15,7 @@ from stencilkit.model.unwind import FrameTable
 
 Parser = Callable[[bytes, str, bool], ObjectFile]
 
-# Imported on first use: lief is large, and an ELF build does not need it.
+# Imported on first use: a build needs one of them.
 _MODULES: Final[dict[ObjectFormat, str]] = {
     "elf": "stencilkit.objects.elf",
     "macho": "stencilkit.objects.macho",

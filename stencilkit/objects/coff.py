@@ -1,45 +1,83 @@
-"""COFF objects, with lief.
+"""COFF objects ("PE Format", Microsoft; sections "COFF File Header", "Section Table", "COFF Symbol Table").
 
 Follows CPython's `_COFF._handle_section` in what it keeps: sections that are executed or read. Addends lie in the
-bytes to be patched. Names that start with `__imp_` are slots that hold an address (dllimport). Refuses objects whose
-counts and offsets the file does not bear out; lief would cut those short in silence.
+bytes to be patched. Names that start with `__imp_` are slots that hold an address (dllimport). docs/adr/0100 says why
+there is no library here.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
-
-import lief
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.objects import bounds
+from stencilkit.objects.structures import Reader, spelt, text_at
 
-lief.logging.disable()
-
-# PE/COFF specification, "COFF File Header (Object and Image)".
+# Machine, NumberOfSections, TimeDateStamp, PointerToSymbolTable, NumberOfSymbols, SizeOfOptionalHeader, Characteristics
 _HEADER: Final = struct.Struct("<2H3I2H")
-_SECTION_BYTES: Final = 40
-_SYMBOL_BYTES: Final = 18
-_RELOCATION_BYTES: Final = 10
-_MACHINES: Final = {0x014C: "I386", 0x8664: "AMD64", 0xAA64: "ARM64"}
+# Name, 8 bytes of no use, SizeOfRawData, PointerToRawData, PointerToRelocations, 4 of no use, NumberOfRelocations,
+# 2 of no use, Characteristics
+_SECTION: Final = struct.Struct("<8s8x3I4xH2xI")
+# Name, Value, SectionNumber, Type, StorageClass, NumberOfAuxSymbols
+_SYMBOL: Final = struct.Struct("<8sIhH2B")
+# VirtualAddress, SymbolTableIndex, Type
+_RELOCATION: Final = struct.Struct("<2IH")
+_SIZE: Final = struct.Struct("<I")
+_UNINITIALIZED: Final = 0x80
+_MORE_RELOCATIONS: Final = 0x01000000
+_EXECUTE: Final = 0x20000000
+_READ: Final = 0x40000000
 _IMPORTED: Final = "__imp_"
 # "clang version ..." and paths; since LLVM 21 they are there without -g, and would be in every stencil (#142052).
 _DEBUG: Final = (".debug$S", ".debug$T", ".debug$F", ".debug$P", ".debug$H")
 # State that debugging calls of printf bring along. A count that the file need not hold bytes for has to have an end.
 _LARGEST_ZEROES: Final = 0x10000
 
+# Relocation types by number ("COFF Relocations (Object Only)").
+_I386: Final = {
+    0x06: "DIR32",
+    0x07: "DIR32NB",
+    0x0A: "SECTION",
+    0x0B: "SECREL",
+    0x0C: "TOKEN",
+    0x0D: "SECREL7",
+    0x14: "REL32",
+}
+_AMD64: Final = {
+    **dict(enumerate(("ABSOLUTE", "ADDR64", "ADDR32", "ADDR32NB", "REL32"))),
+    **{4 + more: f"REL32_{more}" for more in range(1, 6)},
+    **{0x0A + number: name for number, name in enumerate(("SECTION", "SECREL", "SECREL7", "TOKEN", "SREL32"))},
+}
+_ARM64: Final = dict(
+    enumerate(
+        (
+            *("ABSOLUTE", "ADDR32", "ADDR32NB", "BRANCH26", "PAGEBASE_REL21", "REL21", "PAGEOFFSET_12A"),
+            *("PAGEOFFSET_12L", "SECREL", "SECREL_LOW12A", "SECREL_HIGH12A", "SECREL_LOW12L", "TOKEN"),
+            *("SECTION", "ADDR64", "BRANCH19", "BRANCH14", "REL32"),
+        )
+    )
+)
+_MACHINES: Final = {0x014C: ("I386", _I386), 0x8664: ("AMD64", _AMD64), 0xAA64: ("ARM64", _ARM64)}
+
 # Where the addend is: the size in bytes, whether it is signed, and what is taken off, because a displacement counts
-# from the end of its 4 bytes. ARM64 instructions hold none that is not zero.
+# from the end of its 4 bytes. Instructions of aarch64 hold none but zero.
 _ADDENDS: Final = {
     "IMAGE_REL_I386_DIR32": (4, False, 0),
     "IMAGE_REL_I386_REL32": (4, True, 4),
     "IMAGE_REL_AMD64_REL32": (4, True, 4),
 }
 
-_Flags = lief.PE.Section.CHARACTERISTICS
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Name:
+    """A symbol; `section` counts from 1, and is 0 or less for what no section of this file defines."""
+
+    text: str
+    section: int
+    value: int
 
 
 def parse(data: bytes, symbol_prefix: str, _unwind: bool = False) -> ObjectFile:  # noqa: FBT001, FBT002  # an interface
@@ -47,115 +85,106 @@ def parse(data: bytes, symbol_prefix: str, _unwind: bool = False) -> ObjectFile:
 
     Raises: ObjectError.
     """
-    bounds.check(data, 0, _HEADER.size, "the COFF header")
-    number, sections, _, table, symbols, optional, _ = _HEADER.unpack_from(data)
-    if number not in _MACHINES or optional:
-        raise ObjectError(f"not a relocatable COFF object for a machine that has a JIT: machine {number:#x}")
-    bounds.check(data, _HEADER.size, sections * _SECTION_BYTES, "the section table")
-    bounds.check(data, table, symbols * _SYMBOL_BYTES, "the symbol table")
-    binary = lief.COFF.parse(data)
-    if binary is None:
-        raise ObjectError("the COFF object is damaged: its tables make no sense")
-    try:
-        return _Reader(data, binary, symbol_prefix, sections, symbols).read()
-    except bounds.NAMELESS:
-        raise ObjectError("the COFF object has a section, symbol or relocation of a type without a name") from None
+    reader = Reader(data)
+    machine, sections, _, table, symbols, optional, _ = reader.record(_HEADER, 0, "the COFF header")
+    if machine not in _MACHINES or optional:
+        raise ObjectError(f"not a relocatable COFF object for a machine that has a JIT: machine {machine:#x}")
+    strings = _strings(reader, table + symbols * _SYMBOL.size) if table else b""
+    return _Object(reader, machine, symbol_prefix, strings, _names(reader, table, symbols, strings)).read(sections)
 
 
-class _Reader:
-    """One object file on its way to the model."""
+def _strings(reader: Reader, offset: int) -> bytes:
+    """Return the table of long names; offsets count from its size field."""
+    (size,) = reader.record(_SIZE, offset, "the symbol table")
+    return reader.part(offset, max(size, _SIZE.size), "the table of names")
 
-    def __init__(self, data: bytes, binary: lief.COFF.Binary, prefix: str, sections: int, symbols: int) -> None:
-        self._data = data
+
+def _names(reader: Reader, offset: int, count: int, strings: bytes) -> dict[int, _Name]:
+    """Map indices to symbols; auxiliary records take an index, but are none."""
+    found: dict[int, _Name] = {}
+    following = 0
+    for index, row in enumerate(reader.table(_SYMBOL, offset, count, "the symbol table")):
+        name, value, section, _, _, auxiliary = row
+        if index == following:
+            text = spelt(name) if name[:4] != bytes(4) else text_at(strings, int.from_bytes(name[4:], "little"))
+            found[index] = _Name(text=text, section=section, value=value)
+            following = index + 1 + auxiliary
+    return found
+
+
+class _Object:
+    """An object file whose symbols have been read."""
+
+    def __init__(self, reader: Reader, machine: int, prefix: str, strings: bytes, names: dict[int, _Name]) -> None:
+        self._reader = reader
+        self._machine, self._kinds = _MACHINES[machine]
         self._prefix = prefix
-        self._machine = _MACHINES[_HEADER.unpack_from(data)[0]]
-        self._sections = list(binary.sections)
-        self._symbols = list(binary.symbols)
-        slots = len(self._symbols) + sum(len(symbol.auxiliary_symbols) for symbol in self._symbols)
-        if len(self._sections) != sections or slots != symbols:
-            raise ObjectError("the object is damaged: there are fewer sections or symbols than it says")
+        self._strings = strings
+        self._names = names
         # Of symbols with the same name (each .rdata of a constant is one), the first counts, as upstream has it.
         self._taken: set[str] = set()
 
-    def read(self) -> ObjectFile:
+    def read(self, count: int) -> ObjectFile:
         """Read the sections that matter."""
-        return ObjectFile(
-            sections=tuple(
-                self._section(index, section, role)
-                for index, section in enumerate(self._sections, start=1)
-                if (role := _role(section)) is not None
-            )
-        )
+        rows = self._reader.table(_SECTION, _HEADER.size, count, "the section table")
+        kept = []
+        for number, (short, size, offset, relocations, relocation_count, flags) in enumerate(rows, start=1):
+            name = self._section_name(short)
+            role = _role(name, flags)
+            if role is not None:
+                body = self._body(name, size, offset, flags)
+                if flags & _MORE_RELOCATIONS:
+                    raise ObjectError(f"section {name!r} has more than 65535 relocations: no stencil has")
+                kept.append(
+                    Section(
+                        name=name,
+                        role=role,
+                        data=body,
+                        symbols=tuple(self._symbols_of(number)),
+                        relocations=tuple(self._relocations(name, body, relocations, relocation_count)),
+                    )
+                )
+        return ObjectFile(sections=tuple(kept))
 
-    def _section(self, index: int, section: lief.COFF.Section, role: SectionRole) -> Section:
-        name = _section_name(section)
-        body = self._body(section, name)
-        return Section(
-            name=name,
-            role=role,
-            data=body,
-            symbols=tuple(self._symbols_of(index)),
-            relocations=tuple(self._relocations(section, name, body)),
-        )
+    def _section_name(self, short: bytes) -> str:
+        """Spell a section's name; "/65" is at offset 65 of the table of names."""
+        name = spelt(short)
+        long = name.startswith("/") and name[1:].isascii() and name[1:].isdigit()
+        return text_at(self._strings, int(name[1:])) if long else name
 
-    def _body(self, section: lief.COFF.Section, name: str) -> bytes:
-        size = section.sizeof_raw_data
-        if section.has_characteristic(_Flags.CNT_UNINITIALIZED_DATA):
-            if size > _LARGEST_ZEROES:
-                raise ObjectError(f"section {name!r} has {size} zero bytes: a stencil has nowhere to keep state")
-            return bytes(size)
-        bounds.check(self._data, section.pointerto_raw_data, size, f"section {name!r}")
-        return self._data[section.pointerto_raw_data : section.pointerto_raw_data + size]
+    def _body(self, name: str, size: int, offset: int, flags: int) -> bytes:
+        if not flags & _UNINITIALIZED:
+            return self._reader.part(offset, size, f"section {name!r}")
+        if size > _LARGEST_ZEROES:
+            raise ObjectError(f"section {name!r} has {size} zero bytes: a stencil has nowhere to keep state")
+        return bytes(size)
 
-    def _symbols_of(self, index: int) -> Iterator[Symbol]:
-        for symbol in self._symbols:
-            if symbol.section_idx == index:
-                name = _text(symbol.name).removeprefix(self._prefix)
-                if name not in self._taken:
-                    self._taken.add(name)
-                    yield Symbol(name=name, offset=symbol.value)
+    def _symbols_of(self, number: int) -> Iterator[Symbol]:
+        for symbol in self._names.values():
+            name = symbol.text.removeprefix(self._prefix)
+            if symbol.section == number and name not in self._taken:
+                self._taken.add(name)
+                yield Symbol(name=name, offset=symbol.value)
 
-    def _relocations(self, section: lief.COFF.Section, name: str, body: bytes) -> Iterator[Relocation]:
-        count = section.numberof_relocations
-        bounds.check(
-            self._data, section.pointerto_relocation, count * _RELOCATION_BYTES, f"the relocations of section {name!r}"
-        )
-        found = list(section.relocations)
-        if section.has_extended_relocations or len(found) != count:
-            raise ObjectError(f"section {name!r} has relocations that cannot be read")
-        for relocation in found:
-            symbol = relocation.symbol
+    def _relocations(self, name: str, body: bytes, place: int, count: int) -> Iterator[Relocation]:
+        for offset, index, number in self._reader.table(_RELOCATION, place, count, f"a relocation of section {name!r}"):
+            symbol = self._names.get(index)
             if symbol is None:
-                raise ObjectError(f"the object is damaged: a relocation of section {name!r} has no symbol")
-            yield self._relocation(relocation, _text(symbol.name), body)
-
-    def _relocation(self, relocation: lief.COFF.Relocation, symbol: str, body: bytes) -> Relocation:
-        kind = f"IMAGE_REL_{relocation.type.name}"
-        offset = relocation.address
-        size, signed, less = _ADDENDS.get(kind, (0, False, 0))
-        return Relocation(
-            offset=offset,
-            kind=kind,
-            symbol=symbol.removeprefix(_IMPORTED).removeprefix(self._prefix),
-            addend=int.from_bytes(body[offset : offset + size], "little", signed=signed) - less,
-            indirect=symbol.startswith(_IMPORTED),
-        )
+                raise ObjectError(f"the object is damaged: a relocation wants symbol {index}, which there is not")
+            kind = f"IMAGE_REL_{self._machine}_{self._kinds.get(number, f'type {number}')}"
+            size, signed, less = _ADDENDS.get(kind, (0, False, 0))
+            yield Relocation(
+                offset=offset,
+                kind=kind,
+                symbol=symbol.text.removeprefix(_IMPORTED).removeprefix(self._prefix),
+                addend=int.from_bytes(body[offset : offset + size], "little", signed=signed) - less,
+                indirect=symbol.text.startswith(_IMPORTED),
+            )
 
 
-def _role(section: lief.COFF.Section) -> SectionRole | None:
-    if _section_name(section) in _DEBUG:
+def _role(name: str, flags: int) -> SectionRole | None:
+    if name in _DEBUG:
         return None
-    if section.has_characteristic(_Flags.MEM_EXECUTE):
+    if flags & _EXECUTE:
         return SectionRole.CODE
-    return SectionRole.DATA if section.has_characteristic(_Flags.MEM_READ) else None
-
-
-def _section_name(section: lief.COFF.Section) -> str:
-    """Spell a section's name; one of more than 8 bytes is in the string table."""
-    long = section.coff_string
-    return _text(section.name if long is None else long.string)
-
-
-def _text(name: str | bytes) -> str:
-    """Spell a name; lief gives bytes where it is not UTF-8."""
-    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+    return SectionRole.DATA if flags & _READ else None

@@ -1,8 +1,7 @@
-"""Mach-O objects: load commands, sections and symbols with lief, relocation entries by hand.
+"""Mach-O objects (<mach-o/loader.h>, <mach-o/reloc.h>).
 
-lief 1.0 files relocations that name a section (not a symbol) under that section instead of under the one that they
-patch (docs/adr/0100), so the 8 bytes of each entry are read here. Follows CPython's `_MachO._handle_section` in what
-it keeps. Refuses what no stencil can hold: zero-filled sections, and code behind data.
+Follows CPython's `_MachO._handle_section` in what it keeps: all sections but those of debug information. Refuses what
+no stencil can hold: zero-filled sections, and code behind data. docs/adr/0100 says why there is no library here.
 """
 
 from __future__ import annotations
@@ -12,43 +11,47 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import lief
-
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.objects import bounds
+from stencilkit.objects.structures import Reader, spelt, text_at
 
-lief.logging.disable()
-
-# <mach-o/loader.h>, <mach/machine.h>
+# magic, cputype, cpusubtype, filetype, ncmds, sizeofcmds, flags, reserved
 _HEADER: Final = struct.Struct("<8I")
+_COMMAND: Final = struct.Struct("<2I")
+# cmd, cmdsize, segname, vmaddr, vmsize, fileoff, filesize, maxprot, initprot, nsects, flags
+_SEGMENT: Final = struct.Struct("<2I16s4Q4I")
+# sectname, segname, addr, size, offset, align, reloff, nreloc, flags, and three reserved
+_SECTION: Final = struct.Struct("<16s16s2Q5I12x")
+# cmd, cmdsize, symoff, nsyms, stroff, strsize
+_SYMTAB: Final = struct.Struct("<6I")
+# n_strx, n_type, n_sect, n_desc, n_value
+_SYMBOL: Final = struct.Struct("<I2BHQ")
+# r_address; r_symbolnum (24 bits), r_pcrel, r_length (2), r_extern, r_type (4)
+_RELOCATION: Final = struct.Struct("<iI")
 _MAGIC: Final = 0xFEEDFACF
 _MH_OBJECT: Final = 1
-_COMMAND: Final = struct.Struct("<2I")
-_SYMBOL_BYTES: Final = 16
-# Sections are aligned to pages at most.
-_LARGEST_GAP: Final = 0x4000
-# <mach-o/reloc.h>: r_address; r_symbolnum, 24 bits, then pcrel, length, extern and type.
-_RELOCATION: Final = struct.Struct("<iI")
-_ZERO_FILLED: Final = (
-    lief.MachO.Section.TYPE.ZEROFILL,
-    lief.MachO.Section.TYPE.GB_ZEROFILL,
-    lief.MachO.Section.TYPE.THREAD_LOCAL_ZEROFILL,
-)
+_LC_SYMTAB: Final = 0x2
+_LC_SEGMENT_64: Final = 0x19
+_PURE_INSTRUCTIONS: Final = 0x80000000
+_DEBUG: Final = 0x02000000
+# S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL
+_ZERO_FILLED: Final = (0x01, 0x0C, 0x12)
 # Tables for unwinding have the attribute of debug information, but the shim needs them.
 _UNWIND: Final = "__compact_unwind"
+# Sections are aligned to pages at most.
+_LARGEST_GAP: Final = 0x4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Machine:
     """A processor: the names of its relocation types by number, and which types keep the addend in the code.
 
-    For those, the bytes to be patched hold the addend, from which CPython takes 4, because a displacement counts from
-    the end of its 4 bytes. `prefix_type` is a type that is no place to patch but carries the next entry's addend.
+    Of the addends in the code, CPython takes 4, because a displacement counts from the end of its 4 bytes.
+    `prefix_kind` is a type that is no place to patch but carries the next entry's addend.
     """
 
     kinds: tuple[str, ...]
-    in_place: frozenset[str]
+    in_place: frozenset[str] = frozenset()
     prefix_kind: str = ""
 
 
@@ -72,10 +75,31 @@ _MACHINES: Final = {
                 *("GOT_LOAD_PAGEOFF12", "POINTER_TO_GOT", "TLVP_LOAD_PAGE21", "TLVP_LOAD_PAGEOFF12", "ADDEND"),
             )
         ),
-        in_place=frozenset(),
         prefix_kind="ARM64_RELOC_ADDEND",
     ),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """A section as its header describes it; `role` is None for one that is left out."""
+
+    name: str
+    address: int
+    size: int
+    offset: int
+    relocations: int
+    relocation_count: int
+    role: SectionRole | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Name:
+    """A symbol; `section` counts from 1, 0 says that it is defined elsewhere."""
+
+    text: str
+    section: int
+    value: int
 
 
 def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile:  # noqa: FBT001, FBT002  # an interface
@@ -83,62 +107,79 @@ def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile: 
 
     Raises: ObjectError.
     """
-    machine = _check_header(data)
-    fat = lief.MachO.parse(data)
-    binary = fat.at(0) if fat is not None and fat.size else None
-    if binary is None:
-        raise ObjectError("the Mach-O object is damaged: its load commands make no sense")
-    try:
-        return _Reader(data, binary, machine, symbol_prefix, unwind=unwind).read()
-    except bounds.NAMELESS:
-        raise ObjectError("the Mach-O object has a section or symbol of a type without a name") from None
-
-
-def _check_header(data: bytes) -> _Machine:
-    """Check the header and the chain of load commands, which lief would cut short in silence."""
-    bounds.check(data, 0, _HEADER.size, "the Mach-O header")
-    magic, cpu, _, kind, count, size, _, _ = _HEADER.unpack_from(data)
+    reader = Reader(data)
+    magic, cpu, _, kind, count, size, _, _ = reader.record(_HEADER, 0, "the Mach-O header")
     if magic != _MAGIC or kind != _MH_OBJECT or cpu not in _MACHINES:
         raise ObjectError(f"not a relocatable Mach-O object for a machine that has a JIT: type {kind}, cpu {cpu:#x}")
-    bounds.check(data, _HEADER.size, size, "the list of load commands")
+    entries: list[_Entry] = []
+    names: list[_Name] = []
+    for command, offset in _commands(reader, count, size):
+        if command == _LC_SEGMENT_64:
+            entries += _entries(reader, offset, unwind=unwind)
+        elif command == _LC_SYMTAB:
+            names += _names(reader, offset, symbol_prefix)
+    return _Object(reader, _MACHINES[cpu], symbol_prefix, entries, names).read()
+
+
+def _commands(reader: Reader, count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield type and offset of every load command."""
+    reader.part(_HEADER.size, size, "the list of load commands")
     position, end = _HEADER.size, _HEADER.size + size
     for _ in range(count):
-        if position + _COMMAND.size > end:
-            raise ObjectError("the object is damaged: there are fewer load commands than it says")
-        _, length = _COMMAND.unpack_from(data, position)
+        command, length = reader.record(_COMMAND, position, "a load command")
         if length < _COMMAND.size or position + length > end:
-            raise ObjectError("the object is damaged: a load command is larger than the list of them")
+            raise ObjectError("the object is damaged: a load command reaches beyond the list of them")
+        yield command, position
         position += length
-    return _MACHINES[cpu]
 
 
-class _Reader:
-    """One object file on its way to the model."""
+def _entries(reader: Reader, offset: int, *, unwind: bool) -> Iterator[_Entry]:
+    _, length, *_, count, _ = reader.record(_SEGMENT, offset, "a segment")
+    if _SEGMENT.size + count * _SECTION.size > length:
+        raise ObjectError("the object is damaged: a segment's sections reach beyond its load command")
+    for row in reader.table(_SECTION, offset + _SEGMENT.size, count, "the section table"):
+        name, _, address, size, place, _, relocations, relocation_count, flags = row
+        text = spelt(name)
+        yield _Entry(
+            name=text,
+            address=address,
+            size=size,
+            offset=place,
+            relocations=relocations,
+            relocation_count=relocation_count,
+            role=_role(text, flags, unwind=unwind),
+        )
 
-    def __init__(self, data: bytes, binary: lief.MachO.Binary, machine: _Machine, prefix: str, *, unwind: bool) -> None:
-        self._data = data
+
+def _role(name: str, flags: int, *, unwind: bool) -> SectionRole | None:
+    if flags & 0xFF in _ZERO_FILLED:
+        raise ObjectError(f"section {name!r} is zero-filled: a stencil has nowhere to keep state")
+    if flags & _DEBUG and not (unwind and name == _UNWIND):
+        return None
+    # Upstream's 3.13 and 3.14 look for "some instructions", 3.15 for "pure": compilers set both on code.
+    return SectionRole.CODE if flags & _PURE_INSTRUCTIONS else SectionRole.DATA
+
+
+def _names(reader: Reader, offset: int, prefix: str) -> list[_Name]:
+    _, _, symbols, count, place, size = reader.record(_SYMTAB, offset, "the description of the symbol table")
+    strings = reader.part(place, size, "the table of names")
+    return [
+        _Name(text=text_at(strings, position).removeprefix(prefix), section=section, value=value)
+        for position, _, section, _, value in reader.table(_SYMBOL, symbols, count, "the symbol table")
+    ]
+
+
+class _Object:
+    """An object file whose tables have been read."""
+
+    def __init__(
+        self, reader: Reader, machine: _Machine, prefix: str, entries: list[_Entry], names: list[_Name]
+    ) -> None:
+        self._reader = reader
         self._machine = machine
         self._prefix = prefix
-        self._sections = list(binary.sections)
-        if len(self._sections) != sum(segment.numberof_sections for segment in binary.segments):
-            raise ObjectError("the object is damaged: there are fewer sections than it says")
-        self._roles = [_role(section, unwind=unwind) for section in self._sections]
-        self._symbols = self._read_symbols(binary)
-
-    def _read_symbols(self, binary: lief.MachO.Binary) -> list[tuple[str, int, int]]:
-        """List name, section number from 1 (0: none) and value of every symbol, in table order."""
-        table = binary.symbol_command
-        if table is None:
-            return []
-        bounds.check(self._data, table.symbol_offset, table.numberof_symbols * _SYMBOL_BYTES, "the symbol table")
-        bounds.check(self._data, table.strings_offset, table.strings_size, "the table of names")
-        found = [(self._name(symbol), symbol.numberof_sections, symbol.value) for symbol in binary.symbols]
-        if len(found) != table.numberof_symbols:
-            raise ObjectError("the object is damaged: there are fewer symbols than it says")
-        return found
-
-    def _name(self, item: lief.MachO.Section | lief.MachO.Symbol) -> str:
-        return _text(item.name).removeprefix(self._prefix)
+        self._entries = entries
+        self._names = names
 
     def read(self) -> ObjectFile:
         """Read the sections that matter.
@@ -147,39 +188,38 @@ class _Reader:
         """
         kept: list[Section] = []
         end = 0
-        for number, (section, role) in enumerate(zip(self._sections, self._roles, strict=True), start=1):
-            if role is None:
+        for number, entry in enumerate(self._entries, start=1):
+            if entry.role is None:
                 continue
-            if role is SectionRole.CODE and any(earlier.role is SectionRole.DATA for earlier in kept):
-                raise ObjectError(f"section {section.name!r} has code behind data: no stencil can hold that")
-            padding = section.virtual_address - end
+            if entry.role is SectionRole.CODE and any(earlier.role is SectionRole.DATA for earlier in kept):
+                raise ObjectError(f"section {entry.name!r} has code behind data: no stencil can hold that")
+            padding = entry.address - end
             if not 0 <= padding < _LARGEST_GAP:
-                raise ObjectError(f"section {section.name!r} is at {section.virtual_address:#x}, behind {end:#x}")
-            kept.append(self._section(number, section, role, padding))
-            end = section.virtual_address + section.size
+                raise ObjectError(f"section {entry.name!r} is at {entry.address:#x}, behind {end:#x}")
+            kept.append(self._section(number, entry, entry.role, padding))
+            end = entry.address + entry.size
         return ObjectFile(sections=tuple(kept))
 
-    def _section(self, number: int, section: lief.MachO.Section, role: SectionRole, padding: int) -> Section:
-        bounds.check(self._data, section.offset, section.size, f"section {section.name!r}")
-        base = section.virtual_address
-        own = [Symbol(name=self._name(section), offset=0)]
-        own += [Symbol(name=name, offset=value - base) for name, index, value in self._symbols if index == number]
-        body = self._data[section.offset : section.offset + section.size]
+    def _section(self, number: int, entry: _Entry, role: SectionRole, padding: int) -> Section:
+        body = self._reader.part(entry.offset, entry.size, f"section {entry.name!r}")
+        symbols = [Symbol(name=self._plain(entry), offset=0)]
+        symbols += [Symbol(name=n.text, offset=n.value - entry.address) for n in self._names if n.section == number]
         return Section(
-            name=_text(section.name),
+            name=entry.name,
             role=role,
             data=body,
-            symbols=tuple(own),
-            relocations=tuple(self._relocations(section, body)),
+            symbols=tuple(symbols),
+            relocations=tuple(self._relocations(entry, body)),
             padding=padding,
         )
 
-    def _relocations(self, section: lief.MachO.Section, body: bytes) -> Iterator[Relocation]:
-        count, start = section.numberof_relocations, section.relocation_offset
-        bounds.check(self._data, start, count * _RELOCATION.size, f"the relocations of section {section.name!r}")
+    def _plain(self, entry: _Entry) -> str:
+        return entry.name.removeprefix(self._prefix)
+
+    def _relocations(self, entry: _Entry, body: bytes) -> Iterator[Relocation]:
         prefixed = 0
-        for index in range(count):
-            offset, word = _RELOCATION.unpack_from(self._data, start + index * _RELOCATION.size)
+        what = f"a relocation of section {entry.name!r}"
+        for offset, word in self._reader.table(_RELOCATION, entry.relocations, entry.relocation_count, what):
             number, kind = word & 0xFFFFFF, self._kind(word >> 28)
             if kind == self._machine.prefix_kind:
                 prefixed = number - ((number & 0x800000) << 1)
@@ -187,9 +227,11 @@ class _Reader:
             addend = prefixed
             if kind in self._machine.in_place and offset >= 0:
                 addend += int.from_bytes(body[offset : offset + 4], "little", signed=True) - 4
-            symbol = self._symbol(number) if word >> 27 & 1 else self._name(self._section_at(number))
-            if not word >> 27 & 1:
-                addend += self._section_quirk(number)
+            if word >> 27 & 1:
+                symbol = self._symbol(number)
+            else:
+                symbol = self._plain(self._entry(number))
+                addend += self._section_quirk(self._entry(number))
             yield Relocation(offset=offset, kind=kind, symbol=symbol, addend=addend)
             prefixed = 0
 
@@ -198,35 +240,21 @@ class _Reader:
         return kinds[number] if number < len(kinds) else f"relocation type {number}"
 
     def _symbol(self, index: int) -> str:
-        if index >= len(self._symbols):
-            raise ObjectError(f"the object is damaged: a relocation wants symbol {index} of {len(self._symbols)}")
-        return self._symbols[index][0]
+        if index >= len(self._names):
+            raise ObjectError(f"the object is damaged: a relocation wants symbol {index} of {len(self._names)}")
+        return self._names[index].text
 
-    def _section_at(self, number: int) -> lief.MachO.Section:
-        if not 1 <= number <= len(self._sections):
-            raise ObjectError(f"the object is damaged: a relocation wants section {number} of {len(self._sections)}")
-        return self._sections[number - 1]
+    def _entry(self, number: int) -> _Entry:
+        if not 1 <= number <= len(self._entries):
+            raise ObjectError(f"the object is damaged: a relocation wants section {number} of {len(self._entries)}")
+        return self._entries[number - 1]
 
-    def _section_quirk(self, number: int) -> int:
+    def _section_quirk(self, entry: _Entry) -> int:
         """Return what upstream adds to a displacement into a section of data.
 
         Upstream puts the name of every such section at (size of the code) in the data, wherever it starts.
         """
-        if self._roles[number - 1] is not SectionRole.DATA:
+        if entry.role is not SectionRole.DATA:
             return 0
-        code = sum(s.size for s, role in zip(self._sections, self._roles, strict=True) if role is SectionRole.CODE)
-        return 2 * code - self._sections[number - 1].virtual_address
-
-
-def _role(section: lief.MachO.Section, *, unwind: bool) -> SectionRole | None:
-    if section.type in _ZERO_FILLED:
-        raise ObjectError(f"section {section.name!r} is zero-filled: a stencil has nowhere to keep state")
-    if section.has(lief.MachO.Section.FLAGS.DEBUG_INFO) and not (unwind and section.name == _UNWIND):
-        return None
-    # Upstream's 3.13 and 3.14 look for "some instructions", 3.15 for "pure": compilers set both on code.
-    return SectionRole.CODE if section.has(lief.MachO.Section.FLAGS.PURE_INSTRUCTIONS) else SectionRole.DATA
-
-
-def _text(name: str | bytes) -> str:
-    """Spell a name; lief gives bytes where it is not UTF-8."""
-    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+        code = sum(other.size for other in self._entries if other.role is SectionRole.CODE)
+        return 2 * code - entry.address
