@@ -123,5 +123,17 @@ class ProcessError(StencilkitError):
     """A program could not be run, or ran too long."""
 
 
+class BundleError(StencilkitError):
+    """A bundle or an output folder is damaged, or has nothing that fits."""
+
+
+class InstallError(StencilkitError):
+    """Stencils cannot be placed where a CPython build takes them."""
+
+
+class JitTestError(StencilkitError):
+    """A CPython could not be built or run, so nothing was tested."""
+
+
 class DataError(StencilkitError):
     """A data file that travels with stencilkit contradicts itself."""

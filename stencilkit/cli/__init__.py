@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "build": "build",
     "show": "show",
     "verify": "verify",
+    "test": "test",
     "cache": "cache",
 }
 # Windows has no SIGHUP.

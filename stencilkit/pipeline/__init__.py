@@ -1,4 +1,4 @@
-"""The order of the stages, one module per thing that is done: `building`, `verifying`.
+"""The order of the stages, one module per thing that is done: `building`, `verifying`, `placing`, `testing`.
 
 Each is imported by itself: what verifies loads no compiler's support.
 """

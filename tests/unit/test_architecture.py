@@ -33,7 +33,7 @@ DOORS = {
     "pickle": (),
     "random": (),
     "secrets": (),
-    "time": ("support/environ", "support/download"),
+    "time": ("support/environ", "support/download", "jittest/probes"),
     "datetime": ("support/environ",),
     "tempfile": ("support/files",),
     "tarfile": ("support",),

@@ -1,0 +1,93 @@
+"""The report of `stencilkit test` as text for people and as JSON for machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+import click
+
+from stencilkit.cli import _render
+from stencilkit.model.testing import ModuleVerdict, Proof, StencilsVerdict, TestReport
+
+
+def report(found: TestReport, form: str) -> None:
+    """Tell what a test found."""
+    if form == "json":
+        content = asdict(found)
+        for shown, verdict in zip(content["verdicts"], found.verdicts, strict=True):
+            shown |= {"good": verdict.good, "blamed": list(verdict.blamed), "executors": verdict.executors}
+        _render.print_json("test", {**content, "good": found.good})
+        return
+    click.echo(f"CPython {found.cpython}, {found.triple}, {found.flavour}, suite {found.suite}")
+    if found.emulator:
+        click.echo(f"run by {found.emulator}")
+    for verdict in found.verdicts:
+        for line in _lines(verdict):
+            click.echo(line)
+    if found.off:
+        _benchmarks(found)
+    click.echo("passed" if found.good else "FAILED")
+
+
+def _lines(verdict: StencilsVerdict) -> Iterator[str]:
+    generator = "started, and took them" if verdict.generator_ran else "never started"
+    yield ""
+    yield f"LLVM {verdict.llvm}, content {verdict.content_digest[:16]}"
+    yield f"  built in {verdict.build_seconds:.0f} s with every LLVM hidden; CPython's own generator: {generator}"
+    yield f"  JIT: {_proof(verdict.proof)}"
+    for module in verdict.modules:
+        yield f"  {_module(module)}"
+        yield from (f"    failed once, then passed: {name}" for name in module.unsteady)
+        if module.blamed:
+            yield from (f"    blamed: {name}" for name in module.blamed)
+            yield from (f"    | {line}" for line in module.jit.tail.splitlines())
+            yield f"    log: {module.jit.log}"
+    yield (
+        f"  {verdict.tests} tests in {len(verdict.modules)} modules, {verdict.executors} executors seen alive;"
+        f" {len(verdict.blamed)} broken by the JIT"
+    )
+
+
+def _proof(proof: Proof) -> str:
+    asked = {True: "yes", False: "NO", None: "cannot be asked"}
+    return (
+        f"available {asked[proof.available]}, enabled {asked[proof.enabled]}, traces compiled {proof.executors}"
+        f" ({proof.code_bytes} bytes), entered: {proof.entered or 'NO'}"
+        + (f", WRONG ANSWERS {proof.wrong_answers}" if proof.wrong_answers else "")
+    )
+
+
+def _module(module: ModuleVerdict) -> str:
+    run = module.jit
+    also = ""
+    if module.without is not None and not module.without.good:
+        also = f"; without the JIT too ({module.without.outcome}: {', '.join(module.without.failures[:5])})"
+    return (
+        f"{run.name}: {run.outcome}, {run.tests} tests, {run.skipped} skipped, {run.executors} executors"
+        f" ({run.code_bytes} bytes), {run.seconds:.1f} s{also}"
+    )
+
+
+def _benchmarks(found: TestReport) -> None:
+    names = sorted(found.off)
+    head = ["benchmark", "JIT off, ms", *(f"LLVM {verdict.llvm}, ms" for verdict in found.verdicts)]
+    head += [f"off / {verdict.llvm}" for verdict in found.verdicts]
+    rows = [
+        [
+            name,
+            f"{found.off[name] * 1000:.1f}",
+            *(f"{verdict.benchmarks[name] * 1000:.1f}" for verdict in found.verdicts),
+            *(f"{found.off[name] / verdict.benchmarks[name]:.2f}" for verdict in found.verdicts),
+        ]
+        for name in names
+    ]
+    means = [f"{_mean(found.off, verdict.benchmarks):.2f}" for verdict in found.verdicts]
+    rows.append(["geometric mean", "", *("" for _ in found.verdicts), *means])
+    click.echo("")
+    _render.print_table(head, rows)
+
+
+def _mean(off: Mapping[str, float], on: Mapping[str, float]) -> float:
+    return math.exp(sum(math.log(off[name] / on[name]) for name in off) / len(off))

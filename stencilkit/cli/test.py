@@ -1,0 +1,102 @@
+"""`stencilkit test`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from stencilkit import artifact, manifest, targets
+from stencilkit.cli import _options, _progress, _testing
+from stencilkit.errors import ExitCode
+from stencilkit.jittest import junit
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.testing import Suite
+from stencilkit.pipeline import testing
+from stencilkit.support import environ, files
+
+
+@click.command()
+@click.argument("stencils", type=click.Path(path_type=Path, exists=True))
+@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="The source. [default: the current folder]")
+@click.option("--target", metavar="TRIPLE", help="Another one than this machine's runs under qemu-user.")
+@click.option("--debug", is_flag=True, help="A CPython configured --with-pydebug, on debug stencils.")
+@click.option("--llvm", metavar="VERSION", default="", help="Only the stencils of this LLVM. [default: each]")
+@click.option("--suite", type=click.Choice(get_args(Suite)), default="jit", show_default=True, help="What to run.")
+@click.option("--module", "modules", multiple=True, metavar="NAME", help="A test module, instead of the suite's.")
+@click.option("--benchmarks/--no-benchmarks", default=None, help="Time JIT on and off. [default: not with smoke]")
+@click.option("--configure", "arguments", multiple=True, metavar="ARG", help="A further argument of configure.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Compilers and tests at once. [default: processors]")
+@click.option("--timeout", type=click.FloatRange(min=1), default=1200.0, show_default=True, help="Seconds a module.")
+@click.option("--junit", "junit_file", type=_options.ANY_PATH, metavar="FILE", help="Write JUnit XML too.")
+@click.option("--work", type=_options.FOLDER, help="Where to build, and leave it there. [default: a temporary folder]")
+@_options.format_option("text", "json")
+def command(
+    stencils: Path,
+    cpython: str | None,
+    target: str | None,
+    debug: bool,
+    llvm: str,
+    suite: Suite,
+    modules: tuple[str, ...],
+    benchmarks: bool | None,
+    arguments: tuple[str, ...],
+    jobs: int | None,
+    timeout: float,
+    junit_file: Path | None,
+    work: Path | None,
+    form: str,
+) -> int:
+    """Build a CPython on STENCILS with every LLVM hidden, prove that its JIT runs, and run its tests.
+
+    What fails is run again with PYTHON_JIT=0, and only what then passes is blamed on the stencils. STENCILS is an
+    output folder of stencilkit build, or a folder above several: each LLVM's are tested in turn.
+
+    Exits with 1 if the JIT breaks anything.
+    """
+    progress = _progress.choose(form)
+    tree = _options.open_tree(cpython, progress)
+    wanted = targets.resolve(targets.load(), target).target if target else _options.native_target()
+    flavour = "debug" if debug else "release"
+    chosen = artifact.choose(
+        _artifacts(stencils), version=str(tree.version), triple=wanted.triple, flavour=flavour, llvm=llvm
+    )
+    with _folder(work) as folder:
+        report = testing.run(
+            testing.TestRequest(
+                tree=tree,
+                target=wanted,
+                flavour="debug" if debug else "release",
+                artifacts=chosen,
+                suite=suite,
+                modules=modules,
+                benchmarks=suite != "smoke" if benchmarks is None else benchmarks,
+                configure=arguments,
+                jobs=jobs or environ.cpus(),
+                timeout=timeout,
+                folder=folder,
+            ),
+            progress,
+        )
+        if junit_file is not None:
+            files.write(junit_file, junit.render(report).encode())
+        _testing.report(report, form)
+    return ExitCode.OK if report.good else ExitCode.DIFFERENT
+
+
+def _artifacts(path: Path) -> Iterator[Artifact]:
+    for found in artifact.manifests(path):
+        text = found.read_bytes()
+        yield artifact.load(found.parent, manifest.parse(text.decode("utf-8", "replace"), str(found)), text)
+
+
+@contextlib.contextmanager
+def _folder(named: Path | None) -> Iterator[Path]:
+    if named is not None:
+        yield named.absolute()
+        return
+    with files.scratch("test") as scratch:
+        yield scratch

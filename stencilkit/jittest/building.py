@@ -1,0 +1,208 @@
+"""Configure and make a CPython out of its tree, in a folder of its own, where no LLVM can be found."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from stencilkit.errors import JitTestError
+from stencilkit.jittest.hiding import hidden_path
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour, Target
+from stencilkit.support import environ, process
+
+_CONFIGURE_SECONDS: Final = 1800.0
+_MAKE_SECONDS: Final = 7200.0
+_TAIL_LINES: Final = 15
+# What configure cannot find out when it cannot run programs for the target; the values are Linux's. libffi for the
+# target may be missing, and the tests do without ctypes.
+_CROSS_ANSWERS: Final = (
+    "ac_cv_buggy_getaddrinfo=no",
+    "ac_cv_file__dev_ptmx=yes",
+    "ac_cv_file__dev_ptc=no",
+    "py_cv_module__ctypes=n/a",
+)
+_GENERATOR: Final = "/Tools/jit/build.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """The folders of one test and the environment of everything that runs there: `path` is a PATH without LLVM."""
+
+    root: Path
+    tree: SourceTree
+    target: Target
+    flavour: Flavour
+    path: str
+    jobs: int
+    emulator: tuple[str, ...] = ()
+    build_python: Path | None = None
+
+    @property
+    def build(self) -> Path:
+        """Name the folder that CPython is built in."""
+        return self.root / "build"
+
+    @property
+    def native(self) -> bool:
+        """Tell whether what is built here runs here."""
+        return environ.is_native(self.target.native)
+
+    def environment(self) -> dict[str, str]:
+        """Give what a build needs beside the fixed environment."""
+        # The folder changes from run to run, and ccache must not mind.
+        return {**environ.variables("CCACHE_"), "CCACHE_NOHASHDIR": "1", "PATH": self.path}
+
+
+def open_workplace(root: Path, tree: SourceTree, target: Target, flavour: Flavour, jobs: int) -> Workplace:
+    """Make the folders, and the PATH without LLVM.
+
+    Raises: JitTestError where make is missing, the tree was built in, or the target cannot be run here.
+    """
+    if (tree.root / "Programs" / "python.o").exists():
+        raise JitTestError(
+            "the source tree has been built in, and CPython refuses to be built beside it",
+            where=str(tree.root),
+            fix="run `make distclean` there, or give an unpacked release tarball",
+        )
+    place = Workplace(root=root, tree=tree, target=target, flavour=flavour, path=hidden_path(root / "bin"), jobs=jobs)
+    if _which("make", place) is None:
+        raise JitTestError("make is not on PATH, and CPython is built with it", fix="install make and a C compiler")
+    return place if place.native else replace(place, emulator=_emulator(target))
+
+
+def _which(program: str, place: Workplace) -> str | None:
+    return shutil.which(program, path=place.path)
+
+
+def _emulator(target: Target) -> tuple[str, ...]:
+    """Find the program that runs the target's programs here, and how it finds their libraries."""
+    for name in (f"qemu-{target.arch}-static", f"qemu-{target.arch}"):
+        root = Path("/usr") / target.native
+        if target.gcc and (found := shutil.which(name)) and shutil.which(target.gcc) and root.is_dir():
+            return (found, "-L", str(root))
+    raise JitTestError(
+        f"programs for {target.triple} cannot be built and run on this machine",
+        fix=(
+            f"install qemu-user-static, {target.gcc} and its libc, or run this command on such a machine"
+            if target.gcc
+            else "run this command on such a machine; .github/workflows does so"
+        ),
+    )
+
+
+def configure(place: Workplace, extra: Sequence[str]) -> tuple[str, ...]:
+    """Run the tree's configure with the JIT on; return its arguments.
+
+    Raises: JitTestError with the end of the output and the log's path.
+    """
+    words = ["--enable-experimental-jit", f"PYTHON_FOR_REGEN={sys.executable}"]
+    words += ["--with-pydebug"] if place.flavour == "debug" else []
+    compiler = "gcc" if place.native else place.target.gcc
+    if not place.native:
+        words += [f"--host={place.target.configure_host}", f"--build={environ.native()}", *_CROSS_ANSWERS]
+        words += [f"--with-build-python={_build_python(place)}"]
+    if _which(compiler, place) and _which("ccache", place):
+        words.append(f"CC=ccache {compiler}")
+    words += extra
+    _configure(place, place.build, words)
+    return tuple(words)
+
+
+def _build_python(place: Workplace) -> Path:
+    """Build the same CPython for this machine, without a JIT: a cross build freezes its modules with it."""
+    folder = place.root / "build-python"
+    compiler = ["CC=ccache gcc"] if _which("ccache", place) else []
+    _configure(place, folder, ["--disable-test-modules", *compiler])
+    _make(place, folder, "all")
+    return folder / "python"
+
+
+def _configure(place: Workplace, folder: Path, words: Sequence[str]) -> None:
+    folder.mkdir(parents=True)
+    log = place.root / f"{folder.name}-configure.log"
+    # The host's pkg-config would find libraries of the wrong architecture:
+    cross = {} if place.native or folder != place.build else {"PKG_CONFIG_LIBDIR": str(folder)}
+    done = process.run(
+        [place.tree.root.resolve() / "configure", "-q", *words],
+        cwd=folder,
+        env={**place.environment(), **cross},
+        timeout=_CONFIGURE_SECONDS,
+        stdout_to=log,
+    )
+    if done.returncode:
+        raise JitTestError(
+            f"configure of CPython {place.tree.version} failed",
+            where=str(log),
+            details=_tail(log),
+            fix="mend what it names, or change its arguments with --configure",
+        )
+
+
+def make(place: Workplace) -> tuple[float, bool]:
+    """Make CPython; return how long it took in seconds, and whether CPython's own stencil generator was started.
+
+    Raises: JitTestError with the end of the output and the log's path.
+    """
+    started = environ.seconds()
+    log = _make(place, place.build, "all")
+    if not place.native:
+        _wrap(place)
+    return environ.seconds() - started, _GENERATOR in log.read_text("utf-8", "replace")
+
+
+def _make(place: Workplace, folder: Path, goal: str) -> Path:
+    log = place.root / f"{folder.name}-make.log"
+    done = process.run(
+        [str(_which("make", place)), f"--jobs={place.jobs}", goal],
+        cwd=folder,
+        env=place.environment(),
+        timeout=_MAKE_SECONDS,
+        stdout_to=log,
+    )
+    if done.returncode:
+        raise JitTestError(
+            f"make of CPython {place.tree.version} failed",
+            where=str(log),
+            details=_tail(log),
+            fix="the log has all of it; LLVM was hidden from this build on purpose",
+        )
+    return log
+
+
+def _wrap(place: Workplace) -> None:
+    """Put a script in the program's place that starts it in the emulator, also for what the tests start."""
+    program, script = place.build / "python.bin", place.build / "python"
+    script.replace(program)
+    words = " ".join([*place.emulator, "-0", '"$0"', str(program), '"$@"'])
+    script.write_text(f"#!/bin/sh\nexec {words}\n", "utf-8")
+    script.chmod(0o755)
+
+
+def unwrap(place: Workplace) -> None:
+    """Undo the script, so that make sees its own program again."""
+    program = place.build / "python.bin"
+    if program.exists():
+        program.replace(place.build / "python")
+
+
+def keep_program(place: Workplace, name: str) -> Path:
+    """Copy the interpreter under another name, so that the next make does not replace it."""
+    copy = place.build / name
+    shutil.copy2(place.build / "python", copy)
+    return copy
+
+
+def other_files(folder: Path, contents: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Name the files that are no longer what was placed."""
+    return tuple(
+        name for name, data in contents.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
+    )
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])

@@ -1,0 +1,76 @@
+"""Read the JUnit XML that regrtest writes, and write our own."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilkit.model.testing import ModuleRun, StencilsVerdict, TestReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases:
+    """What a run of one module says about its test cases."""
+
+    names: tuple[str, ...]
+    failures: tuple[str, ...]
+    skipped: int
+
+
+def read(path: Path) -> Cases:
+    """Read regrtest's file; one that is missing or cut short has no cases (the run ended early)."""
+    try:
+        root = ET.parse(path).getroot()  # noqa: S314  # the CPython that this process has started wrote it
+    except (OSError, ET.ParseError):
+        return Cases(names=(), failures=(), skipped=0)
+    cases = list(root.iter("testcase"))
+    failed = sorted({_name(case) for case in cases if any(case.find(tag) is not None for tag in ("failure", "error"))})
+    return Cases(
+        names=tuple(_name(case) for case in cases),
+        failures=tuple(failed),
+        skipped=sum(case.find("skipped") is not None for case in cases),
+    )
+
+
+def _name(case: ET.Element) -> str:
+    return case.get("name", "").removeprefix("test.")
+
+
+def render(report: TestReport) -> str:
+    """Write a report as JUnit XML: a suite per set of stencils, a case per test module and one for the proof."""
+    root = ET.Element("testsuites", name=f"CPython {report.cpython} {report.triple} {report.flavour}")
+    for verdict in report.verdicts:
+        _suite(root, verdict)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(root: ET.Element, verdict: StencilsVerdict) -> None:
+    bad = [module for module in verdict.modules if module.blamed]
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        name=f"LLVM {verdict.llvm}",
+        tests=str(len(verdict.modules) + 1),
+        failures=str(len(bad) + (not verdict.proof.holds)),
+    )
+    proof = ET.SubElement(suite, "testcase", classname="stencilkit", name="the JIT is on and runs")
+    if not verdict.proof.holds:
+        ET.SubElement(proof, "failure", message=str(verdict.proof))
+    for module in verdict.modules:
+        case = ET.SubElement(
+            suite, "testcase", classname="test", name=module.jit.name, time=f"{module.jit.seconds:.3f}"
+        )
+        if module.blamed:
+            failure = ET.SubElement(case, "failure", message=f"{module.jit.outcome}: {', '.join(module.blamed)}")
+            failure.text = _printable(module.jit)
+        elif module.jit.outcome == "skipped":
+            ET.SubElement(case, "skipped")
+        elif not module.jit.good:
+            why = "unsteady: " + ", ".join(module.unsteady) if module.unsteady else "without the JIT too"
+            ET.SubElement(case, "system-out").text = f"{module.jit.outcome}, {why}\n{_printable(module.jit)}"
+
+
+def _printable(run: ModuleRun) -> str:
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in run.tail)

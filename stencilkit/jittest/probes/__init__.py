@@ -1,0 +1,1 @@
+"""Scripts that run inside the CPython that is tested, not inside stencilkit."""

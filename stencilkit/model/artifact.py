@@ -1,0 +1,28 @@
+"""Stencils that somebody built: the files of one output folder, or several of them in a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilkit.model.manifest import FileRole, Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One output folder of `stencilkit build`, read and checked against its own digests.
+
+    `contents` are its files by role; `manifest_text` is manifest.toml. `folder` is where all of them lie.
+    """
+
+    folder: Path
+    manifest: Manifest
+    manifest_text: bytes
+    contents: Mapping[FileRole, bytes]
+
+    @property
+    def title(self) -> str:
+        """Name it in one line."""
+        m = self.manifest
+        return f"CPython {m.cpython}, {m.triple}, {m.flavour}, LLVM {m.toolchain.version}"

@@ -1,0 +1,88 @@
+"""From stencils to the files that one configured CPython build takes: its names, its input digest on line 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit import configure, dialects, emit, targets
+from stencilkit.errors import InstallError
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.pyconfig import macros
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.pipeline import _texts
+
+_FIRST: Final = re.compile(rb"// [0-9a-f]{64}\n")
+# The rule that configure writes where the JIT is on (REGEN_JIT_COMMAND), up to its first option:
+_REGEN: Final = re.compile(r"^\t.*/Tools/jit/build\.py((?: [\w.][\w.-]*)+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A configured build folder: for which targets (several in a universal build), with which CFLAGS_JIT."""
+
+    tree: SourceTree
+    folder: Path
+    requests: tuple[TargetRequest, ...]
+    flavour: Flavour
+    cflags: str
+    pyconfig: bytes
+
+
+def look_at(tree: SourceTree, folder: Path) -> Place:
+    """See what a build folder was configured for.
+
+    Raises: TargetError, InstallError where it was not configured, or without the JIT.
+    """
+    makefile, config = folder / "Makefile", folder / "pyconfig.h"
+    if not makefile.is_file() or not config.is_file():
+        raise InstallError(
+            f"{folder} is not a configured build folder: it has no Makefile and pyconfig.h of CPython's",
+            fix="run CPython's configure there first, with --enable-experimental-jit",
+        )
+    rule = _REGEN.search(makefile.read_text("utf-8", "replace"))
+    if rule is None:
+        raise InstallError(
+            f"{folder} was configured without the JIT: its Makefile never asks for stencils",
+            fix="run configure again with --enable-experimental-jit (or =yes-off, =interpreter needs no stencils)",
+        )
+    content = config.read_bytes()
+    debug = macros(content.decode("utf-8", "replace")).get("Py_DEBUG") is not None
+    return Place(
+        tree=tree,
+        folder=folder,
+        requests=tuple(targets.resolve(targets.load(), triple) for triple in rule[1].split()),
+        flavour="debug" if debug else "release",
+        cflags=configure.cflags(folder),
+        pyconfig=content,
+    )
+
+
+def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
+    """Make the files that `make` takes in a build folder: one artifact for each of its targets, in that order.
+
+    Names and dispatchers follow the spelling of the triple that the folder was configured with, as build.py's do.
+    """
+    dialect = dialects.dialect_for(place.tree.version.series)
+    found: dict[str, bytes] = {}
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for request, artifact in zip(place.requests, artifacts, strict=True):
+        stamp = dialect.input_digest(place.tree, place.pyconfig, request, place.flavour, place.cflags)
+        names = dialect.file_names(request)
+        for role, name in names.items():
+            if role in _texts.DISPATCHERS:
+                rows.setdefault(name, []).append((request.target.condition, names[_texts.DISPATCHERS[role]]))
+            else:
+                found[name] = restamped(artifact.contents[role], stamp)
+    for name, included in rows.items():
+        found[name] = emit.render("dispatcher.h.j2", line1=_texts.GENERATOR, rows=included).encode()
+    return found
+
+
+def restamped(data: bytes, stamp: str) -> bytes:
+    """Put an input digest on line 1 of a file that has one there; others stay as they are."""
+    return _FIRST.sub(f"// {stamp}\n".encode(), data, count=1) if _FIRST.match(data) else data

@@ -1,0 +1,135 @@
+"""From stencils to a report: build that CPython on them with every LLVM hidden, prove the JIT, run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stencilkit.errors import JitTestError
+from stencilkit.jittest import building, running
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour, Target
+from stencilkit.model.testing import StencilsVerdict, Suite, TestReport
+from stencilkit.pipeline import placing
+from stencilkit.support import files
+from stencilkit.support.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRequest:
+    """What to test: one CPython, target and flavour, and one set of stencils per LLVM.
+
+    `configure` are further arguments of configure; `modules` replace those of the suite; `timeout` is in seconds per
+    test module. `folder` is an empty or absent one for everything that is made.
+    """
+
+    __test__ = False  # not a test class for pytest
+
+    tree: SourceTree
+    target: Target
+    flavour: Flavour
+    artifacts: tuple[Artifact, ...]
+    suite: Suite
+    modules: tuple[str, ...]
+    benchmarks: bool
+    configure: tuple[str, ...]
+    jobs: int
+    timeout: float
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A CPython on one set of stencils; `kept` is a copy that the next make leaves alone."""
+
+    artifact: Artifact
+    kept: running.Interpreter
+    placed: tuple[str, ...]
+    seconds: float
+    generator_ran: bool
+
+
+def run(request: TestRequest, progress: Progress) -> TestReport:
+    """Test every set of stencils.
+
+    CPython is configured once; each further set of stencils costs what depends on it, and a link.
+
+    Raises: JitTestError where a CPython cannot be built or run at all.
+    """
+    if request.folder.exists() and any(request.folder.iterdir()):
+        raise JitTestError(
+            f"{request.folder} is not empty", fix="name a new folder with --work; the build and its logs go there"
+        )
+    place = building.open_workplace(request.folder, request.tree, request.target, request.flavour, request.jobs)
+    progress.say(f"configuring CPython {request.tree.version} for {request.target.triple}, LLVM hidden")
+    words = building.configure(place, request.configure)
+    made: list[_Made] = []
+    verdicts: list[StencilsVerdict] = []
+    for artifact in request.artifacts:
+        made.append(_make(place, request, artifact, progress))
+        verdicts.append(_judge(place, made[-1], request, progress))
+    off: dict[str, float] = {}
+    if request.benchmarks:
+        off, on = running.benchmark([item.kept for item in made], progress)
+        verdicts = [replace(verdict, benchmarks=times) for verdict, times in zip(verdicts, on, strict=True)]
+    return TestReport(
+        cpython=str(request.tree.version),
+        triple=request.target.triple,
+        flavour=request.flavour,
+        suite=request.suite,
+        configure=words,
+        emulator=" ".join(place.emulator),
+        verdicts=tuple(verdicts),
+        off=off,
+        folder=str(request.folder),
+    )
+
+
+def _make(place: building.Workplace, request: TestRequest, artifact: Artifact, progress: Progress) -> _Made:
+    """Place stencils, make, and see that make took them.
+
+    Raises: JitTestError, also where the stencils are no longer those that were placed.
+    """
+    llvm = artifact.manifest.toolchain.version
+    progress.say(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}")
+    building.unwrap(place)
+    placed = placing.files_for(placing.look_at(request.tree, place.build), [artifact])
+    files.write_together(place.build, placed)
+    seconds, generator_ran = building.make(place)
+    changed = building.other_files(place.build, placed)
+    if changed:
+        raise JitTestError(
+            f"make did not take the stencils: {', '.join(changed)} changed",
+            where=str(place.build),
+            fix="report this, with the configure arguments",
+        )
+    return _Made(
+        artifact=artifact,
+        kept=_interpreter(place, request, building.keep_program(place, f"python-llvm-{llvm}"), llvm),
+        placed=tuple(sorted(placed)),
+        seconds=seconds,
+        generator_ran=generator_ran,
+    )
+
+
+def _interpreter(place: building.Workplace, request: TestRequest, program: Path, llvm: str) -> running.Interpreter:
+    work = place.root / f"llvm-{llvm}"
+    work.mkdir(exist_ok=True)
+    return running.Interpreter(program=program, work=work, path=place.path, timeout=request.timeout)
+
+
+def _judge(place: building.Workplace, made: _Made, request: TestRequest, progress: Progress) -> StencilsVerdict:
+    interpreter = replace(made.kept, program=place.build / "python")
+    proof = running.prove(interpreter)
+    names = running.modules(interpreter, request.suite, request.modules)
+    return StencilsVerdict(
+        llvm=made.artifact.manifest.toolchain.version,
+        content_digest=made.artifact.manifest.content_digest,
+        placed=made.placed,
+        generator_ran=made.generator_ran,
+        build_seconds=made.seconds,
+        proof=proof,
+        modules=running.run_modules(interpreter, names, request.jobs, progress),
+        benchmarks={},
+    )

@@ -1,0 +1,31 @@
+"""A CPython built on our files with no LLVM on PATH has a working JIT."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import workbench as wb
+
+
+def test_3_14_on_our_stencils(tmp_path: Path) -> None:
+    """Configured --enable-experimental-jit; -O1 and no debug information make the build short."""
+    out = wb.built("3.14.7", 19, tmp_path / "stencils")
+    done = wb.stencilkit(
+        *("test", out, "--cpython", wb.tree("3.14.7"), "--suite", "smoke", "--format", "json"),
+        *("--configure", "OPT=-O1 -Wall", "--work", tmp_path / "work", "--junit", tmp_path / "junit.xml"),
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    (verdict,) = json.loads(done.stdout)["verdicts"]
+    assert not verdict["generator_ran"]
+    assert verdict["proof"]["available"] is True
+    assert verdict["proof"]["enabled"] is True
+    assert verdict["proof"]["entered"] == "seen"
+    assert verdict["proof"]["wrong_answers"] == 0
+    assert verdict["executors"] > 50
+    outcomes = {module["jit"]["name"]: module["jit"]["outcome"] for module in verdict["modules"]}
+    assert outcomes == dict.fromkeys(["test_capi.test_opt", "test_generators", "test_call"], "passed")
+    assert sum(module["jit"]["tests"] for module in verdict["modules"]) > 200
+    assert 'failures="0"' in (tmp_path / "junit.xml").read_text()

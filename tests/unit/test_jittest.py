@@ -1,0 +1,227 @@
+"""What a test run concludes: who is blamed, how a module ended, what is LLVM, what the reports say."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stencilkit.jittest import junit, running
+from stencilkit.jittest.hiding import hidden_path, is_llvm
+from stencilkit.model.testing import ModuleRun, ModuleVerdict, Proof, StencilsVerdict, TestReport
+
+PROOF = Proof(available=True, enabled=True, entered="seen", executors=3, code_bytes=99, wrong_answers=0)
+
+
+def run(**changes: Any) -> ModuleRun:
+    values: dict[str, Any] = {
+        "name": "test_dict",
+        "outcome": "passed",
+        "tests": 5,
+        "skipped": 1,
+        "failures": (),
+        "executors": 2,
+        "code_bytes": 4096,
+        "seconds": 1.0,
+        "tail": "",
+        "log": "log.txt",
+    }
+    return ModuleRun(**{**values, **changes})
+
+
+def verdict(*modules: ModuleVerdict, proof: Proof = PROOF) -> StencilsVerdict:
+    return StencilsVerdict(
+        llvm="20.1.2",
+        content_digest="ab" * 32,
+        placed=("jit_stencils.h",),
+        generator_ran=False,
+        build_seconds=1.0,
+        proof=proof,
+        modules=modules,
+        benchmarks={},
+    )
+
+
+def report(*verdicts: StencilsVerdict) -> TestReport:
+    return TestReport(
+        cpython="3.14.7",
+        triple="x86_64-unknown-linux-gnu",
+        flavour="release",
+        suite="smoke",
+        configure=(),
+        emulator="",
+        verdicts=verdicts,
+        off={},
+        folder="work",
+    )
+
+
+def judged(jit: ModuleRun, without: ModuleRun | None = None, again: ModuleRun | None = None) -> ModuleVerdict:
+    """Judge runs that are given; one that is not given must not be asked for."""
+    runs: dict[str, ModuleRun | None] = {"jit": jit, "off": without, "again": again}
+
+    def take(name: str) -> ModuleRun:
+        found = runs.pop(name)
+        assert found is not None, name
+        return found
+
+    found = running.judge_module(take)
+    assert not [name for name, left in runs.items() if left is not None]
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("clang", "clang-19", "clang++", "clang++-19", "clang-19.1", "llvm-readobj", "llvm-objdump-21", "zig", "brew"),
+        *("lld", "ld.lld-19", "x86_64-linux-gnu-clang", "llvm-config", "opt", "opt-19", "llc-19", "clang.exe"),
+    ],
+)
+def test_llvm_is_hidden(name: str) -> None:
+    assert is_llvm(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["gcc", "cc", "ld", "make", "objdump", "readelf", "ccache", "optipng", "python3", "as"]
+)
+def test_other_programs_are_not_hidden(name: str) -> None:
+    assert not is_llvm(name)
+
+
+def test_hidden_path_keeps_the_first_of_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, names in (("one", ["gcc", "clang-19"]), ("two", ["gcc", "make", "llvm-readobj"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            program = tmp_path / folder / name
+            program.write_text("")
+            program.chmod(0o755)
+    (tmp_path / "two" / "data.txt").write_text("")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'one'}:{tmp_path / 'absent'}:{tmp_path / 'two'}")
+    farm = Path(hidden_path(tmp_path / "farm"))
+    assert sorted(link.name for link in farm.iterdir()) == ["gcc", "make"]
+    assert (farm / "gcc").resolve() == (tmp_path / "one" / "gcc").resolve()
+
+
+def failed(*names: str) -> ModuleRun:
+    return run(outcome="failed", failures=names)
+
+
+def test_only_what_the_jit_breaks_is_blamed() -> None:
+    both = failed("A.one", "A.two")
+    assert judged(run()) == ModuleVerdict(jit=run())
+    assert judged(both, both).blamed == ()
+    assert judged(both, failed("A.two"), both).blamed == ("A.one",)
+    assert judged(both, run(), both).blamed == ("A.one", "A.two")
+
+
+def test_what_fails_once_is_unsteady() -> None:
+    found = judged(failed("A.one", "A.two"), run(), failed("A.two", "A.three"))
+    assert found.blamed == ("A.two",)
+    assert found.unsteady == ("A.one", "A.three")
+    assert judged(failed("A.one"), run(), run()).unsteady == ("A.one",)
+    assert not judged(failed("A.one"), run(), run()).blamed
+
+
+@pytest.mark.parametrize("outcome", ["crashed", "hung", "failed"])
+def test_an_end_without_words_is_blamed_under_the_module(outcome: Any) -> None:
+    jit = run(outcome=outcome, tests=0)
+    assert judged(jit, run()).blamed == ("test_dict",)
+    assert judged(jit, run(outcome=outcome, tests=0)).blamed == ()
+    assert judged(failed("A.one"), run(), jit).blamed == ("test_dict",)
+
+
+def cases(tests: int, skipped: int = 0) -> junit.Cases:
+    return junit.Cases(names=("t",) * tests, failures=(), skipped=skipped)
+
+
+@pytest.mark.parametrize(
+    ("returncode", "text", "found", "outcome"),
+    [
+        (0, "", cases(3), "passed"),
+        (0, "", cases(3, 3), "skipped"),
+        (0, "", cases(0), "skipped"),
+        (4, "", cases(0), "skipped"),
+        (2, "", cases(3), "failed"),
+        (-11, "", cases(0), "crashed"),
+        (None, "", cases(0), "hung"),
+        (1, "Timeout (0:00:05)!\nThread 0x1", cases(0), "hung"),
+        (0, "Timeout (0:00:05)! as a test printed it", cases(1), "passed"),
+    ],
+)
+def test_outcome(returncode: int | None, text: str, found: junit.Cases, outcome: str) -> None:
+    assert running._outcome(returncode, text, found) == outcome
+
+
+def test_a_hang_shows_the_stack() -> None:
+    text = "noise\n" * 100 + "Timeout (0:00:05)!\nThread 0x1\n  File x.py, line 1\n"
+    assert running._tail(text, "hung").startswith("Timeout (0:00:05)!\nThread 0x1")
+    assert "noise" in running._tail("noise\n" * 100, "hung")
+
+
+def test_regrtest_xml_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_text(
+        '<testsuites tests="3"><testsuite><testcase name="test.test_x.A.good"/>'
+        '<testcase name="test.test_x.A.bad"><failure/></testcase>'
+        '<testcase name="test.test_x.A.away"><skipped/></testcase>'
+        '<testcase name="test.test_x.A.odd"><error/></testcase></testsuite></testsuites>'
+    )
+    found = junit.read(path)
+    assert found.failures == ("test_x.A.bad", "test_x.A.odd")
+    assert (len(found.names), found.skipped) == (4, 1)
+
+
+@pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite>"])
+def test_a_missing_or_cut_xml_has_no_cases(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "junit.xml"
+    if content is not None:
+        path.write_text(content)
+    assert junit.read(path) == junit.Cases(names=(), failures=(), skipped=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"available": False},
+        {"enabled": False},
+        {"entered": None},
+        {"executors": 0},
+        {"wrong_answers": 1},
+    ],
+)
+def test_a_proof_with_a_gap_does_not_hold(changes: dict[str, Any]) -> None:
+    values = {name: getattr(PROOF, name) for name in Proof.__slots__}
+    assert PROOF.holds
+    broken = Proof(**{**values, **changes})
+    assert not broken.holds
+    assert not verdict(judged(run()), proof=broken).good
+
+
+def test_nothing_tested_is_not_good() -> None:
+    assert verdict(judged(run())).good
+    assert not verdict().good
+    assert not verdict(judged(run(tests=2, skipped=2))).good
+    assert not verdict(judged(run(executors=0))).good
+    assert not report().good
+    assert report(verdict(judged(run()))).good
+
+
+def test_3_13_cannot_be_asked() -> None:
+    silent = Proof(
+        available=None, enabled=None, entered="by its instruction", executors=1, code_bytes=1, wrong_answers=0
+    )
+    assert silent.holds
+
+
+def test_junit_report() -> None:
+    bad = judged(run(outcome="crashed", tests=0, tail="Fatal\x1b error & <end>"), run())
+    also = judged(run(name="test_gdb", outcome="failed", failures=("a",)), run(outcome="failed", failures=("a",)))
+    root = ET.fromstring(junit.render(report(verdict(judged(run()), bad, also))))
+    suite = root.find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    failure = suite.find("testcase[@name='test_dict']/failure")
+    assert failure is not None
+    assert failure.text == "Fatal? error & <end>"
