@@ -221,3 +221,27 @@ def differing_lines(ours: Path, theirs: Path) -> Iterator[str]:
     )
     for _, line in zip(range(40), lines, strict=False):
         yield line
+
+
+def small_tree(version: str, to: Path, *, uops: int = 12, edit: Mapping[str, str] | None = None) -> Path:
+    """Copy what stencils are made from, with the first uops only; `edit` maps a uop to what its case becomes."""
+    for name in ("Include", "Python", "Tools/jit"):
+        shutil.copytree(tree(version) / name, to / name)
+    cases = to / source.CASES
+    head, *found = re.split(r"(?m)(?=^        case \w+: \{$)", cases.read_text("utf-8"))
+    kept = found[:uops]
+    for name, text in (edit or {}).items():
+        index = next(number for number, case in enumerate(kept) if f"case {name}: {{" in case)
+        kept[index] = text
+    cases.write_text("".join([head, *(case.rstrip() + "\n\n" for case in kept), "#undef TIER_TWO\n"]), "utf-8")
+    return to
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Read an output folder; of the manifest, all but the provenance."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files.walk(folder)}
+    for name in [name for name in found if name.endswith("manifest.toml")]:
+        before, mark, _ = found[name].partition(b"\n[provenance]\n")
+        assert mark, "provenance is the last table, so that the rest can be compared"
+        found[name] = before
+    return found

@@ -12,6 +12,7 @@ from typing import Final
 
 from stencilkit import asmopt, dialects, merge, objects
 from stencilkit.compiler import Session
+from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Emits, Plan
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import BuildRequest
@@ -217,8 +218,18 @@ def _compile(session: Session, units: Sequence[Unit]) -> _Results:
 
 
 def _from_objects(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
-    target = session.plan.target
-    return {name: objects.parse(data, target) for name, data in outputs.items()}
+    return {name: _parse(session, name, data) for name, data in outputs.items()}
+
+
+def _parse(session: Session, name: str, data: bytes) -> ObjectFile:
+    try:
+        return objects.parse(data, session.plan.target)
+    except ObjectError as error:
+        raise ObjectError(
+            error.what,
+            where=f"uop {name}, {session.plan.toolchain.label}",
+            fix=error.fix or "look for a flag that causes it (--cflags), or report this with the uop's name",
+        ) from None
 
 
 def _from_ir(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
@@ -241,7 +252,7 @@ def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> dict[str, 
         # One of them has a mistake: assembled alone, it says which.
         session.notes.append(f"merged assembly was refused: {session.failures.pop(merged).splitlines()[0]}")
         return _from_objects(session, session.assemble(texts))
-    return merge.split(objects.parse(data, target), list(texts))
+    return merge.split(_parse(session, merged, data), list(texts))
 
 
 _ROUTES: Final[Mapping[Emits, Callable[[Session, Mapping[str, bytes]], dict[str, ObjectFile]]]] = {
