@@ -22,6 +22,7 @@ reader      header text -> stencils, by a strict grammar
 disassemble code -> listings, with the patches beside
 manifest    what went in, what came out, every digest
 verify      what was read and recorded -> checks and a verdict
+compare     two sets of stencils -> what differs, stencil by stencil
 artifact    output folders, and bundles of them
 jittest     a CPython built on given stencils, and its tests
 """

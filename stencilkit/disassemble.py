@@ -6,10 +6,12 @@ For people only: nothing that is compared or hashed comes from here.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from stencilkit.model.comparison import Line
 from stencilkit.model.stencil import Stencil
 
 # The names of capstone's architecture and mode.
@@ -18,6 +20,9 @@ _ENGINES: Final = {
     "i686": ("CS_ARCH_X86", "CS_MODE_32"),
     "aarch64": ("CS_ARCH_ARM64", "CS_MODE_ARM"),
 }
+# A jump within the stencil, whose last operand is where to; and where a patch lies.
+_JUMP: Final = re.compile(r"^((?:j\w+|callq?|loop\w*|b(?:\.\w+)?|bl|cbn?z|tbn?z) (?:.*, )?)#?(?:0x[0-9a-f]+|\d)$")
+_PLACE: Final = re.compile(r"(?:code|data) \+ 0x[0-9a-f]+(?:, )?")
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
 
@@ -59,6 +64,17 @@ def calls(code: bytes, arch: str) -> list[int]:
     """List the offsets of the call instructions in a function that call through a register or memory or directly."""
     engine = _engine(arch)
     return [offset for offset, _, mnemonic, _ in engine.disasm_lite(code, 0) if mnemonic in _CALLS]
+
+
+def lines(stencil: Stencil, arch: str, calls: tuple[str, ...]) -> list[Line]:
+    """Lay out a disassembly to be aligned with another: where an instruction lies, or jumps to, does not count."""
+    return [
+        Line(
+            key="; ".join((_JUMP.sub(r"\1", item.text), *(_PLACE.sub("", calls[index]) for index in item.patches))),
+            text=f"{item.offset:4x}:  " + "  ; ".join((item.text, *(calls[index] for index in item.patches))),
+        )
+        for item in instructions(stencil, arch)
+    ]
 
 
 def listing(stencil: Stencil, arch: str, calls: tuple[str, ...]) -> list[str]:

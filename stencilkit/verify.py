@@ -24,6 +24,7 @@ from stencilkit.support.fields import document
 DEFAULT_POLICY: Final = Policy()
 _POLICY_SCHEMA: Final = 1
 _PROVENANCE: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}, content sha256:([0-9a-f]{64})")
+_COMMENT_LINE: Final = re.compile(rb"^ *//[^\n]*\n", re.MULTILINE)
 _SHOWN: Final = 8
 _WIDTHS: Final[Mapping[str, int]] = {"patch_64": 8}
 _INSTRUCTION: Final = 4
@@ -35,19 +36,26 @@ def canonical(original: bytes, rendered: str, header: ReadHeader) -> Check:
 
     So it carries no other C, hidden statement or stray byte.
     """
-    again = rendered.encode()
-    if original != again:
-        return Check(
-            kind="canonical", status="failed", what="it holds more than stencils", details=(_first(original, again),)
-        )
-    if _PROVENANCE.fullmatch(header.line2) is None:
-        what = "line 2 is not what stencilkit writes there"
-        return Check(kind="canonical", status="failed", what=what, details=(_printable(header.line2.encode()),))
+    problems = tuple(_not_canonical(original, rendered.encode(), header))
+    if problems:
+        return Check(kind="canonical", status="failed", what="it holds more than stencils", details=problems)
     outside = tuple(_outside(header.stencils.groups))
     if outside:
         return Check(kind="canonical", status="failed", what="it patches what is not its own", details=outside)
     count = len(header.stencils.groups)
     return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.form.series}, no more")
+
+
+def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterator[str]:
+    if _PROVENANCE.fullmatch(header.line2) is None:
+        yield f"line 2 is not what stencilkit writes there: {_printable(header.line2.encode())}"
+    if original == again:
+        return
+    bare, bare_again = (b"".join(_COMMENT_LINE.split(data)) for data in (original, again))
+    if bare == bare_again:
+        yield f"{header.comments} comment lines are not stencilkit's disassembly"
+    else:
+        yield _first(*((original, again) if not header.comments else (bare, bare_again)))
 
 
 def content_claim(header: ReadHeader) -> str:

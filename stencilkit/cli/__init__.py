@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "build": "build",
     "show": "show",
     "verify": "verify",
+    "compare": "compare",
     "test": "test",
     "cache": "cache",
 }

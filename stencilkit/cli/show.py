@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from stencilkit import dialects, disassemble, emit, manifest, reader, targets
+from stencilkit import disassemble, emit
 from stencilkit.cli import _options, _render
-from stencilkit.errors import HeaderError, ManifestError, UsageError
+from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
-from stencilkit.support import files
-
-_AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
+from stencilkit.pipeline.opening import open_header
 
 
 @click.command()
@@ -26,13 +24,12 @@ _AGAIN: Final = "give a header or an output folder of stencilkit build, or build
 @_options.format_option("text", "json")
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     """Show one stencil: sizes, holes and disassembly."""
-    header_path, arch = _locate(path, triple)
-    text = files.read_text(header_path, error=HeaderError, fix=_AGAIN)
-    header = reader.read(text, dialects.header_forms(), str(header_path))
+    opened = open_header(path, triple)
+    header, arch = opened.header, opened.target.arch
     if uop not in header.stencils:
         names = [group.name for group in header.stencils.groups]
         near = ", ".join(difflib.get_close_matches(uop, names, n=5)) or "none"
-        raise UsageError(f"{header_path} has no stencil {uop}", fix=f"similar names: {near}")
+        raise UsageError(f"{opened.path} has no stencil {uop}", fix=f"similar names: {near}")
     group = header.stencils[uop]
     ordinals = {symbol: ordinal for ordinal, symbol in enumerate(header.stencils.symbols)}
     calls = {
@@ -44,27 +41,6 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
         _render.print_json("stencil", _as_json(header, group, calls, code))
     else:
         _print(header, group, calls, code)
-
-
-def _locate(path: Path, triple: str | None) -> tuple[Path, str]:
-    """Find the header, and the architecture that its code is for."""
-    table = targets.load()
-    manifest_path = path / manifest.NAME if path.is_dir() else path.with_name(manifest.NAME)
-    described = None
-    if manifest_path.is_file():
-        described = manifest.parse(files.read_text(manifest_path, error=ManifestError, fix=_AGAIN), str(manifest_path))
-    if path.is_dir():
-        if described is None:
-            raise UsageError(f"{path} has no {manifest.NAME}", fix="give an output folder of stencilkit build")
-        path = path / described.file("stencils").name
-    if triple is None and described is not None and path.name == described.file("stencils").name:
-        triple = described.triple
-    for target in table.targets:
-        if triple is None and target.triple in path.name:
-            triple = target.triple
-    if triple is None:
-        raise UsageError(f"{path.name} does not say what it is for", fix="name the triple with --target")
-    return path, targets.resolve(table, triple).target.arch
 
 
 def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]) -> None:

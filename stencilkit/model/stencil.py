@@ -180,6 +180,10 @@ class StencilSet:
     def __getitem__(self, name: str) -> StencilGroup:
         return self._by_name[name]
 
+    def find(self, name: str) -> StencilGroup | None:
+        """Find a group, None if there is none of this name."""
+        return self._by_name.get(name)
+
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
 

@@ -1,0 +1,70 @@
+"""From two to six headers or output folders to what differs between the first and each of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from stencilkit import compare, disassemble, emit, manifest
+from stencilkit.errors import UsageError
+from stencilkit.model.comparison import Comparison, Line, Side
+from stencilkit.model.stencil import StencilGroup
+from stencilkit.pipeline.opening import Opened, open_header
+
+MOST: Final = 6
+
+
+def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, ...]:
+    """Compare the first with each of the others.
+
+    Raises: UsageError where they cannot be compared; HeaderError, ManifestError, TargetError.
+    """
+    if not 2 <= len(paths) <= MOST:
+        raise UsageError(f"{len(paths)} paths were given", fix=f"name two to {MOST} headers or output folders")
+    first, *others = (open_header(path, triple) for path in paths)
+    for other in others:
+        for what, one, two in (
+            ("CPython", first.header.form.series, other.header.form.series),
+            ("target", first.target.triple, other.target.triple),
+        ):
+            if one != two:
+                raise UsageError(
+                    f"{first.label} and {other.label} cannot be compared: {what} {one} and {two}",
+                    fix="compare stencils of one CPython series and one target",
+                )
+    return tuple(_pair(first, other) for other in others)
+
+
+def _pair(first: Opened, second: Opened) -> Comparison:
+    causes: tuple[str, ...] = ()
+    if first.header.line1 != second.header.line1:
+        causes = ("not known: one of them has no manifest",)
+        if first.manifest is not None and second.manifest is not None:
+            causes = tuple(compare.causes(first.manifest, second.manifest)) or ("line 1 alone was changed",)
+    return compare.compare(_side(first), _side(second), causes)
+
+
+def _side(opened: Opened) -> compare.Held:
+    header, described = opened.header, opened.manifest
+    summary = manifest.summarise(header.stencils, described.extras if described else {})
+    side = Side(
+        label=opened.label,
+        made_by=f"LLVM {described.toolchain.version}" if described else "",
+        series=header.form.series,
+        triple=opened.target.triple,
+        stencils=len(summary.stencils),
+        code=sum(record.code for record in summary.stencils),
+        data=sum(record.data for record in summary.stencils),
+        line1=header.line1,
+        content=summary.content,
+        interface=summary.interface,
+        extras=summary.extras,
+    )
+    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(header.stencils.symbols)}
+
+    def listing(group: StencilGroup) -> Sequence[Line]:
+        calls = tuple(emit.patch_text(patch, "code", header.form, ordinals) for patch in group.code.patches)
+        return disassemble.lines(group.code, opened.target.arch, calls)
+
+    return compare.Held(side=side, stencils=header.stencils, listing=listing)

@@ -1,0 +1,78 @@
+"""From a path that somebody names to the stencils there, and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit import dialects, manifest, reader, targets
+from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
+from stencilkit.model.header import ReadHeader
+from stencilkit.model.manifest import Manifest
+from stencilkit.model.target import Target
+from stencilkit.support import files
+
+_AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A header that was read: as the user named it, where it is, what it is for, and its manifest if one lies there."""
+
+    label: str
+    path: Path
+    header: ReadHeader
+    target: Target
+    manifest: Manifest | None
+
+
+def open_header(path: Path, triple: str | None = None) -> Opened:
+    """Open a header of stencilkit's or of CPython's own generator, or the one in an output folder.
+
+    What it is for is `triple`, or what manifest, file name or line 2 say.
+
+    Raises: HeaderError, ManifestError, TargetError; UsageError where it is not known what the code is for.
+    """
+    described = _manifest(path)
+    found = _header(path, described)
+    if described is not None and described.file("stencils").name != found.name:
+        described = None
+    header = reader.read(files.read_text(found, error=HeaderError, fix=_AGAIN), dialects.header_forms(), str(found))
+    spelling = triple or (described.triple if described else _named(found, header))
+    if not spelling:
+        raise UsageError(f"{found.name} does not say what it is for", fix="name the triple with --target")
+    target = targets.resolve(targets.load(), spelling).target
+    return Opened(label=str(path), path=found, header=header, target=target, manifest=described)
+
+
+def _manifest(path: Path) -> Manifest | None:
+    place = path / manifest.NAME if path.is_dir() else path.with_name(manifest.NAME)
+    if not place.is_file():
+        return None
+    return manifest.parse(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))
+
+
+def _header(path: Path, described: Manifest | None) -> Path:
+    if not path.is_dir():
+        return path
+    if described is not None:
+        return path / described.file("stencils").name
+    # What CPython's own generator leaves in a folder: before 3.14 one header, then one per triple and a dispatcher.
+    found = sorted(path.glob("jit_stencils-*.h")) or sorted(path.glob("jit_stencils.h"))
+    if len(found) != 1:
+        raise UsageError(
+            f"{path} has {len(found)} stencil headers and no {manifest.NAME} that says which is meant",
+            fix="give a header, or an output folder of stencilkit build",
+        )
+    return found[0]
+
+
+def _named(path: Path, header: ReadHeader) -> str:
+    """Find a triple in the file's name, or among the words of CPython's own line 2 (the generator's command)."""
+    for word in (path.stem.partition("-")[2], *header.line2.split()):
+        try:
+            return targets.resolve(targets.load(), word).target.triple
+        except TargetError:
+            continue
+    return ""

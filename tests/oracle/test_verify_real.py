@@ -1,0 +1,143 @@
+"""verify and compare on real stencils and real trees."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import workbench as wb
+
+VERSION = "3.14.7"
+FRAME = "Include/internal/pycore_interpframe_structs.h"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wb.built(VERSION, 19, tmp_path_factory.mktemp("built"), "--pyconfig-dir", wb.pyconfig(VERSION))
+
+
+def verify(built: Path, config: Path, tree: Path | None = None) -> tuple[int, dict]:
+    arguments = ["verify", built, "--cpython", tree or wb.tree(VERSION), "--pyconfig-dir", config, "--format", "json"]
+    done = wb.stencilkit(*arguments, check=False)
+    return done.returncode, json.loads(done.stdout)["verdicts"][0]
+
+
+def said(verdict: dict, status: str) -> str:
+    return "\n".join(
+        line for check in verdict["checks"] if check["status"] == status for line in (check["what"], *check["details"])
+    )
+
+
+def changed(config: Path, folder: Path, old: str, new: str) -> Path:
+    folder.mkdir()
+    text = (config / "pyconfig.h").read_text()
+    assert old in text
+    (folder / "pyconfig.h").write_text(text.replace(old, new, 1))
+    return folder
+
+
+def test_a_build_fits_its_own_tree(built: Path) -> None:
+    code, verdict = verify(built, wb.pyconfig(VERSION))
+    assert (code, verdict["accepted"]) == (0, True)
+    assert verdict["stamp"] == verdict["digests"]["input"]
+    assert said(verdict, "noted") == ""
+
+
+def test_autoconf_2_73(built: Path, tmp_path: Path) -> None:
+    """#148646, #150320: line 1 differs, and the stencils are the same."""
+    before = "#ifndef _DARWIN_C_SOURCE"
+    more = "#ifndef _COSMO_SOURCE\n# define _COSMO_SOURCE 1\n#endif\n"
+    config = changed(wb.pyconfig(VERSION), tmp_path / "config", before, more + before)
+    code, verdict = verify(built, config)
+    assert code == 0, said(verdict, "failed")
+    assert "pyconfig.h differs, in what no stencil can see" in said(verdict, "noted")
+    assert "only here: #ifndef _COSMO_SOURCE | #define _COSMO_SOURCE 1" in said(verdict, "noted")
+    again = wb.built(VERSION, 19, tmp_path / "again", "--pyconfig-dir", config)
+    header = next(again.glob("jit_stencils-*.h")).read_text()
+    assert header.startswith(f"// {verdict['stamp']}\n")
+    done = wb.stencilkit("compare", built, again)
+    assert "line 1 differs; content equal" in done.stdout
+    assert (
+        "line 1: pyconfig.h: #ifndef _COSMO_SOURCE | #define _COSMO_SOURCE 1, which no stencil can see" in done.stdout
+    )
+
+
+def test_a_macro_that_stencils_see(built: Path, tmp_path: Path) -> None:
+    config = changed(wb.pyconfig(VERSION), tmp_path / "config", "#define WITH_PYMALLOC 1", "/* nothing */")
+    code, verdict = verify(built, config)
+    assert code == 1
+    assert "WITH_PYMALLOC: '1' when built, not defined here" in said(verdict, "failed")
+
+
+def test_a_changed_struct(built: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("Include", "Python", "Tools/jit"):
+        shutil.copytree(wb.tree(VERSION) / name, tree / name)
+    assert verify(built, wb.pyconfig(VERSION), tree)[0] == 0
+    text = (tree / FRAME).read_text()
+    (tree / FRAME).write_text(text.replace("struct _PyInterpreterFrame {\n", "struct _PyInterpreterFrame {\n int x;\n"))
+    code, verdict = verify(built, wb.pyconfig(VERSION), tree)
+    assert code == 1
+    assert said(verdict, "failed") == f"files that the stencils were made from differ\n{FRAME}: other content"
+
+
+@pytest.mark.parametrize(("version", "major"), [("3.13.15", 18), ("3.14.7", 19), ("3.15.0rc1", 21)])
+def test_headers_of_upstream_can_be_compared(version: str, major: int, tmp_path: Path) -> None:
+    theirs = wb.upstream(version, major)
+    ours = wb.built(version, major, tmp_path, "--pyconfig-dir", wb.pyconfig(version))
+    assert "content equal; interface equal" in wb.stencilkit("compare", theirs, ours).stdout
+    refused = wb.stencilkit("verify", theirs, check=False)
+    assert refused.returncode == 1
+    assert "line 2 is not what stencilkit writes there" in refused.stdout
+    assert "comment lines are not stencilkit's disassembly" in refused.stdout
+
+
+# Measured with CPython's own generator (Debian's LLVMs, and zig's 20): identical, and with the same holes.
+COUNTS = {
+    "3.14.7": (19, {20: (277, 286, 37320), 21: (275, 286, 37311), 22: (267, 285, 37269), 23: (253, 284, 37254)}),
+    "3.15.0rc1": (21, {22: (921, 934, 64372), 23: (881, 934, 64326)}),
+}
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", COUNTS)
+def test_counts_across_llvms(version: str, tmp_path: Path) -> None:
+    first, others = COUNTS[version]
+    config = wb.pyconfig(version)
+
+    def build(major: int) -> Path:
+        if major != 20:
+            return wb.built(version, major, tmp_path, "--pyconfig-dir", config)
+        wb.pypi_llvm(20)
+        out = ["--out", tmp_path, "--pyconfig-dir", config]
+        done = wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", "20", "--target", wb.X86, *out)
+        return Path(done.stdout.strip().splitlines()[-1].split(" ", 1)[1])
+
+    folders = [build(major) for major in (first, *others)]
+    done = wb.stencilkit("compare", *folders, "--format", "json", check=False)
+    assert done.returncode == 1
+    found = []
+    for pair in json.loads(done.stdout)["pairs"]:
+        identical = pair["counts"]["identical"]
+        found.append((identical, identical + pair["counts"].get("same-holes", 0), pair["second"]["code"]))
+    assert found == list(others.values())
+
+
+@pytest.mark.matrix
+def test_it_is_fast(tmp_path: Path) -> None:
+    """The aim is 1 s and 2 s; the bounds leave room for a machine that is busy with other tests."""
+    version = "3.15.0rc1"
+    config = wb.pyconfig(version)
+    one, two = (wb.built(version, major, tmp_path, "--pyconfig-dir", config) for major in (21, 23))
+    for bound, words in (
+        (2.0, ["verify", one, "--cpython", wb.tree(version), "--pyconfig-dir", config]),
+        (4.0, ["compare", one, two]),
+    ):
+        started = time.monotonic()
+        wb.stencilkit(*words, check=False)
+        seconds = time.monotonic() - started
+        print(f"{words[0]}: {seconds:.2f} s")
+        assert seconds < bound
