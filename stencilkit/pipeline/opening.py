@@ -62,7 +62,7 @@ def _header(path: Path, described: Manifest | None) -> Path:
     found = sorted(path.glob("jit_stencils-*.h")) or sorted(path.glob("jit_stencils.h"))
     if len(found) != 1:
         raise UsageError(
-            f"{path} has {len(found)} stencil headers and no {manifest.NAME} that says which is meant",
+            f"{path} has no {manifest.NAME}, and {len(found) or 'no'} stencil headers",
             fix="give a header, or an output folder of stencilkit build",
         )
     return found[0]

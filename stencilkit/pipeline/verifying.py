@@ -116,7 +116,7 @@ def _header_path(subject: Subject, described: Manifest | None) -> Path:
     found = sorted(subject.path.glob("jit_stencils-*.h")) or sorted(subject.path.glob("jit_stencils.h"))
     if len(found) != 1:
         raise UsageError(
-            f"{subject.path} has {len(found)} stencil headers and no {manifest.NAME} that says which is meant",
+            f"{subject.path} has no {manifest.NAME}, and {len(found) or 'no'} stencil headers",
             fix="give a header, or an output folder of stencilkit build",
         )
     return found[0]
