@@ -28,6 +28,7 @@ _NAME: Final = "pyconfig.h"
 _TIMEOUT_SECONDS: Final = 1800.0
 # configure writes CFLAGS_JIT into the command of the rule that builds the stencils (REGEN_JIT_COMMAND):
 _CFLAGS_JIT: Final = re.compile(r'^\t.*/Tools/jit/build\.py .*--cflags="([^"]*)"', re.MULTILINE)
+_UNIVERSAL: Final = re.compile(r"^CONFIG_ARGS=.*--with-universal-archs=(\w+)", re.MULTILINE)
 _HOST: Final = re.compile(r"^HOST_GNU_TYPE=\s*(\S+)", re.MULTILINE)
 # The case of configure's lists of cross builds before which another one can stand:
 _ANCHOR: Final = "\t*-*-vxworks*)\n"
@@ -54,7 +55,8 @@ def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:
     Raises: ConfigureError if it is missing, or belongs to another target or flavour.
     """
     config = read(folder)
-    if config.host and not any(fnmatchcase(config.host, pattern) for pattern in request.target.spellings):
+    spellings = (*request.target.spellings, request.target.universal)
+    if config.host and not any(fnmatchcase(config.host, pattern) for pattern in spellings):
         raise ConfigureError(
             f"{folder} was configured for {config.host}, not for {request.target.triple}",
             fix="leave --target out, or give the build folder of that target",
@@ -88,9 +90,15 @@ def _read(folder: Path, origin: PyConfigOrigin) -> PyConfig:
 
 
 def host(folder: Path) -> str:
-    """Return the host triple that a build folder was configured for, as configure spelt it; "" if it does not say."""
+    """Return the host triple that a build folder was configured for, as configure spelt it; "" if it does not say.
+
+    For macOS with --with-universal-archs it is the universal platform ("universal2-apple-darwin").
+    """
     makefile = folder / "Makefile"
-    match = _HOST.search(makefile.read_text("utf-8", "replace")) if makefile.is_file() else None
+    text = makefile.read_text("utf-8", "replace") if makefile.is_file() else ""
+    match, universal = _HOST.search(text), _UNIVERSAL.search(text)
+    if match and universal:
+        return f"{universal[1]}-apple-darwin"
     return match[1] if match else ""
 
 

@@ -71,6 +71,7 @@ def _target(row: Fields) -> Target:
         condition=row.text("condition"),
         nop=row.octets("nop"),
         tier=row.text("tier"),
+        universal=row.text("universal", ""),
         native=row.text("native"),
         system_headers=row.text("system-headers", ""),
         sysroot_headers=row.texts("sysroot-headers", []),
@@ -171,8 +172,24 @@ def resolve(table: SupportTable, spelling: str) -> TargetRequest:
     raise TargetError(f"unknown target {spelling}", fix=_known_targets(table))
 
 
+def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[TargetRequest, ...]:
+    """Find the targets that one --target means: one triple, both halves of a universal platform, or "all".
+
+    Raises: TargetError.
+    """
+    if spelling == "all":
+        supported = table.pythons[series].targets
+        chosen = [target for target in table.targets if target.triple in supported]
+    else:
+        chosen = [target for target in table.targets if target.universal and target.universal == spelling]
+    if chosen:
+        return tuple(TargetRequest(target=target, spelling=target.triple) for target in chosen)
+    return (resolve(table, spelling),)
+
+
 def _known_targets(table: SupportTable) -> str:
-    return "choose one of " + ", ".join(target.triple for target in table.targets)
+    universal = dict.fromkeys(target.universal for target in table.targets if target.universal)
+    return "choose one of " + ", ".join([*(target.triple for target in table.targets), *universal, "all"])
 
 
 def check_cflags(table: SupportTable, flags: tuple[str, ...]) -> None:

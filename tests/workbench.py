@@ -112,7 +112,7 @@ def header_flags(triple: str) -> str:
     """
     if triple in (X86, ARM):
         return ""
-    target = targets.resolve(targets.load(), triple).target
+    target = targets.resolve_all(targets.load(), triple, "3.15")[0].target
     zig = toolchain.identify(pypi_llvm(NEWEST_WHEEL), "pypi", Store(CACHE / "cache" / "entries"))
     assert isinstance(zig, Toolchain)
     return " ".join(headers.choose(target, zig, []).arguments)

@@ -22,6 +22,7 @@ from stencilkit.support import process
 _COMMANDS: Final = {
     "fetch": "fetch",
     "toolchains": "toolchains",
+    "targets": "targets",
     "doctor": "doctor",
     "build": "build",
     "show": "show",

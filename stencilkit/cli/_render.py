@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,10 +35,11 @@ def _is_number(cell: str) -> bool:
     return cell.replace(".", "", 1).replace("%", "").isdigit()
 
 
-def builds(written: Sequence[Written], form: str) -> None:
-    """Tell what was built."""
+def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], form: str) -> None:
+    """Tell what was built, and which folders of universal platforms were made of that (changed or not)."""
     if form == "json":
-        print_json("builds", {"builds": [_build(item) for item in written]})
+        folders = [{"folder": str(folder), "changed": changed} for folder, changed in universal]
+        print_json("builds", {"builds": [_build(item) for item in written], "universal": folders})
         return
     firsts: dict[tuple[str, str], set[StencilRecord]] = {}
     rows = []
@@ -63,6 +65,8 @@ def builds(written: Sequence[Written], form: str) -> None:
     print_table(head, rows)
     for item in written:
         click.echo(f"{'wrote' if item.changed else 'unchanged'} {item.folder}")
+    for folder, changed in universal:
+        click.echo(f"{'wrote' if changed else 'unchanged'} {folder}")
 
 
 def _build(item: Written) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import building
+from stencilkit.pipeline import building, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -30,7 +30,7 @@ from stencilkit.support.progress import Progress
     "triples",
     multiple=True,
     metavar="TRIPLE",
-    help="May be repeated. [default: as configured, or this machine]",
+    help="May be repeated; all, or universal2-apple-darwin. [default: as configured, or this machine]",
 )
 @click.option("--debug", is_flag=True, help="Stencils for a CPython configured --with-pydebug.")
 @click.option("--cflags", metavar="STR", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
@@ -74,7 +74,9 @@ def command(
     tools = toolchain.select(wanted, machine, skip_missing=skip_missing)
     cflags = _cflags(cflags, pyconfig_dir)
     flavour: Flavour = "debug" if debug else "release"
-    pairs = [(target, tool) for target in _targets(triples, pyconfig_dir) for tool in tools]
+    spellings = triples or (configure.host(pyconfig_dir) if pyconfig_dir else "",)
+    chosen = _targets(spellings, tree.version.series)
+    pairs = [(target, tool) for target in chosen for tool in tools]
     for target, tool in pairs:
         building.check(tree, target, tool, cflags)
     requests = [
@@ -92,7 +94,8 @@ def command(
         )
         for target, tool in pairs
     ]
-    _render.builds([_write(request, out, store, progress) for request in requests], form)
+    written = [_write(request, out, store, progress) for request in requests]
+    _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
 
 
 def _cflags(given: str | None, folder: Path | None) -> str:
@@ -106,21 +109,23 @@ def _cflags(given: str | None, folder: Path | None) -> str:
     return text
 
 
-def _targets(triples: tuple[str, ...], folder: Path | None) -> list[TargetRequest]:
-    """Understand --target; without it, a configured build folder says what it is for, and how it spells that."""
+def _targets(spellings: Iterable[str], series: str) -> list[TargetRequest]:
+    """Understand --target, or how a configured build folder spells what it is for; "" is this machine."""
     table = targets.load()
-    if triples:
-        requests = list(dict.fromkeys(targets.resolve(table, triple) for triple in triples))
-        for number, request in enumerate(requests):
-            for other in requests[:number]:
-                if other.target == request.target:
-                    raise UsageError(
-                        f"--target {other.spelling} and {request.spelling} are one target",
-                        fix="name it once, in the spelling that your CPython is configured with",
-                    )
-        return requests
-    host = configure.host(folder) if folder is not None else ""
-    return [targets.resolve(table, host or _options.native_target().triple)]
+    requests: list[TargetRequest] = []
+    for spelling in spellings:
+        found = targets.resolve_all(table, spelling or _options.native_target().triple, series)
+        if len(found) > 1 and spelling == found[0].target.universal:
+            universal.check(series, found)
+        requests.extend(request for request in found if request not in requests)
+    for number, request in enumerate(requests):
+        for other in requests[:number]:
+            if other.target == request.target:
+                raise UsageError(
+                    f"--target {other.spelling} and {request.spelling} are one target",
+                    fix="name it once, in the spelling that your CPython is configured with",
+                )
+    return requests
 
 
 def _pyconfig(
@@ -148,3 +153,10 @@ def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -
         seconds=environ.seconds() - started,
         changed=any(changed.values()),
     )
+
+
+def _bundle(halves: Sequence[Written], out: Path) -> tuple[Path, bool]:
+    """Write a universal platform's folder; tell where, and whether anything changed."""
+    builds = [half.build for half in halves]
+    folder = out / universal.folder(builds)
+    return folder, any(files.write_together(folder, universal.bundle(builds)).values())

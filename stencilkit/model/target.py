@@ -20,6 +20,7 @@ Step = Literal["emit", "finish"]
 class Target:
     """A platform that some CPython has a JIT for, under its canonical triple.
 
+    `universal` is the platform of two architectures that this is a half of, "" if none.
     `native` is what `support.environ` calls a machine of this platform. `system_headers` is a file
     that is there where such a machine has headers of its own, "" if that need not be asked; `sysroot_headers` are the
     folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host,
@@ -41,6 +42,7 @@ class Target:
     condition: str
     nop: bytes
     tier: str
+    universal: str
     native: str
     system_headers: str
     sysroot_headers: tuple[str, ...]

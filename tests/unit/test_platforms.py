@@ -1,0 +1,191 @@
+"""What is data per platform: which targets are meant, whose headers, which pyconfig.h, which configure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fakes
+import pytest
+
+from stencilkit import configure, dialects, headers, source, targets
+from stencilkit.asmopt import rewrite
+from stencilkit.errors import AssemblyError, ConfigureError, TargetError, ToolchainError
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Target
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.model.version import LlvmVersion
+from stencilkit.pipeline import universal
+from stencilkit.support import environ
+
+TABLE = targets.load()
+TARGETS = {target.triple: target for target in TABLE.targets}
+MAC_ARM, MAC_X86 = TARGETS["aarch64-apple-darwin"], TARGETS["x86_64-apple-darwin"]
+WINDOWS = [target for target in TABLE.targets if target.format == "coff"]
+
+
+def wheel(root: Path, *folders: str) -> Toolchain:
+    for folder in folders:
+        (root / "lib/libc/include" / folder).mkdir(parents=True)
+    return Toolchain(
+        version=LlvmVersion(21, 1, 0),
+        vendor="clang version 21.1.0",
+        origin="pypi",
+        program=root / "zig",
+        command=(str(root / "zig"), "clang"),
+        resource=root / "lib",
+        libc=root / "lib/libc/include",
+        archs=frozenset({"x86_64", "aarch64", "i686"}),
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> SourceTree:
+    return source.open_tree(fakes.tree(tmp_path / "cpython"), dialects.KNOWN)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a machine that is none of the targets."""
+    monkeypatch.setattr(environ, "native", lambda: "riscv64-linux-gnu")
+
+
+def test_all_means_every_target_that_this_cpython_has() -> None:
+    requests = targets.resolve_all(TABLE, "all", "3.15")
+    assert [request.target.triple for request in requests] == list(TABLE.pythons["3.15"].targets)
+    assert len(requests) == 7
+
+
+def test_a_universal_platform_is_its_halves_in_the_order_of_configure() -> None:
+    requests = targets.resolve_all(TABLE, "universal2-apple-darwin", "3.14")
+    assert [request.spelling for request in requests] == [MAC_ARM.triple, MAC_X86.triple]
+
+
+def test_a_cpython_with_one_header_has_no_universal_build() -> None:
+    requests = targets.resolve_all(TABLE, "universal2-apple-darwin", "3.13")
+    with pytest.raises(TargetError, match="one header for one architecture"):
+        universal.check("3.13", requests)
+    universal.check("3.14", requests)
+
+
+@pytest.mark.parametrize("name", ["any-macos-any", "any-darwin-any"])
+def test_macos_headers_come_with_a_wheel_under_its_old_and_new_name(tmp_path: Path, name: str) -> None:
+    found = headers.choose(MAC_ARM, wheel(tmp_path, name, "any-windows-any"), [])
+    assert found.origin == "toolchain"
+    assert found.arguments == ("-nostdlibinc", "-isystem", str(tmp_path / "lib/libc/include" / name))
+
+
+@pytest.mark.parametrize("target", WINDOWS, ids=lambda target: target.triple)
+def test_windows_headers_of_a_wheel_are_mingws_and_say_so(tmp_path: Path, target: Target) -> None:
+    found = headers.choose(target, wheel(tmp_path, "any-windows-any"), [])
+    assert found.origin == "mingw"
+    assert f"--target={target.arch}-pc-windows-gnu" in found.arguments
+
+
+def test_a_windows_sdk_is_used_as_xwin_lays_it_out(tmp_path: Path) -> None:
+    for name in WINDOWS[0].sysroot_headers:
+        (tmp_path / name).mkdir(parents=True)
+    found = headers.choose(WINDOWS[0], wheel(tmp_path / "wheel"), [], tmp_path)
+    assert found.origin == "sysroot"
+    assert not any(word.startswith("--target") for word in found.arguments)
+    assert found.arguments.count("-idirafter") == len(WINDOWS[0].sysroot_headers)
+    with pytest.raises(ToolchainError, match="has no crt/include"):
+        headers.choose(WINDOWS[0], wheel(tmp_path / "other"), [], tmp_path / "sdk")
+
+
+@pytest.mark.parametrize("name", ["pyconfig.h", "pyconfig.h.in"])
+def test_windows_pyconfig_is_the_trees(tree: SourceTree, tmp_path: Path, name: str) -> None:
+    request = targets.resolve(TABLE, "i686-pc-windows-msvc")
+    with pytest.raises(ConfigureError, match=r"no PC/pyconfig\.h"):
+        configure.configured(tree, request, "debug", [], tmp_path / "cache")
+    (tree.root / "PC").mkdir()
+    text = "#ifdef MS_WIN64\n#define SIZEOF_VOID_P 8\n#else\n#define SIZEOF_VOID_P 4\n#endif\n"
+    (tree.root / "PC" / name).write_text(text)
+    config = configure.configured(tree, request, "debug", [], tmp_path / "cache")
+    assert (config.origin, config.content) == ("tree", text.encode())
+    assert (config.folder / "pyconfig.h").read_text() == text
+
+
+CASES = (
+    "\t*-*-linux*)\n\t\tac_sys_system=Linux\n\t\t;;\n\t*-*-vxworks*)\n\t\tx\n\t\t;;\n\t*-*-vxworks*)\n\t\ty\n\t\t;;\n"
+)
+
+
+def test_a_configure_without_cross_builds_for_a_system_is_taught_in_a_copy(tree: SourceTree, tmp_path: Path) -> None:
+    (tree.root / "configure").write_text(CASES)
+    script = configure._script(tree, MAC_ARM, tmp_path)
+    assert script.parent == tmp_path
+    text = script.read_text()
+    assert text.index("*-*-darwin*)\n\t\tac_sys_system=Darwin\n") < text.index("\t\tx\n")
+    assert text.index("\t\tx\n") < text.index("*-*-darwin*)\n\t\t_host_ident=$host_cpu\n") < text.index("\t\ty\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "triple"),
+    [
+        (CASES, "aarch64-unknown-linux-gnu"),
+        (f"\t*-*-darwin*)\n{CASES}", "aarch64-apple-darwin"),
+        (CASES.replace("vxworks", "other"), "aarch64-apple-darwin"),
+    ],
+    ids=["another system", "known already", "of another shape"],
+)
+def test_any_other_configure_is_run_as_it_is(tree: SourceTree, tmp_path: Path, text: str, triple: str) -> None:
+    (tree.root / "configure").write_text(text)
+    assert configure._script(tree, TARGETS[triple], tmp_path) == tree.root.resolve() / "configure"
+
+
+def test_a_universal_build_folder_says_so(tmp_path: Path) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_text("HOST_GNU_TYPE=\taarch64-apple-darwin24.5.0\n")
+    assert configure.host(tmp_path) == "aarch64-apple-darwin24.5.0"
+    makefile.write_text(makefile.read_text() + "CONFIG_ARGS=\t'--with-universal-archs=universal2' '--with-pydebug'\n")
+    (tmp_path / "pyconfig.h").write_text("#define SIZEOF_VOID_P 8\n")
+    assert configure.host(tmp_path) == "universal2-apple-darwin"
+    for target in (MAC_ARM, MAC_X86):
+        request = targets.resolve(TABLE, target.triple)
+        assert configure.given(tmp_path, request, "release").host == "universal2-apple-darwin"
+
+
+COFF = """\
+\t.def\t@feat.00;
+\t.scl\t3;
+\t.type\t0;
+\t.endef
+\t.globl\t@feat.00
+@feat.00 = 0
+\t.file\t"shim.c"
+\t.def\t_JIT_ENTRY;
+\t.scl\t2;
+\t.type\t32;
+\t.endef
+\t.text
+\t.globl\t_JIT_ENTRY
+_JIT_ENTRY:
+\tcallq\tPyFoo
+\tjmp\t_JIT_CONTINUE
+"""
+
+
+def test_assembly_of_windows_has_assignments() -> None:
+    text = rewrite("_UOP", COFF, TARGETS["x86_64-pc-windows-msvc"], "any")
+    assert "@feat.00 = 0\n" in text
+    assert "jmp" not in text
+    with pytest.raises(AssemblyError, match="neither a label, nor a directive, nor an instruction"):
+        rewrite("_UOP", COFF.replace("@feat.00 = 0", "@feat.00 0"), TARGETS["x86_64-pc-windows-msvc"], "any")
+
+
+MACHO = """\
+\t.macosx_version_min 10, 4
+\t.section\t__TEXT,__text,regular,pure_instructions
+\t.globl\t__JIT_ENTRY
+__JIT_ENTRY:
+\tjmp\t__JIT_CONTINUE
+\t.cfi_endproc
+"""
+
+
+def test_assembly_of_macos_has_prefixes_and_no_frame_information() -> None:
+    text = rewrite("_UOP", MACHO.replace("\t.cfi_endproc\n", ""), MAC_X86, "any")
+    assert "jmp" not in text
+    assert "L_JIT_CONTINUE:" in text
+    with pytest.raises(AssemblyError, match="Apple's clang"):
+        rewrite("_UOP", MACHO, MAC_X86, "any")
