@@ -1,21 +1,45 @@
-"""Output folders, and bundles of them.
+"""Output folders, and bundles of them: what is where in a bundle, and how it is read back.
 
-Refuses files that are not what their manifest says.
+A bundle is a tar whose files lie in Tools/jit/stencils/, as PEP 774 wants it: <triple>.h for the release flavour of the
+LLVM that is the default, debug/ below for the other flavour, llvm-<version>/ below for other LLVMs. Beside each header
+lie the other files of that build and its manifest; SHA256SUMS and BUILDINFO are about all of them.
+
+Refuses files that are not what their manifest or SHA256SUMS says, and files that neither names.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.manifest import Manifest
-from stencilkit.support import files
+from stencilkit.model.manifest import FileRole, Manifest
+from stencilkit.support import archive, files
 
 MANIFEST: Final = "manifest.toml"
+ROOT: Final = PurePosixPath("Tools/jit/stencils")
+SUMS: Final = str(ROOT / "SHA256SUMS")
+BUILDINFO: Final = str(ROOT / "BUILDINFO")
+# A header has 0.4 to 1 MB, 3.15 five files; a hundred builds of one CPython are more than there are.
+BOUNDS: Final = archive.Bounds(members=1_000, size=512 << 20)
+SUFFIXES: Final[Mapping[FileRole, str]] = {
+    "stencils": ".h",
+    "dispatcher": ".dispatcher.h",
+    "shim": ".shim.o",
+    "unwind": ".unwind.h",
+    "unwind-dispatcher": ".unwind-dispatcher.h",
+}
+_MANIFEST_SUFFIX: Final = ".manifest.toml"
+# Fedora's sources carry these names (SPECS/python3.15.spec); theirs has the header alone.
+_FEDORA_FLAVOURS: Final = {"release": "optimized", "debug": "debug"}
+_FEDORA_NAMES: Final[Mapping[FileRole, str]] = {
+    "stencils": "jit_stencils.h",
+    "shim": "jit_shim.o",
+    "unwind": "jit_unwind_info.h",
+}
 
 
 def manifests(root: Path) -> tuple[Path, ...]:
@@ -33,24 +57,27 @@ def manifests(root: Path) -> tuple[Path, ...]:
 
 
 def load(folder: Path, manifest: Manifest, text: bytes) -> Artifact:
-    """Read the files that a manifest names.
+    """Read the files that a manifest names out of a folder.
 
     Raises: BundleError for one that is missing or has another digest.
     """
-    contents = {}
+    names = {record.name: folder / record.name for record in manifest.files}
+    contents = {name: path.read_bytes() for name, path in names.items() if path.is_file()}
+    return _checked(str(folder), manifest, text, {r.role: (r.name, contents.get(r.name)) for r in manifest.files})
+
+
+def _checked(
+    where: str, manifest: Manifest, text: bytes, found: Mapping[FileRole, tuple[str, bytes | None]]
+) -> Artifact:
+    contents: dict[FileRole, bytes] = {}
     for record in manifest.files:
-        path = folder / record.name
-        if not path.is_file():
-            raise BundleError(
-                f"{record.name} is missing", where=str(folder), fix="build again, or give the whole output folder"
-            )
-        data = path.read_bytes()
+        name, data = found[record.role]
+        if data is None:
+            raise BundleError(f"{name} is missing", where=where, fix="build again, or get all of it again")
         if hashlib.sha256(data).hexdigest() != record.sha256:
-            raise BundleError(
-                f"{record.name} is not what the manifest says", where=str(path), fix="build again, or get it again"
-            )
+            raise BundleError(f"{name} is not what its manifest says", where=where, fix="build again, or get it again")
         contents[record.role] = data
-    return Artifact(folder=folder, manifest=manifest, manifest_text=text, contents=contents)
+    return Artifact(where=where, manifest=manifest, manifest_text=text, contents=contents)
 
 
 def choose(
@@ -73,3 +100,142 @@ def choose(
             fix="there are those of: " + "; ".join(item.title for item in everything),
         )
     return chosen
+
+
+def lay_out(artifacts: Sequence[Artifact], default: Sequence[Artifact], generator: str) -> dict[str, bytes]:
+    """Name the files of a bundle; `default` are the artifacts that lie where PEP 774 looks.
+
+    Raises: BundleError for artifacts of several CPythons, or two of the same target, flavour and LLVM.
+    """
+    if len(versions := sorted({item.manifest.cpython for item in artifacts})) > 1:
+        raise BundleError(
+            f"a bundle is for one CPython, and these are for {', '.join(versions)}", fix="make a bundle of each"
+        )
+    contents: dict[str, bytes] = {}
+    for item in artifacts:
+        stem = _stem(item, plain=item in default)
+        parts = {f"{stem}{SUFFIXES[role]}": data for role, data in item.contents.items()}
+        parts[f"{stem}{_MANIFEST_SUFFIX}"] = item.manifest_text
+        if twice := sorted(parts.keys() & contents.keys()):
+            raise BundleError(f"there are two of {item.title}", where=twice[0], fix="leave one of them out")
+        contents |= parts
+    contents[BUILDINFO] = _buildinfo(artifacts, contents, generator).encode()
+    contents[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in sorted(contents.items())).encode()
+    return contents
+
+
+def _stem(item: Artifact, *, plain: bool) -> str:
+    folder = ROOT if plain else ROOT / f"llvm-{item.manifest.toolchain.version}"
+    return str((folder if item.manifest.flavour == "release" else folder / "debug") / item.manifest.triple)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _buildinfo(artifacts: Sequence[Artifact], contents: Mapping[str, bytes], generator: str) -> str:
+    """Describe a bundle in the manner of Debian's .buildinfo (deb-buildinfo(5))."""
+    lines = ["Format: 1.0", "Source: cpython", f"Version: {artifacts[0].manifest.cpython}"]
+    lines += [f"Architecture: {' '.join(sorted({item.manifest.triple for item in artifacts}))}"]
+    lines += [f"Packed-By: {generator}", "Stencils:"]
+    for item in artifacts:
+        m = item.manifest
+        lines.append(
+            f" {m.triple} {m.flavour} content={m.content_digest} stencils={len(m.stencils)}"
+            f" headers={m.headers} stencilkit={m.provenance.stencilkit}"
+        )
+    lines.append("Installed-Build-Depends:")
+    tools = {(m.toolchain.vendor, m.toolchain.version, m.toolchain.program) for m in (a.manifest for a in artifacts)}
+    lines += [f" clang (= {version}), {vendor}, sha256:{program}" for vendor, version, program in sorted(tools)]
+    lines.append("Checksums-Sha256:")
+    lines += [f" {_sha256(data)} {len(data)} {name}" for name, data in sorted(contents.items())]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def read_bundle(path: Path) -> dict[str, bytes]:
+    """Read a bundle's files, after its SHA256SUMS.
+
+    Raises: BundleError for an archive that is no bundle, or is damaged or hostile.
+    """
+    contents = archive.read_tar(path, BOUNDS, BundleError)
+    sums = contents.pop(SUMS, None)
+    if sums is None:
+        raise BundleError(
+            f"it has no {SUMS}, so it is no bundle", where=str(path), fix="give what stencilkit pack made"
+        )
+    expected = _sums(sums, path)
+    for name, data in sorted(contents.items()):
+        if expected.get(name) != _sha256(data):
+            what = "is not what SHA256SUMS says" if name in expected else "is not in SHA256SUMS"
+            raise BundleError(f"{name} {what}", where=str(path), fix="get the bundle again")
+    if missing := sorted(expected.keys() - contents.keys()):
+        raise BundleError(f"{missing[0]} is missing", where=str(path), fix="get the bundle again")
+    return contents
+
+
+def _sums(text: bytes, path: Path) -> dict[str, str]:
+    found = {}
+    for line in text.decode("utf-8", "replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if not name or name in found:
+            raise BundleError(f"SHA256SUMS has the line {line!r}", where=str(path), fix="get the bundle again")
+        found[name] = digest
+    return found
+
+
+def stems(contents: Mapping[str, bytes]) -> tuple[str, ...]:
+    """List the builds in a bundle by the path of their manifest, without its suffix."""
+    return tuple(sorted(n.removesuffix(_MANIFEST_SUFFIX) for n in contents if n.endswith(_MANIFEST_SUFFIX)))
+
+
+def manifest_name(stem: str) -> str:
+    """Name the manifest of a build in a bundle."""
+    return f"{stem}{_MANIFEST_SUFFIX}"
+
+
+def unpack(where: str, contents: Mapping[str, bytes], manifests_: Mapping[str, Manifest]) -> tuple[Artifact, ...]:
+    """Take a bundle's files apart; `manifests_` are the ones read, by stem.
+
+    Raises: BundleError where a place does not agree with what lies there, or a file belongs to no build.
+    """
+    taken = {BUILDINFO}
+    found = []
+    for stem, manifest in manifests_.items():
+        parts = {record.role: f"{stem}{SUFFIXES[record.role]}" for record in manifest.files}
+        taken |= {manifest_name(stem), *parts.values()}
+        item = _checked(
+            f"{where}: {stem}",
+            manifest,
+            contents[manifest_name(stem)],
+            {role: (name, contents.get(name)) for role, name in parts.items()},
+        )
+        if stem not in (_stem(item, plain=True), _stem(item, plain=False)):
+            raise BundleError(
+                f"the files of {stem} are those of {item.title}", where=where, fix="do not use this bundle"
+            )
+        found.append(item)
+    if strange := sorted(contents.keys() - taken):
+        raise BundleError(f"{strange[0]} belongs to no stencils", where=where, fix="do not use this bundle")
+    if not found:
+        raise BundleError("the bundle is empty", where=where, fix="get it again")
+    return tuple(found)
+
+
+def fedora_names(artifacts: Sequence[Artifact]) -> dict[str, bytes]:
+    """Name headers, shim objects and unwind headers as Fedora's sources do.
+
+    Raises: BundleError where two would have one name.
+    """
+    found: dict[str, bytes] = {}
+    for item in artifacts:
+        m = item.manifest
+        prefix = f"Python-{m.cpython}-{m.triple.partition('-')[0]}-{_FEDORA_FLAVOURS[m.flavour]}"
+        for role, suffix in _FEDORA_NAMES.items():
+            if role in item.contents:
+                name = f"{prefix}-{suffix}"
+                if name in found:
+                    raise BundleError(
+                        f"Fedora's names do not tell these apart: {name}", fix="export one LLVM and one system"
+                    )
+                found[name] = item.contents[role]
+    return found

@@ -28,6 +28,9 @@ _COMMANDS: Final = {
     "show": "show",
     "verify": "verify",
     "compare": "compare",
+    "pack": "pack",
+    "inspect": "inspect",
+    "install": "install",
     "test": "test",
     "cache": "cache",
 }

@@ -9,13 +9,12 @@ from typing import get_args
 
 import click
 
-from stencilkit import artifact, manifest, targets
+from stencilkit import artifact, targets
 from stencilkit.cli import _options, _progress, _testing
 from stencilkit.errors import ExitCode
 from stencilkit.jittest import junit
-from stencilkit.model.artifact import Artifact
 from stencilkit.model.testing import Suite
-from stencilkit.pipeline import testing
+from stencilkit.pipeline import bundling, testing
 from stencilkit.support import environ, files
 
 
@@ -52,8 +51,8 @@ def command(
 ) -> int:
     """Build a CPython on STENCILS with every LLVM hidden, prove that its JIT runs, and run its tests.
 
-    What fails is run again with PYTHON_JIT=0, and only what then passes is blamed on the stencils. STENCILS is an
-    output folder of stencilkit build, or a folder above several: each LLVM's are tested in turn.
+    What fails is run again with PYTHON_JIT=0, and only what then passes is blamed on the stencils. STENCILS is a
+    bundle, an output folder of stencilkit build, or a folder above several: each LLVM's are tested in turn.
 
     Exits with 1 if the JIT breaks anything.
     """
@@ -62,7 +61,7 @@ def command(
     wanted = targets.resolve(targets.load(), target).target if target else _options.native_target()
     flavour = "debug" if debug else "release"
     chosen = artifact.choose(
-        _artifacts(stencils), version=str(tree.version), triple=wanted.triple, flavour=flavour, llvm=llvm
+        bundling.open_all(stencils), version=str(tree.version), triple=wanted.triple, flavour=flavour, llvm=llvm
     )
     with _folder(work) as folder:
         report = testing.run(
@@ -85,12 +84,6 @@ def command(
             files.write(junit_file, junit.render(report).encode())
         _testing.report(report, form)
     return ExitCode.OK if report.good else ExitCode.DIFFERENT
-
-
-def _artifacts(path: Path) -> Iterator[Artifact]:
-    for found in artifact.manifests(path):
-        text = found.read_bytes()
-        yield artifact.load(found.parent, manifest.parse(text.decode("utf-8", "replace"), str(found)), text)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,10 @@ class Dialect(Protocol):
         """The minor version, as in "3.14"."""
 
     @property
+    def MAKE_STAMP(self) -> str:
+        """The file whose time tells make that the generated files are current; "" where their own does."""
+
+    @property
     def HEADER(self) -> HeaderFormat:
         """How the header spells things."""
 

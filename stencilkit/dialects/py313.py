@@ -26,6 +26,8 @@ from stencilkit.model.stencil import (
 )
 from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
 
+# What make compares with the sources of the stencils is the header itself.
+MAKE_STAMP: Final = ""
 SERIES: Final = "3.13"
 TRAMPOLINE: Final = "trampoline"
 # The trampoline's is not called _JIT_*, because everything of that name gets the GHC calling convention.

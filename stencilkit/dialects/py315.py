@@ -28,6 +28,8 @@ from stencilkit.model.stencil import (
 )
 from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
 
+# What make compares with the sources of all generated files (JIT_GENERATED_STAMP in Makefile.pre.in).
+MAKE_STAMP: Final = ".jit-stamp"
 SERIES: Final = "3.15"
 EXTRAS: Final = True
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from stencilkit.model.manifest import FileRole, Manifest
 
@@ -13,13 +12,19 @@ from stencilkit.model.manifest import FileRole, Manifest
 class Artifact:
     """One output folder of `stencilkit build`, read and checked against its own digests.
 
-    `contents` are its files by role; `manifest_text` is manifest.toml. `folder` is where all of them lie.
+    `contents` are its files by role; `manifest_text` is manifest.toml. `where` says where all of
+    them came from.
     """
 
-    folder: Path
+    where: str
     manifest: Manifest
     manifest_text: bytes
     contents: Mapping[FileRole, bytes]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Give the files under the names that the build gave them."""
+        return {record.name: self.contents[record.role] for record in self.manifest.files}
 
     @property
     def title(self) -> str:

@@ -1,4 +1,5 @@
-"""The order of the stages, one module per thing that is done: `building`, `verifying`, `placing`, `testing`.
+"""The order of the stages, one module per thing that is done.
 
-Each is imported by itself: what verifies loads no compiler's support.
+`building`, `verifying`, `bundling`, `placing`, `installing`, `testing`. Each is imported by itself: what verifies loads
+no compiler's support.
 """

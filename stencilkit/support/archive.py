@@ -1,13 +1,16 @@
-"""Unpack archives from elsewhere: bounded in size and count, and never outside the folder that was named."""
+"""Unpack archives from elsewhere, bounded in size and count, never outside the folder that was named; write tars."""
 
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import lzma
 import os
 import shutil
 import tarfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -111,3 +114,63 @@ def _write_member(file: IO[bytes], target: Path, *, executable: bool) -> None:
         shutil.copyfileobj(file, out, 1 << 20)
     if executable:
         target.chmod(target.stat().st_mode | 0o111)
+
+
+def write_tar(contents: Mapping[str, bytes], *, compress: bool) -> bytes:
+    """Make a tar that depends on nothing but names and bytes: sorted, owner 0, mode 0644, time 0.
+
+    Compressed, it also depends on the zlib that Python was built with.
+    """
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in sorted(contents.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o644
+            tar.addfile(member, io.BytesIO(data))
+    return gzip.compress(raw.getvalue(), mtime=0) if compress else raw.getvalue()
+
+
+def read_tar(archive: Path, bounds: Bounds, error: type[StencilkitError]) -> dict[str, bytes]:
+    """Read a tar, compressed or not, into memory: regular files alone, each name once.
+
+    Raises: `error` for an archive that is damaged or cut short, is larger than `bounds`, or holds links, devices,
+    unsafe paths or a name twice.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            contents = _read_members(tar, archive, bounds, error)
+            _read_to_end(tar, bounds)
+    except SourceError as problem:
+        raise error(f"the archive is larger than {bounds.size >> 20} MiB", where=str(problem.where)) from None
+    except _DAMAGE as problem:
+        raise error(f"cannot read the archive: {problem}", where=str(archive), fix="get it again") from None
+    return contents
+
+
+def _read_members(
+    tar: tarfile.TarFile, archive: Path, bounds: Bounds, error: type[StencilkitError]
+) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    total = 0
+    for member in tar:
+        name = str(check_name(member.name, archive=str(archive), error=error))
+        if member.isdir():
+            continue
+        if not member.isreg():
+            what = "link" if member.issym() or member.islnk() else "special file"
+            raise error(f"the archive has a {what}: {member.name!r}", where=str(archive), fix="do not use it")
+        total += member.size
+        if len(contents) >= bounds.members or total > bounds.size:
+            raise error(
+                f"the archive has more than {bounds.members} files or {bounds.size >> 20} MiB",
+                where=str(archive),
+                fix="do not use it; it is no bundle of stencils",
+            )
+        if name in contents:
+            raise error(f"the archive has {name!r} twice", where=str(archive), fix="do not use it")
+        file = tar.extractfile(member)
+        data = file.read() if file is not None else b""
+        if len(data) != member.size:
+            raise error(f"the archive is cut short in {name!r}", where=str(archive), fix="get it again")
+        contents[name] = data
+    return contents

@@ -1,0 +1,61 @@
+"""What is in a bundle, as text for people and as JSON for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stencilkit.cli import _render
+from stencilkit.model.artifact import Artifact
+from stencilkit.support import files
+
+
+def show(path: Path, artifacts: Sequence[Artifact], form: str) -> None:
+    """Tell what a bundle, or a folder, holds."""
+    digest = files.sha256(path) if path.is_file() else ""
+    if form == "json":
+        content = {"path": str(path), "sha256": digest, "stencils": [_as_json(item) for item in artifacts]}
+        _render.print_json("bundle", content)
+        return
+    head = ["CPython", "target", "flavour", "LLVM", "vendor", "headers", "content", "stencils", "code", "data", "files"]
+    _render.print_table(head, [_row(item) for item in artifacts])
+    click.echo(f"{path}" + (f"  sha256:{digest}" if digest else ""))
+
+
+def _row(item: Artifact) -> list[str]:
+    m = item.manifest
+    return [
+        m.cpython,
+        m.triple,
+        m.flavour,
+        m.toolchain.version,
+        m.toolchain.vendor,
+        m.headers,
+        m.content_digest[:16],
+        str(len(m.stencils)),
+        str(m.code_bytes),
+        str(m.data_bytes),
+        str(len(m.files)),
+    ]
+
+
+def _as_json(item: Artifact) -> dict[str, Any]:
+    m = item.manifest
+    return {
+        "cpython": m.cpython,
+        "target": m.triple,
+        "flavour": m.flavour,
+        "llvm": m.toolchain.version,
+        "vendor": m.toolchain.vendor,
+        "headers": m.headers,
+        "content_digest": m.content_digest,
+        "input_digest": m.input_digest,
+        "interface_digest": m.interface_digest,
+        "stencils": len(m.stencils),
+        "code_bytes": m.code_bytes,
+        "data_bytes": m.data_bytes,
+        "files": {record.name: record.sha256 for record in m.files},
+    }

@@ -1,0 +1,21 @@
+"""`stencilkit inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stencilkit.cli import _bundles, _options
+from stencilkit.pipeline import bundling
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
+@_options.format_option("text", "json")
+def command(bundle: Path, form: str) -> None:
+    """Tell what is in a bundle, after checking every digest in it. Nothing is unpacked.
+
+    What it holds fits a tree or does not: that is for stencilkit install, or stencilkit verify, to say.
+    """
+    _bundles.show(bundle, bundling.open_all(bundle), form)

@@ -1,0 +1,87 @@
+"""`stencilkit install`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from stencilkit import targets
+from stencilkit.cli import _options, _progress, _render, _verdicts
+from stencilkit.errors import ExitCode, InstallError
+from stencilkit.model.target import Flavour
+from stencilkit.pipeline import bundling, installing, placing
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
+@click.option("--cpython", metavar="DIR", help="The source tree. [default: the current folder]")
+@click.option("--build-dir", type=_options.FOLDER, help="Where configure was run. [default: the source tree]")
+@click.option("--target", metavar="TRIPLE", help="Refuse a build folder for another target.")
+@click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
+@click.option("--llvm", metavar="VERSION", default="", help="Which LLVM's. [default: upstream's, or the only one]")
+@click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
+@_options.format_option("text", "json")
+def command(
+    bundle: Path,
+    cpython: str | None,
+    build_dir: Path | None,
+    target: str | None,
+    flavour: Flavour | None,
+    llvm: str,
+    allow_mingw: bool,
+    form: str,
+) -> int:
+    """Place the stencils of BUNDLE where `make` of a configured CPython takes them, without any LLVM.
+
+    They are verified first: canonical form, digests, and that they were made from what this tree and its pyconfig.h
+    would make them from. Line 1 gets this tree's input digest. BUNDLE may also be an output folder of stencilkit build.
+
+    Exits with 1, and places nothing, if they do not fit.
+    """
+    tree = _options.open_tree(cpython, _progress.choose(form))
+    place = placing.look_at(tree, build_dir or tree.root)
+    _expect(place, target, flavour)
+    done = installing.install(place, bundling.open_all(bundle), llvm=llvm, mingw=allow_mingw)
+    if form == "json":
+        content = {
+            "accepted": done.accepted,
+            "files": dict(done.files),
+            "make": done.make_argument,
+            "failed": [c.what for verdict in done.verdicts for c in verdict.checks if c.status == "failed"],
+        }
+        _render.print_json("install", content)
+    else:
+        _tell(place, done)
+    return ExitCode.OK if done.accepted else ExitCode.DIFFERENT
+
+
+def _expect(place: placing.Place, target: str | None, flavour: Flavour | None) -> None:
+    """Refuse a build folder for something else than was said.
+
+    Raises: InstallError.
+    """
+    known = [request.target.triple for request in place.requests]
+    if target and targets.resolve(targets.load(), target).target.triple not in known:
+        raise InstallError(
+            f"{place.folder} was configured for {', '.join(known)}, not for {target}",
+            fix="leave --target out, or give the build folder of that target",
+        )
+    if flavour and flavour != place.flavour:
+        raise InstallError(
+            f"{place.folder} was configured for a {place.flavour} build, not for {flavour}",
+            fix="leave --flavour out, or configure " + ("--with-pydebug" if flavour == "debug" else "without it"),
+        )
+
+
+def _tell(place: placing.Place, done: installing.Installed) -> None:
+    if not done.accepted:
+        _verdicts.show(done.verdicts, "text", quiet=True)
+        click.echo(f"nothing was placed in {place.folder}")
+        return
+    for name, changed in done.files:
+        click.echo(f"{'placed' if changed else 'unchanged'} {place.folder / name}")
+    if done.make_argument:
+        click.echo("this makefile deletes stencils between the passes of a PGO build; to have them brought back, run")
+        click.echo(f"  make {done.make_argument}")

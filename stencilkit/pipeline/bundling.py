@@ -1,0 +1,77 @@
+"""From output folders to a bundle, and from folders or a bundle to artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stencilkit import artifact, manifest, targets
+from stencilkit.errors import BundleError
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.version import PythonVersion
+from stencilkit.pipeline import _texts
+from stencilkit.support import archive
+
+
+def open_all(path: Path) -> tuple[Artifact, ...]:
+    """Read a bundle, an output folder, or the folders below one.
+
+    Raises: BundleError, ManifestError.
+    """
+    if path.is_dir():
+        return tuple(_load(found) for found in artifact.manifests(path))
+    contents = artifact.read_bundle(path)
+    described = {
+        stem: manifest.parse(contents[artifact.manifest_name(stem)].decode("utf-8", "replace"), f"{path}: {stem}")
+        for stem in artifact.stems(contents)
+    }
+    return artifact.unpack(str(path), contents, described)
+
+
+def _load(path: Path) -> Artifact:
+    text = path.read_bytes()
+    return artifact.load(path.parent, manifest.parse(text.decode("utf-8", "replace"), str(path)), text)
+
+
+def pack(artifacts: Sequence[Artifact], *, compress: bool) -> bytes:
+    """Make a bundle. What lies where PEP 774 looks is upstream's LLVM if it is among them, else the oldest.
+
+    Raises: BundleError.
+    """
+    ordered = sorted(artifacts, key=_order)
+    defaults: dict[tuple[str, str], Artifact] = {}
+    for item in ordered:
+        key = (item.manifest.triple, item.manifest.flavour)
+        if key not in defaults or (_is_pinned(item) and not _is_pinned(defaults[key])):
+            defaults[key] = item
+    contents = artifact.lay_out(ordered, tuple(defaults.values()), _texts.GENERATOR)
+    return archive.write_tar(contents, compress=compress)
+
+
+def preferred(artifacts: Sequence[Artifact]) -> Artifact:
+    """Choose among several LLVMs: upstream's.
+
+    Raises: BundleError if it is not there and there are several.
+    """
+    pinned = [item for item in artifacts if _is_pinned(item)]
+    chosen = pinned or list(artifacts)
+    if len(chosen) != 1:
+        raise BundleError(
+            "there are several LLVMs' stencils: " + ", ".join(item.manifest.toolchain.version for item in chosen),
+            fix="name one with --llvm",
+        )
+    return chosen[0]
+
+
+def _order(item: Artifact) -> tuple[str, str, list[int]]:
+    return item.manifest.triple, item.manifest.flavour, _llvm(item)
+
+
+def _llvm(item: Artifact) -> list[int]:
+    return [int(part) for part in item.manifest.toolchain.version.split(".") if part.isdigit()]
+
+
+def _is_pinned(item: Artifact) -> bool:
+    version = PythonVersion.parse(item.manifest.cpython)
+    support = targets.load().pythons.get(version.series) if version else None
+    return support is not None and _llvm(item)[:1] == [support.pinned]

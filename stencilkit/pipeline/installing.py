@@ -1,0 +1,150 @@
+"""From a bundle to a configured CPython build: verify, stamp, place; nothing is written unless all of it fits."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit import artifact, dialects, verify
+from stencilkit.errors import InstallError
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.target import TargetRequest
+from stencilkit.model.verdict import Policy, Verdict
+from stencilkit.pipeline import bundling, placing, verifying
+from stencilkit.support import files
+
+_REQUIRED: Final = Policy(require=(*verify.DEFAULT_POLICY.require, "tree"))
+# Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
+_MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
+# In some releases of 3.13 and 3.14 a PGO build deletes the stencils between its two passes (python/cpython#141808).
+_DELETES: Final = re.compile(r"^clean(?:-retain)?-profile:.*\n(?:(?:\t.*)?\n)*?\t.*\brm\b.*jit_stencils", re.MULTILINE)
+_PGO: Final = re.compile(r"^(?:all|build_all):.*\bprofile-opt\b|^DEF_MAKE_ALL_RULE\s*=\s*profile-opt", re.MULTILINE)
+_REGEN_PYTHON: Final = re.compile(r"^PYTHON_FOR_REGEN\??=[ \t]*(.*)$", re.MULTILINE)
+KEEPER: Final = "stencilkit-keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What came of it: a verdict per target, the files with whether each changed, and the make variable to pass.
+
+    Nothing was placed if a verdict refuses.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    files: tuple[tuple[str, bool], ...]
+    make_argument: str
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether everything fits and was placed."""
+        return bool(self.verdicts) and all(verdict.accepted for verdict in self.verdicts)
+
+
+def install(place: placing.Place, artifacts: Sequence[Artifact], *, llvm: str, mingw: bool) -> Installed:
+    """Place stencils in a configured build folder.
+
+    `mingw` allows stencils that were compiled with mingw's headers.
+
+    Raises: BundleError where there is nothing for this build; InstallError where it cannot be placed.
+    """
+    version = str(place.tree.version)
+    chosen = [
+        bundling.preferred(
+            artifact.choose(artifacts, version=version, triple=request.target.triple, flavour=place.flavour, llvm=llvm)
+        )
+        for request in place.requests
+    ]
+    for item in chosen:
+        _check_headers(item, allowed=mingw)
+    verdicts = tuple(_verify(place, request, item) for request, item in zip(place.requests, chosen, strict=True))
+    if not all(verdict.accepted for verdict in verdicts):
+        return Installed(verdicts=verdicts, files=(), make_argument="")
+    contents = placing.files_for(place, chosen)
+    _check_unbuilt(place, contents)
+    changed = dict(_place(place, contents))
+    argument = _keep(place, contents) if _is_deleted_midway(place) else ""
+    return Installed(verdicts=verdicts, files=tuple(sorted(changed.items())), make_argument=argument)
+
+
+def _check_headers(item: Artifact, *, allowed: bool) -> None:
+    """Refuse what mingw's headers went into, also where the manifest calls them something else."""
+    found = [file.name for file in item.manifest.includes if _MINGW.search(file.name)]
+    if allowed or (not found and item.manifest.headers != "mingw"):
+        return
+    raise InstallError(
+        f"the stencils for {item.manifest.triple} were compiled with mingw's headers"
+        + ("" if item.manifest.headers == "mingw" else f", though their manifest says {item.manifest.headers!r}"),
+        where=", ".join([item.where, *found[:3]]),
+        fix="build them with a Windows SDK (stencilkit build --sysroot), or say --allow-mingw",
+    )
+
+
+def _verify(place: placing.Place, request: TargetRequest, item: Artifact) -> Verdict:
+    """Hold one artifact against the tree; a second target of a universal build shares pyconfig.h, not the Makefile."""
+    with files.scratch("install") as work:
+        folder = work / "stencils"
+        files.write_together(folder, {**item.files, artifact.MANIFEST: item.manifest_text})
+        config = place.folder
+        if request != place.requests[0]:
+            config = work / "pyconfig"
+            files.write(config / "pyconfig.h", place.pyconfig)
+        subject = verifying.Subject(path=folder, tree=place.tree, pyconfig=config, policy=_REQUIRED)
+        return verifying.run(subject)
+
+
+def _check_unbuilt(place: placing.Place, contents: dict[str, bytes]) -> None:
+    """Refuse a folder that was built on other stencils.
+
+    Raises: InstallError.
+    """
+    built = place.folder / "Python" / "jit.o"
+    others = [n for n, data in contents.items() if not _has(place.folder / n, data)]
+    if built.exists() and others:
+        raise InstallError(
+            f"{place.folder} has already been built, on other stencils: {others[0]} differs",
+            where=str(built),
+            fix="run `make clean` there, then install again",
+        )
+
+
+def _has(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
+
+
+def _place(place: placing.Place, contents: dict[str, bytes]) -> Iterator[tuple[str, bool]]:
+    """Write the files, and before them what tells make that they are current."""
+    stamp = dialects.dialect_for(place.tree.version.series).MAKE_STAMP
+    if stamp:
+        yield stamp, files.write(place.folder / stamp, b"")
+    yield from files.write_together(place.folder, contents).items()
+
+
+def _is_deleted_midway(place: placing.Place) -> bool:
+    makefile = (place.folder / "Makefile").read_text("utf-8", "replace")
+    return bool(_DELETES.search(makefile) and _PGO.search(makefile))
+
+
+def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
+    """Keep copies, and a script that make can run in place of the generator; return the argument that makes it so.
+
+    The makefile's rule for jit_stencils.h runs `$(PYTHON_FOR_REGEN) Tools/jit/build.py`: where the makefile has deleted
+    the files, the script brings them back, and everything else goes to the real python.
+    """
+    makefile = (place.folder / "Makefile").read_text("utf-8", "replace")
+    found = _REGEN_PYTHON.search(makefile)
+    keeper = place.folder.resolve() / KEEPER
+    files.write_together(keeper / "files", contents)
+    script = (
+        "#!/bin/sh\n"
+        "# Written by stencilkit install: this makefile deletes the JIT's stencils between the passes of a PGO build.\n"
+        'case "$1" in\n'
+        f"*/Tools/jit/build.py) exec cp {shlex.quote(str(keeper / 'files'))}/* . ;;\n"
+        "esac\n"
+        f'exec {found[1].strip() if found and found[1].strip() else "python3"} "$@"\n'
+    )
+    files.write(keeper / "python", script.encode(), executable=True)
+    return f"PYTHON_FOR_REGEN={keeper / 'python'}"

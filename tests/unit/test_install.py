@@ -1,0 +1,224 @@
+"""Placing stencils in a build folder: what is written, what is refused; on trees and makefiles of our own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import samples
+
+from stencilkit import dialects, manifest, source
+from stencilkit.errors import BundleError, InstallError
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.build import IncludedFile
+from stencilkit.pipeline import bundling, installing, placing
+
+MAKEFILE = """\
+HOST_GNU_TYPE=  {host}
+PYTHON_FOR_REGEN?=python3.11
+
+all:\t\t{goal}
+
+jit_stencils.h: $(JIT_DEPS)
+\t$(PYTHON_FOR_REGEN) $(srcdir)/Tools/jit/build.py {triples} --output-dir . --pyconfig-dir . --cflags="{cflags}"{debug}
+
+.PHONY: clean-retain-profile
+clean-retain-profile: pycremoval
+\tfind . -name '*.[oa]' -exec rm -f {{}} ';'
+
+\t-rm -f Include/pydtrace_probes.h{deleted}
+\t-rm -f profile-gen-stamp
+
+.PHONY: clean
+clean:
+\t-rm -f jit_stencils*.h
+"""
+PC = "x86_64-pc-linux-gnu"
+
+
+class Case:
+    """A tree, stencils for it, and a build folder beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tree = samples.tree(root / "tree")
+        samples.folder(root / "out", self.tree)
+        (self.item,) = bundling.open_all(root / "out")
+        self.build = root / "build"
+        self.build.mkdir()
+        self.configure()
+        (self.build / "pyconfig.h").write_text(samples.PYCONFIG)
+
+    def configure(self, host: str = PC, triples: str = PC, **changes: str) -> None:
+        values = {"goal": "build_all", "cflags": "", "debug": "", "deleted": "", **changes}
+        (self.build / "Makefile").write_text(MAKEFILE.format(host=host, triples=triples, **values))
+
+    def install(self, *items: Artifact, llvm: str = "", mingw: bool = False) -> installing.Installed:
+        place = placing.look_at(source.open_tree(self.tree.root, dialects.KNOWN), self.build)
+        return installing.install(place, items or (self.item,), llvm=llvm, mingw=mingw)
+
+    def placed(self) -> list[str]:
+        return sorted(path.name for path in self.build.iterdir() if path.name not in ("Makefile", "pyconfig.h"))
+
+    def failures(self, done: installing.Installed) -> str:
+        assert not done.accepted
+        assert self.placed() == []
+        failed = [c for verdict in done.verdicts for c in verdict.checks if c.status == "failed"]
+        return "\n".join(f"{check.what}: {'; '.join(check.details)}" for check in failed)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def test_names_and_line_1_are_those_of_the_build_folder(case: Case) -> None:
+    done = case.install()
+    assert done.accepted
+    assert done.files == ((f"jit_stencils-{PC}.h", True), ("jit_stencils.h", True))
+    (verdict,) = done.verdicts
+    header = (case.build / f"jit_stencils-{PC}.h").read_bytes()
+    assert header.startswith(f"// {verdict.stamp}\n".encode())
+    # The spelling is in the digest of 3.14.
+    assert verdict.stamp != case.item.manifest.input_digest
+    assert header.partition(b"\n")[2] == case.item.contents["stencils"].partition(b"\n")[2]
+    assert f'#include "jit_stencils-{PC}.h"' in (case.build / "jit_stencils.h").read_text()
+    assert done.make_argument == ""
+
+
+def test_twice_changes_nothing(case: Case) -> None:
+    case.install()
+    times = {path: path.stat().st_mtime_ns for path in case.build.iterdir()}
+    (case.build / "Python").mkdir()
+    (case.build / "Python" / "jit.o").write_text("")
+    done = case.install()
+    assert [changed for _, changed in done.files] == [False, False]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_in_tree(case: Case) -> None:
+    (case.tree.root / "Makefile").write_bytes((case.build / "Makefile").read_bytes())
+    case.build = case.tree.root
+    assert case.install().accepted
+    assert (case.tree.root / f"jit_stencils-{PC}.h").is_file()
+    assert [changed for _, changed in case.install().files] == [False, False]
+
+
+def test_other_flags_for_stencils_are_refused(case: Case) -> None:
+    case.configure(cflags="-O3 -DWIDE")
+    assert "-DWIDE" in case.failures(case.install())
+
+
+def test_another_tree_is_refused(case: Case) -> None:
+    path = case.tree.root / "Include/Python.h"
+    path.write_text(path.read_text() + "int more;\n")
+    assert "Include/Python.h" in case.failures(case.install())
+
+
+def test_another_pyconfig_is_refused(case: Case) -> None:
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("#define WITH_PYMALLOC 1", ""))
+    assert "WITH_PYMALLOC" in case.failures(case.install())
+
+
+def test_another_flavour_is_refused(case: Case) -> None:
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("/* #undef Py_DEBUG */", "#define Py_DEBUG 1"))
+    with pytest.raises(BundleError, match="there are no debug stencils") as caught:
+        case.install()
+    assert "release, LLVM 19.1.7" in caught.value.fix
+    assert case.placed() == []
+
+
+def test_another_cpython_is_refused(case: Case) -> None:
+    path = case.tree.root / "Include/patchlevel.h"
+    path.write_text(path.read_text().replace("3.14.7", "3.14.6"))
+    with pytest.raises(BundleError, match=r"no release stencils of CPython 3\.14\.6"):
+        case.install()
+
+
+def test_another_target_is_refused(case: Case) -> None:
+    case.configure(host="aarch64-unknown-linux-gnu", triples="aarch64-unknown-linux-gnu")
+    with pytest.raises(BundleError, match="for aarch64-unknown-linux-gnu"):
+        case.install()
+
+
+def test_an_llvm_that_is_not_there_is_refused(case: Case) -> None:
+    with pytest.raises(BundleError, match="by LLVM 20"):
+        case.install(llvm="20")
+
+
+def test_smuggled_code_is_refused_whatever_the_digests_say(case: Case) -> None:
+    data = case.item.contents["stencils"].replace(b"typedef struct {", b"int evil;\ntypedef struct {", 1)
+    records = tuple(
+        replace(record, sha256=samples.digest(data)) if record.role == "stencils" else record
+        for record in case.item.manifest.files
+    )
+    described = replace(case.item.manifest, files=records)
+    item = replace(
+        case.item,
+        manifest=described,
+        manifest_text=manifest.render(described).encode(),
+        contents={**case.item.contents, "stencils": data},
+    )
+    assert "it holds more than stencils" in case.failures(case.install(item))
+
+
+def test_not_configured(case: Case) -> None:
+    (case.build / "pyconfig.h").unlink()
+    with pytest.raises(InstallError, match="not a configured build folder"):
+        case.install()
+    (case.build / "Makefile").unlink()
+    with pytest.raises(InstallError, match="not a configured build folder"):
+        case.install()
+
+
+def test_configured_without_the_jit(case: Case) -> None:
+    makefile = case.build / "Makefile"
+    makefile.write_text("".join(line for line in makefile.read_text().splitlines(True) if "build.py" not in line))
+    with pytest.raises(InstallError, match="configured without the JIT"):
+        case.install()
+
+
+def test_built_on_other_stencils(case: Case) -> None:
+    (case.build / "Python").mkdir()
+    (case.build / "Python" / "jit.o").write_text("")
+    with pytest.raises(InstallError, match=r"already been built, on other stencils: jit_stencils"):
+        case.install()
+
+
+def with_headers(item: Artifact, origin: str, *names: str) -> Artifact:
+    more = tuple(IncludedFile(origin="system", name=name, sha256=samples.digest(b"")) for name in names)
+    described = replace(item.manifest, headers=origin, includes=(*item.manifest.includes, *more))  # type: ignore[arg-type]  # a Literal
+    return replace(item, manifest=described, manifest_text=manifest.render(described).encode())
+
+
+def test_mingws_headers_must_be_allowed(case: Case) -> None:
+    item = with_headers(case.item, "mingw")
+    with pytest.raises(InstallError, match=r"were compiled with mingw's headers$"):
+        case.install(item)
+    assert case.install(item, mingw=True).accepted
+
+
+@pytest.mark.parametrize("name", ["_mingw.h", "include/any-windows-any/_mingw_mac.h"])
+def test_mingw_that_poses_as_msvc_is_refused(case: Case, name: str) -> None:
+    with pytest.raises(InstallError, match="though their manifest says 'sysroot'") as caught:
+        case.install(with_headers(case.item, "sysroot", name))
+    assert name in caught.value.where
+    assert case.placed() == []
+
+
+def test_a_makefile_that_deletes_midway_gets_a_keeper(case: Case) -> None:
+    case.configure(goal="profile-opt", deleted="\n\t-rm -f jit_stencils*.h")
+    done = case.install()
+    keeper = case.build.resolve() / installing.KEEPER
+    assert done.make_argument == f"PYTHON_FOR_REGEN={keeper / 'python'}"
+    assert (keeper / "python").stat().st_mode & 0o111
+    assert 'exec python3.11 "$@"' in (keeper / "python").read_text()
+    for name, _ in done.files:
+        assert (keeper / "files" / name).read_bytes() == (case.build / name).read_bytes()
+
+
+def test_a_keeper_only_where_something_is_deleted(case: Case) -> None:
+    for goal, deleted in (("profile-opt", ""), ("build_all", "\n\t-rm -f jit_stencils*.h")):
+        case.configure(goal=goal, deleted=deleted)
+        assert case.install().make_argument == ""
