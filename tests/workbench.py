@@ -33,6 +33,7 @@ MAC_X86 = "x86_64-apple-darwin"
 WIN_X86 = "x86_64-pc-windows-msvc"
 WIN_I686 = "i686-pc-windows-msvc"
 WIN_ARM = "aarch64-pc-windows-msvc"
+FOREIGN = (MAC_ARM, MAC_X86, WIN_X86, WIN_I686, WIN_ARM)
 # The PyPI toolchain that lends its headers to the others: of several, the newest does.
 NEWEST_WHEEL = 22
 PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
