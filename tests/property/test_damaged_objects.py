@@ -106,7 +106,7 @@ def test_absurd_counts_and_offsets_anywhere(triple: str) -> None:
 
 
 @pytest.mark.parametrize("triple", sorted(TARGETS))
-@settings(max_examples=150, deadline=2000)
+@settings(max_examples=150, deadline=60_000)
 @given(flips=st.lists(st.integers(min_value=0, max_value=(1 << 14) - 1), min_size=1, max_size=8))
 def test_flipped_bits(triple: str, flips: list[int]) -> None:
     data = bytearray(OBJECTS[triple])
@@ -116,7 +116,7 @@ def test_flipped_bits(triple: str, flips: list[int]) -> None:
 
 
 @pytest.mark.parametrize("triple", sorted(TARGETS))
-@settings(max_examples=50, deadline=2000)
+@settings(max_examples=50, deadline=60_000)
 @given(junk=st.binary(max_size=300))
 def test_anything_behind_the_magic(triple: str, junk: bytes) -> None:
     survive_all(triple, [OBJECTS[triple][:20] + junk])
