@@ -23,6 +23,7 @@ disassemble code -> listings, with the patches beside
 manifest    what went in, what came out, every digest
 verify      what was read and recorded -> checks and a verdict
 compare     two sets of stencils -> what differs, stencil by stencil
+audit       stencils -> what a careful packager would object to
 artifact    output folders, and bundles of them
 jittest     a CPython built on given stencils, and its tests
 """

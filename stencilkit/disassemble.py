@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from stencilkit.model.audit import Decoded
 from stencilkit.model.comparison import Line
 from stencilkit.model.stencil import Stencil
 
@@ -22,6 +23,11 @@ _ENGINES: Final = {
 }
 # A jump within the stencil, whose last operand is where to; and where a patch lies.
 _JUMP: Final = re.compile(r"^((?:j\w+|callq?|loop\w*|b(?:\.\w+)?|bl|cbn?z|tbn?z) (?:.*, )?)#?(?:0x[0-9a-f]+|\d)$")
+_JUMPS: Final = re.compile(r"(?:j\w+|callq?|loop\w*|b(?:\.\w+)?|bl|cbn?z|tbn?z)$")
+_GOES: Final = re.compile(r"(?:^|, )#?(-?0x[0-9a-f]+|\d+)$")
+# capstone's CS_OP_MEM and CS_AC_WRITE.
+_MEMORY: Final = 3
+_WRITE: Final = 2
 _PLACE: Final = re.compile(r"(?:code|data) \+ 0x[0-9a-f]+(?:, )?")
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
@@ -64,6 +70,32 @@ def calls(code: bytes, arch: str) -> list[int]:
     """List the offsets of the call instructions in a function that call through a register or memory or directly."""
     engine = _engine(arch)
     return [offset for offset, _, mnemonic, _ in engine.disasm_lite(code, 0) if mnemonic in _CALLS]
+
+
+def decode(stencil: Stencil, arch: str) -> tuple[Decoded, ...]:
+    """Disassemble a stencil with what each instruction does to registers and memory."""
+    engine = _engine(arch)
+    engine.detail = True
+    engine.skipdata = True
+    return tuple(_decoded(item, stencil) for item in engine.disasm(stencil.body, 0))
+
+
+def _decoded(item: Any, stencil: Stencil) -> Decoded:  # noqa: ANN401  # capstone has no annotations
+    inside = range(item.address, item.address + item.size)
+    known = item.id != 0
+    goes = _GOES.search(item.op_str) if known and _JUMPS.match(item.mnemonic) else None
+    # Bytes that are no instruction have no details to ask for.
+    written = item.regs_access()[1] if known else ()
+    return Decoded(
+        offset=item.address,
+        mnemonic=item.mnemonic,
+        operands=item.op_str,
+        writes=frozenset(item.reg_name(register) for register in written),
+        writes_memory=known and any(operand.type == _MEMORY and operand.access & _WRITE for operand in item.operands),
+        goes=int(goes[1], 0) if goes else None,
+        known=known,
+        patches=tuple(patch for patch in stencil.patches if any(offset in inside for offset in patch.offsets)),
+    )
 
 
 def lines(stencil: Stencil, arch: str, calls: tuple[str, ...]) -> list[Line]:

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "show": "show",
     "verify": "verify",
     "compare": "compare",
+    "audit": "audit",
     "pack": "pack",
     "inspect": "inspect",
     "install": "install",

@@ -43,6 +43,13 @@ def source_date() -> str:
     return datetime.fromtimestamp(int(epoch), UTC).isoformat()
 
 
+def today() -> str:
+    """Return the day in ISO 8601: that of SOURCE_DATE_EPOCH, or of the clock."""
+    epoch = variable("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    return moment.date().isoformat()
+
+
 def seconds() -> float:
     """Read a clock that only goes forward, to time things with."""
     return time.monotonic()

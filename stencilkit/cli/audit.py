@@ -1,0 +1,126 @@
+"""`stencilkit audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from stencilkit import audit
+from stencilkit.cli import _options, _render
+from stencilkit.errors import ExitCode, PolicyError, UsageError
+from stencilkit.model.audit import Audit, Finding
+from stencilkit.pipeline import auditing
+from stencilkit.support import files
+
+_SHOWN: Final = 5
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
+@click.option("--waive", type=_options.ANY_PATH, metavar="FILE", help="Findings that are accepted, each until a day.")
+@click.option("--demand", "demanded", multiple=True, metavar="GATE", help="Make the notes of a gate failures.")
+@click.option("--against", type=_options.ANY_PATH, help="The stencils that these replace, for the growth gate.")
+@click.option("--growth", type=float, default=2.0, show_default=True, help="Percent of growth that is fine.")
+@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
+@click.option("--gates", is_flag=True, help="List the gates, with the issues that they come from.")
+@_options.format_option("text", "json", "markdown")
+def command(
+    paths: tuple[Path, ...],
+    waive: Path | None,
+    demanded: tuple[str, ...],
+    against: Path | None,
+    growth: float,
+    triple: str | None,
+    gates: bool,
+    form: str,
+) -> int:
+    """Audit headers or output folders: what has hurt packagers before.
+
+    Exits with 0 if no gate objects, 1 if one does.
+    """
+    if gates:
+        _gates(form)
+        return ExitCode.OK
+    if not paths:
+        raise UsageError("nothing was given to audit", fix="name headers or output folders")
+    names = {gate.name for gate in audit.GATES}
+    for name in demanded:
+        if name not in names:
+            raise UsageError(f"there is no gate {name}", fix=f"there are {', '.join(sorted(names))}")
+    fix = "give --waive a file as docs/audit.md describes it"
+    text = files.read_text(waive, error=PolicyError, fix=fix) if waive is not None else ""
+    waivers = audit.parse_waivers(text, str(waive)) if waive is not None else ()
+    found = [
+        auditing.run(path, waivers=waivers, demanded=demanded, against=against, growth=growth, triple=triple)
+        for path in paths
+    ]
+    if form == "json":
+        answer = {"passed": all(item.passed for item in found), "audits": [_as_json(item) for item in found]}
+        _render.print_json("audit", answer)
+    else:
+        for item in found:
+            click.echo("\n".join(_markdown(item) if form == "markdown" else _text(item)))
+    return ExitCode.OK if all(item.passed for item in found) else ExitCode.DIFFERENT
+
+
+def _gates(form: str) -> None:
+    if form == "json":
+        rows = [{"gate": gate.name, "refs": gate.refs, "why": gate.why} for gate in audit.GATES]
+        _render.print_json("gates", {"gates": rows})
+    elif form == "markdown":
+        click.echo("| Gate | Why | From |\n| --- | --- | --- |")
+        for gate in audit.GATES:
+            click.echo(f"| `{gate.name}` | {gate.why} | {gate.refs} |")
+    else:
+        _render.print_table(["gate", "why", "from"], [[gate.name, gate.why, gate.refs] for gate in audit.GATES])
+
+
+def _text(item: Audit) -> Iterator[str]:
+    yield f"{item.subject}: {'passed' if item.passed else 'FAILED'}"
+    for result in item.results:
+        count = f"{len(result.findings)} findings" if result.findings else ""
+        yield f"  {result.outcome:6}  {result.gate:16}  {count}".rstrip()
+        yield from (f"{'':28}{line}" for line in _findings(result.findings))
+        if result.outcome == "failed":
+            yield f"{'':28}({result.why}; {result.refs})"
+    yield from (f"  note: {line}" for line in item.stale)
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings[:_SHOWN]:
+        waived = f"; waived: {finding.waived}" if finding.waived else ""
+        yield f"{finding.stencil or 'the header'}: {finding.what}{waived}"
+    if len(findings) > _SHOWN:
+        yield f"and {len(findings) - _SHOWN} more (--format json lists all)"
+
+
+def _markdown(item: Audit) -> Iterator[str]:
+    yield f"### `{item.subject}`: {'passed' if item.passed else 'failed'}\n\n| Gate | | Findings | From |"
+    yield "| --- | --- | --- | --- |"
+    for result in item.results:
+        lines = "<br>".join(line.replace("|", "\\|") for line in _findings(result.findings))
+        yield f"| {result.gate} | {result.outcome} | {lines} | {result.refs} |"
+    yield from (f"\n* {line}" for line in item.stale)
+
+
+def _as_json(item: Audit) -> dict[str, Any]:
+    return {
+        "subject": item.subject,
+        "passed": item.passed,
+        "stale_waivers": list(item.stale),
+        "gates": [
+            {
+                "gate": result.gate,
+                "outcome": result.outcome,
+                "refs": result.refs,
+                "findings": [
+                    {"stencil": finding.stencil, "what": finding.what, "waived": finding.waived}
+                    for finding in result.findings
+                ],
+            }
+            for result in item.results
+        ],
+    }
