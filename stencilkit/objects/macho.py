@@ -252,7 +252,8 @@ class _Object:
     def _section_quirk(self, entry: _Entry) -> int:
         """Return what upstream adds to a displacement into a section of data.
 
-        Upstream puts the name of every such section at (size of the code) in the data, wherever it starts.
+        Upstream puts the name of every such section at (size of the code) in the data, wherever it starts, and takes
+        a displacement between addresses for an offset (docs/adr/0102: message strings are missed).
         """
         if entry.role is not SectionRole.DATA:
             return 0
