@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import workbench as wb
+
+# What looks at the frames of stencils, or calls through them.
+UNWINDING = ("test_capi.test_opt", "test_generators", "test_call", "test_dict", "test_exceptions")
+UNWINDING += ("test_c_stack_unwind", "test_gdb", "test_perf_profiler")
 
 
 def test_3_14_on_our_stencils(tmp_path: Path) -> None:
@@ -29,3 +34,23 @@ def test_3_14_on_our_stencils(tmp_path: Path) -> None:
     assert outcomes == dict.fromkeys(["test_capi.test_opt", "test_generators", "test_call"], "passed")
     assert sum(module["jit"]["tests"] for module in verdict["modules"]) > 200
     assert 'failures="0"' in (tmp_path / "junit.xml").read_text()
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("major", [19, 20])
+def test_3_15_before_llvm_21(major: int, tmp_path: Path) -> None:
+    """Upstream's generator stops with these LLVMs; frames must unwind through the stencils all the same."""
+    version = "3.15.0rc1"
+    modules = [word for module in UNWINDING for word in ("--module", module)]
+    wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", wb.pypi_llvm(major), "--out", tmp_path / "out")
+    done = wb.stencilkit(
+        *("test", tmp_path / "out", "--cpython", wb.tree(version), "--format", "json", *modules),
+        *("--configure", "OPT=-O1 -g -Wall", "--work", tmp_path / "work"),
+        check=False,
+        timeout=2400,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    (verdict,) = json.loads(done.stdout)["verdicts"]
+    assert verdict["proof"]["entered"] == "seen"
+    outcomes = {module["jit"]["name"]: module["jit"]["outcome"] for module in verdict["modules"]}
+    assert outcomes == dict.fromkeys(UNWINDING, "passed")
