@@ -105,6 +105,15 @@ def find(folder: Path, manifest: Manifest) -> Entry | None:
     return entry
 
 
+def read_all(folder: Path) -> Iterator[Entry]:
+    """Read every entry of a ledger, in the order of their files.
+
+    Raises: LedgerError.
+    """
+    for path in sorted(folder.glob("*/*.toml")):
+        yield parse(files.read_text(path, error=LedgerError), str(path))
+
+
 def check(found: Entry, expected: Entry | None) -> Iterator[Check]:
     """Hold what was found against the ledger."""
     what = f"CPython {found.cpython}, {found.triple}, {found.flavour}, LLVM {found.llvm}"

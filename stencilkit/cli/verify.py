@@ -35,6 +35,8 @@ def command(
 ) -> int:
     """Verify headers or output folders, without any compiler.
 
+    A folder with output folders below it stands for all of them.
+
     Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
     this source and its pyconfig.h would make them from, and which input digest must line 1 carry?
 
@@ -47,6 +49,7 @@ def command(
     for path in filter(None, (*paths, manifest, ledger, policy)):
         if not path.exists():
             raise UsageError(f"there is no {path}")
+    paths = tuple(inner for path in paths for inner in verifying.subjects(path))
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
     asked: tuple[Kind, ...] = (*(("tree",) if tree is not None else ()), *(("ledger",) if ledger is not None else ()))
     demanded = _policy(policy, asked)
