@@ -86,7 +86,7 @@ def _target(row: Fields) -> Target:
         foreign_macros=row.texts("foreign-macros", []),
         own_macros=row.texts("own-macros", []),
         entry_directive=row.choice("entry-directive", (".globl", ".def")),
-        merges_assembly=row.boolean("merges-assembly", default=False),
+        text_section=row.text("text-section", ""),
     )
     row.done()
     if not any(fnmatchcase(target.triple, pattern) for pattern in target.spellings):

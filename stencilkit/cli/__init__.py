@@ -29,7 +29,6 @@ _COMMANDS: Final = {
     "verify": "verify",
     "compare": "compare",
     "audit": "audit",
-    "matrix": "matrix",
     "pack": "pack",
     "inspect": "inspect",
     "install": "install",

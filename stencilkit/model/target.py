@@ -28,8 +28,8 @@ class Target:
     `pyconfig` says where pyconfig.h comes from. Of a PyPI toolchain, `zig_target` is for its driver, `zig_headers` are
     folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
     `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
-    In assembly, `entry_directive` declares what is known outside; `merges_assembly` says that many units can be
-    assembled at once.
+    In assembly, `entry_directive` declares what is known outside; `text_section` is how a section of code is described
+    where many units can be assembled at once, "" where they cannot.
     """
 
     triple: str
@@ -57,7 +57,7 @@ class Target:
     foreign_macros: tuple[str, ...]
     own_macros: tuple[str, ...]
     entry_directive: str
-    merges_assembly: bool
+    text_section: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -244,10 +244,10 @@ def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> dict[str, 
     arguments = plan.driver_arguments(entry=False, step="emit")
     frames: asmopt.Frames = next((_FRAMES[word] for word in arguments if word in _FRAMES), "any")
     texts = {name: asmopt.rewrite(name, text.decode("utf-8"), target, frames) for name, text in outputs.items()}
-    if session.driver == "plain" or not target.merges_assembly:
+    if session.driver == "plain" or not target.text_section:
         return _from_objects(session, session.assemble(texts))
     merged = f"merged-{next(iter(texts))}"
-    data = session.assemble({merged: merge.merge(texts)}).get(merged)
+    data = session.assemble({merged: merge.merge(texts, target)}).get(merged)
     if data is None:
         # One of them has a mistake: assembled alone, it says which.
         session.notes.append(f"merged assembly was refused: {session.failures.pop(merged).splitlines()[0]}")
