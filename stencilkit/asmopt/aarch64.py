@@ -33,10 +33,12 @@ _INVERSES: Final = _LONG | _SHORT
 _MNEMONICS: Final = "|".join(name.replace(".", r"\.") for name in _INVERSES)
 _OPERAND: Final = r"(?P<target>_JIT_OP(?:ARG|ERAND(?:0|1))_(?:16|32))"
 
+_END: Final = r"(?=\s*(?:$|//|;))"
+
 INSTRUCTIONS: Final = InstructionSet(
     patterns=(
-        (Kind.BRANCH, re.compile(rf"\s*(?P<mnemonic>{_MNEMONICS})\s+(?:.+,\s+)*(?P<target>[\w.]+)")),
-        (Kind.JUMP, re.compile(r"\s*(?P<mnemonic>b)\s+(?P<target>[\w.]+)")),
+        (Kind.BRANCH, re.compile(rf"\s*(?P<mnemonic>{_MNEMONICS})\s+(?:.+,\s+)*(?P<target>[\w.]+){_END}")),
+        (Kind.JUMP, re.compile(rf"\s*(?P<mnemonic>b)\s+(?P<target>[\w.]+){_END}")),
         (Kind.CALL, re.compile(r"\s*(?P<mnemonic>blx?)\s+(?P<target>[\w.]+)")),
         (Kind.RETURN, re.compile(r"\s*ret\b")),
         (Kind.SMALL_CONST_1, re.compile(rf"\s*(?P<mnemonic>adrp)\s+(?P<register>x\d\d?),.*{_OPERAND}")),
@@ -59,6 +61,8 @@ INSTRUCTIONS: Final = InstructionSet(
     # Mach-O has no relocation for a conditional branch to another uop; a label marks the place instead, everywhere.
     relocations=dict.fromkeys(_LONG, "CUSTOM_AARCH64_BRANCH19"),
     frame_pointer=re.compile(r"\s*stp\s+x29.*"),
+    control=re.compile(r"\s*(?:bc?\.|(?:b|br(?:a[ab]z?)?|[ct]bn?z)\b)"),
+    indirect=re.compile(r"\s*br(?:a[ab]z?)?\s+x\d"),
 )
 
 _CONST: Final = "CUSTOM_AARCH64_CONST"

@@ -30,7 +30,9 @@ def insert_continue_label(code: Code, syntax: Syntax) -> Code:
     """
     ends = [index for index, block in enumerate(code.blocks) if block.instructions]
     if not ends:
-        raise AssemblyError("there is no instruction in the code of this uop")
+        raise AssemblyError(
+            "there is no instruction in the code of this uop", fix="report it with the version of clang and the flags"
+        )
     after = ends[-1] + 1
     label = syntax.continue_label
     continuation = Block(label=label, lines=(f"{label}:",))

@@ -10,7 +10,8 @@ from stencilkit.asmopt.graph import BRANCHES, Block, Code, Instruction, Kind
 from stencilkit.asmopt.syntax import InstructionSet, Syntax
 from stencilkit.errors import AssemblyError
 
-_LABEL: Final = re.compile(r'\s*(?P<label>[\w."$?@]+):')
+_LABEL: Final = re.compile(r'\s*(?P<label>[\w."$?@]+):(?P<rest>.*)')
+_COMMENT_OR_NOTHING: Final = re.compile(r"\s*(?:#|//|;|$)")
 _NO_INSTRUCTION: Final = re.compile(r"\s*(?:\.|#|//|;|$)")
 _DIRECTIVE: Final = re.compile(r"\s*(?P<name>\.[a-z_0-9]+)\b(?P<rest>.*)")
 # COFF's `@feat.00 = 0`. Upstream's quirk: it counts as an instruction.
@@ -90,6 +91,8 @@ class _Reader:
         """Read one line."""
         block = self._blocks[-1]
         if match := _LABEL.match(line):
+            if not _COMMENT_OR_NOTHING.match(match["rest"]):
+                raise _error(line, number, "something follows a label in its line")
             self._blocks.append(_Open(label=match["label"], lines=[line]))
         elif match := self._syntax.entry.match(line):
             self._entries.add(match["label"])
@@ -111,12 +114,17 @@ class _Reader:
 
     def _instruction(self, line: str, number: int) -> Instruction:
         instructions = self._syntax.instructions
+        code = _code_of(line)
+        if ";" in code:
+            raise _error(line, number, "there are several statements in one line")
         for kind, pattern in instructions.patterns:
             if match := pattern.match(line):
                 return _known(kind, match, line, instructions)
         if not _INSTRUCTION.match(line) and not _ASSIGNMENT.match(line):
             raise _error(line, number, "this is neither a label, nor a directive, nor an instruction")
-        if self._block_label.search(_code_of(line)):
+        if instructions.control.match(code) and not instructions.indirect.match(code):
+            raise _error(line, number, "the passes do not know where this goes to")
+        if self._block_label.search(code):
             raise _error(
                 line,
                 number,
@@ -127,10 +135,10 @@ class _Reader:
         return Instruction(Kind.OTHER, line.split(" ", maxsplit=1)[0], line)
 
     def _check_directive(self, line: str, number: int) -> None:
-        match = _DIRECTIVE.match(line)
-        if match is None:
+        if not line.lstrip().startswith("."):
             return
-        name = match["name"]
+        match = _DIRECTIVE.match(line)
+        name = match["name"] if match else line.split(maxsplit=1)[0]
         if name.startswith(".cfi_"):
             raise _error(
                 line,
@@ -138,7 +146,7 @@ class _Reader:
                 "call frame information in a stencil: Apple's clang writes it whatever it is told "
                 "(CPython #146475, #148560); use an LLVM release",
             )
-        if name not in _KNOWN_DIRECTIVES:
+        if match is None or name not in _KNOWN_DIRECTIVES:
             raise _error(line, number, f"the passes do not know the directive {name}")
         if name in _DATA_DIRECTIVES and self._block_label.search(match["rest"]):
             raise _error(
@@ -160,7 +168,7 @@ def _known(kind: Kind, match: re.Match[str], line: str, instructions: Instructio
 
 def _code_of(line: str) -> str:
     """Cut a trailing comment off."""
-    return re.split(r"\s(?:#|//|;)\s", line, maxsplit=1)[0]
+    return re.split(r"\s(?:##?|//|;)\s", line, maxsplit=1)[0]
 
 
 def _close(block: _Open) -> Block:

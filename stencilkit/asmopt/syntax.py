@@ -17,7 +17,8 @@ class InstructionSet:
     `patterns` are tried in order; each may have the groups `mnemonic`, `target` and `register`. `inverses` maps a
     branch to the one with the opposite condition (None: there is none). `short_branches` are those that may not reach
     beyond a uop. `relocations` names the hole that stands for a branch out of the uop, where the assembler cannot
-    write a relocation for it. `frame_pointer` matches what sets a frame pointer up.
+    write a relocation for it. `frame_pointer` matches what sets a frame pointer up. `control` matches everything that
+    may go elsewhere; of that, what fits no pattern must be `indirect`.
     """
 
     patterns: tuple[tuple[Kind, re.Pattern[str]], ...]
@@ -25,6 +26,8 @@ class InstructionSet:
     short_branches: frozenset[str]
     relocations: Mapping[str, str]
     frame_pointer: re.Pattern[str]
+    control: re.Pattern[str]
+    indirect: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

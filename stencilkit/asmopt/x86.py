@@ -34,10 +34,16 @@ _INVERSES: Final[dict[str, str | None]] = {
     **dict.fromkeys(_WITHOUT_OPPOSITE),
 }
 
+# What may follow a target: @PLT, or a comment.
+_END: Final = r"(?=@\w|\s*(?:$|#))"
+
+# Windows unwinders know a tail call by its rex64; notrack exempts a jump from CET.
+_PREFIXES: Final = r"(?:(?:bnd|notrack|data16|rex64|rep\w*|lock)\s+)*"
+
 INSTRUCTIONS: Final = InstructionSet(
     patterns=(
-        (Kind.BRANCH, re.compile(rf"\s*(?P<mnemonic>{'|'.join(_INVERSES)})\s+(?P<target>[\w.]+)")),
-        (Kind.JUMP, re.compile(r"\s*(?P<mnemonic>jmp)\s+(?P<target>[\w.]+)")),
+        (Kind.BRANCH, re.compile(rf"\s*(?P<mnemonic>{'|'.join(_INVERSES)})\s+(?P<target>[\w.]+){_END}")),
+        (Kind.JUMP, re.compile(rf"\s*(?P<mnemonic>jmp)\s+(?P<target>[\w.]+){_END}")),
         (Kind.CALL, re.compile(r"\s*(?P<mnemonic>callq?)\s+(?P<target>[\w.]+)")),
         (Kind.RETURN, re.compile(r"\s*retq?\b")),
     ),
@@ -45,6 +51,8 @@ INSTRUCTIONS: Final = InstructionSet(
     short_branches=frozenset(),
     relocations={},
     frame_pointer=re.compile(r"\s*movq?\s+%(\w+),\s+%rbp.*"),
+    control=re.compile(rf"\s*{_PREFIXES}(?:j|loop|ljmp|xbegin)"),
+    indirect=re.compile(rf"\s*{_PREFIXES}jmp[ql]?\s+\*"),
 )
 
 

@@ -1,7 +1,7 @@
 """Take frames out of x86-64 code (see frames.py).
 
     pushq %rbp                                      subq $40, %rsp
-    movq  %rsp, %rbp                                movq %rax, 32(%rsp)
+    movq  %rsp, %rbp                                movq %rax, 24(%rsp)
     subq  $32, %rsp                 becomes         ...
     movq  %rax, -8(%rbp)                            addq $40, %rsp
     ...                                             jmp  _JIT_CONTINUE
@@ -33,6 +33,8 @@ _POP: Final = re.compile(r"\s*popq\s+%\w+\s*(?:#.*)?$")
 _ADJUST: Final = re.compile(r"\s*(?P<op>subq|addq)\s+\$(?P<size>-?\d+), %rsp\s*(?:#.*)?$")
 _LEA: Final = re.compile(r"\s*leaq\s+(?P<size>-?\d+)\(%rsp\), %rsp\s*(?:#.*)?$")
 _LOCAL: Final = re.compile(r"(?P<offset>-?\d*)\(%rbp\)")
+# These move rsp without naming it.
+_IMPLICIT: Final = re.compile(r"\s*(?:push|pop(?!cnt)|leave|enter)")
 _CALL: Final = re.compile(r"\s*callq?\s")
 _INDIRECT_JUMP: Final = re.compile(r"\s*jmpq?\s+\*")
 _MEMORY: Final = re.compile(r"-?\d*\(%rsp(?:,[^)]*)?\)")
@@ -95,7 +97,7 @@ def _growth(instruction: Instruction) -> int:
         return int(match["size"]) * (1 if match["op"] == "subq" else -1)
     if match := _LEA.match(text):
         return -int(match["size"])
-    if _RSP.search(_MEMORY.sub("", text)) and not _SET.match(text):
+    if _IMPLICIT.match(text) or (_RSP.search(_MEMORY.sub("", text)) and not _SET.match(text)):
         raise frames.refused(instruction, "it uses rsp in a way that the stack cannot be followed through")
     return 0
 
