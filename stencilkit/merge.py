@@ -84,7 +84,7 @@ def split(obj: ObjectFile, names: Sequence[str]) -> dict[str, ObjectFile]:
     sections: list[list[Section]] = [[] for _ in names]
     for section in obj.sections:
         match = _OWN_SECTION.fullmatch(section.name)
-        if match:
+        if match and int(match["index"]) < len(names):
             sections[int(match["index"])].append(_restore(section, match["name"]))
         elif section.data or section.relocations:
             raise ObjectError(f"section {section.name!r} of merged assembly belongs to no uop")

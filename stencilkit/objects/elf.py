@@ -56,7 +56,7 @@ _SHT_LLVM_ADDRSIG: Final = 0x6FFF4C03  # LLVM's BinaryFormat/ELF.h; pyelftools h
 _EH_FRAME: Final = ".eh_frame"
 _MEANINGS: Final = {
     "SHT_NOBITS": "zero-initialised writable data; a stencil has nowhere to keep state",
-    "SHT_X86_64_UNWIND": "unwind tables; -fno-asynchronous-unwind-tables is missing from the flags",
+    "SHT_AMD64_UNWIND": "unwind tables; -fno-asynchronous-unwind-tables is missing from the flags",
     "SHT_INIT_ARRAY": "constructors, which nobody would run",
     "SHT_FINI_ARRAY": "destructors, which nobody would run",
 }

@@ -83,7 +83,8 @@ def test_split_gives_each_unit_its_sections_under_their_own_names() -> None:
     assert found.relocations == (Relocation(offset=0, kind="K", symbol="x", addend=3, indirect=True),)
 
 
-def test_split_refuses_contents_that_belong_to_nobody() -> None:
-    stray = Section(name=".data", role=SectionRole.DATA, data=b"x", symbols=(), relocations=())
-    with pytest.raises(ObjectError, match=r"\.data.* belongs to no uop"):
-        merge.split(ObjectFile(sections=(stray,)), ["_A"])
+@pytest.mark.parametrize("name", [".data", "7:.text", "x:.text"])
+def test_split_refuses_contents_that_belong_to_nobody(name: str) -> None:
+    stray = Section(name=name, role=SectionRole.DATA, data=b"x", symbols=(), relocations=())
+    with pytest.raises(ObjectError, match=r"'[7x]?:?\.\w+' of merged assembly belongs to no uop"):
+        merge.split(ObjectFile(sections=(stray,)), ["_A", "_B"])

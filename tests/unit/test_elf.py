@@ -1,0 +1,98 @@
+"""ELF objects: what is kept, what is dropped, and what no stencil can hold."""
+
+from __future__ import annotations
+
+import struct
+
+import objectfiles as of
+import pytest
+
+from stencilkit.errors import ObjectError
+from stencilkit.model.objectfile import Relocation, SectionRole, Symbol
+from stencilkit.objects import elf
+
+GOOD = of.elf(of.ELF_X86_64, bytes(16), [(4, 2, 4, -4)], [of.Name("_JIT_ENTRY", 1), of.Name("_PyFoo")])
+TABLE = struct.unpack_from("<Q", GOOD, 40)[0]
+
+
+def patched(index: int, field: int, form: str, value: int) -> bytes:
+    """Change one field of a section's header."""
+    data = bytearray(GOOD)
+    struct.pack_into(form, data, TABLE + 64 * index + field, value)
+    return bytes(data)
+
+
+TYPE, FLAGS, OFFSET, SIZE, LINK, INFO, ENTSIZE = 4, 8, 24, 32, 40, 44, 56
+
+
+def test_an_object_is_read() -> None:
+    obj = elf.parse(GOOD, "")
+    (text,) = obj.sections
+    assert (text.name, text.role, text.data) == (".text", SectionRole.CODE, bytes(16))
+    assert text.symbols == (Symbol(name="_JIT_ENTRY", offset=0),)
+    assert text.relocations == (Relocation(offset=4, kind="R_X86_64_PLT32", symbol="_PyFoo", addend=-4),)
+    assert elf.parse(GOOD, "_").sections[0].symbols[0].name == "JIT_ENTRY"
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (9, "R_X86_64_GOTPCREL"),
+        (41, "R_X86_64_GOTPCRELX"),
+        (42, "R_X86_64_REX_GOTPCRELX"),
+        (200, "relocation type 200"),
+    ],
+)
+def test_relocation_kinds_are_named(number: int, name: str) -> None:
+    data = of.elf(of.ELF_X86_64, bytes(16), [(4, 1, number, 0)], [of.Name("f")])
+    assert elf.parse(data, "").sections[0].relocations[0].kind == name
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "damaged"),
+        (b"\x7fELF", "damaged"),
+        (b"!<arch>\n" + bytes(64), "damaged"),
+        (b"BC\xc0\xde" + bytes(64), "damaged"),
+        (GOOD[:16] + b"\x02\0" + GOOD[18:], "not a relocatable object"),
+        (GOOD[:18] + struct.pack("<H", 8) + GOOD[20:], "not a relocatable object"),
+        (patched(1, TYPE, "<I", 8), "zero-initialised writable data"),
+        (patched(1, TYPE, "<I", 14), "constructors"),
+        (patched(1, TYPE, "<I", 0x70000001), "-fno-asynchronous-unwind-tables"),
+        (patched(1, TYPE, "<I", 0x12345), "no stencil has such a section"),
+        (patched(1, OFFSET, "<Q", 1 << 40), "outside the file"),
+        (patched(1, SIZE, "<Q", 1 << 63), "outside the file"),
+        (patched(1, SIZE, "<Q", 4), "lies outside section"),
+        (patched(1, FLAGS, "<Q", 0x806), "damaged|compressed"),
+        (patched(2, ENTSIZE, "<Q", 0), "damaged"),
+        (patched(2, LINK, "<I", 1), "do not fit"),
+        (patched(2, LINK, "<I", 99), "damaged"),
+        (patched(2, INFO, "<I", 99), "do not fit"),
+        (patched(2, TYPE, "<I", 9), "without addends|SHT_REL"),
+        (patched(3, ENTSIZE, "<Q", 0), "damaged"),
+        (GOOD.replace(b"_JIT_ENTRY\0", b"_JIT_ENTRY\0") [:-1], "damaged"),
+    ],
+)  # fmt: skip
+def test_what_is_no_stencil_is_an_error(data: bytes, message: str) -> None:
+    with pytest.raises(ObjectError, match=message):
+        elf.parse(data, "")
+
+
+def test_a_symbol_outside_its_section_is_an_error() -> None:
+    data = of.elf(of.ELF_X86_64, bytes(16), [], [of.Name("_JIT_ENTRY", 1, 17)])
+    with pytest.raises(ObjectError, match="_JIT_ENTRY lies outside"):
+        elf.parse(data, "")
+    elf.parse(of.elf(of.ELF_X86_64, bytes(16), [], [of.Name("end", 1, 16)]), "")
+
+
+def test_sections_that_are_not_loaded_are_dropped() -> None:
+    """Debug information and comments (CPython #130673)."""
+    assert elf.parse(patched(1, FLAGS, "<Q", 0), "").sections == ()
+
+
+def test_frame_tables_of_objects_without_any() -> None:
+    with pytest.raises(ObjectError, match="describes 0 functions"):
+        elf.frame_table(GOOD)
+    with pytest.raises(ObjectError, match="damaged"):
+        elf.frame_table(GOOD[:100])

@@ -1,0 +1,106 @@
+"""Relocations -> holes: rows, and refusals with their reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from stencilkit import holes
+from stencilkit.errors import ObjectError, RelocationError
+from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
+from stencilkit.model.stencil import HoleValue, Operation
+from stencilkit.objects import stored
+
+VALUES = frozenset(HoleValue)
+
+
+def section(
+    name: str = ".text", data: bytes = bytes(16), role: SectionRole = SectionRole.CODE, **more: object
+) -> Section:
+    return Section(name=name, role=role, data=data, **more)  # type: ignore[arg-type]
+
+
+def relocation(kind: str, symbol: str = "_PyFoo", offset: int = 4, addend: int = -4, **more: bool) -> Relocation:
+    return Relocation(offset=offset, kind=kind, symbol=symbol, addend=addend, **more)
+
+
+def lower(kind: str, symbol: str = "_PyFoo", **more: int) -> holes.Hole:
+    obj = ObjectFile(sections=(section(relocations=(relocation(kind, symbol, **more),)),))  # type: ignore[arg-type]
+    return holes.lower("_UOP", obj, VALUES).code_holes[0]
+
+
+@pytest.mark.parametrize("kind", sorted(holes.TABLE))
+def test_every_row_lowers_what_it_says(kind: str) -> None:
+    row = holes.TABLE[kind]
+    symbol = "_PyFoo" if row.values is None else f"_JIT_{min(row.values, key=lambda value: value.name).name}"
+    hole = lower(kind, symbol)
+    assert (hole.kind, hole.operation, hole.offset, hole.addend) == (kind, row.operation, 4, -4)
+    assert (hole.value is HoleValue.GOT) == row.got
+
+
+def test_values_are_told_from_symbols() -> None:
+    assert (lower("R_X86_64_64", "_JIT_OPARG").value, lower("R_X86_64_64", "_JIT_OPARG").symbol) == (
+        HoleValue.OPARG,
+        None,
+    )
+    assert lower("R_X86_64_64", "_JIT_NO_SUCH_VALUE").symbol == "_JIT_NO_SUCH_VALUE"
+    hole = lower("R_X86_64_GOTPCREL", "_JIT_OPARG")
+    assert (hole.value, hole.symbol, hole.operation) == (HoleValue.GOT, "_JIT_OPARG", Operation.REL32)
+
+
+@pytest.mark.parametrize("kind", sorted(holes.REFUSED))
+def test_refusals_give_the_reason_and_the_place(kind: str) -> None:
+    with pytest.raises(RelocationError) as caught:
+        lower(kind)
+    assert holes.REFUSED[kind] in caught.value.what
+    assert caught.value.where == "uop _UOP, section .text, offset 0x4"
+    assert caught.value.fix
+
+
+def test_an_unknown_kind_is_an_error() -> None:
+    with pytest.raises(RelocationError, match="has no row for it"):
+        lower("R_X86_64_NEW")
+
+
+def test_absolute_32_bits_are_for_small_values_only() -> None:
+    assert lower("R_X86_64_32", "_JIT_TARGET").operation is Operation.ABS32
+    for kind, symbol in (("R_X86_64_32", "_PyFoo"), ("R_X86_64_32S", "_JIT_TARGET"), ("R_X86_64_32", "_JIT_EXECUTOR")):
+        with pytest.raises(RelocationError, match="mcmodel"):
+            lower(kind, symbol)
+
+
+@pytest.mark.parametrize("offset", [-1, 16, 1 << 40])
+def test_a_relocation_outside_its_section_is_an_error(offset: int) -> None:
+    with pytest.raises(RelocationError, match="outside its section"):
+        lower("R_X86_64_64", offset=offset)
+
+
+def test_sections_are_laid_out_in_order() -> None:
+    obj = ObjectFile(
+        sections=(
+            section(data=bytes(8), symbols=(Symbol(name="_JIT_ENTRY", offset=0),)),
+            section(".rodata", b"abc", SectionRole.DATA, symbols=(Symbol(name="s", offset=1),)),
+            section(".text.cold", bytes(4), relocations=(relocation("R_X86_64_PC32", offset=0),)),
+            section(".rodata.2", b"de", SectionRole.DATA, padding=5, symbols=(Symbol(name="t", offset=0),)),
+        )
+    )
+    unit = holes.lower("_UOP", obj, VALUES)
+    assert (len(unit.code), unit.data) == (12, b"abc" + bytes(5) + b"de")
+    assert unit.symbols == {
+        "_JIT_ENTRY": (HoleValue.CODE, 0),
+        "s": (HoleValue.DATA, 1),
+        "t": (HoleValue.DATA, 8),
+    }
+    assert [hole.offset for hole in unit.code_holes] == [8]
+    holes.check_entry(unit, "_JIT_ENTRY")
+    with pytest.raises(ObjectError, match="is not the first thing"):
+        holes.check_entry(unit, "s")
+
+
+def test_objects_survive_the_cache() -> None:
+    obj = ObjectFile(
+        sections=(
+            section(symbols=(Symbol(name="ü", offset=3),), relocations=(relocation("K", indirect=True),), padding=3),
+            section(".rodata", b"\0\xff", SectionRole.DATA),
+        )
+    )
+    assert stored.load(stored.dump(obj)) == obj

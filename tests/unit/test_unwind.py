@@ -1,0 +1,65 @@
+"""The rule at the shim's call -> the constants for unwinders."""
+
+from __future__ import annotations
+
+import pytest
+
+from stencilkit import unwind
+from stencilkit.errors import ObjectError
+from stencilkit.model.unwind import FrameRow, FrameTable
+
+# What a shim's prologue looks like: push rbp; mov rbp, rsp; ...; call
+ROWS = (
+    FrameRow(pc=0, cfa_register=7, cfa_offset=8, saved={16: -8}),
+    FrameRow(pc=1, cfa_register=7, cfa_offset=16, saved={6: -16, 16: -8}),
+    FrameRow(pc=4, cfa_register=6, cfa_offset=16, saved={6: -16, 16: -8}),
+    FrameRow(pc=40, cfa_register=7, cfa_offset=8, saved={6: -16, 16: -8}),
+)
+
+
+def table(rows: tuple[FrameRow, ...] = ROWS, data_alignment: int = -8) -> FrameTable:
+    return FrameTable(code_alignment=1, data_alignment=data_alignment, return_register=16, rows=rows)
+
+
+def test_the_rule_at_the_call_is_taken() -> None:
+    assert dict(unwind.rows(unwind.derive(table(), [30], "x86_64"))) == {
+        "JIT_UNWIND_INFO_SUPPORTED": 1,
+        "JIT_UNWIND_CODE_ALIGNMENT_FACTOR": 1,
+        "JIT_UNWIND_DATA_ALIGNMENT_FACTOR": -8,
+        "JIT_UNWIND_RA_REG": 16,
+        "JIT_UNWIND_CFA_REG": 6,
+        "JIT_UNWIND_CFA_OFFSET": 16,
+        "JIT_UNWIND_FP_REG": 6,
+        "JIT_UNWIND_FP_OFFSET": 2,
+        "JIT_UNWIND_RA_OFFSET": 1,
+    }
+    assert unwind.derive(table(), [4], "x86_64").cfa_register == 6
+    assert unwind.derive(table(), [3], "x86_64").cfa_register == 7
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    assert unwind.derive(table(ROWS[::-1]), [30], "x86_64") == unwind.derive(table(), [30], "x86_64")
+
+
+@pytest.mark.parametrize("calls", [[], [10, 30]])
+def test_the_shim_calls_once(calls: list[int]) -> None:
+    with pytest.raises(ObjectError, match=f"has {len(calls)} calls"):
+        unwind.derive(table(), calls, "x86_64")
+
+
+def test_a_shim_without_frame_is_refused() -> None:
+    with pytest.raises(ObjectError, match="does not save frame pointer") as caught:
+        unwind.derive(table(), [0], "x86_64")
+    assert "-fomit-frame-pointer" in caught.value.fix
+    with pytest.raises(ObjectError, match="no frame information at its call"):
+        unwind.derive(table(ROWS[1:]), [0], "x86_64")
+
+
+@pytest.mark.parametrize("alignment", [0, -7])
+def test_offsets_are_whole_units(alignment: int) -> None:
+    with pytest.raises(ObjectError, match="no multiple"):
+        unwind.derive(table(data_alignment=alignment), [30], "x86_64")
+
+
+def test_no_information_is_said_to_be_none() -> None:
+    assert unwind.rows(None) == (("JIT_UNWIND_INFO_SUPPORTED", 0),)
