@@ -151,15 +151,25 @@ def _start(
 
 
 def stop_all() -> None:
-    """Stop every running child and refuse to start more: the end of an interrupted run."""
+    """Stop every running child and refuse to start more: the end of an interrupted run.
+
+    The streams are left to the threads that read from them: they see the end of them.
+    """
     with _live_lock:
         _stopping.set()
         processes = list(_live)
     for process in processes:
-        _stop(process)
+        _stop_group(process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    _stop_group(process)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
     for number, patience in _STOP_SIGNALS:
         _signal_group(process, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -168,9 +178,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     # What a child has started may outlive it (a wrapper's compiler): nothing of the group stays.
     _signal_group(process, getattr(signal, "SIGKILL", signal.SIGTERM))
     process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
