@@ -24,6 +24,7 @@ manifest    what went in, what came out, every digest
 verify      what was read and recorded -> checks and a verdict
 compare     two sets of stencils -> what differs, stencil by stencil
 audit       stencils -> what a careful packager would object to
+ledger      the digests that builds are expected to have
 artifact    output folders, and bundles of them
 jittest     a CPython built on given stencils, and its tests
 """

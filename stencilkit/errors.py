@@ -115,6 +115,10 @@ class PolicyError(StencilkitError):
     """A policy or a list of waivers cannot be read, or demands nothing."""
 
 
+class LedgerError(StencilkitError):
+    """The ledger of expected digests is empty, or an entry cannot be read."""
+
+
 class OutputError(StencilkitError):
     """An output cannot be written."""
 

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "verify": "verify",
     "compare": "compare",
     "audit": "audit",
+    "matrix": "matrix",
     "pack": "pack",
     "inspect": "inspect",
     "install": "install",

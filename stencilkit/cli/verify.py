@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from stencilkit import verify
 from stencilkit.cli import _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, UsageError
-from stencilkit.model.verdict import Policy
+from stencilkit.model.verdict import Kind, Policy
 from stencilkit.pipeline import verifying
 
 
@@ -18,6 +19,7 @@ from stencilkit.pipeline import verifying
 @click.option("--manifest", type=_options.ANY_PATH, help="What it is held against. [default: manifest.toml beside it]")
 @click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="Does it fit this source?")
 @click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of its pyconfig.h. [default: the source's]")
+@click.option("--ledger", type=_options.FOLDER, help="Folder of expected digests.")
 @click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
 @click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
 @_options.format_option("text", "json", "markdown", "junit")
@@ -26,11 +28,14 @@ def command(
     manifest: Path | None,
     cpython: str | None,
     pyconfig_dir: Path | None,
+    ledger: Path | None,
     policy: Path | None,
     check: bool,
     form: str,
 ) -> int:
     """Verify headers or output folders, without any compiler.
+
+    A folder with output folders below it stands for all of them.
 
     Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
     this source and its pyconfig.h would make them from, and which input digest must line 1 carry?
@@ -41,24 +46,21 @@ def command(
         raise UsageError("--manifest is for one header, and several paths were given")
     if pyconfig_dir is not None and cpython is None:
         raise UsageError("--pyconfig-dir needs --cpython", fix="name the source that it was configured from")
-    for path in filter(None, (*paths, manifest, policy)):
+    for path in filter(None, (*paths, manifest, ledger, policy)):
         if not path.exists():
             raise UsageError(f"there is no {path}")
+    paths = tuple(inner for path in paths for inner in verifying.subjects(path))
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
-    demanded = _policy(policy, tree=tree is not None)
-    verdicts = [
-        verifying.run(
-            verifying.Subject(path=path, manifest=manifest, tree=tree, pyconfig=pyconfig_dir, policy=demanded)
-        )
-        for path in paths
-    ]
+    asked: tuple[Kind, ...] = (*(("tree",) if tree is not None else ()), *(("ledger",) if ledger is not None else ()))
+    demanded = _policy(policy, asked)
+    held_against: dict[str, Any] = {"tree": tree, "pyconfig": pyconfig_dir, "ledger": ledger, "policy": demanded}
+    verdicts = [verifying.run(verifying.Subject(path=path, manifest=manifest, **held_against)) for path in paths]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 
 
-def _policy(path: Path | None, *, tree: bool) -> Policy:
+def _policy(path: Path | None, asked: tuple[Kind, ...]) -> Policy:
     """Read the policy; without one, all that was asked for must hold."""
     if path is not None:
         return verify.parse_policy(path.read_text("utf-8"), str(path))
-    default = verify.DEFAULT_POLICY
-    return Policy(require=(*default.require, "tree")) if tree else default
+    return Policy(require=(*verify.DEFAULT_POLICY.require, *asked))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import dialects, emit, manifest, reader, targets, verify
+from stencilkit import dialects, emit, ledger, manifest, reader, targets, verify
 from stencilkit.dialects import Dialect
 from stencilkit.errors import HeaderError, ManifestError, ObjectError, StencilkitError, TargetError, UsageError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
-from stencilkit.model.manifest import FileRecord, Manifest
+from stencilkit.model.ledger import Entry
+from stencilkit.model.manifest import FileRecord, Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
 from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
@@ -38,7 +39,20 @@ class Subject:
     manifest: Path | None = None
     tree: SourceTree | None = None
     pyconfig: Path | None = None
+    ledger: Path | None = None
     policy: Policy = verify.DEFAULT_POLICY
+
+
+def subjects(path: Path) -> tuple[Path, ...]:
+    """List what there is to verify below a folder, sorted: folders that hold a header or a manifest.
+
+    The path itself, if it is a header, or if it holds one or nothing is below it. A header without a manifest is listed
+    like any other: it is refused, not passed over.
+    """
+    if not path.is_dir():
+        return (path,)
+    held = sorted(found.parent for pattern in (manifest.NAME, "jit_stencils*.h") for found in path.rglob(pattern))
+    return tuple(dict.fromkeys(held)) or (path,)
 
 
 def run(subject: Subject) -> Verdict:
@@ -75,9 +89,24 @@ def run(subject: Subject) -> Verdict:
     checks += _small_files(beside, header, described, extras)
     if facts is not None:
         checks += verify.fits(header, described, facts)
+    if subject.ledger is not None:
+        checks += ledger.check(_entry(described, summary), ledger.find(subject.ledger, described))
     checks += verify.obey(subject.policy, described)
     digests = {**_digests(header, described), "content": summary.content}
     return verify.conclude(str(subject.path), checks, digests, subject.policy, facts.stamp if facts else "")
+
+
+def _entry(described: Manifest, summary: Summary) -> Entry:
+    """Say what was found, in the words of the ledger: digests of the header, not of its manifest."""
+    return Entry.of(
+        replace(
+            described,
+            content_digest=summary.content,
+            interface_digest=summary.interface,
+            stencils=summary.stencils,
+            extras=summary.extras,
+        )
+    )
 
 
 def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:

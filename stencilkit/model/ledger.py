@@ -1,0 +1,58 @@
+"""What the ledger of expected digests holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from stencilkit.model.manifest import Manifest
+from stencilkit.model.target import Flavour
+
+SHORT = 16
+"""How many hex digits of a stencil's digest are kept: they name what differs; the content digest, whole, decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The digests that one CPython, target, flavour and exact LLVM version must give, whoever built that LLVM.
+
+    `stencils` maps a name to the first digits of its content digest, `extras` a role to a whole one.
+    """
+
+    cpython: str
+    triple: str
+    flavour: Flavour
+    llvm: str
+    content: str
+    interface: str
+    code_bytes: int
+    data_bytes: int
+    extras: Mapping[str, str]
+    stencils: Mapping[str, str]
+
+    @property
+    def place(self) -> PurePosixPath:
+        """Name its file below the ledger's folder."""
+        return place(self.cpython, self.triple, self.flavour, self.llvm)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Entry:
+        """Make the entry for what a manifest describes."""
+        return cls(
+            cpython=manifest.cpython,
+            triple=manifest.triple,
+            flavour=manifest.flavour,
+            llvm=manifest.toolchain.version,
+            content=manifest.content_digest,
+            interface=manifest.interface_digest,
+            code_bytes=manifest.code_bytes,
+            data_bytes=manifest.data_bytes,
+            extras=manifest.extras,
+            stencils={record.name: record.content[:SHORT] for record in manifest.stencils},
+        )
+
+
+def place(cpython: str, triple: str, flavour: Flavour, llvm: str) -> PurePosixPath:
+    """Name the file of an entry below the ledger's folder."""
+    return PurePosixPath(cpython, f"{triple}-{flavour}-llvm-{llvm}.toml")

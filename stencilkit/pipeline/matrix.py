@@ -1,0 +1,100 @@
+"""From targets.toml, pins.toml and a ledger to tables: what a CI should build, and what was built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from stencilkit import ledger, pins, targets
+from stencilkit.errors import LedgerError, UsageError
+from stencilkit.model.ledger import Entry
+from stencilkit.model.version import LlvmVersion, PythonVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One build: `wheel` says that PyPI has this LLVM, `pinned` that upstream's generator asks for it."""
+
+    cpython: str
+    llvm: int
+    target: str
+    wheel: bool
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supported:
+    """One entry of the ledger; `same` counts the stencils that equal those of upstream's LLVM, None if not known."""
+
+    entry: Entry
+    pinned: bool
+    same: int | None
+
+
+def cells(patterns: Iterable[str] = ("*",)) -> tuple[Cell, ...]:
+    """List every pinned CPython with every LLVM and every target (fnmatch) that it supports.
+
+    Raises: UsageError where that is nothing.
+    """
+    found = tuple(_cells(tuple(patterns)))
+    if not found:
+        raise UsageError("no target is meant by --target", fix="see targets.toml for the triples")
+    return found
+
+
+def _cells(patterns: tuple[str, ...]) -> Iterator[Cell]:
+    table, pinned = targets.load(), pins.load()
+    for source in pinned.sources:
+        version = PythonVersion.parse(source.version)
+        support = table.pythons.get(version.series) if version else None
+        if support is None:
+            continue
+        for triple in support.targets:
+            if not any(fnmatchcase(triple, pattern) for pattern in patterns):
+                continue
+            for major in support.llvm:
+                wheel = pinned.wheel(major) is not None
+                chosen = major == support.pinned
+                yield Cell(cpython=source.version, llvm=major, target=triple, wheel=wheel, pinned=chosen)
+
+
+def supported(folder: Path) -> tuple[Supported, ...]:
+    """Read a ledger: by CPython, target, flavour and LLVM.
+
+    Raises: LedgerError.
+    """
+    entries = sorted(ledger.read_all(folder), key=_order)
+    if not entries:
+        raise LedgerError(f"{folder} holds no entries", fix="fill it: reproducibility/gate --update")
+    reference = {_group(entry): entry for entry in reversed(entries) if _is_pinned(entry)}
+    return tuple(
+        Supported(entry=entry, pinned=_is_pinned(entry), same=_same(entry, reference.get(_group(entry))))
+        for entry in entries
+    )
+
+
+def _order(entry: Entry) -> tuple[PythonVersion | str, str, str, LlvmVersion | str]:
+    return (
+        PythonVersion.parse(entry.cpython) or entry.cpython,
+        entry.triple,
+        entry.flavour,
+        LlvmVersion.parse(entry.llvm) or entry.llvm,
+    )
+
+
+def _group(entry: Entry) -> tuple[str, str, str]:
+    return entry.cpython, entry.triple, entry.flavour
+
+
+def _is_pinned(entry: Entry) -> bool:
+    version, llvm = PythonVersion.parse(entry.cpython), LlvmVersion.parse(entry.llvm)
+    support = targets.load().pythons.get(version.series) if version else None
+    return support is not None and llvm is not None and llvm.major == support.pinned
+
+
+def _same(entry: Entry, reference: Entry | None) -> int | None:
+    if reference is None:
+        return None
+    return sum(reference.stencils.get(name) == digest for name, digest in entry.stencils.items())

@@ -1,0 +1,167 @@
+"""What `stencilkit test` makes of builds that fail and of interpreters that crash and hang; stand-ins for both."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import fakes
+import pytest
+import samples
+import workbench as wb
+
+from stencilkit import targets
+from stencilkit.errors import JitTestError
+from stencilkit.jittest import building, running
+from stencilkit.model.testing import Suite
+from stencilkit.pipeline import bundling, testing
+from stencilkit.support import environ
+from stencilkit.support.progress import SILENT
+
+NATIVE = next((t for t in targets.load().targets if environ.is_native(t.native)), targets.load().targets[0])
+DUMP = 'Timeout (0:00:01)!\\nThread 0x00007f (most recent call first):\\n  File "loop.py", line 7 in spin'
+
+
+def interpreter(tmp_path: Path, script: str, timeout: float = 120.0) -> running.Interpreter:
+    program = fakes.program(tmp_path / "python", script)
+    return running.Interpreter(program=program, work=tmp_path, path=environ.variable("PATH"), timeout=timeout)
+
+
+def test_a_crash_only_with_the_jit_is_blamed(tmp_path: Path) -> None:
+    fake = interpreter(
+        tmp_path, '[ "$PYTHON_JIT" = 0 ] && exit 0\necho "Fatal Python error: Segmentation fault"\nkill -SEGV $$'
+    )
+    (verdict,) = running.run_modules(fake, ["test_x"], 1, SILENT)
+    assert verdict.jit.outcome == "crashed"
+    assert verdict.without is not None
+    assert verdict.without.outcome == "skipped"
+    assert verdict.blamed == ("test_x",)
+    assert "Fatal Python error" in verdict.jit.tail
+    assert Path(verdict.jit.log).is_file()
+
+
+def test_a_hang_is_told_with_the_stack(tmp_path: Path) -> None:
+    fake = interpreter(tmp_path, f"[ \"$PYTHON_JIT\" = 0 ] && exit 0\nprintf '{DUMP}\\n'\nexit 1")
+    (verdict,) = running.run_modules(fake, ["test_x"], 1, SILENT)
+    assert verdict.jit.outcome == "hung"
+    assert verdict.blamed == ("test_x",)
+    assert 'File "loop.py", line 7 in spin' in verdict.jit.tail
+
+
+def test_a_hang_that_faulthandler_does_not_see_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_GRACE_SECONDS", 0.5)
+    run = running.run_module(interpreter(tmp_path, "exec sleep 1000", timeout=0.5), "test_x", "jit")
+    assert run.outcome == "hung"
+
+
+def test_a_jit_that_crashes_at_once_is_no_verdict_but_trouble(tmp_path: Path) -> None:
+    with pytest.raises(JitTestError, match="was ended by signal 11 in the first loops") as caught:
+        running.prove(interpreter(tmp_path, "echo 'Fatal Python error' >&2\nkill -SEGV $$"))
+    assert "Fatal Python error" in caught.value.details
+
+
+def test_a_benchmark_that_answers_wrongly_is_trouble(tmp_path: Path) -> None:
+    with pytest.raises(JitTestError, match="without the JIT: CPython ended with 1") as caught:
+        running.benchmark([interpreter(tmp_path, "echo 'lists: got 1, expected 2' >&2\nexit 1")], SILENT)
+    assert "lists: got 1, expected 2" in caught.value.details
+
+
+def test_benchmarks_keep_the_best(tmp_path: Path) -> None:
+    script = "echo x >>count; n=$(wc -l <count)\n"
+    script += 'if [ "$PYTHON_JIT" = 1 ]; then echo "{\\"a\\": 1.$n}"; else echo \'{"a": 3.0}\'; fi'
+    off, (on,) = running.benchmark([interpreter(tmp_path, script)], SILENT)
+    assert (off, on) == ({"a": 3.0}, {"a": 1.2})
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> testing.TestRequest:
+    tree = samples.tree(tmp_path / "tree")
+    samples.folder(tmp_path / "out", tree)
+    suite: Suite = "smoke"
+    return testing.TestRequest(
+        tree=tree,
+        target=NATIVE,
+        flavour="release",
+        artifacts=bundling.open_all(tmp_path / "out"),
+        suite=suite,
+        modules=(),
+        benchmarks=False,
+        configure=(),
+        jobs=1,
+        timeout=120.0,
+        folder=tmp_path / "work",
+    )
+
+
+def test_a_configure_that_fails_is_told_with_its_end(request_: testing.TestRequest) -> None:
+    fakes.program(request_.tree.root / "configure", "seq 100\necho 'configure: error: no compiler'\nexit 1")
+    with pytest.raises(JitTestError, match=r"configure of CPython 3\.14\.7 failed") as caught:
+        testing.run(request_, SILENT)
+    assert caught.value.details.endswith("100\nconfigure: error: no compiler")
+    assert Path(caught.value.where).read_text().startswith("1\n")
+
+
+def test_a_make_that_fails_is_told_with_its_end(request_: testing.TestRequest) -> None:
+    makefile = r"all:\n\t@echo jit.c:1: error: no stencils\n\t@exit 3\n\n"
+    makefile += r"x:\n\t/Tools/jit/build.py x86_64-pc-linux-gnu -o\n"
+    script = f"printf '{makefile}' >Makefile\ncp {request_.tree.root}/pyconfig.h ."
+    fakes.program(request_.tree.root / "configure", script)
+    with pytest.raises(JitTestError, match=r"make of CPython 3\.14\.7 failed") as caught:
+        testing.run(request_, SILENT)
+    assert "jit.c:1: error: no stencils" in caught.value.details
+    assert Path(caught.value.where).is_file()
+
+
+def test_a_folder_in_use_is_refused(request_: testing.TestRequest) -> None:
+    request_.folder.mkdir()
+    (request_.folder / "mine").write_text("")
+    with pytest.raises(JitTestError, match="is not empty"):
+        testing.run(request_, SILENT)
+
+
+def test_a_tree_that_was_built_in_is_refused(request_: testing.TestRequest) -> None:
+    (request_.tree.root / "Programs").mkdir()
+    (request_.tree.root / "Programs" / "python.o").write_text("")
+    with pytest.raises(JitTestError, match="has been built in"):
+        testing.run(request_, SILENT)
+
+
+def test_a_target_that_cannot_run_here_says_so(request_: testing.TestRequest) -> None:
+    mac = next(target for target in targets.load().targets if target.format == "macho")
+    with pytest.raises(JitTestError, match="cannot be built and run on this machine"):
+        building.open_workplace(request_.folder, request_.tree, mac, "release", 1)
+    assert not environ.is_native(mac.native)
+
+
+def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_path: Path) -> None:
+    bundle = tmp_path / "b.tar.gz"
+    packed = wb.stencilkit("pack", tmp_path / "out", "-o", bundle)
+    assert "007" not in packed.stderr
+    assert re.search(r"sha256:[0-9a-f]{64}$", packed.stdout.strip())
+    told = json.loads(wb.stencilkit("inspect", bundle, "--format", "json").stdout)
+    assert told["schema"] == 1
+    assert told["stencils"][0]["llvm"] == "19.1.7"
+    tree = request_.tree.root
+    for words, code in (
+        (["pack", tmp_path / "out", "-o", tmp_path / "b.zip"], 2),
+        (["inspect", tree / "pyconfig.h"], 2),
+        (["install", bundle, "--cpython", tree, "--build-dir", tmp_path], 2),
+    ):
+        done = wb.stencilkit(*words, check=False)
+        assert done.returncode == code
+        assert done.stderr.startswith("stencilkit: error: ")
+        assert "Traceback" not in done.stderr
+    (tree / "Makefile").write_text(
+        f"HOST_GNU_TYPE=\t{samples.TRIPLE}\n\nx:\n\t$(P) /Tools/jit/build.py {samples.TRIPLE} --output-dir .\n"
+    )
+    assert "placed" in wb.stencilkit("install", bundle, "--cpython", tree).stdout
+    assert "placed" not in wb.stencilkit("install", bundle, "--cpython", tree).stdout
+    path = tree / "Include" / "Python.h"
+    path.write_text(path.read_text() + "int more;\n")
+    done = wb.stencilkit("install", bundle, "--cpython", tree, check=False)
+    assert done.returncode == 1
+    assert "Include/Python.h" in done.stdout
+    exported = tmp_path / "fedora"
+    wb.stencilkit("pack", bundle, "--names", "fedora", "-o", exported)
+    assert [path.name for path in exported.iterdir()] == ["Python-3.14.7-x86_64-optimized-jit_stencils.h"]

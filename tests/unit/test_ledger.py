@@ -1,0 +1,105 @@
+"""The ledger: read and written without loss, and never a yes where it expects nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import samples
+
+from stencilkit import cli, ledger, manifest, verify
+from stencilkit.errors import LedgerError
+from stencilkit.model.ledger import Entry
+from stencilkit.model.verdict import Policy, Verdict
+from stencilkit.pipeline import verifying
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> Path:
+    return samples.folder(tmp_path / "out", samples.tree(tmp_path / "tree"))
+
+
+@pytest.fixture
+def entry(header: Path) -> Entry:
+    text = header.with_name(manifest.NAME).read_text()
+    return Entry.of(manifest.parse(text, "sample"))
+
+
+def write(folder: Path, entry: Entry, text: str | None = None) -> Path:
+    path = folder / entry.place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(ledger.render(entry) if text is None else text)
+    return folder
+
+
+def verdict(header: Path, folder: Path) -> Verdict:
+    policy = Policy(require=(*verify.DEFAULT_POLICY.require, "ledger"))
+    return verifying.run(verifying.Subject(path=header.parent, ledger=folder, policy=policy))
+
+
+def failure(found: Verdict) -> str:
+    assert not found.accepted
+    (check,) = [check for check in found.checks if check.status == "failed"]
+    assert check.kind == "ledger"
+    return "; ".join((check.what, *check.details))
+
+
+def test_what_is_written_is_read(entry: Entry) -> None:
+    assert ledger.parse(ledger.render(entry), "sample") == entry
+
+
+def test_what_is_expected_passes(header: Path, entry: Entry, tmp_path: Path) -> None:
+    folder = write(tmp_path / "ledger", entry)
+    found = verdict(header, folder)
+    assert found.accepted
+    assert "the ledger expects exactly this" in next(c.what for c in found.checks if c.kind == "ledger")
+    assert cli.main(["verify", str(header.parent), "--ledger", str(folder)]) == 0
+
+
+def test_what_differs_is_named(header: Path, entry: Entry, tmp_path: Path) -> None:
+    stencils = {**entry.stencils, "_NOP": "0" * 16, "_MORE": "1" * 16}
+    folder = write(tmp_path / "ledger", replace(entry, stencils=stencils, content="0" * 64))
+    assert failure(verdict(header, folder)).endswith("_MORE is missing; _NOP differs")
+    assert cli.main(["verify", str(header.parent), "--ledger", str(folder)]) == 1
+
+
+@pytest.mark.parametrize("field", ["content", "interface", "code_bytes", "data_bytes", "extras"])
+def test_every_field_counts(field: str, header: Path, entry: Entry, tmp_path: Path) -> None:
+    other = {"content": "0" * 64, "interface": "0" * 64, "code_bytes": 1, "data_bytes": 1, "extras": {"shim": "0" * 64}}
+    folder = write(tmp_path / "ledger", replace(entry, **{field: other[field]}))
+    assert "the ledger expects something else" in failure(verdict(header, folder))
+
+
+def test_no_entry_is_no_yes(header: Path, entry: Entry, tmp_path: Path) -> None:
+    folder = write(tmp_path / "ledger", replace(entry, llvm="20.1.2"))
+    assert "the ledger has no entry for CPython 3.14.7" in failure(verdict(header, folder))
+
+
+def test_an_empty_ledger_is_trouble(header: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ledger").mkdir()
+    assert cli.main(["verify", str(header.parent), "--ledger", str(tmp_path / "ledger")]) == 2
+    assert "holds no entries, so it expects nothing" in capsys.readouterr().err
+
+
+def test_an_entry_in_the_wrong_place_is_trouble(header: Path, entry: Entry, tmp_path: Path) -> None:
+    folder = write(tmp_path / "ledger", entry, ledger.render(replace(entry, llvm="20.1.2")))
+    with pytest.raises(LedgerError, match="the entry is that of"):
+        verdict(header, folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('_NOP = "', '_NOP = "x', "is not what belongs here"),
+        ("[stencils]\n", '[stencils]\n"a b" = "0123456789abcdef"\n', "is not what belongs here"),
+        ("schema = 1", "schema = 2", "schema: is 2"),
+        ("code-bytes", "bytes", "code-bytes: missing"),
+        ('flavour = "release"', 'flavour = "new"', "must be one of release, debug"),
+    ],
+)
+def test_bad_entries_are_refused(old: str, new: str, message: str, entry: Entry) -> None:
+    with pytest.raises(LedgerError, match=message):
+        ledger.parse(ledger.render(entry).replace(old, new, 1), "sample")
+    with pytest.raises(LedgerError, match="expects nothing"):
+        ledger.parse(ledger.render(replace(entry, stencils={})), "sample")
