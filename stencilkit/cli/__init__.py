@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import signal
-import sys
 import traceback
 from typing import Any, Final
 
@@ -18,24 +17,26 @@ from stencilkit import __version__
 from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError, UsageError
 from stencilkit.support import process
 
-# Command -> the module in this package that has it under the name `command`.
-_COMMANDS: Final = {
-    "fetch": "fetch",
-    "toolchains": "toolchains",
-    "targets": "targets",
-    "doctor": "doctor",
-    "build": "build",
-    "show": "show",
-    "verify": "verify",
-    "compare": "compare",
-    "audit": "audit",
-    "matrix": "matrix",
-    "pack": "pack",
-    "inspect": "inspect",
-    "install": "install",
-    "test": "test",
-    "cache": "cache",
-}
+# Each is a module of this package, which has it under the name `command`.
+_COMMANDS: Final = (
+    "fetch",
+    "toolchains",
+    "targets",
+    "doctor",
+    "build",
+    "show",
+    "verify",
+    "compare",
+    "audit",
+    "matrix",
+    "pack",
+    "inspect",
+    "install",
+    "test",
+    "cache",
+)
+# Longer than any first sentence.
+_WHOLE: Final = 1000
 # Windows has no SIGHUP.
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 _ISSUES: Final = "the project's issue tracker"
@@ -50,9 +51,15 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"stencilkit.cli.{_COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"stencilkit.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # click cuts the sentences off; here, they wrap.
+        commands = [(name, self.get_command(ctx, name)) for name in _COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
 
 
 def _epilog() -> str:
@@ -91,10 +98,9 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
         process.stop_all()
         click.echo("stencilkit: interrupted; nothing was left half-written", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (head, less): not our trouble.
-        sys.stderr.close()
-        return ExitCode.OK
+    except SystemExit:
+        # click's answer to a reader that went away (head, less). Its code is 1, which here is a verdict.
+        return ExitCode.TROUBLE
     except OSError as error:
         return _trouble(_from_os(error))
     except Exception:  # noqa: BLE001  # the last resort: a bug must not look like a verdict

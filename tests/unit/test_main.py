@@ -1,0 +1,61 @@
+"""What `main` makes of errors, signals and readers that go away."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import click
+import pytest
+
+from stencilkit import cli
+from stencilkit.support import process
+
+
+def _answer(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def command(**_: Any) -> int:
+        raise error
+
+    # For good, it would refuse every later process of this test run.
+    monkeypatch.setattr(process, "stop_all", lambda: None)
+    monkeypatch.setattr(cli.group, "main", command)
+    return cli.main([])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/out"), 2),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
+        (click.UsageError("No such option: --fast"), 2),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (click.exceptions.Exit(0), 0),
+        (AssertionError("impossible"), 70),
+    ],
+)
+def test_exit_codes(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _answer(monkeypatch, error) == code
+
+
+def test_a_bug_never_looks_like_a_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    _answer(monkeypatch, ZeroDivisionError())
+    assert "this is a bug; please report the lines above" in capsys.readouterr().err
+
+
+def test_a_reader_that_went_away_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """click exits with 1, which here means "different"."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        monkeypatch.setattr("sys.stdout", gone)
+        assert cli.main(["--help"]) == 2
+        monkeypatch.undo()
+        # What click left in the buffer would be written, and fail, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+
+
+def test_the_list_of_commands_cuts_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert "..." not in capsys.readouterr().out.split("COMMAND [ARGS]...")[1]
