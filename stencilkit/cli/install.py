@@ -21,6 +21,7 @@ from stencilkit.pipeline import bundling, installing, placing
 @click.option("--target", metavar="TRIPLE", help="Refuse a build folder for another target.")
 @click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
 @click.option("--llvm", metavar="VERSION", default="", help="Which LLVM's. [default: upstream's, or the only one]")
+@click.option("--check", is_flag=True, help="Verify and show every check; place nothing.")
 @click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
 @_options.format_option("text", "json")
 def command(
@@ -30,6 +31,7 @@ def command(
     target: str | None,
     flavour: Flavour | None,
     llvm: str,
+    check: bool,
     allow_mingw: bool,
     form: str,
 ) -> int:
@@ -43,7 +45,7 @@ def command(
     tree = _options.open_tree(cpython, _progress.choose(form))
     place = placing.look_at(tree, build_dir or tree.root)
     _expect(place, target, flavour)
-    done = installing.install(place, bundling.open_all(bundle), llvm=llvm, mingw=allow_mingw)
+    done = installing.install(place, bundling.open_all(bundle), llvm=llvm, mingw=allow_mingw, check=check)
     if form == "json":
         content = {
             "accepted": done.accepted,
@@ -53,7 +55,7 @@ def command(
         }
         _render.print_json("install", content)
     else:
-        _tell(place, done)
+        _tell(place, done, check=check)
     return ExitCode.OK if done.accepted else ExitCode.DIFFERENT
 
 
@@ -75,9 +77,9 @@ def _expect(place: placing.Place, target: str | None, flavour: Flavour | None) -
         )
 
 
-def _tell(place: placing.Place, done: installing.Installed) -> None:
-    if not done.accepted:
-        _verdicts.show(done.verdicts, "text", quiet=True)
+def _tell(place: placing.Place, done: installing.Installed, *, check: bool) -> None:
+    if check or not done.accepted:
+        _verdicts.show(done.verdicts, "text", quiet=False)
         click.echo(f"nothing was placed in {place.folder}")
         return
     for name, changed in done.files:

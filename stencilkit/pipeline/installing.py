@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,10 +44,12 @@ class Installed:
         return bool(self.verdicts) and all(verdict.accepted for verdict in self.verdicts)
 
 
-def install(place: placing.Place, artifacts: Sequence[Artifact], *, llvm: str, mingw: bool) -> Installed:
+def install(
+    place: placing.Place, artifacts: Sequence[Artifact], *, llvm: str, mingw: bool, check: bool = False
+) -> Installed:
     """Place stencils in a configured build folder.
 
-    `mingw` allows stencils that were compiled with mingw's headers.
+    `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing.
 
     Raises: BundleError where there is nothing for this build; InstallError where it cannot be placed.
     """
@@ -61,7 +63,7 @@ def install(place: placing.Place, artifacts: Sequence[Artifact], *, llvm: str, m
     for item in chosen:
         _check_headers(item, allowed=mingw)
     verdicts = tuple(_verify(place, request, item) for request, item in zip(place.requests, chosen, strict=True))
-    if not all(verdict.accepted for verdict in verdicts):
+    if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.files_for(place, chosen)
     _check_unbuilt(place, contents)
@@ -93,7 +95,7 @@ def _verify(place: placing.Place, request: TargetRequest, item: Artifact) -> Ver
             config = work / "pyconfig"
             files.write(config / "pyconfig.h", place.pyconfig)
         subject = verifying.Subject(path=folder, tree=place.tree, pyconfig=config, policy=_REQUIRED)
-        return verifying.run(subject)
+        return replace(verifying.run(subject), subject=item.title)
 
 
 def _check_unbuilt(place: placing.Place, contents: dict[str, bytes]) -> None:

@@ -54,9 +54,11 @@ class Case:
         values = {"goal": "build_all", "cflags": "", "debug": "", "deleted": "", **changes}
         (self.build / "Makefile").write_text(MAKEFILE.format(host=host, triples=triples, **values))
 
-    def install(self, *items: Artifact, llvm: str = "", mingw: bool = False) -> installing.Installed:
+    def install(
+        self, *items: Artifact, llvm: str = "", mingw: bool = False, check: bool = False
+    ) -> installing.Installed:
         place = placing.look_at(source.open_tree(self.tree.root, dialects.KNOWN), self.build)
-        return installing.install(place, items or (self.item,), llvm=llvm, mingw=mingw)
+        return installing.install(place, items or (self.item,), llvm=llvm, mingw=mingw, check=check)
 
     def placed(self) -> list[str]:
         return sorted(path.name for path in self.build.iterdir() if path.name not in ("Makefile", "pyconfig.h"))
@@ -95,6 +97,13 @@ def test_twice_changes_nothing(case: Case) -> None:
     done = case.install()
     assert [changed for _, changed in done.files] == [False, False]
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_check_places_nothing(case: Case) -> None:
+    done = case.install(check=True)
+    assert done.accepted
+    assert done.files == ()
+    assert case.placed() == []
 
 
 def test_in_tree(case: Case) -> None:
