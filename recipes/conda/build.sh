@@ -1,0 +1,6 @@
+#!/bin/sh
+# Verify the stencils against the source and its pyconfig.h, and package them.
+set -eu
+./configure -q --enable-experimental-jit
+stencilkit install --check stencils.tar.gz --cpython . --build-dir .
+install -D -m 0644 stencils.tar.gz "${PREFIX}/share/cpython-jit-stencils/stencils.tar.gz"

@@ -1,0 +1,51 @@
+# Copyright 2026 Gentoo Authors
+# Distributed under the terms of the GNU General Public License v2
+
+# @ECLASS: jit-stencils.eclass
+# @MAINTAINER:
+# Python <python@gentoo.org>
+# @SUPPORTED_EAPIS: 8
+# @BLURB: prebuilt stencils for CPython's JIT, verified, without any LLVM
+# @DESCRIPTION:
+# dev-lang/python with USE=jit needs one exact LLVM slot at build time. With stencils that stencilkit has packed it needs
+# none: call jit-stencils_install between econf and emake. eautoreconf may change pyconfig.h; what no stencil can see does not
+# matter, and the rest is refused by name.
+
+case ${EAPI} in
+	8) ;;
+	*) die "${ECLASS}: EAPI ${EAPI:-0} not supported" ;;
+esac
+
+if [[ -z ${_JIT_STENCILS_ECLASS} ]]; then
+_JIT_STENCILS_ECLASS=1
+
+BDEPEND="dev-util/stencilkit"
+
+# @ECLASS_VARIABLE: STENCILKIT
+# @USER_VARIABLE
+# @DESCRIPTION:
+# The program.
+: "${STENCILKIT:=stencilkit}"
+
+# @FUNCTION: jit-stencils_verify
+# @USAGE: <bundle> [<build-dir>]
+# @DESCRIPTION:
+# Die unless the stencils are nothing but stencils, are what their manifest says, and were made from what the tree in ${S} and
+# the build folder's pyconfig.h are. Changes nothing.
+jit-stencils_verify() {
+	debug-print-function "${FUNCNAME[0]}" "$@"
+	"${STENCILKIT}" install --check "${1:?}" --cpython "${S}" --build-dir "${2:-${S}}" ||
+		die "the stencils in ${1##*/} do not fit this CPython"
+}
+
+# @FUNCTION: jit-stencils_install
+# @USAGE: <bundle> [<build-dir>]
+# @DESCRIPTION:
+# Verify, and place the stencils where emake takes them.
+jit-stencils_install() {
+	debug-print-function "${FUNCNAME[0]}" "$@"
+	"${STENCILKIT}" install "${1:?}" --cpython "${S}" --build-dir "${2:-${S}}" ||
+		die "the stencils in ${1##*/} do not fit this CPython"
+}
+
+fi
