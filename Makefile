@@ -8,13 +8,14 @@ OUT ?= build/demo
 export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
 WORKERS ?= 2
 
-.PHONY: help demo test lint unit oracle bench table clean
+.PHONY: help demo test lint unit oracle gate bench table clean
 
 help:
 	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
 	@echo "make test    lint, types and tests, with one oracle row per dialect and format"
 	@echo "make unit    the tests that need no network"
 	@echo "make oracle  the whole matrix against CPython's own generator"
+	@echo "make gate    every CPython with every LLVM of PyPI, under variations, against the ledger"
 	@echo "make bench   stencilkit against CPython's own generator, interleaved"
 	@echo "make table   every CPython with every LLVM, into docs/support.md"
 	@echo "make clean   remove everything that was made here"
@@ -41,6 +42,11 @@ test: lint
 
 oracle: $(BIN)/stencilkit
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle"
+
+gate: $(BIN)/stencilkit
+	STENCILKIT_CACHE=$(STENCILKIT_TEST_CACHE)/cache STENCILKIT_DATA=$(STENCILKIT_TEST_CACHE)/data \
+		sh -c "$(BIN)/stencilkit toolchains install 18 19 20 21 22 && reproducibility/gate --cpython 3.13.15 --cpython 3.14.7 \
+		--cpython 3.15.0rc1 --llvm 18..22 --target x86_64-unknown-linux-gnu --target aarch64-unknown-linux-gnu $(GATE)"
 
 bench: $(BIN)/stencilkit
 	$(BIN)/python tests/bench.py $(BENCH)

@@ -1,13 +1,16 @@
 """Stage 14: the ledger of expected digests: TOML that a person can review, and no machine code.
 
+The entry of the LLVM that upstream pins is whole; those of other LLVMs name the stencils that differ from it.
 An entry that is missing, empty or not as it should be is an error or a refusal, never a pass.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Final, get_args
 
 from stencilkit.errors import LedgerError
@@ -15,6 +18,7 @@ from stencilkit.model.ledger import SHORT, Entry, place
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.target import Flavour
 from stencilkit.model.verdict import Check
+from stencilkit.model.version import LlvmVersion
 from stencilkit.support import files
 from stencilkit.support.fields import Fields, document
 
@@ -23,14 +27,23 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHORT_DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _SHOWN: Final = 8
+_AGAIN: Final = "restore the ledger, or have it written again: reproducibility/gate --update"
 
 
-def render(entry: Entry) -> str:
-    """Write an entry as TOML."""
+def render(entry: Entry, base: Entry | None = None) -> str:
+    """Write an entry as TOML; with a base, only the stencils in which it differs from that."""
     lines = [f"schema = {_SCHEMA}"]
     lines += [f'{key} = "{value}"' for key, value in _texts(entry).items()]
     lines += [f"code-bytes = {entry.code_bytes}", f"data-bytes = {entry.data_bytes}"]
-    for title, table in (("extras", entry.extras), ("stencils", entry.stencils)):
+    lines += [f"deviations = {json.dumps(entry.deviations)}"] if entry.deviations else []
+    stencils = entry.stencils
+    if base is not None:
+        lines += ["", "# Stencils that are not below are those of the base.", f'base = "{base.llvm}"']
+        lines += [f'base-content = "{base.content}"']
+        absent = sorted(base.stencils.keys() - entry.stencils.keys())
+        lines += [f"absent = {json.dumps(absent)}"] if absent else []
+        stencils = {name: value for name, value in entry.stencils.items() if base.stencils.get(name) != value}
+    for title, table in (("extras", entry.extras), ("stencils", stencils)):
         lines += ["", f"[{title}]", *(f'{name} = "{digest}"' for name, digest in sorted(table.items()))]
     return "\n".join(lines) + "\n"
 
@@ -46,8 +59,12 @@ def _texts(entry: Entry) -> dict[str, str]:
     }
 
 
-def parse(text: str, where: str) -> Entry:
-    """Read an entry; `where` is the file's name, for messages.
+def _no_base(where: PurePosixPath) -> Entry:
+    raise LedgerError("an entry that others differ from must itself be whole", where=str(where), fix=_AGAIN)
+
+
+def parse(text: str, where: str, read_base: Callable[[PurePosixPath], Entry] = _no_base) -> Entry:
+    """Read an entry; `where` is the file's name, for messages. `read_base` reads the entry that it differs from.
 
     Raises: LedgerError with the path to the bad field.
     """
@@ -63,11 +80,22 @@ def parse(text: str, where: str) -> Entry:
         data_bytes=root.integer("data-bytes"),
         extras=_digests(root, "extras", _DIGEST),
         stencils=_digests(root, "stencils", _SHORT_DIGEST),
+        deviations=root.texts("deviations", ()),
     )
+    base = root.text("base", "")
+    if base:
+        entry = replace(entry, stencils=_overlaid(root, entry, read_base(place(*entry.group, base))))
     root.done()
     if not entry.stencils:
         raise root.fail("stencils", "an entry without stencils expects nothing")
     return entry
+
+
+def _overlaid(root: Fields, entry: Entry, base: Entry) -> Mapping[str, str]:
+    if root.text("base-content") != base.content:
+        raise root.fail("base-content", f"LLVM {base.llvm}'s entry, of which this one is a part, was changed since")
+    absent = root.texts("absent", ())
+    return {**{name: value for name, value in base.stencils.items() if name not in absent}, **entry.stencils}
 
 
 def _digests(root: Fields, key: str, pattern: re.Pattern[str]) -> Mapping[str, str]:
@@ -99,10 +127,49 @@ def find(folder: Path, manifest: Manifest) -> Entry | None:
     path = folder / wanted
     if path not in known:
         return None
-    entry = parse(files.read_text(path, error=LedgerError), str(path))
+    return _read(folder, wanted)
+
+
+def _read(folder: Path, wanted: PurePosixPath) -> Entry:
+    entry = _read_one(folder, wanted, lambda base: _read_one(folder, base))
     if entry.place != wanted:
-        raise LedgerError(f"the entry is that of {entry.place}", where=str(path), fix="move it there, or restore it")
+        where = str(folder / wanted)
+        raise LedgerError(f"the entry is that of {entry.place}", where=where, fix="move it there, or restore it")
     return entry
+
+
+def _read_one(folder: Path, wanted: PurePosixPath, read_base: Callable[[PurePosixPath], Entry] = _no_base) -> Entry:
+    path = folder / wanted
+    if not path.is_file():
+        raise LedgerError("an entry that others differ from is missing", where=str(path), fix=_AGAIN)
+    return parse(files.read_text(path, error=LedgerError), str(path), read_base)
+
+
+def write(folder: Path, entry: Entry, pinned: int) -> None:
+    """Put an entry in its place, and write those that differ from the same base anew.
+
+    The base is the entry of the LLVM that upstream pins, `pinned`, or the lowest.
+
+    Raises: LedgerError where an entry that is there cannot be read; OutputError.
+    """
+    there = [_read(folder, place(*entry.group, llvm)) for llvm in _llvms(folder, entry)]
+    group = sorted((*(other for other in there if other.llvm != entry.llvm), entry), key=_version)
+    base = next((item for item in group if _version(item).major == pinned), group[0])
+    texts = {item.place.name: render(item, None if item is base else base) for item in group}
+    files.write_together(folder / entry.cpython, {name: text.encode() for name, text in texts.items()})
+
+
+def _llvms(folder: Path, entry: Entry) -> list[str]:
+    pattern = place(*entry.group, "*")
+    before = pattern.name.partition("*")[0]
+    return [path.name.removeprefix(before).removesuffix(".toml") for path in sorted(folder.glob(str(pattern)))]
+
+
+def _version(entry: Entry) -> LlvmVersion:
+    version = LlvmVersion.parse(entry.llvm)
+    if version is None:
+        raise LedgerError(f"llvm: is no version: {entry.llvm!r}", where=str(entry.place), fix=_AGAIN)
+    return version
 
 
 def read_all(folder: Path) -> Iterator[Entry]:
@@ -111,7 +178,7 @@ def read_all(folder: Path) -> Iterator[Entry]:
     Raises: LedgerError.
     """
     for path in sorted(folder.glob("*/*.toml")):
-        yield parse(files.read_text(path, error=LedgerError), str(path))
+        yield _read(folder, PurePosixPath(path.relative_to(folder).as_posix()))
 
 
 def check(found: Entry, expected: Entry | None) -> Iterator[Check]:

@@ -102,10 +102,10 @@ def claims(header: ReadHeader, summary: Summary, manifest: Manifest) -> Iterator
     if summary.stencils != manifest.stencils:
         details = tuple(_stencils(summary.stencils, manifest.stencils))
         yield Check(kind="manifest", status="failed", what="stencils differ from the manifest's", details=details)
-    extras = sorted(role for role in summary.extras.keys() | manifest.extras.keys() if _differ(role, summary, manifest))
+    extras = tuple(_extras_differing(summary, manifest))
     if extras:
         what = "what lies beside the header differs from the manifest's"
-        yield Check(kind="manifest", status="failed", what=what, details=tuple(extras))
+        yield Check(kind="manifest", status="failed", what=what, details=extras)
     if summary.interface != manifest.interface_digest:
         yield Check(kind="manifest", status="failed", what="the interface digest is not the manifest's")
     if content_claim(header) not in ("", summary.content):
@@ -123,7 +123,9 @@ def _differ(role: str, summary: Summary, manifest: Manifest) -> bool:
     return summary.extras.get(role) != manifest.extras.get(role)
 
 
-def _stencils(found: Iterable[StencilRecord], recorded: Iterable[StencilRecord]) -> Iterator[str]:
+def _stencils(
+    found: Iterable[StencilRecord], recorded: Iterable[StencilRecord], other: str = "the manifest"
+) -> Iterator[str]:
     ours = {record.name: record for record in found}
     theirs = {record.name: record for record in recorded}
     names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
@@ -131,7 +133,7 @@ def _stencils(found: Iterable[StencilRecord], recorded: Iterable[StencilRecord])
         if name not in ours:
             yield f"{name} is missing"
         elif name not in theirs:
-            yield f"{name} is not in the manifest"
+            yield f"{name} is not in {other}"
         elif ours[name].content == theirs[name].content:
             yield f"{name}: the sizes or the number of holes differ"
         else:
@@ -264,6 +266,25 @@ def _stamp(header: ReadHeader, facts: TreeFacts) -> Check:
         status="noted",
         what="line 1 differs; content equal: this tree's build computes another input digest",
         details=(f"line 1 must be {facts.stamp}", "stencilkit install writes it"),
+    )
+
+
+def rebuilt(found: Summary, second: Manifest) -> Check:
+    """Check that a second build, whose manifest is given, has the same content."""
+    tool = f"{second.toolchain.vendor}"
+    if found.content == second.content_digest:
+        what = f"building again with {tool} gives the same content"
+        return Check(kind="rebuild", status="passed", what=what)
+    details = (*_stencils(found.stencils, second.stencils, "the second build"), *_extras_differing(found, second))
+    what = f"building again with {tool} gives something else"
+    return Check(kind="rebuild", status="failed", what=what, details=details)
+
+
+def _extras_differing(found: Summary, other: Manifest) -> Iterator[str]:
+    return (
+        f"the {role} differs"
+        for role in sorted(found.extras.keys() | other.extras.keys())
+        if _differ(role, found, other)
     )
 
 

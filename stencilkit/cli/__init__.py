@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "compare",
     "audit",
     "matrix",
+    "gate",
     "pack",
     "inspect",
     "install",

@@ -20,6 +20,8 @@ from stencilkit.pipeline import verifying
 @click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="Does it fit this source?")
 @click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of its pyconfig.h. [default: the source's]")
 @click.option("--ledger", type=_options.FOLDER, help="Folder of expected digests.")
+@click.option("--rebuild", is_flag=True, help="Build again from --cpython: is the content the same?")
+@click.option("--llvm", metavar="VERSION", help="LLVM to build again with. [default: the recorded version]")
 @click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
 @click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
 @_options.format_option("text", "json", "markdown", "junit")
@@ -29,11 +31,13 @@ def command(
     cpython: str | None,
     pyconfig_dir: Path | None,
     ledger: Path | None,
+    rebuild: bool,
+    llvm: str | None,
     policy: Path | None,
     check: bool,
     form: str,
 ) -> int:
-    """Verify headers or output folders, without any compiler.
+    """Verify headers or output folders; no compiler is needed, but for --rebuild.
 
     A folder with output folders below it stands for all of them.
 
@@ -46,15 +50,26 @@ def command(
         raise UsageError("--manifest is for one header, and several paths were given")
     if pyconfig_dir is not None and cpython is None:
         raise UsageError("--pyconfig-dir needs --cpython", fix="name the source that it was configured from")
+    if rebuild and cpython is None:
+        raise UsageError("--rebuild needs --cpython", fix="name the source to build from")
+    if llvm is not None and not rebuild:
+        raise UsageError("--llvm is for --rebuild", fix="leave it out, or add --rebuild and --cpython")
     for path in filter(None, (*paths, manifest, ledger, policy)):
         if not path.exists():
             raise UsageError(f"there is no {path}")
     paths = tuple(inner for path in paths for inner in verifying.subjects(path))
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
-    asked: tuple[Kind, ...] = (*(("tree",) if tree is not None else ()), *(("ledger",) if ledger is not None else ()))
-    demanded = _policy(policy, asked)
-    held_against: dict[str, Any] = {"tree": tree, "pyconfig": pyconfig_dir, "ledger": ledger, "policy": demanded}
-    verdicts = [verifying.run(verifying.Subject(path=path, manifest=manifest, **held_against)) for path in paths]
+    asked: dict[Kind, object] = {"tree": tree, "ledger": ledger, "rebuild": rebuild or None}
+    held_against: dict[str, Any] = {
+        "manifest": manifest,
+        "tree": tree,
+        "pyconfig": pyconfig_dir,
+        "ledger": ledger,
+        "rebuild": (llvm or "") if rebuild else None,
+        "store": _options.store(),
+        "policy": _policy(policy, tuple(kind for kind, value in asked.items() if value is not None)),
+    }
+    verdicts = [verifying.run(verifying.Subject(path=path, **held_against)) for path in paths]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 

@@ -17,7 +17,8 @@ SHORT = 16
 class Entry:
     """The digests that one CPython, target, flavour and exact LLVM version must give, whoever built that LLVM.
 
-    `stencils` maps a name to the first digits of its content digest, `extras` a role to a whole one.
+    `stencils` maps a name to the first digits of its content digest, `extras` a role to a whole one; `deviations`
+    name what is done otherwise than upstream's generator does it.
     """
 
     cpython: str
@@ -30,6 +31,12 @@ class Entry:
     data_bytes: int
     extras: Mapping[str, str]
     stencils: Mapping[str, str]
+    deviations: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> tuple[str, str, Flavour]:
+        """Name what differs in nothing but the LLVM."""
+        return self.cpython, self.triple, self.flavour
 
     @property
     def place(self) -> PurePosixPath:
@@ -50,6 +57,7 @@ class Entry:
             data_bytes=manifest.data_bytes,
             extras=manifest.extras,
             stencils={record.name: record.content[:SHORT] for record in manifest.stencils},
+            deviations=tuple(item.what for item in manifest.deviations),
         )
 
 

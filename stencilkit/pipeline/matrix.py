@@ -68,9 +68,9 @@ def supported(folder: Path) -> tuple[Supported, ...]:
     entries = sorted(ledger.read_all(folder), key=_order)
     if not entries:
         raise LedgerError(f"{folder} holds no entries", fix="fill it: reproducibility/gate --update")
-    reference = {_group(entry): entry for entry in reversed(entries) if _is_pinned(entry)}
+    reference = {entry.group: entry for entry in reversed(entries) if _is_pinned(entry)}
     return tuple(
-        Supported(entry=entry, pinned=_is_pinned(entry), same=_same(entry, reference.get(_group(entry))))
+        Supported(entry=entry, pinned=_is_pinned(entry), same=_same(entry, reference.get(entry.group)))
         for entry in entries
     )
 
@@ -82,10 +82,6 @@ def _order(entry: Entry) -> tuple[PythonVersion | str, str, str, LlvmVersion | s
         entry.flavour,
         LlvmVersion.parse(entry.llvm) or entry.llvm,
     )
-
-
-def _group(entry: Entry) -> tuple[str, str, str]:
-    return entry.cpython, entry.triple, entry.flavour
 
 
 def _is_pinned(entry: Entry) -> bool:

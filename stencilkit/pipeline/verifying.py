@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,8 @@ from stencilkit.model.manifest import FileRecord, Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
 from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
-from stencilkit.pipeline import _extras, _fit, _texts
+from stencilkit.pipeline import _extras, _fit, _rebuild, _texts
+from stencilkit.support.cache import NoStore, Store
 
 _DISPATCHER: Final = re.compile(
     rb"// (?P<generator>stencilkit [0-9A-Za-z.+]{1,40})\n#if (?P<condition>[^\n]{1,200})\n"
@@ -32,7 +33,7 @@ class Subject:
     """What is to be verified: a header or an output folder, and what it is held against.
 
     `manifest` is a file; None takes the one that lies there. `tree` and `pyconfig` (the folder of pyconfig.h) belong
-    together.
+    together. `rebuild` says with which LLVM to build again from that tree ("" is the recorded one, None is not at all).
     """
 
     path: Path
@@ -40,6 +41,8 @@ class Subject:
     tree: SourceTree | None = None
     pyconfig: Path | None = None
     ledger: Path | None = None
+    rebuild: str | None = None
+    store: Store = field(default_factory=NoStore)
     policy: Policy = verify.DEFAULT_POLICY
 
 
@@ -91,6 +94,11 @@ def run(subject: Subject) -> Verdict:
         checks += verify.fits(header, described, facts)
     if subject.ledger is not None:
         checks += ledger.check(_entry(described, summary), ledger.find(subject.ledger, described))
+    if subject.rebuild is not None and subject.tree is not None and not any(item.status == "failed" for item in checks):
+        # Of a tree that it does not fit, something else would come.
+        folder = subject.pyconfig or subject.tree.root
+        second = _rebuild.again(described, subject.tree, folder, subject.rebuild, subject.store)
+        checks.append(verify.rebuilt(summary, second))
     checks += verify.obey(subject.policy, described)
     digests = {**_digests(header, described), "content": summary.content}
     return verify.conclude(str(subject.path), checks, digests, subject.policy, facts.stamp if facts else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -141,3 +142,21 @@ def test_it_is_fast(tmp_path: Path) -> None:
         seconds = time.monotonic() - started
         print(f"{words[0]}: {seconds:.2f} s")
         assert seconds < bound
+
+
+def test_rebuilding_gives_the_same(tmp_path: Path) -> None:
+    config = wb.pyconfig(VERSION)
+    tree = wb.small_tree(VERSION, tmp_path / "tree")
+    wb.pypi_llvm(22)
+    words = ["--cpython", tree, "--target", wb.X86, "--pyconfig-dir", config, "--out", tmp_path / "out"]
+    wb.stencilkit("build", *words, "--llvm", wb.pypi_llvm(19))
+    words = ["verify", tmp_path / "out", "--cpython", tree, "--pyconfig-dir", config, "--rebuild"]
+    done = wb.stencilkit(*words)
+    assert re.search(r"ok +rebuild +building again with .*clang version 19\.1\.7.* gives the same content", done.stdout)
+    header = next((tmp_path / "out").rglob("jit_stencils-*.h"))
+    header.write_text(header.read_text().replace("0x", "0X", 1))
+    done = wb.stencilkit(*words, check=False)
+    assert done.returncode == 1
+    assert "not checked: nothing was built again (--rebuild)" in done.stdout
+    for bad in (["--rebuild"], ["--llvm", "19"]):
+        assert wb.stencilkit("verify", tmp_path / "out", *bad, check=False).returncode == 2

@@ -1,0 +1,172 @@
+"""`stencilkit gate`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stencilkit import configure, targets, toolchain
+from stencilkit.cli import _options, _progress, _render
+from stencilkit.errors import ExitCode, UsageError
+from stencilkit.model.gate import Configuration, Outcome, Variation
+from stencilkit.model.target import Flavour
+from stencilkit.pipeline import gate
+from stencilkit.support import environ, files
+from stencilkit.support.progress import Progress
+
+_HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "", "seconds"]
+
+
+@click.command()
+@click.option("--cpython", "sources", metavar="DIR|TARBALL|VERSION", multiple=True, required=True, help="Repeatable.")
+@click.option(
+    "--llvm",
+    "wanted",
+    metavar="VERSIONS",
+    multiple=True,
+    help="As for build. Repeatable: two vendors of one version must make the same. [default: upstream's]",
+)
+@click.option("--target", "triples", metavar="TRIPLE", multiple=True, help="Repeatable. [default: this machine]")
+@click.option("--debug", is_flag=True, help="Stencils for a CPython configured --with-pydebug.")
+@click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of pyconfig.h. [default: run configure, once]")
+@click.option("--ledger", type=_options.FOLDER, required=True, help="Folder of expected digests.")
+@click.option("--variations", type=_options.ANY_PATH, required=True, help="What to vary: a variations.toml.")
+@click.option("--report", type=_options.ANY_PATH, help="Write the report to this file, too, as markdown.")
+@click.option("--update", is_flag=True, help="Make what was built the ledger, for a person to review.")
+@_options.format_option("text", "json", "markdown")
+def command(
+    sources: tuple[str, ...],
+    wanted: tuple[str, ...],
+    triples: tuple[str, ...],
+    debug: bool,
+    pyconfig_dir: Path | None,
+    ledger: Path,
+    variations: Path,
+    report: Path | None,
+    update: bool,
+    form: str,
+) -> int:
+    """Build stencils again and again, each time under other circumstances, and hold them against a ledger.
+
+    Every configuration is built as it is, and once with all variations at the same time; if that differs, once with
+    each of them, to name it. What is no CPython's LLVM is left out. With --update, what is the same under all
+    variations and from all vendors is written to the ledger.
+
+    Exits with 0 if all is the same and as the ledger says, 1 if not, 2 if something could not be built.
+    """
+    progress = _progress.choose(form)
+    varied = gate.load(variations)
+    flavour: Flavour = "debug" if debug else "release"
+    empty = not any(ledger.glob("*/*.toml"))
+    outcomes = []
+    for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress):
+        label = f"CPython {item.tree.version}, {item.target.target.triple}, {item.toolchain.label}"
+        progress.say(label)
+        outcomes.append(gate.examine(item, varied, None if empty and update else ledger))
+    settled = gate.settle(outcomes, ledger) if update else tuple(gate.disagreements(outcomes))
+    markdown = "\n".join(_report(outcomes, varied, settled)) + "\n"
+    if report is not None:
+        files.write(report, markdown.encode())
+    if form == "json":
+        _render.print_json("gate", {"settled": list(settled), "outcomes": [_as_json(item) for item in outcomes]})
+    elif form == "markdown":
+        click.echo(markdown, nl=False)
+    else:
+        _render.print_table(_HEAD, [_row(item) for item in outcomes])
+        click.echo("\n".join([*_remarks(outcomes), *settled, *_varied(outcomes, varied)]))
+    stable = not any(item.unstable for item in outcomes) and not any(gate.disagreements(outcomes))
+    return ExitCode.OK if stable and (update or all(item.passed for item in outcomes)) else ExitCode.DIFFERENT
+
+
+def _configurations(
+    sources: Sequence[str],
+    wanted: Sequence[str],
+    triples: Sequence[str],
+    flavour: Flavour,
+    folder: Path | None,
+    progress: Progress,
+) -> Iterator[Configuration]:
+    """List what is to be built: every source for every target with every LLVM that its CPython can have.
+
+    Raises: UsageError where that is nothing.
+    """
+    table, store = targets.load(), _options.store()
+    machine = toolchain.Machine(environ.data_root(), store)
+    found = 0
+    for source in sources:
+        tree = _options.open_tree(source, progress)
+        support = table.pythons[tree.version.series]
+        named = wanted or (str(support.pinned),)
+        tools = [tool for words in named for tool in toolchain.select(toolchain.parse_wanted(words), machine)]
+        for triple in triples or (_options.native_target().triple,):
+            target = targets.resolve(table, triple)
+            config = (
+                folder
+                or configure.configured(tree, target, flavour, machine, environ.cache_root(), progress=progress).folder
+            )
+            for tool in tools:
+                if tool.version.major in support.llvm:
+                    found += 1
+                    yield Configuration(tree=tree, target=target, flavour=flavour, toolchain=tool, pyconfig=config)
+    if not found:
+        raise UsageError("none of these LLVMs is one for these CPythons", fix="stencilkit matrix lists what is")
+
+
+def _row(item: Outcome) -> list[str]:
+    entry = item.entry
+    words = [entry.cpython, entry.triple, entry.flavour, entry.llvm, _vendor(item.vendor), entry.content[:16]]
+    return [*words, _word(item), f"{item.seconds:.0f}"]
+
+
+def _vendor(version: str) -> str:
+    """Shorten the first line of `clang --version` to who says it: "Debian", "ziglang/zig-bootstrap"."""
+    origin = re.search(r"://[^/ ]+/([\w./-]+)", version)
+    return origin[1] if origin else version.partition("clang version")[0].strip() or version
+
+
+def _word(item: Outcome) -> str:
+    return "VARIES" if item.unstable else "UNEXPECTED" if item.unexpected else "as expected"
+
+
+def _remarks(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for item in outcomes:
+        entry = item.entry
+        label = f"{entry.cpython}, {entry.triple}, {entry.flavour}, LLVM {entry.llvm}"
+        yield from (f"{label}: varies with {text}" for text in item.unstable)
+        yield from (f"{label}: {text}" for text in item.unexpected)
+
+
+def _varied(outcomes: Sequence[Outcome], variations: Sequence[Variation]) -> Iterator[str]:
+    always = [item.name for item in variations if all(item.name in outcome.varied for outcome in outcomes)]
+    yield f"varied, all at once: {', '.join(always) or 'nothing'}"
+    yield from (f"not varied: {text}" for text in dict.fromkeys(text for item in outcomes for text in item.not_varied))
+
+
+def _report(outcomes: Sequence[Outcome], variations: Sequence[Variation], settled: Sequence[str]) -> Iterator[str]:
+    yield from ("# Reproducibility", "")
+    for cells in (_HEAD, ["---"] * len(_HEAD), *(_row(item) for item in outcomes)):
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield from (f"* {line}" for line in (*_remarks(outcomes), *settled, *_varied(outcomes, variations)))
+
+
+def _as_json(item: Outcome) -> dict[str, Any]:
+    entry = item.entry
+    return {
+        "cpython": entry.cpython,
+        "target": entry.triple,
+        "flavour": entry.flavour,
+        "llvm": entry.llvm,
+        "vendor": item.vendor,
+        "content": entry.content,
+        "passed": item.passed,
+        "unstable": list(item.unstable),
+        "unexpected": list(item.unexpected),
+        "varied": list(item.varied),
+        "not_varied": list(item.not_varied),
+        "seconds": round(item.seconds, 1),
+    }

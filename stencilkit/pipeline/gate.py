@@ -1,0 +1,146 @@
+"""From configurations to outcomes: build as it is and under variations, and hold what comes out against the ledger."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stencilkit import ledger, manifest, targets
+from stencilkit.errors import CompileError
+from stencilkit.model.gate import Configuration, Outcome, Variation
+from stencilkit.model.ledger import Entry
+from stencilkit.model.verdict import Policy
+from stencilkit.pipeline import _variations, comparing, verifying
+from stencilkit.support import environ, files, process
+
+_POLICY = Policy(require=("canonical", "manifest", "ledger"))
+_PROVENANCE = b"\n[provenance]\n"
+_SHOWN = 8
+_TIMEOUT = 1800.0
+
+
+def load(path: Path) -> tuple[Variation, ...]:
+    """Read a variations.toml.
+
+    Raises: LedgerError.
+    """
+    return _variations.load(path)
+
+
+def examine(configuration: Configuration, variations: Sequence[Variation], folder: Path | None) -> Outcome:
+    """Build once plainly and once with everything varied; if that differs, with each variation alone, to name it.
+
+    `folder` is the ledger's; it is read, not written. None: there is no ledger yet, so nothing is as expected.
+
+    Raises: LedgerError; CompileError where a build fails, since then nothing was compared.
+    """
+    started = environ.seconds()
+    works, fails = _variations.usable(variations)
+    with files.scratch("gate") as scratch:
+        plain = _build(configuration, (), scratch / "plain")
+        described = manifest.parse((plain / manifest.NAME).read_text("utf-8"), str(plain / manifest.NAME))
+        unstable: tuple[str, ...] = ()
+        if works:
+            varied = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))
+            if varied:
+                alone = tuple(_alone(configuration, works, plain, scratch))
+                unstable = alone or (f"only with all variations at once: {'; '.join(varied)}",)
+        unexpected = tuple(_unexpected(plain, folder))
+    return Outcome(
+        entry=Entry.of(described),
+        vendor=described.toolchain.vendor,
+        unstable=unstable,
+        unexpected=unexpected,
+        varied=tuple(variation.name for variation in works),
+        not_varied=fails,
+        seconds=environ.seconds() - started,
+    )
+
+
+def _unexpected(plain: Path, folder: Path | None) -> Iterator[str]:
+    if folder is None:
+        yield "there is no ledger yet"
+        return
+    verdict = verifying.run(verifying.Subject(path=plain, ledger=folder, policy=_POLICY))
+    for check in verdict.checks:
+        if check.status == "failed":
+            yield "; ".join((check.what, *check.details))
+
+
+def _build(configuration: Configuration, variations: Sequence[Variation], scratch: Path) -> Path:
+    """Build in a process of its own; return the output folder."""
+    scratch.mkdir()
+    temporary = scratch / "tmp"
+    temporary.mkdir()
+    tree = _variations.tree(configuration.tree.root, variations, scratch)
+    words = ["build", "--cpython", tree, "--target", configuration.target.spelling, "--no-cache"]
+    words += ["--llvm", configuration.toolchain.program, "--pyconfig-dir", configuration.pyconfig]
+    words += ["--debug"] if configuration.flavour == "debug" else []
+    words += ["--out", scratch / "out", *(word for variation in variations for word in variation.arguments)]
+    # Where trees and toolchains lie must not depend on HOME, which varies.
+    environment = {
+        "STENCILKIT_DATA": str(environ.data_root()),
+        "STENCILKIT_CACHE": str(environ.cache_root()),
+        "TMPDIR": str(temporary),
+    }
+    for variation in variations:
+        environment |= variation.environment
+    command = _variations.prefixed([sys.executable, "-m", "stencilkit", *map(str, words)], variations)
+    done = process.run(command, env=environment, timeout=_TIMEOUT)
+    if done.returncode:
+        varied = ", ".join(variation.name for variation in variations) or "nothing"
+        raise CompileError(f"a build ({varied} varied) {done.ending}", details=done.err[-2000:], fix="see above")
+    (described,) = (scratch / "out").rglob(manifest.NAME)
+    return described.parent
+
+
+def _alone(configuration: Configuration, variations: Sequence[Variation], plain: Path, scratch: Path) -> Iterator[str]:
+    for variation in variations:
+        found = tuple(_differences(plain, _build(configuration, (variation,), scratch / variation.name)))
+        if found:
+            yield f"{variation.name} ({variation.why}): {'; '.join(found)}"
+
+
+def _differences(one: Path, other: Path) -> Iterator[str]:
+    """Compare two output folders byte by byte, but for [provenance] of the manifest."""
+    left, right = _contents(one), _contents(other)
+    differing = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
+    for name in differing:
+        yield f"{name} differs"
+    if differing and left.keys() == right.keys():
+        (comparison,) = comparing.run((one, other), None)
+        yield from (f"{change.name}: {change.likeness}" for change in comparison.changes[:_SHOWN])
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files.walk(folder)}
+    if manifest.NAME in contents:
+        contents[manifest.NAME] = contents[manifest.NAME].partition(_PROVENANCE)[0]
+    return contents
+
+
+def settle(outcomes: Sequence[Outcome], folder: Path) -> tuple[str, ...]:
+    """Make what was built the ledger, but not what is unstable or differs by vendor; say what changed or was left.
+
+    Raises: LedgerError, OutputError.
+    """
+    lines = list(disagreements(outcomes))
+    for outcome in outcomes:
+        entry = outcome.entry
+        same = all(other.entry == entry for other in outcomes if other.entry.place == entry.place)
+        if outcome.unstable or not same:
+            lines.append(f"left alone: {entry.place}")
+        elif outcome.unexpected:
+            series = entry.cpython.rpartition(".")[0]
+            ledger.write(folder, entry, targets.load().pythons[series].pinned)
+            lines.append(f"written: {entry.place}")
+    return tuple(dict.fromkeys(lines))
+
+
+def disagreements(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Name the LLVMs of one version that do not make the same, by their vendors."""
+    for number, outcome in enumerate(outcomes):
+        for other in outcomes[:number]:
+            if other.entry.place == outcome.entry.place and other.entry != outcome.entry:
+                yield f"{outcome.entry.place}: {other.vendor} and {outcome.vendor} do not make the same"

@@ -1,0 +1,148 @@
+"""The parts of the reproducibility gate that need no compiler."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import samples
+
+from stencilkit import cli, ledger, manifest
+from stencilkit.errors import LedgerError
+from stencilkit.model.gate import Outcome, Variation
+from stencilkit.model.ledger import Entry
+from stencilkit.pipeline import _variations, gate
+from stencilkit.support import process
+
+ROOT = Path(__file__).parents[2]
+OURS = ROOT / "reproducibility" / "variations.toml"
+PLAIN = Variation(name="", why="", environment={}, prefix=(), arguments=(), folder="", mtime=None)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return samples.folder(tmp_path / "out", samples.tree(tmp_path / "tree")).parent
+
+
+@pytest.fixture
+def entry(out: Path) -> Entry:
+    return Entry.of(manifest.parse((out / manifest.NAME).read_text(), "sample"))
+
+
+def outcome(entry: Entry, **fields: object) -> Outcome:
+    common = {"vendor": "A", "unstable": (), "unexpected": ("new",), "varied": (), "not_varied": (), "seconds": 0.0}
+    return Outcome(**{"entry": entry, **common, **fields})
+
+
+def test_ours_vary_what_they_should_and_say_why() -> None:
+    variations = {variation.name: variation for variation in gate.load(OURS)}
+    assert list(variations) == [
+        *("folder", "file times", "file order", "locale", "time zone", "home", "hash seed", "jobs", "umask"),
+        *("clock", "user", "host name"),
+    ]
+    assert all(len(variation.why) > 10 for variation in variations.values())
+    assert Path(variations["file order"].environment["PYTHONPATH"], "sitecustomize.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("schema = 1\n", "nothing would be varied"),
+        ("schema = 2\n", "schema: is 2"),
+        ('schema = 1\n[[variation]]\nname = "a"\nwhy = "b"\n', "a varies nothing"),
+        ('schema = 1\n[[variation]]\nname = "a"\nwhy = "b"\numask = "077"\n', "umask: unknown field"),
+    ],
+)
+def test_bad_variations_are_trouble(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "variations.toml"
+    path.write_text(text)
+    words = ["--cpython", "3.14.7", "--llvm", "19", "--ledger", str(tmp_path), "--variations", str(path)]
+    assert cli.main(["gate", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_provenance_does_not_count_and_all_else_does(out: Path, tmp_path: Path) -> None:
+    other = samples.folder(tmp_path / "other", samples.tree(tmp_path / "other-tree")).parent
+    path = other / manifest.NAME
+    text = path.read_text()
+    path.write_text(text.replace('host = "sample"', 'host = "another"'))
+    assert list(gate._differences(out, other)) == []
+    (other / "more.txt").write_text("more")
+    assert list(gate._differences(out, other)) == ["more.txt differs"]
+
+
+def test_a_copied_tree_is_the_same_tree_with_other_times(tmp_path: Path) -> None:
+    tree = samples.tree(tmp_path / "tree").root
+    assert _variations.tree(tree, [PLAIN], tmp_path) == tree
+    copy = _variations.tree(tree, [replace(PLAIN, folder="a copy"), replace(PLAIN, mtime=7)], tmp_path)
+    assert copy == tmp_path / "a copy"
+    names = sorted(path.relative_to(copy) for path in copy.rglob("*") if path.is_file())
+    assert [str(name) for name in names] == sorted(samples.TREE)
+    assert all((copy / name).read_bytes() == (tree / name).read_bytes() for name in names)
+    assert {(copy / name).stat().st_mtime for name in names} == {7}
+
+
+def test_what_does_not_work_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **_: object) -> process.Completed:
+        bad = "bad" in command
+        return process.Completed(command=(), returncode=int(bad), stdout=b"", stderr=b"not\nallowed\n" if bad else b"")
+
+    monkeypatch.setattr(process, "run", run)
+    good, bad = (replace(PLAIN, name=name, prefix=(name, "--")) for name in ("good", "bad"))
+    assert _variations.usable([PLAIN, bad, good]) == ((PLAIN, good), ("bad: not allowed",))
+    assert _variations.prefixed(["build"], [good, bad]) == ["bad", "--", "good", "--", "build"]
+
+
+def test_folders_are_reversed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "bac":
+        (tmp_path / name).touch()
+    monkeypatch.setattr(os, "listdir", os.listdir)
+    monkeypatch.setattr(os, "scandir", os.scandir)
+    runpy.run_path(str(ROOT / "reproducibility" / "reversed" / "sitecustomize.py"))
+    assert [path.name for path in tmp_path.iterdir()] == ["c", "b", "a"]
+    with os.scandir(tmp_path) as entries:
+        assert [entry.name for entry in entries] == ["c", "b", "a"]
+    assert next(os.walk(tmp_path))[2] == ["c", "b", "a"]
+    assert sys.modules["os"] is os
+
+
+def test_an_update_writes_what_is_stable(entry: Entry, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    assert gate.settle([outcome(entry), outcome(entry, vendor="B")], folder) == (f"written: {entry.place}",)
+    assert list(ledger.read_all(folder)) == [entry]
+    other = replace(entry, content="1" * 64)
+    assert gate.settle([outcome(other, unstable=("jobs",))], folder) == (f"left alone: {entry.place}",)
+    assert gate.settle([outcome(entry, unexpected=()), outcome(other, vendor="B")], folder) == (
+        f"{entry.place}: A and B do not make the same",
+        f"left alone: {entry.place}",
+    )
+    assert list(ledger.read_all(folder)) == [entry]
+
+
+def test_other_llvms_are_written_as_differences(entry: Entry, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    stencils = {name: digest for name, digest in entry.stencils.items() if name != "_NOP"} | {"shim": "0" * 16}
+    second = replace(entry, llvm="22.1.8", content="2" * 64, stencils=stencils)
+    for item in (second, entry):
+        ledger.write(folder, item, 19)
+    path = folder / second.place
+    assert path.read_text().endswith('absent = ["_NOP"]\n\n[extras]\n\n[stencils]\nshim = "0000000000000000"\n')
+    assert list(ledger.read_all(folder)) == [entry, second]
+    changed = replace(entry, content="3" * 64, stencils={**entry.stencils, "_POP_TOP": "3" * 16})
+    ledger.write(folder, changed, 19)
+    assert list(ledger.read_all(folder)) == [changed, second]
+    # By hand, a base cannot be changed, taken away, or put on another one.
+    (folder / changed.place).write_text(ledger.render(entry))
+    with pytest.raises(LedgerError, match=r"base-content: LLVM 19\.1\.7's entry, .* was changed since"):
+        list(ledger.read_all(folder))
+    (folder / changed.place).unlink()
+    with pytest.raises(LedgerError, match="an entry that others differ from is missing"):
+        list(ledger.read_all(folder))
+    with pytest.raises(LedgerError, match="must itself be whole"):
+        ledger.parse(path.read_text(), "sample")
