@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,11 @@ from stencilkit.support.progress import SILENT, Progress
 
 _NAME: Final = "pyconfig.h"
 _TIMEOUT_SECONDS: Final = 1800.0
+# What configure is told, instead of paths:
+_CC: Final = "stencilkit-cc"
+_PYTHON: Final = "stencilkit-python"
+_BUILD_PYTHON: Final = "stencilkit-build-python"
+_TREE: Final = "tree"
 # configure writes CFLAGS_JIT into the command of the rule that builds the stencils (REGEN_JIT_COMMAND):
 _CFLAGS_JIT: Final = re.compile(r'^\t.*/Tools/jit/build\.py .*--cflags="([^"]*)"', re.MULTILINE)
 _UNIVERSAL: Final = re.compile(r"^CONFIG_ARGS=.*--with-universal-archs=(\w+)", re.MULTILINE)
@@ -184,8 +191,8 @@ def _from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
     return _read(folder, "tree")
 
 
-def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> str:
-    """Choose what configure calls CC: the machine's own compiler for the target, or one from PyPI.
+def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> tuple[str, ...]:
+    """Choose configure's C compiler, a program and its first arguments: the machine's own, or one from PyPI.
 
     Raises: ConfigureError that says what to install.
     """
@@ -193,10 +200,10 @@ def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> str:
     names = ("gcc", "cc", "clang") if native else (target.gcc,)
     for name in names:
         if name and (found := shutil.which(name)):
-            return found
+            return (found,)
     for toolchain in toolchains:
         if toolchain.libc is not None:
-            return f"{toolchain.program} cc -target {target.zig_target}"
+            return (str(toolchain.program), "cc", "-target", target.zig_target)
     raise ConfigureError(
         f"there is no C compiler for {target.triple}, which configure needs",
         fix=(
@@ -206,8 +213,8 @@ def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> str:
     )
 
 
-def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: str) -> str:
-    version = process.run([*compiler.split(), "--version"], timeout=60).out.split("\n", 1)[0]
+def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str]) -> str:
+    version = process.run([*compiler, "--version"], timeout=60).out.split("\n", 1)[0]
     parts = [
         files.sha256(tree.root / "configure"),
         files.sha256(tree.root / "pyconfig.h.in"),
@@ -219,25 +226,34 @@ def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: str) -> s
     return f"{tree.version}-{target.triple}-{flavour}-{digest[:16]}"
 
 
-def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler: str, folder: Path) -> None:
+def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str], folder: Path) -> None:
     with files.scratch("configure") as work:
+        # configure cannot do with spaces in any path that it is told, and homes have them: it gets names without a
+        # folder, and a link to the tree.
+        programs = work / "bin"
+        _program(programs / _CC, f'exec {shlex.join(compiler)} "$@"')
         # A python3.NN on PATH may be a pyenv shim that does not run; configure must not pick it up.
-        words = [f"PYTHON_FOR_REGEN={sys.executable}", f"CC={compiler}"]
+        _program(programs / _PYTHON, f'exec {shlex.quote(sys.executable)} "$@"')
+        (work / _TREE).symlink_to(tree.root.resolve())
+        words = [f"PYTHON_FOR_REGEN={_PYTHON}", f"CC={_CC}"]
         words += ["--with-pydebug"] if flavour == "debug" else []
         env = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
+        env["PATH"] = os.pathsep.join([str(programs), *map(str, environ.search_path("PATH"))])
         if not environ.is_native(target.native):
-            stub = _build_python_stub(tree, work)
+            # configure only compares its version with the tree's (configure.ac, "for --with-build-python"); the make
+            # that would run it never happens here.
+            _program(programs / _BUILD_PYTHON, f"echo {tree.version.series}")
             words += [
                 f"--host={target.configure_host}",
                 f"--build={environ.native()}",
-                f"--with-build-python={stub}",
+                f"--with-build-python={_BUILD_PYTHON}",
             ]
             words += _CROSS_ANSWERS
             # The host's pkg-config would find libraries of the wrong architecture:
             env["PKG_CONFIG_LIBDIR"] = str(work)
         log = work / "configure.log"
         done = process.run(
-            [_script(tree, target, work), f"--srcdir={tree.root.resolve()}", "-q", *words],
+            [_script(tree, target, work), f"--srcdir={_TREE}", "-q", *words],
             cwd=work,
             env=env,
             timeout=_TIMEOUT_SECONDS,
@@ -254,31 +270,21 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
         files.write(folder / _NAME, (work / _NAME).read_bytes())
 
 
-def _script(tree: SourceTree, target: Target, work: Path) -> Path:
-    """Return the configure to run: the tree's, or a copy that cross builds for the target's system.
+def _script(tree: SourceTree, target: Target, work: Path) -> str:
+    """Name the configure to run, as seen from the work folder: the tree's, or a copy that cross builds for the system.
 
     3.13's stops at "cross build not supported" for macOS; 3.14's has a case more in each of two lists.
     """
-    script = tree.root.resolve() / "configure"
-    text = script.read_text("utf-8")
+    text = (tree.root / "configure").read_text("utf-8")
     if not target.configure_case or f"\t{target.configure_case[0]})\n" in text or text.count(_ANCHOR) != 2:
-        return script
+        return f"{_TREE}/configure"
     pattern, system = target.configure_case
     first, second, rest = text.split(_ANCHOR)
     cases = [f"\t{pattern})\n\t\t{body}\n\t\t;;\n" for body in (f"ac_sys_system={system}", "_host_ident=$host_cpu")]
-    copy = work / "configure"
-    copy.write_text(f"{first}{cases[0]}{_ANCHOR}{second}{cases[1]}{_ANCHOR}{rest}", "utf-8")
-    copy.chmod(0o755)
-    return copy
+    _program(work / "configure", f"{first}{cases[0]}{_ANCHOR}{second}{cases[1]}{_ANCHOR}{rest}")
+    return "./configure"
 
 
-def _build_python_stub(tree: SourceTree, work: Path) -> Path:
-    """Make what a cross configure demands as --with-build-python.
-
-    configure only compares its version with the tree's (configure.ac, "for --with-build-python"); the make that
-    would run it never happens here.
-    """
-    stub = work / "build-python"
-    stub.write_text(f"#!/bin/sh\necho {tree.version.series}\n", "utf-8")
-    stub.chmod(0o755)
-    return stub
+def _program(path: Path, text: str) -> None:
+    text = text if text.startswith("#!") else f"#!/bin/sh\n{text}\n"
+    files.write(path, text.encode(), executable=True)

@@ -83,7 +83,7 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
         return
     compiler = ""
     try:
-        compiler = configure.compiler_for(target, found.toolchains)
+        compiler = " ".join(configure.compiler_for(target, found.toolchains))
     except ConfigureError as error:
         remedy = error.fix
     yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy)

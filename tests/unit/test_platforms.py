@@ -112,9 +112,8 @@ CASES = (
 
 def test_a_configure_without_cross_builds_for_a_system_is_taught_in_a_copy(tree: SourceTree, tmp_path: Path) -> None:
     (tree.root / "configure").write_text(CASES)
-    script = configure._script(tree, MAC_ARM, tmp_path)
-    assert script.parent == tmp_path
-    text = script.read_text()
+    assert configure._script(tree, MAC_ARM, tmp_path) == "./configure"
+    text = (tmp_path / "configure").read_text()
     assert text.index("*-*-darwin*)\n\t\tac_sys_system=Darwin\n") < text.index("\t\tx\n")
     assert text.index("\t\tx\n") < text.index("*-*-darwin*)\n\t\t_host_ident=$host_cpu\n") < text.index("\t\ty\n")
 
@@ -130,7 +129,7 @@ def test_a_configure_without_cross_builds_for_a_system_is_taught_in_a_copy(tree:
 )
 def test_any_other_configure_is_run_as_it_is(tree: SourceTree, tmp_path: Path, text: str, triple: str) -> None:
     (tree.root / "configure").write_text(text)
-    assert configure._script(tree, TARGETS[triple], tmp_path) == tree.root.resolve() / "configure"
+    assert configure._script(tree, TARGETS[triple], tmp_path) == "tree/configure"
 
 
 def test_a_universal_build_folder_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,134 @@
+"""pyconfig.h from a tree's own configure, here a small one of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import fakes
+import pytest
+
+from stencilkit import configure, source, targets
+from stencilkit.errors import ConfigureError
+from stencilkit.model.pyconfig import PyConfig
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import Flavour
+from stencilkit.support.progress import SILENT, Progress
+
+pytestmark = pytest.mark.process
+
+TABLE = targets.load()
+X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
+# Like the real one, it expands what it is given without quotes.
+SCRIPT = """\
+#!/bin/sh
+for word; do
+    case "$word" in
+    CC=*) CC=${word#CC=};;
+    PYTHON_FOR_REGEN=*) PYTHON=${word#*=};;
+    --with-build-python=*) BUILD=${word#*=};;
+    --srcdir=*) srcdir=${word#*=};;
+    --with-pydebug) debug=yes;;
+    --host=*) host=yes;;
+    esac
+    echo "$word" >>words
+done
+test -f $srcdir/configure || exit 3
+$CC --version >/dev/null && $PYTHON -c 'import sys' || exit 4
+echo "$$" >>"$COUNT"
+{
+    echo "#define SIZEOF_VOID_P 8"
+    test -n "$host" || echo "#define HAVE_GCC_ASM_FOR_X64 1"
+    test -z "$debug" || echo "#define Py_DEBUG 1"
+    test -z "$BUILD" || echo "#define SEEN \\"$($BUILD)\\""
+    echo "/* $(tr '\\n' ' ' <words) */"
+} >pyconfig.h
+"""
+
+
+class Told(Progress):
+    """Keeps what a person would read."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceTree:
+    """A tree and programs, all below folders with spaces in their names, as homes on macOS have."""
+    home = tmp_path / "a home"
+    root = fakes.tree(home / "my tree")
+    (root / "configure").write_text(SCRIPT.replace("$COUNT", str(home / "count")))
+    (root / "configure").chmod(0o755)
+    (root / "pyconfig.h.in").write_text("")
+    for name in ("gcc", "aarch64-linux-gnu-gcc"):
+        fakes.program(home / "my bin" / name, f"echo '{name} (Debian) 12.2.0'")
+    (home / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(home / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("PATH", f"{home / 'my bin'}:/usr/bin:/bin")
+    monkeypatch.setattr("stencilkit.support.environ.native", lambda: "x86_64-linux-gnu")
+    return source.open_tree(root, tuple(TABLE.pythons))
+
+
+def run(
+    tree: SourceTree, tmp_path: Path, triple: str = X86, flavour: Flavour = "release", progress: Progress = SILENT
+) -> PyConfig:
+    request = targets.resolve(TABLE, triple)
+    return configure.configured(tree, request, flavour, [], tmp_path / "my cache", progress=progress)
+
+
+def words(config: PyConfig) -> Sequence[str]:
+    return config.content.decode().rpartition("/* ")[2].split()[:-1]
+
+
+def test_spaces_in_every_path(tree: SourceTree, tmp_path: Path) -> None:
+    assert run(tree, tmp_path).macros["SIZEOF_VOID_P"] == "8"
+    assert run(tree, tmp_path, ARM).macros["SEEN"] == '"3.14"'
+
+
+def test_it_runs_once_per_tree_target_flavour_and_compiler(tree: SourceTree, tmp_path: Path) -> None:
+    told = Told()
+    for _ in range(2):
+        for triple in (X86, ARM):
+            run(tree, tmp_path, triple, progress=told)
+    run(tree, tmp_path, flavour="debug")
+    count = tmp_path / "a home" / "count"
+    assert len(count.read_text().split()) == 3
+    assert [line.partition(";")[0] for line in told.lines] == [
+        f"running configure of CPython 3.14.7 for {triple} (release)" for triple in (X86, ARM)
+    ]
+    fakes.program(tmp_path / "a home" / "my bin" / "gcc", "echo 'gcc (Debian) 14.1.0'")
+    run(tree, tmp_path)
+    assert len(count.read_text().split()) == 4
+
+
+def test_a_cross_build_is_told_what_it_cannot_find_out(tree: SourceTree, tmp_path: Path) -> None:
+    assert not [word for word in words(run(tree, tmp_path)) if word.startswith(("--host", "--build", "ac_cv"))]
+    assert {"--host=aarch64-linux-gnu", "--build=x86_64-linux-gnu", "ac_cv_file__dev_ptmx=yes"} <= {
+        *words(run(tree, tmp_path, ARM))
+    }
+
+
+def test_a_configure_that_fails(tree: SourceTree, tmp_path: Path) -> None:
+    (tree.root / "configure").write_text(
+        "#!/bin/sh\necho checking for zlib... no\necho 'configure: error: no' >&2\nexit 1"
+    )
+    with pytest.raises(ConfigureError, match=r"configure of CPython 3\.14\.7 .* failed") as caught:
+        run(tree, tmp_path)
+    assert caught.value.details == "checking for zlib... no\nconfigure: error: no"
+    assert "--pyconfig-dir" in caught.value.fix
+    assert not list((tmp_path / "my cache").rglob("pyconfig.h"))
+
+
+def test_a_machine_without_a_compiler_for_the_target(
+    tree: SourceTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "a home" / "my bin"))
+    (tmp_path / "a home" / "my bin" / "aarch64-linux-gnu-gcc").unlink()
+    with pytest.raises(ConfigureError, match=f"no C compiler for {ARM}") as caught:
+        run(tree, tmp_path, ARM)
+    assert "stencilkit toolchains install" in caught.value.fix
