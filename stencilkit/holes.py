@@ -202,8 +202,9 @@ def _hole(name: str, section: Section, relocation: Relocation, base: int, values
     if row is None:
         why = REFUSED.get(relocation.kind, "stencilkit has no row for it (stencilkit/holes.py)")
         raise _unpatchable(name, section, relocation, why)
-    if not 0 <= relocation.offset < len(section.data):
-        raise _unpatchable(name, section, relocation, "it lies outside its section")
+    width = 8 if row.operation is Operation.ABS64 else 4
+    if not 0 <= relocation.offset <= len(section.data) - width:
+        raise _unpatchable(name, section, relocation, f"its {width} bytes reach outside its section")
     value: HoleValue
     symbol: str | None
     if row.got or relocation.indirect:

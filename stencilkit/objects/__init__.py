@@ -9,7 +9,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Final
 
-from stencilkit.model.objectfile import ObjectFile
+from stencilkit.errors import ObjectError
+from stencilkit.model.objectfile import ObjectFile, Section
 from stencilkit.model.target import ObjectFormat, Target
 from stencilkit.model.unwind import FrameTable
 
@@ -31,7 +32,19 @@ def parse(data: bytes, target: Target, *, unwind: bool = False) -> ObjectFile:
     Raises: ObjectError.
     """
     parser: Parser = import_module(_MODULES[target.format]).parse
-    return parser(data, target.symbol_prefix, unwind)
+    parsed = parser(data, target.symbol_prefix, unwind)
+    for section in parsed.sections:
+        _check_places(section)
+    return parsed
+
+
+def _check_places(section: Section) -> None:
+    """Refuse symbols and relocations that lie outside their section; a symbol may mark its end."""
+    size = len(section.data)
+    outside = [symbol.name for symbol in section.symbols if not 0 <= symbol.offset <= size]
+    outside += [f"{r.kind} at {r.offset:#x}" for r in section.relocations if not 0 <= r.offset < size]
+    if outside:
+        raise ObjectError(f"the object is damaged: {outside[0]} lies outside section {section.name!r}")
 
 
 def frame_table(data: bytes, target: Target) -> FrameTable | None:

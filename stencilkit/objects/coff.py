@@ -14,7 +14,7 @@ from typing import Final
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.objects.structures import Reader, spelt, text_at
+from stencilkit.objects.structures import Reader, spelt
 
 # Machine, NumberOfSections, TimeDateStamp, PointerToSymbolTable, NumberOfSymbols, SizeOfOptionalHeader, Characteristics
 _HEADER: Final = struct.Struct("<2H3I2H")
@@ -73,9 +73,14 @@ _ADDENDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Name:
-    """A symbol; `section` counts from 1, and is 0 or less for what no section of this file defines."""
+    """A symbol without its prefix; `section` counts from 1, and is 0 or less for what no section of this file defines.
 
-    text: str
+    `defined` is the name to define it by, `wanted` the one to want it by: without `__imp_`, if it is `imported`.
+    """
+
+    defined: str
+    wanted: str
+    imported: bool
     section: int
     value: int
 
@@ -90,7 +95,8 @@ def parse(data: bytes, symbol_prefix: str, _unwind: bool = False) -> ObjectFile:
     if machine not in _MACHINES or optional:
         raise ObjectError(f"not a relocatable COFF object for a machine that has a JIT: machine {machine:#x}")
     strings = _strings(reader, table + symbols * _SYMBOL.size) if table else b""
-    return _Object(reader, machine, symbol_prefix, strings, _names(reader, table, symbols, strings)).read(sections)
+    names = _names(reader, table, symbols, strings, symbol_prefix)
+    return _Object(reader, machine, strings, names).read(sections)
 
 
 def _strings(reader: Reader, offset: int) -> bytes:
@@ -99,28 +105,40 @@ def _strings(reader: Reader, offset: int) -> bytes:
     return reader.part(offset, max(size, _SIZE.size), "the table of names")
 
 
-def _names(reader: Reader, offset: int, count: int, strings: bytes) -> dict[int, _Name]:
+def _names(reader: Reader, offset: int, count: int, strings: bytes, prefix: str) -> dict[int, _Name]:
     """Map indices to symbols; auxiliary records take an index, but are none."""
     found: dict[int, _Name] = {}
     following = 0
     for index, row in enumerate(reader.table(_SYMBOL, offset, count, "the symbol table")):
         name, value, section, _, _, auxiliary = row
         if index == following:
-            text = spelt(name) if name[:4] != bytes(4) else text_at(strings, int.from_bytes(name[4:], "little"))
-            found[index] = _Name(text=text, section=section, value=value)
+            text = spelt(name) if name[:4] != bytes(4) else reader.name(strings, int.from_bytes(name[4:], "little"))
+            found[index] = _name(text, section, value, prefix)
             following = index + 1 + auxiliary
     return found
+
+
+def _name(text: str, section: int, value: int, prefix: str) -> _Name:
+    return _Name(
+        defined=text.removeprefix(prefix),
+        wanted=text.removeprefix(_IMPORTED).removeprefix(prefix),
+        imported=text.startswith(_IMPORTED),
+        section=section,
+        value=value,
+    )
 
 
 class _Object:
     """An object file whose symbols have been read."""
 
-    def __init__(self, reader: Reader, machine: int, prefix: str, strings: bytes, names: dict[int, _Name]) -> None:
+    def __init__(self, reader: Reader, machine: int, strings: bytes, names: dict[int, _Name]) -> None:
         self._reader = reader
         self._machine, self._kinds = _MACHINES[machine]
-        self._prefix = prefix
         self._strings = strings
         self._names = names
+        self._defined: dict[int, list[_Name]] = {}
+        for name in names.values():
+            self._defined.setdefault(name.section, []).append(name)
         # Of symbols with the same name (each .rdata of a constant is one), the first counts, as upstream has it.
         self._taken: set[str] = set()
 
@@ -150,21 +168,21 @@ class _Object:
         """Spell a section's name; "/65" is at offset 65 of the table of names."""
         name = spelt(short)
         long = name.startswith("/") and name[1:].isascii() and name[1:].isdigit()
-        return text_at(self._strings, int(name[1:])) if long else name
+        return self._reader.name(self._strings, int(name[1:])) if long else name
 
     def _body(self, name: str, size: int, offset: int, flags: int) -> bytes:
         if not flags & _UNINITIALIZED:
             return self._reader.part(offset, size, f"section {name!r}")
         if size > _LARGEST_ZEROES:
             raise ObjectError(f"section {name!r} has {size} zero bytes: a stencil has nowhere to keep state")
+        self._reader.spend(size)
         return bytes(size)
 
     def _symbols_of(self, number: int) -> Iterator[Symbol]:
-        for symbol in self._names.values():
-            name = symbol.text.removeprefix(self._prefix)
-            if symbol.section == number and name not in self._taken:
-                self._taken.add(name)
-                yield Symbol(name=name, offset=symbol.value)
+        for name in self._defined.get(number, ()):
+            if name.defined not in self._taken:
+                self._taken.add(name.defined)
+                yield Symbol(name=name.defined, offset=name.value)
 
     def _relocations(self, name: str, body: bytes, place: int, count: int) -> Iterator[Relocation]:
         for offset, index, number in self._reader.table(_RELOCATION, place, count, f"a relocation of section {name!r}"):
@@ -176,9 +194,9 @@ class _Object:
             yield Relocation(
                 offset=offset,
                 kind=kind,
-                symbol=symbol.text.removeprefix(_IMPORTED).removeprefix(self._prefix),
+                symbol=symbol.wanted,
                 addend=int.from_bytes(body[offset : offset + size], "little", signed=signed) - less,
-                indirect=symbol.text.startswith(_IMPORTED),
+                indirect=symbol.imported,
             )
 
 

@@ -7,6 +7,7 @@ that apply to them. Refuses section types that no stencil can hold, instead of d
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -23,7 +24,20 @@ from elftools.elf.sections import SymbolTableSection
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
 from stencilkit.model.unwind import FrameRow, FrameTable
+from stencilkit.objects.structures import Reader
 
+# Elf64_Ehdr: e_ident; of the rest, e_shoff, e_shentsize and e_shnum are of interest here
+_HEADER: Final = struct.Struct("<6s10x24xQ10xHH2x")
+# Elf64_Shdr: sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize
+_SECTION: Final = struct.Struct("<4xI16x2Q16xQ")
+_LITTLE_64: Final = b"\x7fELF\x02\x01"
+_SHT_SYMTAB: Final = 2
+_SHT_NOBITS: Final = 8
+_SYMBOL_SIZE: Final = 24
+# Of these, pyelftools reads what their contents say, not their headers.
+_HASHES: Final = {0x5: "SHT_HASH", 0x6FFFFFF6: "SHT_GNU_HASH"}
+# The shim's has less than 100 bytes; rows of a table of frames are as wide as all rows before them together.
+_LARGEST_FRAMES: Final = 0x1000
 # What pyelftools raises on damaged input, beside its own errors:
 _DAMAGE: Final = (
     DWARFError,
@@ -74,48 +88,53 @@ def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile: 
 
 
 def _parse(data: bytes, prefix: str, *, unwind: bool) -> ObjectFile:
+    reader = _survey(data)
     elf = ELFFile(io.BytesIO(data))
     machine = str(elf["e_machine"])
     if elf["e_type"] != "ET_REL" or machine not in _RELOCATION_NAMES:
         raise ObjectError(f"not a relocatable object for a machine that has a JIT: {elf['e_type']}, {machine}")
-    # A count that the file cannot hold would cost time and memory to believe:
-    if elf["e_shoff"] + elf["e_shnum"] * elf["e_shentsize"] > len(data):
-        raise ObjectError("the ELF object is damaged: its section table lies outside the file")
-    sections = [_bounded(section, len(data)) for section in elf.iter_sections()]
-    symbols = _symbols(sections, prefix)
-    relocations = _relocations(sections, _RELOCATION_NAMES[machine], prefix)
+    sections = []
+    for section in elf.iter_sections():
+        reader.spend(len(section.name))
+        sections.append(section)
+    roles = [SectionRole.DATA if unwind and section.name == _EH_FRAME else _role(section) for section in sections]
+    symbols = _symbols(reader, sections, prefix)
+    relocations = _relocations(reader, sections, _RELOCATION_NAMES[machine], prefix)
     kept = []
-    for index, section in enumerate(sections):
-        role = SectionRole.DATA if unwind and section.name == _EH_FRAME else _role(section)
+    for index, (section, role) in enumerate(zip(sections, roles, strict=True)):
         if role is not None:
-            found = Section(
-                name=section.name,
-                role=role,
-                data=section.data(),
-                symbols=tuple(symbols.get(index, ())),
-                relocations=tuple(relocations.get(index, ())),
+            kept.append(
+                Section(
+                    name=section.name,
+                    role=role,
+                    data=section.data(),
+                    symbols=tuple(symbols.get(index, ())),
+                    relocations=tuple(relocations.get(index, ())),
+                )
             )
-            kept.append(_within(found))
     return ObjectFile(sections=tuple(kept))
 
 
-def _within(section: Section) -> Section:
-    """Refuse symbols and relocations that lie outside their section; a symbol may mark its end."""
-    size = len(section.data)
-    outside = [symbol.name for symbol in section.symbols if symbol.offset > size]
-    outside += [f"{r.kind} at {r.offset:#x}" for r in section.relocations if r.offset >= size]
-    if outside:
-        raise ObjectError(f"the ELF object is damaged: {outside[0]} lies outside section {section.name!r}")
-    return section
+def _survey(data: bytes) -> Reader:
+    """Check all places and sizes in the headers before a library believes them; what is read later is small.
 
-
-def _bounded(section: ElfSection, size: int) -> ElfSection:
-    if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > size:
-        raise ObjectError(f"the ELF object is damaged: section {section.name!r} lies outside the file")
-    loaded = SH_FLAGS.SHF_ALLOC | SH_FLAGS.SHF_COMPRESSED
-    if section["sh_flags"] & loaded == loaded:
-        raise ObjectError(f"section {section.name!r} is compressed, which only debug information can be")
-    return section
+    Raises: ObjectError.
+    """
+    reader = Reader(data)
+    ident, place, entry_size, count = reader.record(_HEADER, 0, "the ELF header")
+    if ident != _LITTLE_64 or entry_size != _SECTION.size:
+        raise ObjectError("not an ELF object of 64 bits, lowest byte first, or a damaged one")
+    if place and not count:
+        # "Extended" numbering, where the first section's size is the count.
+        _, _, count, _ = reader.record(_SECTION, place, "the section table")
+    for kind, offset, size, row_size in reader.table(_SECTION, place, count, "the section table"):
+        if kind != _SHT_NOBITS:
+            reader.part(offset, size, "a section")
+        if kind == _SHT_SYMTAB and row_size != _SYMBOL_SIZE:
+            raise ObjectError(f"the object is damaged: symbols of {row_size} bytes")
+        if kind in _HASHES:
+            raise ObjectError(f"a section is {_HASHES[kind]}: no relocatable object has such a section")
+    return reader
 
 
 def _role(section: ElfSection) -> SectionRole | None:
@@ -129,32 +148,39 @@ def _role(section: ElfSection) -> SectionRole | None:
         raise ObjectError(f"section {section.name!r} is {shown}: {meaning}")
     if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
         return None
+    if section["sh_flags"] & SH_FLAGS.SHF_COMPRESSED:
+        raise ObjectError(f"section {section.name!r} is compressed, which only debug information can be")
     return SectionRole.CODE if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR else SectionRole.DATA
 
 
-def _symbol_names(sections: list[ElfSection], table: SymbolTableSection, prefix: str) -> Iterator[tuple[str, int, int]]:
+def _symbol_names(
+    reader: Reader, sections: list[ElfSection], table: SymbolTableSection, prefix: str
+) -> Iterator[tuple[str, int, int]]:
     """Yield name, section index (-1: none) and value of every symbol, in table order."""
     for symbol in table.iter_symbols():
         index = symbol["st_shndx"]
         index = index if isinstance(index, int) else -1
         name = symbol.name
+        reader.spend(len(name))
         # Section symbols have no name of their own; llvm-readobj shows the section's.
         if symbol["st_info"]["type"] == "STT_SECTION" and 0 <= index < len(sections):
             name = sections[index].name
         yield name.removeprefix(prefix), index, symbol["st_value"]
 
 
-def _symbols(sections: list[ElfSection], prefix: str) -> dict[int, list[Symbol]]:
+def _symbols(reader: Reader, sections: list[ElfSection], prefix: str) -> dict[int, list[Symbol]]:
     found: dict[int, list[Symbol]] = {}
     for table in sections:
         if isinstance(table, SymbolTableSection):
-            for name, index, value in _symbol_names(sections, table, prefix):
+            for name, index, value in _symbol_names(reader, sections, table, prefix):
                 if index > 0:
                     found.setdefault(index, []).append(Symbol(name=name, offset=value))
     return found
 
 
-def _relocations(sections: list[ElfSection], kinds: dict[int, str], prefix: str) -> dict[int, list[Relocation]]:
+def _relocations(
+    reader: Reader, sections: list[ElfSection], kinds: dict[int, str], prefix: str
+) -> dict[int, list[Relocation]]:
     found: dict[int, list[Relocation]] = {}
     names: dict[int, list[str]] = {}
     for section in sections:
@@ -167,7 +193,7 @@ def _relocations(sections: list[ElfSection], kinds: dict[int, str], prefix: str)
         if not isinstance(table, SymbolTableSection) or info >= len(sections):
             raise ObjectError(f"section {section.name!r} refers to sections that do not fit")
         if link not in names:
-            names[link] = [name for name, _, _ in _symbol_names(sections, table, prefix)]
+            names[link] = [name for name, _, _ in _symbol_names(reader, sections, table, prefix)]
         for relocation in section.iter_relocations():
             number = relocation["r_info_type"]
             found.setdefault(info, []).append(
@@ -194,6 +220,9 @@ def frame_table(data: bytes) -> FrameTable:
 
 
 def _frame_table(elf: ELFFile) -> FrameTable:
+    section = elf.get_section_by_name(_EH_FRAME)
+    if section is not None and section["sh_size"] > _LARGEST_FRAMES:
+        raise ObjectError(f"the object's .eh_frame has {section['sh_size']} bytes: too many for one function")
     dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False)
     entries = [entry for entry in dwarf.EH_CFI_entries() if isinstance(entry, FDE)] if dwarf.has_EH_CFI() else []
     if len(entries) != 1:

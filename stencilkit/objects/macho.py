@@ -13,7 +13,7 @@ from typing import Final
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.objects.structures import Reader, spelt, text_at
+from stencilkit.objects.structures import Reader, spelt
 
 # magic, cputype, cpusubtype, filetype, ncmds, sizeofcmds, flags, reserved
 _HEADER: Final = struct.Struct("<8I")
@@ -164,7 +164,7 @@ def _names(reader: Reader, offset: int, prefix: str) -> list[_Name]:
     _, _, symbols, count, place, size = reader.record(_SYMTAB, offset, "the description of the symbol table")
     strings = reader.part(place, size, "the table of names")
     return [
-        _Name(text=text_at(strings, position).removeprefix(prefix), section=section, value=value)
+        _Name(text=reader.name(strings, position).removeprefix(prefix), section=section, value=value)
         for position, _, section, _, value in reader.table(_SYMBOL, symbols, count, "the symbol table")
     ]
 
@@ -180,6 +180,10 @@ class _Object:
         self._prefix = prefix
         self._entries = entries
         self._names = names
+        self._defined: dict[int, list[_Name]] = {}
+        for name in names:
+            self._defined.setdefault(name.section, []).append(name)
+        self._code_size = sum(entry.size for entry in entries if entry.role is SectionRole.CODE)
 
     def read(self) -> ObjectFile:
         """Read the sections that matter.
@@ -191,11 +195,13 @@ class _Object:
         for number, entry in enumerate(self._entries, start=1):
             if entry.role is None:
                 continue
-            if entry.role is SectionRole.CODE and any(earlier.role is SectionRole.DATA for earlier in kept):
+            # So far, all is code or the last section is data:
+            if entry.role is SectionRole.CODE and kept and kept[-1].role is SectionRole.DATA:
                 raise ObjectError(f"section {entry.name!r} has code behind data: no stencil can hold that")
             padding = entry.address - end
             if not 0 <= padding < _LARGEST_GAP:
                 raise ObjectError(f"section {entry.name!r} is at {entry.address:#x}, behind {end:#x}")
+            self._reader.spend(padding)
             kept.append(self._section(number, entry, entry.role, padding))
             end = entry.address + entry.size
         return ObjectFile(sections=tuple(kept))
@@ -203,7 +209,7 @@ class _Object:
     def _section(self, number: int, entry: _Entry, role: SectionRole, padding: int) -> Section:
         body = self._reader.part(entry.offset, entry.size, f"section {entry.name!r}")
         symbols = [Symbol(name=self._plain(entry), offset=0)]
-        symbols += [Symbol(name=n.text, offset=n.value - entry.address) for n in self._names if n.section == number]
+        symbols += [Symbol(name=n.text, offset=n.value - entry.address) for n in self._defined.get(number, ())]
         return Section(
             name=entry.name,
             role=role,
@@ -257,5 +263,4 @@ class _Object:
         """
         if entry.role is not SectionRole.DATA:
             return 0
-        code = sum(other.size for other in self._entries if other.role is SectionRole.CODE)
-        return 2 * code - entry.address
+        return 2 * self._code_size - entry.address

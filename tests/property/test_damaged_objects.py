@@ -6,7 +6,7 @@ import contextlib
 import resource
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import objectfiles as of
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stencilkit import dialects, holes, objects, targets
-from stencilkit.errors import StencilkitError
+from stencilkit.errors import ObjectError, StencilkitError
 
 RELOCATED = 4
 
@@ -106,7 +106,7 @@ def test_absurd_counts_and_offsets_anywhere(triple: str) -> None:
 
 
 @pytest.mark.parametrize("triple", sorted(TARGETS))
-@settings(max_examples=150, deadline=60_000)
+@settings(max_examples=150)
 @given(flips=st.lists(st.integers(min_value=0, max_value=(1 << 14) - 1), min_size=1, max_size=8))
 def test_flipped_bits(triple: str, flips: list[int]) -> None:
     data = bytearray(OBJECTS[triple])
@@ -116,7 +116,133 @@ def test_flipped_bits(triple: str, flips: list[int]) -> None:
 
 
 @pytest.mark.parametrize("triple", sorted(TARGETS))
-@settings(max_examples=50, deadline=60_000)
+@settings(max_examples=50)
 @given(junk=st.binary(max_size=300))
 def test_anything_behind_the_magic(triple: str, junk: bytes) -> None:
     survive_all(triple, [OBJECTS[triple][:20] + junk])
+
+
+# Parts on top of each other: small files that describe large ones. Each would cost hundreds of megabytes, or minutes.
+
+
+def _coff_file(sections: bytes, count: int, symbols: bytes = b"", rest: bytes = b"") -> bytes:
+    place = 20 + len(sections)
+    header = struct.pack("<2H3I2H", of.COFF_AMD64, count, 0, place, len(symbols) // 18, 0, 0)
+    return header + sections + symbols + struct.pack("<I", 4 + len(rest)) + rest
+
+
+def _coff_contents() -> bytes:
+    count = 5000
+    size = 40 * count
+    row = struct.pack("<8s6I2HI", b".text", 0, 0, size, 1, 0, 0, 0, 0, of.COFF_CODE)
+    return _coff_file(row * count, count)
+
+
+def _coff_zeroes() -> bytes:
+    row = struct.pack("<8s6I2HI", b".bss", 0, 0, 0x10000, 0, 0, 0, 0, 0, of.COFF_BSS)
+    return _coff_file(row * 10_000, 10_000)
+
+
+def _coff_relocations() -> bytes:
+    count = 60
+    place = 20 + 40 * count + 18 + 4
+    row = struct.pack("<8s6I2HI", b".text", 0, 0, 0, 0, place, 0, 65535, 0, of.COFF_CODE)
+    symbol = struct.pack("<8sIhHBB", b"x", 0, 0, 0, 2, 0)
+    return _coff_file(row * count, count, symbol, bytes(655_350))
+
+
+def _coff_names() -> bytes:
+    symbols = b"".join(struct.pack("<IIIhHBB", 0, 4 + index, 0, 0, 0, 2, 0) for index in range(10_000))
+    return _coff_file(b"", 0, symbols, b"x" * 200_000 + b"\0")
+
+
+def _macho_file(rows: Iterable[tuple[int, int, int]], count: int) -> bytes:
+    """Make an object with sections (address, size, offset)."""
+    size = 72 + 80 * count
+    sections = b"".join(
+        struct.pack("<16s16s2Q8I", b"__text", b"__TEXT", address, length, offset, 0, 0, 0, of.CODE, 0, 0, 0)
+        for address, length, offset in rows
+    )
+    segment = struct.pack("<2I16s4Q4I", 0x19, size, b"", 0, 0, 0, 0, 7, 7, count, 0)
+    return struct.pack("<8I", 0xFEEDFACF, of.MACHO_X86_64, 0, 1, 1, size, 0, 0) + segment + sections
+
+
+def _macho_contents() -> bytes:
+    size = 80 * 5000
+    return _macho_file(((index * size, size, 1) for index in range(5000)), 5000)
+
+
+def _macho_padding() -> bytes:
+    return _macho_file(((0x3FFF * index, 0, 0) for index in range(5000)), 5000)
+
+
+def _elf_file(rows: bytes, names: int = 0) -> bytes:
+    head = b"\x7fELF\x02\x01\x01" + bytes(9)
+    head += struct.pack("<2HI3QI6H", 1, of.ELF_X86_64, 1, 0, 0, 64, 0, 64, 0, 0, 64, len(rows) // 64, names)
+    return head + rows
+
+
+def _elf_row(kind: int, offset: int, size: int, entry: int = 0) -> bytes:
+    return struct.pack("<2I4Q2I2Q", 0, kind, 6, 0, offset, size, 1, 0, 1, entry)
+
+
+def _elf_contents() -> bytes:
+    return _elf_file(bytes(64) + _elf_row(1, 1, 64 * 5000) * 5000)
+
+
+def _elf_names() -> bytes:
+    count, length = 4000, 200_000
+    symbols = b"".join(struct.pack("<IBBHQQ", 1 + index, 0, 0, 0, 0, 0) for index in range(count))
+    place = 64 * 4
+    rows = bytes(64) + _elf_row(3, place + len(symbols), length + 2) + _elf_row(2, place, len(symbols), 24)
+    return _elf_file(rows, 1) + symbols + b"\0" + b"x" * length + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("triple", "make"),
+    [
+        ("x86_64-pc-windows-msvc", _coff_contents),
+        ("x86_64-pc-windows-msvc", _coff_zeroes),
+        ("x86_64-pc-windows-msvc", _coff_relocations),
+        ("x86_64-pc-windows-msvc", _coff_names),
+        ("x86_64-apple-darwin", _macho_contents),
+        ("x86_64-apple-darwin", _macho_padding),
+        ("x86_64-unknown-linux-gnu", _elf_contents),
+        ("x86_64-unknown-linux-gnu", _elf_names),
+    ],
+)
+def test_parts_on_top_of_each_other(triple: str, make: Callable[[], bytes]) -> None:
+    with pytest.raises(ObjectError, match="on top of each other"):
+        objects.parse(make(), TARGETS[triple])
+
+
+@pytest.mark.parametrize("triple", sorted(TARGETS))
+def test_a_file_larger_than_any_uop_is_not_read(triple: str) -> None:
+    with pytest.raises(ObjectError, match="no uop's has more"):
+        objects.parse(OBJECTS[triple] + bytes(5 * MEGABYTE), TARGETS[triple])
+
+
+@pytest.mark.parametrize(("kind", "name"), [(5, "SHT_HASH"), (0x6FFFFFF6, "SHT_GNU_HASH")])
+def test_tables_of_the_dynamic_linker_are_refused_unread(kind: int, name: str) -> None:
+    with pytest.raises(ObjectError, match=name):
+        objects.parse(_elf_file(bytes(64) + _elf_row(kind, 0, 64)), TARGETS["x86_64-unknown-linux-gnu"])
+
+
+def test_symbols_of_an_odd_size_are_refused() -> None:
+    with pytest.raises(ObjectError, match="symbols of 1 bytes"):
+        objects.parse(_elf_file(bytes(64) + _elf_row(2, 0, 64, 1)), TARGETS["x86_64-unknown-linux-gnu"])
+
+
+@pytest.mark.parametrize("triple", ["x86_64-unknown-linux-gnu", "x86_64-apple-darwin", "x86_64-pc-windows-msvc"])
+def test_a_relocation_outside_its_section_is_refused(triple: str) -> None:
+    outside = {
+        "elf": of.elf(of.ELF_X86_64, bytes(16), [(16, 2, 4, -4)], [of.Name("_JIT_ENTRY", 1), of.Name("_PyFoo")]),
+        "macho": of.macho(
+            of.MACHO_X86_64, [of.Part("__text", bytes(16), of.CODE, [of.macho_relocation(-4, 0, 2)])], [of.Name("x")]
+        ),
+        "coff": of.coff(
+            of.COFF_AMD64, [of.Part(".text", bytes(16), of.COFF_CODE, [of.coff_relocation(16, 0, 4)])], [of.Name("x")]
+        ),
+    }
+    with pytest.raises(ObjectError, match="lies outside section"):
+        objects.parse(outside[TARGETS[triple].format], TARGETS[triple])

@@ -68,7 +68,7 @@ def test_absolute_32_bits_are_for_small_values_only() -> None:
             lower(kind, symbol)
 
 
-@pytest.mark.parametrize("offset", [-1, 16, 1 << 40])
+@pytest.mark.parametrize("offset", [-1, 9, 16, 1 << 40])
 def test_a_relocation_outside_its_section_is_an_error(offset: int) -> None:
     with pytest.raises(RelocationError, match="outside its section"):
         lower("R_X86_64_64", offset=offset)
