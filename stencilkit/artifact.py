@@ -10,6 +10,7 @@ Refuses files that are not what their manifest or SHA256SUMS says, and files tha
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -32,6 +33,7 @@ SUFFIXES: Final[Mapping[FileRole, str]] = {
     "unwind": ".unwind.h",
     "unwind-dispatcher": ".unwind-dispatcher.h",
 }
+_LINE_1: Final = re.compile(rb"// [0-9a-f]{64}\n")
 _MANIFEST_SUFFIX: Final = ".manifest.toml"
 # Fedora's sources carry these names (SPECS/python3.15.spec); theirs has the header alone.
 _FEDORA_FLAVOURS: Final = {"release": "optimized", "debug": "debug"}
@@ -74,10 +76,16 @@ def _checked(
         name, data = found[record.role]
         if data is None:
             raise BundleError(f"{name} is missing", where=where, fix="build again, or get all of it again")
-        if hashlib.sha256(data).hexdigest() != record.sha256:
+        # `pack --stamp` and `install` put another build's input digest on line 1; what was built had the manifest's.
+        contents[record.role] = restamped(data, manifest.input_digest)
+        if _sha256(contents[record.role]) != record.sha256:
             raise BundleError(f"{name} is not what its manifest says", where=where, fix="build again, or get it again")
-        contents[record.role] = data
     return Artifact(where=where, manifest=manifest, manifest_text=text, contents=contents)
+
+
+def restamped(data: bytes, stamp: str) -> bytes:
+    """Put an input digest on line 1 of a file that has one there; others stay as they are."""
+    return _LINE_1.sub(f"// {stamp}\n".encode(), data, count=1) if _LINE_1.match(data) else data
 
 
 def choose(

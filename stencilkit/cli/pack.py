@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from stencilkit import artifact
-from stencilkit.cli import _bundles, _options
-from stencilkit.errors import UsageError
-from stencilkit.pipeline import bundling
+from stencilkit.cli import _bundles, _options, _progress, _verdicts
+from stencilkit.errors import ExitCode, UsageError
+from stencilkit.pipeline import bundling, installing, placing
 from stencilkit.support import files
 
 
@@ -17,15 +17,33 @@ from stencilkit.support import files
 @click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", required=True, type=_options.ANY_PATH, help="The bundle (.tar.gz, .tgz or .tar).")
 @click.option("--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True)
+@click.option(
+    "--stamp",
+    type=_options.ANY_PATH,
+    metavar="BUILD-DIR",
+    help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit.",
+)
+@click.option("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
 @_options.format_option("text", "json")
-def command(folders: tuple[Path, ...], output: Path, names: str, form: str) -> None:
+def command(
+    folders: tuple[Path, ...], output: Path, names: str, stamp: Path | None, cpython: str | None, form: str
+) -> int:
     """Pack the output folders of stencilkit build into one bundle.
 
     All targets, flavours and LLVMs of one CPython go in; the same folders always give the same bytes. With --names
     fedora, OUTPUT is a folder, and headers get the names that Fedora's sources have:
     Python-<version>-<arch>-<debug|optimized>-jit_stencils.h.
+
+    --stamp is for one source (--cpython) and configuration; the stencils must fit both, or 1 is the exit code. Bundles
+    that stencilkit install will place need none.
     """
     artifacts = tuple(item for folder in folders for item in bundling.open_all(folder))
+    if stamp:
+        tree = _options.open_tree(cpython, _progress.choose(form))
+        artifacts, verdicts = installing.stamp(placing.look_at(tree, stamp), artifacts)
+        if not all(verdict.accepted for verdict in verdicts):
+            _verdicts.show(verdicts, form, quiet=True)
+            return ExitCode.DIFFERENT
     if names == "fedora":
         files.write_together(output, artifact.fedora_names(artifacts))
     elif output.name.endswith((".tar.gz", ".tgz", ".tar")):
@@ -33,3 +51,4 @@ def command(folders: tuple[Path, ...], output: Path, names: str, form: str) -> N
     else:
         raise UsageError(f"--output {output}: a bundle is a .tar.gz, .tgz or .tar")
     _bundles.show(output, artifacts, form)
+    return ExitCode.OK

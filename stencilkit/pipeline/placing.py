@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, dialects, emit, targets
+from stencilkit import artifact, configure, dialects, emit, targets
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.pyconfig import macros
@@ -16,7 +16,6 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.pipeline import _texts
 
-_FIRST: Final = re.compile(rb"// [0-9a-f]{64}\n")
 # The rule that configure writes where the JIT is on (REGEN_JIT_COMMAND), up to its first option:
 _REGEN: Final = re.compile(r"^\t.*/Tools/jit/build\.py((?: [\w.][\w.-]*)+)", re.MULTILINE)
 
@@ -70,19 +69,20 @@ def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
     dialect = dialects.dialect_for(place.tree.version.series)
     found: dict[str, bytes] = {}
     rows: dict[str, list[tuple[str, str]]] = {}
-    for request, artifact in zip(place.requests, artifacts, strict=True):
-        stamp = dialect.input_digest(place.tree, place.pyconfig, request, place.flavour, place.cflags)
+    for request, item in zip(place.requests, artifacts, strict=True):
+        stamp = input_digest(place, request)
         names = dialect.file_names(request)
         for role, name in names.items():
             if role in _texts.DISPATCHERS:
                 rows.setdefault(name, []).append((request.target.condition, names[_texts.DISPATCHERS[role]]))
             else:
-                found[name] = restamped(artifact.contents[role], stamp)
+                found[name] = artifact.restamped(item.contents[role], stamp)
     for name, included in rows.items():
         found[name] = emit.render("dispatcher.h.j2", line1=_texts.GENERATOR, rows=included).encode()
     return found
 
 
-def restamped(data: bytes, stamp: str) -> bytes:
-    """Put an input digest on line 1 of a file that has one there; others stay as they are."""
-    return _FIRST.sub(f"// {stamp}\n".encode(), data, count=1) if _FIRST.match(data) else data
+def input_digest(place: Place, request: TargetRequest) -> str:
+    """Compute what `make` expects on line 1 there."""
+    dialect = dialects.dialect_for(place.tree.version.series)
+    return dialect.input_digest(place.tree, place.pyconfig, request, place.flavour, place.cflags)

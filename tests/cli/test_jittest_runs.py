@@ -157,11 +157,19 @@ def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_
     )
     assert "placed" in wb.stencilkit("install", bundle, "--cpython", tree).stdout
     assert "placed" not in wb.stencilkit("install", bundle, "--cpython", tree).stdout
+    stamp = ("--names", "fedora", "--stamp", tree, "--cpython", tree)
+    wb.stencilkit("pack", bundle, *stamp, "-o", tmp_path / "stamped")
+    stamped = (tmp_path / "stamped" / "Python-3.14.7-x86_64-optimized-jit_stencils.h").read_bytes()
+    assert stamped == (tree / f"jit_stencils-{samples.TRIPLE}.h").read_bytes()
     path = tree / "Include" / "Python.h"
     path.write_text(path.read_text() + "int more;\n")
     done = wb.stencilkit("install", bundle, "--cpython", tree, check=False)
     assert done.returncode == 1
     assert "Include/Python.h" in done.stdout
+    done = wb.stencilkit("pack", bundle, *stamp, "-o", tmp_path / "refused", check=False)
+    assert done.returncode == 1
+    assert "Include/Python.h" in done.stdout
+    assert not (tmp_path / "refused").exists()
     exported = tmp_path / "fedora"
     wb.stencilkit("pack", bundle, "--names", "fedora", "-o", exported)
     assert [path.name for path in exported.iterdir()] == ["Python-3.14.7-x86_64-optimized-jit_stencils.h"]

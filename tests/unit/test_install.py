@@ -106,6 +106,33 @@ def test_check_places_nothing(case: Case) -> None:
     assert case.placed() == []
 
 
+def test_stamped_stencils_are_what_make_expects_and_install_elsewhere(case: Case) -> None:
+    place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
+    foreign = replace(case.item, manifest=replace(case.item.manifest, triple="aarch64-unknown-linux-gnu"))
+    stamped, verdicts = installing.stamp(place, [foreign, case.item])
+    assert [verdict.accepted for verdict in verdicts] == [True]
+    assert stamped[0] == foreign
+    expected = placing.files_for(place, [case.item])
+    assert stamped[1].contents["stencils"] == expected[f"jit_stencils-{PC}.h"] != case.item.contents["stencils"]
+    path = case.root / "stamped.tar"
+    path.write_bytes(bundling.pack(stamped[1:], compress=False))
+    assert bundling.open_all(path)[0].contents == case.item.contents
+    assert stamped[1].contents["stencils"] in path.read_bytes()
+    (case.build / "Makefile").write_text((case.build / "Makefile").read_text().replace(PC, samples.TRIPLE))
+    assert case.install(*bundling.open_all(path)).accepted
+
+
+def test_stencils_that_do_not_fit_are_not_stamped(case: Case) -> None:
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("WITH_PYMALLOC 1", "WITH_PYMALLOC 2"))
+    place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
+    _, (verdict,) = installing.stamp(place, [case.item])
+    assert not verdict.accepted
+    case.configure(PC.replace("x86_64", "aarch64"), PC.replace("x86_64", "aarch64"))
+    place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
+    with pytest.raises(BundleError, match="there are no release stencils of CPython"):
+        installing.stamp(place, [case.item])
+
+
 def test_in_tree(case: Case) -> None:
     (case.tree.root / "Makefile").write_bytes((case.build / "Makefile").read_bytes())
     case.build = case.tree.root
