@@ -33,6 +33,7 @@ lint: $(BIN)/stencilkit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet --no-progress --persona=pedantic .github
 
 unit: $(BIN)/stencilkit
 	$(BIN)/pytest -m "not network and not oracle and not jit" tests/unit tests/golden tests/property tests/cli

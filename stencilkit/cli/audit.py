@@ -12,7 +12,7 @@ from stencilkit import audit
 from stencilkit.cli import _options, _render
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.audit import Audit, Finding
-from stencilkit.pipeline import auditing
+from stencilkit.pipeline import auditing, opening
 from stencilkit.support import files
 
 _SHOWN: Final = 5
@@ -39,6 +39,8 @@ def command(
 ) -> int:
     """Audit headers or output folders: what has hurt packagers before.
 
+    A folder with output folders below it stands for all of them.
+
     Exits with 0 if no gate objects, 1 if one does.
     """
     if gates:
@@ -55,7 +57,8 @@ def command(
     waivers = audit.parse_waivers(text, str(waive)) if waive is not None else ()
     found = [
         auditing.run(path, waivers=waivers, demanded=demanded, against=against, growth=growth, triple=triple)
-        for path in paths
+        for given in paths
+        for path in opening.subjects(given)
     ]
     if form == "json":
         answer = {"passed": all(item.passed for item in found), "audits": [_as_json(item) for item in found]}

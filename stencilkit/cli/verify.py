@@ -11,7 +11,7 @@ from stencilkit import verify
 from stencilkit.cli import _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.verdict import Kind, Policy
-from stencilkit.pipeline import verifying
+from stencilkit.pipeline import opening, verifying
 
 
 @click.command()
@@ -57,7 +57,7 @@ def command(
     for path in filter(None, (*paths, manifest, ledger, policy)):
         if not path.exists():
             raise UsageError(f"there is no {path}")
-    paths = tuple(inner for path in paths for inner in verifying.subjects(path))
+    paths = tuple(inner for path in paths for inner in opening.subjects(path))
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
     asked: dict[Kind, object] = {"tree": tree, "ledger": ledger, "rebuild": rebuild or None}
     held_against: dict[str, Any] = {

@@ -27,6 +27,18 @@ class Opened:
     manifest: Manifest | None
 
 
+def subjects(path: Path) -> tuple[Path, ...]:
+    """List what there is below a folder, sorted: folders that hold a header or a manifest.
+
+    The path itself, if it is a header, or if it holds one or nothing is below it. A header without a manifest is listed
+    like any other: it is not passed over.
+    """
+    if not path.is_dir():
+        return (path,)
+    held = sorted(found.parent for pattern in (manifest.NAME, "jit_stencils*.h") for found in path.rglob(pattern))
+    return tuple(dict.fromkeys(held)) or (path,)
+
+
 def open_header(path: Path, triple: str | None = None) -> Opened:
     """Open a header of stencilkit's or of CPython's own generator, or the one in an output folder.
 

@@ -46,18 +46,6 @@ class Subject:
     policy: Policy = verify.DEFAULT_POLICY
 
 
-def subjects(path: Path) -> tuple[Path, ...]:
-    """List what there is to verify below a folder, sorted: folders that hold a header or a manifest.
-
-    The path itself, if it is a header, or if it holds one or nothing is below it. A header without a manifest is listed
-    like any other: it is refused, not passed over.
-    """
-    if not path.is_dir():
-        return (path,)
-    held = sorted(found.parent for pattern in (manifest.NAME, "jit_stencils*.h") for found in path.rglob(pattern))
-    return tuple(dict.fromkeys(held)) or (path,)
-
-
 def run(subject: Subject) -> Verdict:
     """Verify one header with all that lies beside it.
 

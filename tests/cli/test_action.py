@@ -1,0 +1,58 @@
+"""The composite action's script, run as GitHub runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import samples
+
+from stencilkit import manifest
+
+ACTION = Path(__file__).parents[2] / ".github" / "actions" / "verify" / "action.yml"
+INPUTS = ("PATHS", "MANIFEST", "CPYTHON", "PYCONFIG", "LEDGER", "POLICY", "AUDIT")
+
+
+@pytest.fixture
+def header(tmp_path: Path) -> Path:
+    return samples.folder(tmp_path / "out" / "one", samples.tree(tmp_path / "tree"))
+
+
+def act(tmp_path: Path, **inputs: str | Path) -> tuple[int, str]:
+    script = textwrap.dedent(ACTION.read_text().rpartition("      run: |\n")[2])
+    summary = tmp_path / "summary.md"
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RUNNER_TEMP": str(tmp_path / "none"),
+        "GITHUB_STEP_SUMMARY": str(summary),
+        **{key: str(inputs.get(key, "")) for key in INPUTS},
+    }
+    command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    written = summary.read_text() if summary.is_file() else ""
+    assert written.endswith(done.stdout)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_it_accepts_and_audits(header: Path, tmp_path: Path) -> None:
+    code, said = act(tmp_path, PATHS=f"{header.parent}\n{tmp_path / 'out'}\n", CPYTHON=tmp_path / "tree", AUDIT="true")
+    assert code in (0, 1), said  # the sample's code is no real code, which the audit may object to
+    assert said.count(": accepted") == 2
+    assert "| tree |" in said
+    code, said = act(tmp_path, PATHS=header.parent, AUDIT="false")
+    assert code == 0
+
+
+def test_it_refuses(header: Path, tmp_path: Path) -> None:
+    header.write_text(header.read_text() + "int evil;\n")
+    code, said = act(tmp_path, PATHS=header.parent, AUDIT="true")
+    assert code == 1
+    assert ": refused" in said
+    code, said = act(tmp_path, PATHS=tmp_path / "nothing")
+    assert code == 2
+    code, said = act(tmp_path, PATHS=header.parent, MANIFEST=header.with_name(manifest.NAME), POLICY=tmp_path / "no")
+    assert code == 2
