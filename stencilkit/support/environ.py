@@ -61,8 +61,8 @@ def host() -> str:
 
 
 def command_line() -> tuple[str, ...]:
-    """Return the words of the command that runs."""
-    return tuple(sys.argv)
+    """Return the words of the command that runs, with escapes for bytes that are not UTF-8."""
+    return tuple(word.encode("utf-8", "backslashreplace").decode() for word in sys.argv)
 
 
 def cpus() -> int:

@@ -58,3 +58,9 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError) as caught:
         environ.data_root()
     assert "STENCILKIT_DATA" in caught.value.fix
+
+
+def test_the_command_line_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is no UTF-8 reaches Python as surrogates, which no file can hold."""
+    monkeypatch.setattr("sys.argv", ["stencilkit", "--out", "a\udcff", "b\xe9"])
+    assert environ.command_line() == ("stencilkit", "--out", "a\\udcff", "bé")
