@@ -80,7 +80,7 @@ def read(folder: Path) -> PyConfig:
     if not (folder / _NAME).is_file():
         raise ConfigureError(
             f"there is no {_NAME} in {folder}",
-            fix="give the folder in which you ran configure (--pyconfig-dir), or leave the option out",
+            fix="give the folder in which you ran configure: --pyconfig-dir",
         )
     return _read(folder, "given")
 
@@ -154,7 +154,7 @@ def configured(
     Raises: ConfigureError with the end of configure's output.
     """
     if request.target.pyconfig == "windows":
-        return _from_tree(tree, request.target, cache)
+        return from_tree(tree, request.target, cache)
     compiler = compiler_for(request.target, toolchains)
     folder = cache / "pyconfig" / _key(tree, request.target, flavour, compiler)
     with files.locked(folder.with_name(folder.name + ".lock")):
@@ -169,7 +169,7 @@ def configured(
     return config
 
 
-def _from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
+def from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
     """Take the pyconfig.h that CPython's Windows build uses.
 
     3.13 has it as PC/pyconfig.h.in, which PCbuild changes for free-threaded builds only.

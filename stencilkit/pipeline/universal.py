@@ -34,8 +34,9 @@ def group(written: Sequence[Written], spellings: Iterable[str]) -> list[list[Wri
     groups: dict[tuple[str, str], list[Written]] = {}
     for item in written:
         request = item.build.request
-        if request.target.target.universal in wanted:
-            groups.setdefault((request.target.target.universal, str(request.toolchain.version)), []).append(item)
+        platform = request.target.target.universal
+        if platform and platform in wanted:
+            groups.setdefault((platform, str(request.toolchain.version)), []).append(item)
     return list(groups.values())
 
 

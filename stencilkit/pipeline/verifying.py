@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import dialects, emit, ledger, manifest, reader, targets, verify
+from stencilkit import configure, dialects, emit, ledger, manifest, reader, targets, verify
 from stencilkit.dialects import Dialect
 from stencilkit.errors import HeaderError, ManifestError, ObjectError, StencilkitError, TargetError, UsageError
 from stencilkit.model import digest
@@ -20,6 +20,7 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
 from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
 from stencilkit.pipeline import _extras, _fit, _rebuild, _texts
+from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 
 _DISPATCHER: Final = re.compile(
@@ -84,7 +85,7 @@ def run(subject: Subject) -> Verdict:
         checks += ledger.check(_entry(described, summary), ledger.find(subject.ledger, described))
     if subject.rebuild is not None and subject.tree is not None and not any(item.status == "failed" for item in checks):
         # Of a tree that it does not fit, something else would come.
-        folder = subject.pyconfig or subject.tree.root
+        folder = _config_folder(subject, subject.tree, described)
         second = _rebuild.again(described, subject.tree, folder, subject.rebuild, subject.store)
         checks.append(verify.rebuilt(summary, second))
     checks += verify.obey(subject.policy, described)
@@ -268,7 +269,7 @@ def _dispatcher(data: bytes, record: FileRecord, dialect: Dialect) -> str | None
 def _facts(subject: Subject, described: Manifest, header: ReadHeader) -> TreeFacts | None:
     if subject.tree is None:
         return None
-    folder = subject.pyconfig or subject.tree.root
+    folder = _config_folder(subject, subject.tree, described)
     functions = frozenset(
         patch.func
         for group in header.stencils.groups
@@ -276,3 +277,11 @@ def _facts(subject: Subject, described: Manifest, header: ReadHeader) -> TreeFac
         if patch.func
     )
     return _fit.compare(subject.tree, folder, described, functions)
+
+
+def _config_folder(subject: Subject, tree: SourceTree, described: Manifest) -> Path:
+    """Name the folder of pyconfig.h: the user's, the tree of an in-tree build, or where Windows' own one is."""
+    if subject.pyconfig is not None:
+        return subject.pyconfig
+    target = targets.resolve(targets.load(), described.spelling).target
+    return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "windows" else tree.root

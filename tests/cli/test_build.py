@@ -17,6 +17,8 @@ import fakes
 import pytest
 import workbench as wb
 
+from stencilkit.cli import _options
+
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
 VERSION = "3.14.7"
 
@@ -250,6 +252,17 @@ def test_paths_may_be_relative(small: Path, here: Path) -> None:
     assert done.stdout.splitlines()[-1] == f"wrote out/{VERSION}/{wb.X86}/release/llvm-19.1.7"
     build(small, here, "--out", here / "absolute")
     assert wb.outputs(here / "out") == wb.outputs(here / "absolute")
+
+
+def test_without_a_target_it_is_this_machines_and_nothing_else_is_written(small: Path, here: Path) -> None:
+    triple = _options.native_target().triple
+    done = wb.stencilkit(
+        *("build", "--cpython", small, "--llvm", wb.pypi_llvm(19), "--pyconfig-dir", wb.pyconfig(VERSION, triple)),
+        *("--out", here / "out"),
+    )
+    wrote = [line for line in done.stdout.splitlines() if line.startswith("wrote ")]
+    assert wrote == [f"wrote {here}/out/{VERSION}/{triple}/release/llvm-19.1.7"]
+    assert len(list((here / "out").rglob("llvm-*"))) == 1
 
 
 def test_a_tarball_builds_as_its_tree_does(small: Path, here: Path) -> None:

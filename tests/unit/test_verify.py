@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import samples
 
 from stencilkit import dialects, emit, manifest, reader, source, verify
 from stencilkit.errors import PolicyError
+from stencilkit.model.manifest import Manifest
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
 from stencilkit.pipeline.verifying import Subject
@@ -314,3 +316,20 @@ def test_policies_that_demand_nothing_are_no_policies(text: str, message: str) -
 def test_nothing_checked_is_no_yes() -> None:
     assert not Verdict(subject="x", checks=(), digests={}).accepted
     assert not verify.conclude("x", [], {}, verify.DEFAULT_POLICY, "").accepted
+
+
+def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3.13 has Windows' as pyconfig.h.in; in a tree's root, that name is autoconf's template."""
+    monkeypatch.setenv("STENCILKIT_CACHE", str(tmp_path / "cache"))
+    (case.tree.root / "PC").mkdir()
+    (case.tree.root / "PC" / "pyconfig.h.in").write_text("#define MS_WINDOWS\n")
+    linux = samples.describe(case.tree, {}, samples.stencils(), "0" * 64)
+    windows = replace(linux, spelling="x86_64-pc-windows-msvc")
+
+    def place(described: Manifest, given: Path | None = None) -> Path:
+        subject = Subject(path=case.header, tree=case.tree, pyconfig=given)
+        return verifying._config_folder(subject, case.tree, described)
+
+    assert place(linux) == case.tree.root
+    assert (place(windows) / "pyconfig.h").read_text() == "#define MS_WINDOWS\n"
+    assert place(windows, tmp_path) == tmp_path
