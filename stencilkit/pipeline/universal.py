@@ -30,7 +30,8 @@ def check(series: str, targets: Sequence[TargetRequest]) -> None:
 
 def group(written: Sequence[Written], spellings: Iterable[str]) -> list[list[Written]]:
     """Put the halves of every universal platform that was asked for together, one group for each LLVM."""
-    wanted = set(spellings)
+    # A spelling may be empty (this machine), and so is the universal platform of most targets.
+    wanted = set(spellings) - {""}
     groups: dict[tuple[str, str], list[Written]] = {}
     for item in written:
         request = item.build.request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import fakes
 import pytest
@@ -58,6 +59,13 @@ def test_all_means_every_target_that_this_cpython_has() -> None:
 def test_a_universal_platform_is_its_halves_in_the_order_of_configure() -> None:
     requests = targets.resolve_all(TABLE, "universal2-apple-darwin", "3.14")
     assert [request.spelling for request in requests] == [MAC_ARM.triple, MAC_X86.triple]
+
+
+def test_a_build_for_this_machine_is_no_half_of_anything() -> None:
+    """No --target at all is the spelling ""."""
+    for triple in ("x86_64-unknown-linux-gnu", "aarch64-apple-darwin"):
+        request = SimpleNamespace(target=targets.resolve(TABLE, triple), toolchain=None)
+        assert universal.group([SimpleNamespace(build=SimpleNamespace(request=request))], [""]) == []
 
 
 def test_a_cpython_with_one_header_has_no_universal_build() -> None:
