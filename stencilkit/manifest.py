@@ -271,6 +271,10 @@ def _check_sums(manifest: Manifest, root: Fields) -> None:
     names = [stencil.name for stencil in manifest.stencils]
     if names != sorted(set(names)):
         raise root.fail("stencil", "must be in name order, each name once")
+    included = {file.name: file.sha256 for file in manifest.includes if file.origin == "tree"}
+    for file in manifest.used:
+        if included.get(file.name, file.sha256) != file.sha256:
+            raise root.fail("used", f"{file.name} has another digest than among the included files")
     if content_digest(manifest.stencils, manifest.extras) != manifest.content_digest:
         raise root.fail("artifact.content-digest", "does not follow from the digests of the stencils")
 

@@ -57,6 +57,11 @@ def run(subject: Subject) -> Verdict:
     checks: list[Check] = []
     described = _manifest(subject, checks)
     path = _header_path(subject, described)
+    if subject.path.is_dir() and not path.is_file():
+        checks.append(
+            Check(kind="manifest", status="failed", what=f"{path.name}, which the manifest names, is missing")
+        )
+        return verify.conclude(str(subject.path), checks, {}, subject.policy, "")
     original = path.read_bytes()
     header = _read(original, path, checks)
     if header is None:

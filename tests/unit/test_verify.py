@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import samples
 
-from stencilkit import dialects, emit, manifest, reader, source, verify
+from stencilkit import dialects, emit, ledger, manifest, reader, source, verify
 from stencilkit.errors import PolicyError
+from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
@@ -199,6 +201,59 @@ def test_lies_under_a_good_seal_are_named(case: Case, name: str) -> None:
     assert old in text
     reseal(case, text.replace(old, new, 1))
     assert message in failures(case.verify())
+
+
+# What a manifest records and nobody can hold against anything without building again: who built, with which
+# program, from which headers of the machine's, and why.
+ONLY_RECORDED = {
+    *("toolchain.vendor", "toolchain.program", "build.deviation", "build.flag", "pyconfig.foreign-words"),
+    *("include.name", "include.sha256", "provenance.stencilkit", "provenance.host", "provenance.command"),
+}
+
+
+def places(text: str) -> Iterator[tuple[str, int, int]]:
+    """List every value of a manifest: the table and key that it is under, and where it is."""
+    table = key = ""
+    for line in re.finditer(r".*\n", text):
+        if title := re.fullmatch(r"\[+([\w.-]+)\]+\n", line[0]):
+            table, key = title[1], ""
+            continue
+        if named := re.match(r"([\w-]+) = ", line[0]):
+            key = named[1]
+        for value in re.finditer(r'"([^"\n]+)"|= (\d+)\n', line[0]):
+            start, end = value.span(1) if value[1] else value.span(2)
+            yield f"{table}.{key}".lstrip("."), line.start() + start, line.start() + end
+
+
+def test_a_lie_in_any_field_under_a_good_seal_is_refused(case: Case, tmp_path: Path) -> None:
+    """With the tree and a ledger beside it, but for what is only recorded; of included files, the machine's own."""
+    text = case.manifest.read_text()
+    ledger.write(tmp_path / "ledger", Entry.of(manifest.parse(text, "sample")), 19)
+    opened = source.open_tree(case.tree.root, dialects.KNOWN)
+    believed, tried = set(), 0
+    for key, start, end in places(text):
+        if key == "provenance.seal":
+            continue
+        reseal(case, text[: end - 1] + ("1" if text[end - 1] != "1" else "2") + text[end:])
+        tried += 1
+        if verifying.run(Subject(path=case.header.parent, tree=opened, ledger=tmp_path / "ledger")).accepted:
+            believed.add(key)
+            assert not key.startswith("include.") or 'origin = "system"' in text[text.rfind("[[", 0, start) : start]
+    assert tried > 60
+    assert believed == ONLY_RECORDED
+
+
+def test_a_file_with_two_digests_is_refused(case: Case) -> None:
+    text = case.manifest.read_text()
+    place = text.index('[[used]]\nuse = "line-1"\nname = "Python/executor_cases.c.h"')
+    start = text.index('sha256 = "', place) + len('sha256 = "')
+    reseal(case, text[:start] + "0" * 64 + text[start + 64 :])
+    assert "has another digest than among the included files" in failures(case.verify(tree=False))
+
+
+def test_a_header_that_is_missing_is_named(case: Case) -> None:
+    case.header.unlink()
+    assert "jit_stencils-x86_64-unknown-linux-gnu.h, which the manifest names, is missing" in failures(case.verify())
 
 
 def test_a_macro_that_no_stencil_can_see_does_not_matter(case: Case) -> None:
