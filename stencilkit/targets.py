@@ -169,7 +169,9 @@ def resolve(table: SupportTable, spelling: str) -> TargetRequest:
     for target in table.targets:
         if any(fnmatchcase(spelling, pattern) for pattern in target.spellings):
             return TargetRequest(target=target, spelling=spelling)
-    raise TargetError(f"unknown target {spelling}", fix=_known_targets(table))
+    raise TargetError(
+        f"unknown target {spelling}: CPython's Tools/jit has none of that name", fix=_known_targets(table)
+    )
 
 
 def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[TargetRequest, ...]:

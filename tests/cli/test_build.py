@@ -274,3 +274,20 @@ def test_a_tarball_builds_as_its_tree_does(small: Path, here: Path) -> None:
     shutil.rmtree(here / "out")
     text = trouble(build(here / "cut.tar.gz", here, check=False), here)
     assert "cannot unpack the archive" in text
+
+
+def test_an_apple_sdk_gives_the_stencils_of_its_headers(small: Path, here: Path) -> None:
+    """The headers of macOS that travel with a PyPI toolchain, laid out as an SDK has them."""
+    include = wb.pypi_llvm(19).parent / "lib" / "libc" / "include"
+    (here / "MacOSX.sdk" / "usr").mkdir(parents=True)
+    found = next(path for name in ("any-macos-any", "any-darwin-any") if (path := include / name).is_dir())
+    (here / "MacOSX.sdk" / "usr" / "include").symlink_to(found)
+    base = ["--llvm", wb.pypi_llvm(19), "--target", wb.MAC_ARM, "--pyconfig-dir", wb.pyconfig(VERSION, wb.MAC_ARM)]
+    contents = []
+    for name, more in (("wheel", []), ("sdk", ["--sysroot", here / "MacOSX.sdk"])):
+        command = ["build", "--cpython", small, *base, *more, "--out", here / name]
+        folder = wb.stencilkit(*command, env=environment(here)).stdout.strip().splitlines()[-1].split(" ", 1)[1]
+        described = tomllib.loads((Path(folder) / "manifest.toml").read_text("utf-8"))
+        assert described["build"]["headers"] == {"wheel": "toolchain", "sdk": "sysroot"}[name]
+        contents.append((Path(folder) / "jit_stencils.h").read_bytes())
+    assert contents[0] == contents[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,6 +99,22 @@ def test_a_windows_sdk_is_used_as_xwin_lays_it_out(tmp_path: Path) -> None:
     assert found.arguments.count("-idirafter") == len(WINDOWS[0].sysroot_headers)
     with pytest.raises(ToolchainError, match="has no crt/include"):
         headers.choose(WINDOWS[0], wheel(tmp_path / "other"), [], tmp_path / "sdk")
+
+
+def test_an_apple_sdk_is_for_clang_to_search(tmp_path: Path) -> None:
+    found = headers.choose(MAC_ARM, wheel(tmp_path / "wheel", "any-macos-any"), [], tmp_path)
+    assert (found.origin, found.arguments, found.root) == ("sysroot", (f"--sysroot={tmp_path}",), tmp_path)
+    with pytest.raises(ToolchainError, match=r"there is no folder .*MacOSX\.sdk"):
+        headers.choose(MAC_ARM, wheel(tmp_path / "other"), [], tmp_path / "MacOSX.sdk")
+
+
+def test_without_any_headers_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environ, "is_native", lambda _name: False)
+    bare = replace(wheel(tmp_path), libc=None)
+    with pytest.raises(ToolchainError, match="no C library headers for aarch64-apple-darwin") as caught:
+        headers.choose(MAC_ARM, bare, [bare])
+    assert "stencilkit toolchains install" in caught.value.fix
+    assert "--sysroot" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", ["pyconfig.h", "pyconfig.h.in"])
