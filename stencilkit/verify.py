@@ -25,6 +25,8 @@ DEFAULT_POLICY: Final = Policy()
 _POLICY_SCHEMA: Final = 1
 _PROVENANCE: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}, content sha256:([0-9a-f]{64})")
 _COMMENT_LINE: Final = re.compile(rb"^ *//[^\n]*\n", re.MULTILINE)
+# Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
+_MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
 _SHOWN: Final = 8
 _WIDTHS: Final[Mapping[str, int]] = {"patch_64": 8}
 _INSTRUCTION: Final = 4
@@ -302,6 +304,17 @@ def obey(policy: Policy, manifest: Manifest | None) -> Iterator[Check]:
         details = tuple(f"{item.what}: {item.why}" for item in manifest.deviations)
         what = "it was built otherwise than CPython's own generator does"
         yield Check(kind="policy", status="failed", what=what, details=details)
+    if not policy.mingw and (found := mingw_headers(manifest)):
+        what = (
+            "it was compiled with mingw's headers, which is good for checks, and not for an msvc build (--allow-mingw)"
+        )
+        yield Check(kind="policy", status="failed", what=what, details=found)
+
+
+def mingw_headers(manifest: Manifest) -> tuple[str, ...]:
+    """Say what shows that mingw's headers went into stencils, whatever their manifest calls them."""
+    marked = ('the manifest says headers = "mingw"',) if manifest.headers == "mingw" else ()
+    return (*marked, *(file.name for file in manifest.includes if _MINGW.search(file.name)))
 
 
 def parse_policy(text: str, where: str) -> Policy:
@@ -323,6 +336,7 @@ def parse_policy(text: str, where: str) -> Policy:
         llvm=versions,
         vendors=root.texts("vendors", ()),
         deviations=root.boolean("deviations", True),  # noqa: FBT003  # the default
+        mingw=root.boolean("mingw", False),  # noqa: FBT003  # the default
     )
     root.done()
     if not policy.require:

@@ -24,20 +24,29 @@ from stencilkit.support import files
     help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit.",
 )
 @click.option("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
+@click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
 @_options.format_option("text", "json")
 def command(
-    folders: tuple[Path, ...], output: Path, names: str, stamp: Path | None, cpython: str | None, form: str
+    folders: tuple[Path, ...],
+    output: Path,
+    names: str,
+    stamp: Path | None,
+    cpython: str | None,
+    allow_mingw: bool,
+    form: str,
 ) -> int:
     """Pack the output folders of stencilkit build into one bundle.
 
     All targets, flavours and LLVMs of one CPython go in; the same folders always give the same bytes. With --names
     fedora, OUTPUT is a folder, and headers get the names that Fedora's sources have:
-    Python-<version>-<arch>-<debug|optimized>-jit_stencils.h.
+    Python-<version>-<arch>-<debug|optimized>-jit_stencils.h. Windows stencils that were compiled with mingw's headers
+    are refused: they are good for checks, and not for an msvc build.
 
     --stamp is for one source (--cpython) and configuration; the stencils must fit both, or 1 is the exit code. Bundles
     that stencilkit install will place need none.
     """
     artifacts = tuple(item for folder in folders for item in bundling.open_all(folder))
+    bundling.check_headers(artifacts, mingw=allow_mingw)
     if stamp:
         tree = _options.open_tree(cpython, _progress.choose(form))
         artifacts, verdicts = installing.stamp(placing.look_at(tree, stamp), artifacts)

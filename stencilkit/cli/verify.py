@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from stencilkit.pipeline import opening, verifying
 @click.option("--rebuild", is_flag=True, help="Build again from --cpython: is the content the same?")
 @click.option("--llvm", metavar="VERSION", help="LLVM to build again with. [default: the recorded version]")
 @click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
+@click.option("--allow-mingw", is_flag=True, help="Accept what was compiled for msvc with mingw's headers.")
 @click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
 @_options.format_option("text", "json", "markdown", "junit")
 def command(
@@ -34,6 +36,7 @@ def command(
     rebuild: bool,
     llvm: str | None,
     policy: Path | None,
+    allow_mingw: bool,
     check: bool,
     form: str,
 ) -> int:
@@ -67,15 +70,16 @@ def command(
         "ledger": ledger,
         "rebuild": (llvm or "") if rebuild else None,
         "store": _options.store(),
-        "policy": _policy(policy, tuple(kind for kind, value in asked.items() if value is not None)),
+        "policy": _policy(policy, tuple(kind for kind, value in asked.items() if value is not None), mingw=allow_mingw),
     }
     verdicts = [verifying.run(verifying.Subject(path=path, **held_against)) for path in paths]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 
 
-def _policy(path: Path | None, asked: tuple[Kind, ...]) -> Policy:
+def _policy(path: Path | None, asked: tuple[Kind, ...], *, mingw: bool) -> Policy:
     """Read the policy; without one, all that was asked for must hold."""
-    if path is not None:
-        return verify.parse_policy(path.read_text("utf-8"), str(path))
-    return Policy(require=(*verify.DEFAULT_POLICY.require, *asked))
+    if path is None:
+        return Policy(require=(*verify.DEFAULT_POLICY.require, *asked), mingw=mingw)
+    policy = verify.parse_policy(path.read_text("utf-8"), str(path))
+    return replace(policy, mingw=policy.mingw or mingw)

@@ -60,13 +60,15 @@ class TreeFacts:
 class Policy:
     """What somebody demands.
 
-    Every kind in `require` must have been checked and have passed. None and () demand nothing.
+    Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
+    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers.
     """
 
     require: tuple[Kind, ...] = ("canonical", "manifest")
     llvm: MajorRange | None = None
     vendors: tuple[str, ...] = ()
     deviations: bool = True
+    mingw: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stencilkit import artifact, manifest, targets
+from stencilkit import artifact, manifest, targets, verify
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.version import PythonVersion
@@ -31,6 +31,26 @@ def open_all(path: Path) -> tuple[Artifact, ...]:
 def _load(path: Path) -> Artifact:
     text = path.read_bytes()
     return artifact.load(path.parent, manifest.parse(text.decode("utf-8", "replace"), str(path)), text)
+
+
+def check_headers(artifacts: Sequence[Artifact], *, mingw: bool) -> None:
+    """Refuse what mingw's headers went into, also where the manifest calls them something else; `mingw` allows it.
+
+    Raises: BundleError.
+    """
+    for item in artifacts:
+        found = verify.mingw_headers(item.manifest)
+        if found and not mingw:
+            raise BundleError(
+                f"the stencils for {item.manifest.triple} were compiled with mingw's headers"
+                + (
+                    ""
+                    if item.manifest.headers == "mingw"
+                    else f", though their manifest says {item.manifest.headers!r}"
+                ),
+                where=", ".join([item.where, *found[:3]]),
+                fix="build them with a Windows SDK (stencilkit build --sysroot), or say --allow-mingw",
+            )
 
 
 def pack(artifacts: Sequence[Artifact], *, compress: bool) -> bytes:

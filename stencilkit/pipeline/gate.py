@@ -14,7 +14,8 @@ from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import _variations, comparing, verifying
 from stencilkit.support import environ, files, process
 
-_POLICY = Policy(require=("canonical", "manifest", "ledger"))
+# Whether it is the same, not what it is good for:
+_POLICY = Policy(require=("canonical", "manifest", "ledger"), mingw=True)
 _PROVENANCE = b"\n[provenance]\n"
 _SHOWN = 8
 _TIMEOUT = 1800.0

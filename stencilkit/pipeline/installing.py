@@ -17,9 +17,8 @@ from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import bundling, placing, verifying
 from stencilkit.support import files
 
-_REQUIRED: Final = Policy(require=(*verify.DEFAULT_POLICY.require, "tree"))
-# Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
-_MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
+# What mingw's headers went into has been refused, or allowed, before.
+_REQUIRED: Final = Policy(require=(*verify.DEFAULT_POLICY.require, "tree"), mingw=True)
 # In some releases of 3.13 and 3.14 a PGO build deletes the stencils between its two passes (python/cpython#141808).
 _DELETES: Final = re.compile(r"^clean(?:-retain)?-profile:.*\n(?:(?:\t.*)?\n)*?\t.*\brm\b.*jit_stencils", re.MULTILINE)
 _PGO: Final = re.compile(r"^(?:all|build_all):.*\bprofile-opt\b|^DEF_MAKE_ALL_RULE\s*=\s*profile-opt", re.MULTILINE)
@@ -51,7 +50,7 @@ def install(
 
     `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing.
 
-    Raises: BundleError where there is nothing for this build; InstallError where it cannot be placed.
+    Raises: BundleError where there is nothing that is good for this build; InstallError where it cannot be placed.
     """
     version = str(place.tree.version)
     chosen = [
@@ -60,8 +59,7 @@ def install(
         )
         for request in place.requests
     ]
-    for item in chosen:
-        _check_headers(item, allowed=mingw)
+    bundling.check_headers(chosen, mingw=mingw)
     verdicts = tuple(_verify(place, request, item) for request, item in zip(place.requests, chosen, strict=True))
     if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
@@ -89,19 +87,6 @@ def stamp(place: placing.Place, artifacts: Sequence[Artifact]) -> tuple[tuple[Ar
             contents = {role: artifact.restamped(data, digest) for role, data in item.contents.items()}
             found[found.index(item)] = replace(item, contents=contents)
     return tuple(found), tuple(verdicts)
-
-
-def _check_headers(item: Artifact, *, allowed: bool) -> None:
-    """Refuse what mingw's headers went into, also where the manifest calls them something else."""
-    found = [file.name for file in item.manifest.includes if _MINGW.search(file.name)]
-    if allowed or (not found and item.manifest.headers != "mingw"):
-        return
-    raise InstallError(
-        f"the stencils for {item.manifest.triple} were compiled with mingw's headers"
-        + ("" if item.manifest.headers == "mingw" else f", though their manifest says {item.manifest.headers!r}"),
-        where=", ".join([item.where, *found[:3]]),
-        fix="build them with a Windows SDK (stencilkit build --sysroot), or say --allow-mingw",
-    )
 
 
 def _verify(place: placing.Place, request: TargetRequest, item: Artifact) -> Verdict:

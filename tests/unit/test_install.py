@@ -230,14 +230,14 @@ def with_headers(item: Artifact, origin: str, *names: str) -> Artifact:
 
 def test_mingws_headers_must_be_allowed(case: Case) -> None:
     item = with_headers(case.item, "mingw")
-    with pytest.raises(InstallError, match=r"were compiled with mingw's headers$"):
+    with pytest.raises(BundleError, match=r"were compiled with mingw's headers$"):
         case.install(item)
     assert case.install(item, mingw=True).accepted
 
 
 @pytest.mark.parametrize("name", ["_mingw.h", "include/any-windows-any/_mingw_mac.h"])
 def test_mingw_that_poses_as_msvc_is_refused(case: Case, name: str) -> None:
-    with pytest.raises(InstallError, match="though their manifest says 'sysroot'") as caught:
+    with pytest.raises(BundleError, match="though their manifest says 'sysroot'") as caught:
         case.install(with_headers(case.item, "sysroot", name))
     assert name in caught.value.where
     assert case.placed() == []

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import samples
 
-from stencilkit import dialects, emit, ledger, manifest, reader, source, verify
+from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, verify
 from stencilkit.errors import PolicyError
 from stencilkit.model.ledger import Entry
-from stencilkit.model.manifest import Manifest
+from stencilkit.model.manifest import IncludedFile, Manifest
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
 from stencilkit.pipeline.verifying import Subject
@@ -388,3 +388,53 @@ def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: p
     assert place(linux) == case.tree.root
     assert (place(windows) / "pyconfig.h").read_text() == "#define MS_WINDOWS\n"
     assert place(windows, tmp_path) == tmp_path
+
+
+def with_headers(case: Case, origin: str, *names: str) -> None:
+    """Say in the manifest whose headers the stencils were compiled with."""
+    read = manifest.parse(case.manifest.read_text(), "manifest.toml")
+    more = tuple(IncludedFile(origin="system", name=name, sha256=samples.digest(b"")) for name in names)
+    changed = replace(read, headers=origin, includes=(*read.includes, *more))  # type: ignore[arg-type]  # a Literal
+    case.manifest.write_text(manifest.render(changed))
+
+
+@pytest.mark.parametrize(
+    ("origin", "names"),
+    [("mingw", ()), ("sysroot", ("_mingw.h",)), ("system", ("include/any-windows-any/_mingw_mac.h",))],
+)
+def test_mingws_headers_make_no_msvc_stencils_unless_that_is_allowed(
+    case: Case, origin: str, names: tuple[str, ...]
+) -> None:
+    with_headers(case, origin, *names)
+    found = failures(case.verify(tree=False))
+    assert "policy: it was compiled with mingw's headers" in found
+    assert all(name in found for name in names)
+    assert case.verify(tree=False, policy=Policy(mingw=True)).accepted
+    text = 'schema = 1\nrequire = ["canonical", "manifest"]\n'
+    assert not case.verify(tree=False, policy=verify.parse_policy(text, "p")).accepted
+    assert case.verify(tree=False, policy=verify.parse_policy(f"{text}mingw = true\n", "p")).accepted
+
+
+def test_a_windows_sdk_is_no_mingw(case: Case) -> None:
+    with_headers(case, "sysroot", "sdk/include/ucrt/stdio.h", "not_mingw.h")
+    assert case.verify(tree=False).accepted
+
+
+@pytest.mark.parametrize(("more", "code"), [((), 1), (("--allow-mingw",), 0)])
+def test_the_command_refuses_mingw_unless_told_to(case: Case, more: tuple[str, ...], code: int) -> None:
+    with_headers(case, "mingw")
+    assert cli.main(["verify", str(case.header.parent), *more]) == code
+
+
+@pytest.mark.parametrize("names", ["bundle", "fedora"])
+def test_pack_refuses_mingw_unless_told_to(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str
+) -> None:
+    with_headers(case, "mingw")
+    output = tmp_path / "packed.tar.gz"
+    command = ["pack", str(case.header.parent), "-o", str(output), "--names", names]
+    assert cli.main(command) == 2
+    assert "were compiled with mingw's headers" in capsys.readouterr().err
+    assert not output.exists()
+    assert cli.main([*command, "--allow-mingw"]) == 0
+    assert output.exists()
