@@ -3,8 +3,8 @@
     python tests/bench.py [--rounds N] [--only 3.14.7]
 
 Per CPython: upstream's build.py (forced), stencilkit with an empty cache, with nothing changed, and with one uop
-changed. Prints medians, the ratio round by round, and the peak memory of stencilkit's own process. Machines are
-noisy: the ratio is what to quote.
+changed; then verify against the tree, and compare with another LLVM's. Prints medians, the ratio round by round, and
+the peak memory of stencilkit's own process. Machines are noisy: the ratio is what to quote.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import workbench as wb
+
+ROWS = ("upstream", "cold", "nothing changed", "one uop changed", "verify", "compare")
+# The LLVM whose stencils are compared with the pinned one's.
+OTHER = 22
 
 
 @dataclass(frozen=True)
@@ -32,15 +37,15 @@ class Sample:
     memory: float
 
 
-def timed(command: list[str | Path], *, cwd: Path, env: dict[str, str]) -> Sample:
-    """Run a command; its children's memory is not counted."""
+def timed(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str], differs: bool = False) -> Sample:
+    """Run a command, which may answer "different" where that is the answer; its children's memory is not counted."""
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode != int(differs):
         raise SystemExit(f"{command} failed:\n{errors.decode()[-2000:]}")
     return Sample(time.monotonic() - started, usage.ru_maxrss / 1024)
 
@@ -68,12 +73,29 @@ class Bench:
             arguments += ["--output-dir", self.out, "--pyconfig-dir", self.config]
         return timed(arguments, cwd=self.out, env={**os.environ, "PATH": path})
 
-    def ours(self, cache: Path) -> Sample:
+    def build(self, cache: Path, major: int = 0) -> Sample:
         """Run stencilkit build with a cache folder."""
-        arguments: list[str | Path] = [sys.executable, "-m", "stencilkit", "build", "--cpython", self.tree]
-        arguments += ["--llvm", wb.debian_llvm(self.major) / "clang", "--target", wb.X86]
-        arguments += ["--pyconfig-dir", self.config, "--out", self.work / "ours"]
-        return timed(arguments, cwd=self.work, env=wb.environment({"STENCILKIT_CACHE": str(cache)}))
+        clang = wb.debian_llvm(major or self.major) / "clang"
+        arguments = ["--cpython", self.tree, "--llvm", clang, "--target", wb.X86, "--pyconfig-dir", self.config]
+        return self._stencilkit(cache, "build", *arguments, "--out", self.work / "ours")
+
+    def verify(self, cache: Path) -> Sample:
+        """Verify what was built, and that it fits the tree."""
+        return self._stencilkit(
+            cache, "verify", self._folder(self.major), "--cpython", self.tree, "--pyconfig-dir", self.config
+        )
+
+    def compare(self, cache: Path) -> Sample:
+        """Compare it with what another LLVM made."""
+        return self._stencilkit(cache, "compare", self._folder(self.major), self._folder(OTHER), differs=True)
+
+    def _folder(self, major: int) -> Path:
+        (folder,) = (self.work / "ours").glob(f"*/*/*/llvm-{major}.*")
+        return folder
+
+    def _stencilkit(self, cache: Path, *words: str | Path, differs: bool = False) -> Sample:
+        command = [sys.executable, "-m", "stencilkit", *words]
+        return timed(command, cwd=self.work, env=wb.environment({"STENCILKIT_CACHE": str(cache)}), differs=differs)
 
     def change_one_uop(self, round_number: int) -> None:
         """Add a statement that does nothing to one uop, another one each time."""
@@ -85,16 +107,19 @@ class Bench:
 
 def measure(version: str, rounds: int) -> dict[str, list[Sample]]:
     """Run everything in turn."""
-    rows: dict[str, list[Sample]] = {"upstream": [], "cold": [], "nothing changed": [], "one uop changed": []}
+    rows: dict[str, list[Sample]] = {name: [] for name in ROWS}
     with tempfile.TemporaryDirectory(prefix="stencilkit-bench-") as folder:
         bench = Bench(version, Path(folder))
         for number in range(rounds):
             cache = Path(folder, f"cache-{number}")
             rows["upstream"].append(bench.upstream())
-            rows["cold"].append(bench.ours(cache))
-            rows["nothing changed"].append(bench.ours(cache))
+            rows["cold"].append(bench.build(cache))
+            rows["nothing changed"].append(bench.build(cache))
             bench.change_one_uop(number)
-            rows["one uop changed"].append(bench.ours(cache))
+            rows["one uop changed"].append(bench.build(cache))
+            rows["verify"].append(bench.verify(cache))
+            bench.build(cache, OTHER)
+            rows["compare"].append(bench.compare(cache))
     return rows
 
 
