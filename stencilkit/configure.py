@@ -111,7 +111,7 @@ def host(folder: Path) -> str:
 
 def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
     where = str(config.folder / _NAME)
-    if target.pyconfig == "windows":
+    if target.pyconfig == "tree":
         # One file for all architectures and flavours; what it says depends on what the compiler defines.
         return
     size = config.macros.get("SIZEOF_VOID_P")
@@ -153,7 +153,7 @@ def configured(
 
     Raises: ConfigureError with the end of configure's output.
     """
-    if request.target.pyconfig == "windows":
+    if request.target.pyconfig == "tree":
         return from_tree(tree, request.target, cache)
     compiler = compiler_for(request.target, toolchains)
     folder = cache / "pyconfig" / _key(tree, request.target, flavour, compiler)

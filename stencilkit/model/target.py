@@ -9,7 +9,7 @@ from typing import Literal
 from stencilkit.model.version import MajorRange
 
 ObjectFormat = Literal["elf", "macho", "coff"]
-PyConfigSource = Literal["configure", "windows"]
+PyConfigSource = Literal["configure", "tree"]
 WheelHeaders = Literal["toolchain", "mingw"]
 Flavour = Literal["release", "debug"]
 Unit = Literal["uop", "entry"]

@@ -22,6 +22,16 @@ _MODULES: Final[dict[ObjectFormat, str]] = {
     "macho": "stencilkit.objects.macho",
     "coff": "stencilkit.objects.coff",
 }
+# Where a file says which machine it is for, and how.
+_MACHINES: Final[dict[tuple[ObjectFormat, str], tuple[int, bytes]]] = {
+    ("elf", "x86_64"): (18, b"\x3e\x00"),
+    ("elf", "aarch64"): (18, b"\xb7\x00"),
+    ("macho", "x86_64"): (4, b"\x07\x00\x00\x01"),
+    ("macho", "aarch64"): (4, b"\x0c\x00\x00\x01"),
+    ("coff", "i686"): (0, b"\x4c\x01"),
+    ("coff", "x86_64"): (0, b"\x64\x86"),
+    ("coff", "aarch64"): (0, b"\x64\xaa"),
+}
 
 
 def parse(data: bytes, target: Target, *, unwind: bool = False) -> ObjectFile:
@@ -33,6 +43,9 @@ def parse(data: bytes, target: Target, *, unwind: bool = False) -> ObjectFile:
     """
     parser: Parser = import_module(_MODULES[target.format]).parse
     parsed = parser(data, target.symbol_prefix, unwind)
+    place, machine = _MACHINES[target.format, target.arch]
+    if data[place : place + len(machine)] != machine:
+        raise ObjectError(f"the object is not for {target.arch}", fix="look for a flag that says so (-arch, -m32)")
     for section in parsed.sections:
         _check_places(section)
     return parsed

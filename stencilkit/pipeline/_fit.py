@@ -63,7 +63,7 @@ def compare(tree: SourceTree, folder: Path, described: Manifest, functions: froz
 
 
 def _flavour(config: PyConfig, request: TargetRequest, described: Manifest) -> Flavour:
-    if request.target.pyconfig == "windows":
+    if request.target.pyconfig == "tree":
         # One file for both; the compiler's command line tells them apart.
         return described.flavour
     return "debug" if config.macros.get("Py_DEBUG") is not None else "release"

@@ -289,4 +289,4 @@ def _config_folder(subject: Subject, tree: SourceTree, described: Manifest) -> P
     if subject.pyconfig is not None:
         return subject.pyconfig
     target = targets.resolve(targets.load(), described.spelling).target
-    return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "windows" else tree.root
+    return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "tree" else tree.root

@@ -222,6 +222,18 @@ def test_a_file_larger_than_any_uop_is_not_read(triple: str) -> None:
         objects.parse(OBJECTS[triple] + bytes(5 * MEGABYTE), TARGETS[triple])
 
 
+@pytest.mark.parametrize("triple", sorted(TARGETS))
+def test_an_object_for_another_machine_is_refused(triple: str) -> None:
+    target = TARGETS[triple]
+    for other in TARGETS.values():
+        if (other.format, other.arch) != (target.format, target.arch):
+            with pytest.raises(ObjectError):
+                objects.parse(OBJECTS[other.triple], target)
+        if other.format == target.format and other.arch != target.arch:
+            with pytest.raises(ObjectError, match=f"the object is not for {target.arch}"):
+                objects.parse(OBJECTS[other.triple], target)
+
+
 @pytest.mark.parametrize(("kind", "name"), [(5, "SHT_HASH"), (0x6FFFFFF6, "SHT_GNU_HASH")])
 def test_tables_of_the_dynamic_linker_are_refused_unread(kind: int, name: str) -> None:
     with pytest.raises(ObjectError, match=name):

@@ -109,7 +109,9 @@ def test_a_table_that_contradicts_itself_is_refused(pattern: str, replacement: s
         targets.parse(changed(pattern, replacement))
 
 
-@pytest.mark.parametrize("flag", ["-flto", "-flto=thin", "-fstack-protector-strong", "-fsanitize=address", "-pg", "-g"])
+@pytest.mark.parametrize(
+    "flag", ["-flto", "-flto=thin", "-fstack-protector-strong", "-fsanitize=address", "-pg", "-g", "-m32", "-arch"]
+)
 def test_flags_that_make_no_stencils_are_refused(flag: str) -> None:
     with pytest.raises(FlagError) as caught:
         targets.check_cflags(TABLE, ("-O3", flag))
