@@ -112,10 +112,10 @@ def _matching(root: Fields, key: str, value: str, pattern: re.Pattern[str]) -> s
     return value
 
 
-def find(folder: Path, manifest: Manifest) -> Entry | None:
-    """Find the entry that a manifest must agree with, None if the ledger has none.
+def entries(folder: Path) -> list[Path]:
+    """List the files of a ledger.
 
-    Raises: LedgerError where the ledger is empty, or the entry is in the wrong place or cannot be read.
+    Raises: LedgerError where there are none.
     """
     known = sorted(folder.glob("*/*.toml"))
     if not known:
@@ -123,6 +123,15 @@ def find(folder: Path, manifest: Manifest) -> Entry | None:
             f"{folder} holds no entries, so it expects nothing",
             fix="give a folder like reproducibility/ledger, or fill it: reproducibility/gate --update",
         )
+    return known
+
+
+def find(folder: Path, manifest: Manifest) -> Entry | None:
+    """Find the entry that a manifest must agree with, None if the ledger has none.
+
+    Raises: LedgerError where the ledger is empty, or the entry is in the wrong place or cannot be read.
+    """
+    known = entries(folder)
     wanted = place(manifest.cpython, manifest.triple, manifest.flavour, manifest.toolchain.version)
     path = folder / wanted
     if path not in known:
@@ -177,7 +186,7 @@ def read_all(folder: Path) -> Iterator[Entry]:
 
     Raises: LedgerError.
     """
-    for path in sorted(folder.glob("*/*.toml")):
+    for path in entries(folder):
         yield _read(folder, PurePosixPath(path.relative_to(folder).as_posix()))
 
 

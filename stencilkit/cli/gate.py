@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stencilkit import configure, targets, toolchain
+from stencilkit import ledger as stage
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.gate import Configuration, Outcome, Variation
@@ -61,12 +62,15 @@ def command(
     progress = _progress.choose(form)
     varied = gate.load(variations)
     flavour: Flavour = "debug" if debug else "release"
-    empty = not any(ledger.glob("*/*.toml"))
+    first = update and not any(ledger.glob("*/*.toml"))
+    if not first:
+        # Told now, not after the builds.
+        stage.entries(ledger)
     outcomes = []
     for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress):
         label = f"CPython {item.tree.version}, {item.target.target.triple}, {item.toolchain.label}"
         progress.say(label)
-        outcomes.append(gate.examine(item, varied, None if empty and update else ledger))
+        outcomes.append(gate.examine(item, varied, None if first else ledger))
     settled = gate.settle(outcomes, ledger) if update else tuple(gate.disagreements(outcomes))
     markdown = "\n".join(_report(outcomes, varied, settled)) + "\n"
     if report is not None:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from stencilkit import ledger, pins, targets
-from stencilkit.errors import LedgerError, UsageError
+from stencilkit.errors import UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.version import LlvmVersion, PythonVersion
 
@@ -66,8 +66,6 @@ def supported(folder: Path) -> tuple[Supported, ...]:
     Raises: LedgerError.
     """
     entries = sorted(ledger.read_all(folder), key=_order)
-    if not entries:
-        raise LedgerError(f"{folder} holds no entries", fix="fill it: reproducibility/gate --update")
     reference = {entry.group: entry for entry in reversed(entries) if _is_pinned(entry)}
     return tuple(
         Supported(entry=entry, pinned=_is_pinned(entry), same=_same(entry, reference.get(entry.group)))
