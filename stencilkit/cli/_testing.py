@@ -44,6 +44,9 @@ def _lines(verdict: StencilsVerdict) -> Iterator[str]:
             yield from (f"    blamed: {name}" for name in module.blamed)
             yield from (f"    | {line}" for line in module.jit.tail.splitlines())
             yield f"    log: {module.jit.log}"
+    if verdict.benchmark_failure:
+        yield "  a benchmark breaks with the JIT, and not without:"
+        yield from (f"    | {line}" for line in verdict.benchmark_failure.splitlines())
     yield (
         f"  {verdict.tests} tests in {len(verdict.modules)} modules, {verdict.executors} executors seen alive;"
         f" {len(verdict.blamed)} broken by the JIT"
@@ -51,6 +54,10 @@ def _lines(verdict: StencilsVerdict) -> Iterator[str]:
 
 
 def _proof(proof: Proof) -> str:
+    if proof.ended:
+        first, *more = proof.ended.splitlines()
+        told = "".join(f"\n    | {line}" for line in more)
+        return f"CPython {first} in the first loops that it compiled, and not with the JIT off; no test was run{told}"
     asked = {True: "yes", False: "NO", None: "cannot be asked"}
     return (
         f"available {asked[proof.available]}, enabled {asked[proof.enabled]}, traces compiled {proof.executors}"
@@ -71,20 +78,20 @@ def _module(module: ModuleVerdict) -> str:
 
 
 def _benchmarks(found: TestReport) -> None:
-    names = sorted(found.off)
-    head = ["benchmark", "JIT off, ms", *(f"LLVM {verdict.llvm}, ms" for verdict in found.verdicts)]
-    head += [f"off / {verdict.llvm}" for verdict in found.verdicts]
+    timed = [verdict for verdict in found.verdicts if verdict.benchmarks]
+    head = ["benchmark", "JIT off, ms", *(f"LLVM {verdict.llvm}, ms" for verdict in timed)]
+    head += [f"off / {verdict.llvm}" for verdict in timed]
     rows = [
         [
             name,
             f"{found.off[name] * 1000:.1f}",
-            *(f"{verdict.benchmarks[name] * 1000:.1f}" for verdict in found.verdicts),
-            *(f"{found.off[name] / verdict.benchmarks[name]:.2f}" for verdict in found.verdicts),
+            *(f"{verdict.benchmarks[name] * 1000:.1f}" for verdict in timed),
+            *(f"{found.off[name] / verdict.benchmarks[name]:.2f}" for verdict in timed),
         ]
-        for name in names
+        for name in sorted(found.off)
     ]
-    means = [f"{_mean(found.off, verdict.benchmarks):.2f}" for verdict in found.verdicts]
-    rows.append(["geometric mean", "", *("" for _ in found.verdicts), *means])
+    means = [f"{_mean(found.off, verdict.benchmarks):.2f}" for verdict in timed]
+    rows.append(["geometric mean", "", *("" for _ in timed), *means])
     click.echo("")
     _render.print_table(head, rows)
 

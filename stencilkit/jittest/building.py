@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ _CROSS_ANSWERS: Final = (
     "ac_cv_file__dev_ptc=no",
     "py_cv_module__ctypes=n/a",
 )
+# What make and the shell say of a program that a signal ended:
+_CRASHED: Final = re.compile(r"Segmentation fault|Illegal instruction|Aborted|Bus error|Fatal Python error")
 _GENERATOR: Final = "/Tools/jit/build.py"
 
 
@@ -169,7 +172,11 @@ def _make(place: Workplace, folder: Path, goal: str) -> Path:
             f"make of CPython {place.tree.version} failed",
             where=str(log),
             details=_tail(log),
-            fix="the log has all of it; LLVM was hidden from this build on purpose",
+            fix=(
+                "make runs the new CPython, with its JIT on: suspect the stencils"
+                if _CRASHED.search(_tail(log))
+                else "the log has all of it; LLVM was hidden from this build on purpose"
+            ),
         )
     return log
 

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit.model.testing import ModuleRun, StencilsVerdict, TestReport
+from stencilkit.model.testing import StencilsVerdict, TestReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +52,33 @@ def _suite(root: ET.Element, verdict: StencilsVerdict) -> None:
         root,
         "testsuite",
         name=f"LLVM {verdict.llvm}",
-        tests=str(len(verdict.modules) + 1),
-        failures=str(len(bad) + (not verdict.proof.holds)),
+        tests=str(len(verdict.modules) + 2),
+        failures=str(len(bad) + (not verdict.proof.holds) + bool(verdict.benchmark_failure)),
     )
     proof = ET.SubElement(suite, "testcase", classname="stencilkit", name="the JIT is on and runs")
     if not verdict.proof.holds:
-        ET.SubElement(proof, "failure", message=str(verdict.proof))
+        _fail(proof, verdict.proof.ended.partition("\n")[0] or str(verdict.proof), verdict.proof.ended)
+    timed = ET.SubElement(suite, "testcase", classname="stencilkit", name="the benchmarks give the right answers")
+    if verdict.benchmark_failure:
+        _fail(timed, verdict.benchmark_failure.partition("\n")[0], verdict.benchmark_failure)
+    elif not verdict.benchmarks:
+        ET.SubElement(timed, "skipped")
     for module in verdict.modules:
         case = ET.SubElement(
             suite, "testcase", classname="test", name=module.jit.name, time=f"{module.jit.seconds:.3f}"
         )
         if module.blamed:
-            failure = ET.SubElement(case, "failure", message=f"{module.jit.outcome}: {', '.join(module.blamed)}")
-            failure.text = _printable(module.jit)
+            _fail(case, f"{module.jit.outcome}: {', '.join(module.blamed)}", module.jit.tail)
         elif module.jit.outcome == "skipped":
             ET.SubElement(case, "skipped")
         elif not module.jit.good:
             why = "unsteady: " + ", ".join(module.unsteady) if module.unsteady else "without the JIT too"
-            ET.SubElement(case, "system-out").text = f"{module.jit.outcome}, {why}\n{_printable(module.jit)}"
+            ET.SubElement(case, "system-out").text = f"{module.jit.outcome}, {why}\n{_printable(module.jit.tail)}"
 
 
-def _printable(run: ModuleRun) -> str:
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in run.tail)
+def _fail(case: ET.Element, message: str, text: str) -> None:
+    ET.SubElement(case, "failure", message=_printable(message)).text = _printable(text)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,22 +71,22 @@ class Interpreter:
 def prove(interpreter: Interpreter) -> Proof:
     """Ask a CPython whether its JIT is there, on, compiles traces and enters them.
 
-    Raises: JitTestError where it cannot even answer.
+    Raises: JitTestError where it cannot answer with the JIT off either.
     """
-    done = process.run(
-        [interpreter.program, "-X", "faulthandler", _PROBES / "prove.py"],
-        cwd=interpreter.work,
-        env=interpreter.environment(jit=True),
-        timeout=interpreter.timeout,
-    )
-    if done.returncode:
-        raise JitTestError(
-            f"CPython {_how(done.returncode)} in the first loops that its JIT compiled",
-            where=str(interpreter.program),
-            details="\n".join(done.err.splitlines()[-_TAIL_LINES:]),
-            fix="do not use these stencils; compare them with ones that work",
+    text, ended = _ask(interpreter, "prove.py", jit=True)
+    if ended:
+        _, without = _ask(interpreter, "prove.py", jit=False)
+        if without:
+            raise JitTestError(
+                f"CPython {without.splitlines()[0]} in a few loops, and its JIT was off",
+                where=str(interpreter.program),
+                details=without,
+                fix="this build does not work at all; look at its logs (--work keeps them)",
+            )
+        return Proof(
+            available=None, enabled=None, entered=None, executors=0, code_bytes=0, wrong_answers=0, ended=ended
         )
-    answer: dict[str, Any] = json.loads(done.out)
+    answer: dict[str, Any] = json.loads(text)
     return Proof(
         available=answer["available"],
         enabled=answer["enabled"],
@@ -95,6 +95,23 @@ def prove(interpreter: Interpreter) -> Proof:
         code_bytes=answer["code_bytes"],
         wrong_answers=answer["wrong_answers"],
     )
+
+
+def _ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[str, str]:
+    """Run a probe; return what it printed, and how it ended if not well, with the end of what it complained."""
+    try:
+        done = process.run(
+            [interpreter.program, "-X", "faulthandler", _PROBES / probe],
+            cwd=interpreter.work,
+            env=interpreter.environment(jit=jit),
+            timeout=interpreter.timeout,
+        )
+    except ProcessError as error:
+        return "", f"did not end: {error.as_text()}"
+    if done.returncode:
+        tail = done.err.splitlines()[-_TAIL_LINES:]
+        return "", "\n".join([_how(done.returncode), *tail])
+    return done.out, ""
 
 
 def _entry(answer: dict[str, Any]) -> Entry | None:
@@ -250,43 +267,43 @@ def _tail(text: str, outcome: Outcome) -> str:
     return "\n".join(lines[-_TAIL_LINES:])
 
 
-def benchmark(
-    interpreters: Sequence[Interpreter], progress: Progress
-) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """Time the benchmarks with the JIT off (the first interpreter) and on (each), in turn; keep the best in seconds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The best times of the benchmarks in seconds by name, or why there are none."""
 
-    Raises: JitTestError where a benchmark fails or answers wrongly.
+    seconds: Mapping[str, float]
+    failure: str = ""
+
+
+def benchmark(interpreters: Sequence[Interpreter], progress: Progress) -> tuple[Timing, list[Timing]]:
+    """Time the benchmarks with the JIT off (the first interpreter) and on (each), in turn.
+
+    Raises: JitTestError where one fails or answers wrongly with the JIT off.
     """
-    off: dict[str, float] = {}
-    on: list[dict[str, float]] = [{} for _ in interpreters]
+    off = Timing(seconds={})
+    on = [Timing(seconds={}) for _ in interpreters]
     progress.begin("benchmark rounds", _BENCH_ROUNDS)
     for _ in range(_BENCH_ROUNDS):
-        _keep_best(off, _time(interpreters[0], jit=False))
-        for best, interpreter in zip(on, interpreters, strict=True):
-            _keep_best(best, _time(interpreter, jit=True))
+        off = _better(off, _time(interpreters[0], jit=False))
+        on = [_better(best, _time(item, jit=True)) for best, item in zip(on, interpreters, strict=True)]
         progress.advance()
     progress.end()
+    if off.failure:
+        raise JitTestError(
+            f"the benchmarks without the JIT: CPython {off.failure.splitlines()[0]}",
+            where=str(interpreters[0].program),
+            details=off.failure,
+            fix="run the tests with --no-benchmarks",
+        )
     return off, on
 
 
-def _keep_best(best: dict[str, float], times: dict[str, float]) -> None:
-    for name, seconds in times.items():
-        best[name] = min(seconds, best.get(name, seconds))
+def _better(best: Timing, now: Timing) -> Timing:
+    if best.failure or now.failure:
+        return Timing(seconds={}, failure=best.failure or now.failure)
+    return Timing(seconds={name: min(found, best.seconds.get(name, found)) for name, found in now.seconds.items()})
 
 
-def _time(interpreter: Interpreter, *, jit: bool) -> dict[str, float]:
-    done = process.run(
-        [interpreter.program, "-X", "faulthandler", _PROBES / "bench.py"],
-        cwd=interpreter.work,
-        env=interpreter.environment(jit=jit),
-        timeout=interpreter.timeout,
-    )
-    if done.returncode:
-        raise JitTestError(
-            f"the benchmarks {'with' if jit else 'without'} the JIT: CPython {_how(done.returncode)}",
-            where=str(interpreter.program),
-            details="\n".join(done.err.splitlines()[-_TAIL_LINES:]),
-            fix="run the tests without --benchmarks to see more",
-        )
-    times: dict[str, float] = json.loads(done.out)
-    return times
+def _time(interpreter: Interpreter, *, jit: bool) -> Timing:
+    text, ended = _ask(interpreter, "bench.py", jit=jit)
+    return Timing(seconds={}, failure=ended) if ended else Timing(seconds=json.loads(text))

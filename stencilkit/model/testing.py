@@ -19,7 +19,8 @@ class Proof:
 
     `available` and `enabled` are None before 3.14, which cannot be asked. `entered` is "seen" where
     sys._jit.is_active said so from inside a loop, "by its instruction" where only the ENTER_EXECUTOR that replaced a
-    jump shows it. `executors` have machine code, `code_bytes` of it.
+    jump shows it. `executors` have machine code, `code_bytes` of it. `ended` says how the process ended where it could
+    not even answer, and could with the JIT off; the rest is then unknown.
     """
 
     available: bool | None
@@ -28,6 +29,7 @@ class Proof:
     executors: int
     code_bytes: int
     wrong_answers: int
+    ended: str = ""
 
     @property
     def holds(self) -> bool:
@@ -38,6 +40,7 @@ class Proof:
             and self.entered is not None
             and self.executors > 0
             and not self.wrong_answers
+            and not self.ended
         )
 
 
@@ -85,7 +88,8 @@ class ModuleVerdict:
 class StencilsVerdict:
     """What a CPython on one set of stencils did.
 
-    `benchmarks` maps a name to the best time in seconds. `build_seconds` is make's time.
+    `benchmarks` maps a name to the best time in seconds; `benchmark_failure` says what went wrong with the JIT on.
+    `build_seconds` is make's time.
     """
 
     llvm: str
@@ -96,6 +100,7 @@ class StencilsVerdict:
     proof: Proof
     modules: tuple[ModuleVerdict, ...]
     benchmarks: Mapping[str, float]
+    benchmark_failure: str = ""
 
     @property
     def blamed(self) -> tuple[str, ...]:
@@ -115,7 +120,8 @@ class StencilsVerdict:
     @property
     def good(self) -> bool:
         """Tell whether the JIT was on and broke nothing, and something ran at all."""
-        return self.proof.holds and not self.blamed and self.tests > 0 and self.executors > 0
+        broken = self.blamed or self.benchmark_failure
+        return self.proof.holds and not broken and self.tests > 0 and self.executors > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,10 +70,9 @@ def run(request: TestRequest, progress: Progress) -> TestReport:
     for artifact in request.artifacts:
         made.append(_make(place, request, artifact, progress))
         verdicts.append(_judge(place, made[-1], request, progress))
-    off: dict[str, float] = {}
+    off: Mapping[str, float] = {}
     if request.benchmarks:
-        off, on = running.benchmark([item.kept for item in made], progress)
-        verdicts = [replace(verdict, benchmarks=times) for verdict, times in zip(verdicts, on, strict=True)]
+        off, verdicts = _benchmark(made, verdicts, progress)
     return TestReport(
         cpython=str(request.tree.version),
         triple=request.target.triple,
@@ -84,6 +84,22 @@ def run(request: TestRequest, progress: Progress) -> TestReport:
         off=off,
         folder=str(request.folder),
     )
+
+
+def _benchmark(
+    made: Sequence[_Made], verdicts: Sequence[StencilsVerdict], progress: Progress
+) -> tuple[Mapping[str, float], list[StencilsVerdict]]:
+    """Time what works; return the times with the JIT off, and the verdicts with those with it on."""
+    working = [item.kept for item, verdict in zip(made, verdicts, strict=True) if verdict.proof.holds]
+    if not working:
+        return {}, list(verdicts)
+    off, on = running.benchmark(working, progress)
+    timings = iter(on)
+    return off.seconds, [
+        replace(verdict, benchmarks=timing.seconds, benchmark_failure=timing.failure)
+        for verdict in verdicts
+        for timing in [next(timings) if verdict.proof.holds else running.Timing(seconds={})]
+    ]
 
 
 def _make(place: building.Workplace, request: TestRequest, artifact: Artifact, progress: Progress) -> _Made:
@@ -122,7 +138,7 @@ def _interpreter(place: building.Workplace, request: TestRequest, program: Path,
 def _judge(place: building.Workplace, made: _Made, request: TestRequest, progress: Progress) -> StencilsVerdict:
     interpreter = replace(made.kept, program=place.build / "python")
     proof = running.prove(interpreter)
-    names = running.modules(interpreter, request.suite, request.modules)
+    names = () if proof.ended else running.modules(interpreter, request.suite, request.modules)
     return StencilsVerdict(
         llvm=made.artifact.manifest.toolchain.version,
         content_digest=made.artifact.manifest.content_digest,

@@ -55,23 +55,43 @@ def test_a_hang_that_faulthandler_does_not_see_is_ended(tmp_path: Path, monkeypa
     assert run.outcome == "hung"
 
 
-def test_a_jit_that_crashes_at_once_is_no_verdict_but_trouble(tmp_path: Path) -> None:
-    with pytest.raises(JitTestError, match="was ended by signal 11 in the first loops") as caught:
-        running.prove(interpreter(tmp_path, "echo 'Fatal Python error' >&2\nkill -SEGV $$"))
-    assert "Fatal Python error" in caught.value.details
+def test_a_jit_that_crashes_at_once_is_told_by_its_end(tmp_path: Path) -> None:
+    answer = '[ "$PYTHON_JIT" = 0 ] && exit 0\n'
+    proof = running.prove(interpreter(tmp_path, f"{answer}echo 'Fatal Python error' >&2\nkill -SEGV $$"))
+    assert not proof.holds
+    assert proof.ended == "was ended by signal 11\nFatal Python error"
 
 
-def test_a_benchmark_that_answers_wrongly_is_trouble(tmp_path: Path) -> None:
+def test_first_loops_that_never_end_are_told(tmp_path: Path) -> None:
+    proof = running.prove(interpreter(tmp_path, '[ "$PYTHON_JIT" = 0 ] && exit 0\nexec sleep 1000', timeout=0.5))
+    assert not proof.holds
+    assert proof.ended.startswith("did not end: ")
+
+
+def test_a_build_that_crashes_without_the_jit_is_trouble(tmp_path: Path) -> None:
+    with pytest.raises(JitTestError, match="ended with 3 in a few loops, and its JIT was off") as caught:
+        running.prove(interpreter(tmp_path, "echo 'no encodings' >&2\nexit 3"))
+    assert "no encodings" in caught.value.details
+
+
+def test_a_benchmark_that_answers_wrongly_without_the_jit_is_trouble(tmp_path: Path) -> None:
     with pytest.raises(JitTestError, match="without the JIT: CPython ended with 1") as caught:
         running.benchmark([interpreter(tmp_path, "echo 'lists: got 1, expected 2' >&2\nexit 1")], SILENT)
     assert "lists: got 1, expected 2" in caught.value.details
+
+
+def test_a_benchmark_that_answers_wrongly_with_the_jit_is_told(tmp_path: Path) -> None:
+    script = "[ \"$PYTHON_JIT\" = 0 ] && echo '{\"a\": 3.0}' && exit 0\necho 'lists: got 1, expected 2' >&2\nexit 1"
+    off, (on,) = running.benchmark([interpreter(tmp_path, script)], SILENT)
+    assert off.seconds == {"a": 3.0}
+    assert on == running.Timing(seconds={}, failure="ended with 1\nlists: got 1, expected 2")
 
 
 def test_benchmarks_keep_the_best(tmp_path: Path) -> None:
     script = "echo x >>count; n=$(wc -l <count)\n"
     script += 'if [ "$PYTHON_JIT" = 1 ]; then echo "{\\"a\\": 1.$n}"; else echo \'{"a": 3.0}\'; fi'
     off, (on,) = running.benchmark([interpreter(tmp_path, script)], SILENT)
-    assert (off, on) == ({"a": 3.0}, {"a": 1.2})
+    assert (off.seconds, on.seconds) == ({"a": 3.0}, {"a": 1.2})
 
 
 @pytest.fixture
@@ -111,6 +131,17 @@ def test_a_make_that_fails_is_told_with_its_end(request_: testing.TestRequest) -
         testing.run(request_, SILENT)
     assert "jit.c:1: error: no stencils" in caught.value.details
     assert Path(caught.value.where).is_file()
+
+
+def test_a_make_that_crashes_in_the_new_cpython_suspects_the_stencils(request_: testing.TestRequest) -> None:
+    makefile = r"all:\n\t@kill -SEGV \$\$\$\$\n\n"
+    makefile += r"x:\n\t/Tools/jit/build.py x86_64-pc-linux-gnu -o\n"
+    fakes.program(
+        request_.tree.root / "configure", f'printf "{makefile}" >Makefile\ncp {request_.tree.root}/pyconfig.h .'
+    )
+    with pytest.raises(JitTestError, match=r"make of CPython 3\.14\.7 failed") as caught:
+        testing.run(request_, SILENT)
+    assert "suspect the stencils" in caught.value.fix
 
 
 def test_a_folder_in_use_is_refused(request_: testing.TestRequest) -> None:

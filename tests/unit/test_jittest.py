@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,7 @@ def test_a_missing_or_cut_xml_has_no_cases(tmp_path: Path, content: str | None) 
         {"entered": None},
         {"executors": 0},
         {"wrong_answers": 1},
+        {"ended": "was ended by signal 11"},
     ],
 )
 def test_a_proof_with_a_gap_does_not_hold(changes: dict[str, Any]) -> None:
@@ -221,7 +223,16 @@ def test_junit_report() -> None:
     root = ET.fromstring(junit.render(report(verdict(judged(run()), bad, also))))
     suite = root.find("testsuite")
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("5", "1")
     failure = suite.find("testcase[@name='test_dict']/failure")
     assert failure is not None
     assert failure.text == "Fatal? error & <end>"
+
+
+def test_junit_tells_what_broke_before_and_after_the_tests() -> None:
+    ended = replace(PROOF, ended="was ended by signal 11\nFatal Python error")
+    broken = replace(verdict(judged(run())), benchmark_failure="ended with 1\nlists: got 1, expected 2")
+    assert not broken.good
+    root = ET.fromstring(junit.render(report(verdict(proof=ended), broken)))
+    messages = [failure.get("message") for failure in root.iter("failure")]
+    assert messages == ["was ended by signal 11", "ended with 1"]
