@@ -113,8 +113,9 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         driver=driver,
         headers=request.headers.origin,
         cflags=request.cflags,
-        deviations=tuple(
-            Deviation(what=flag.text, why=flag.deviates, cost=flag.cost) for flag in flags if flag.deviates
+        deviations=(
+            *(Deviation(what=flag.text, why=flag.deviates, cost=flag.cost) for flag in flags if flag.deviates),
+            *(Deviation(what=known.what, why=known.why, cost=known.cost) for known in plan.deviations),
         ),
         flags=tuple(FlagRecord(flag=flag.text, why=flag.why) for flag in flags),
         includes=closure.files,

@@ -14,6 +14,7 @@ from stencilkit.errors import DataError, FlagError, TargetError
 from stencilkit.model.target import (
     Flag,
     Flavour,
+    KnownDeviation,
     ObjectFormat,
     PyConfigSource,
     PythonSupport,
@@ -126,6 +127,7 @@ def _support(triple: str, row: Fields, known: set[str]) -> TargetSupport:
         raise row.fail("", "no [[target]] has this triple")
     support = TargetSupport(
         flags=tuple(_flag(flag) for flag in row.tables("flag", [])),
+        deviations=tuple(_deviation(deviation) for deviation in row.tables("deviation", [])),
         alignment=row.integer("alignment", 1),
     )
     row.done()
@@ -149,6 +151,12 @@ def _flag(row: Fields) -> Flag:
     if not flag.why.strip():
         raise row.fail("why", "every flag needs its reason")
     return flag
+
+
+def _deviation(row: Fields) -> KnownDeviation:
+    found = KnownDeviation(what=row.text("what"), why=row.text("why"), cost=row.text("cost"), llvm=_range(row, "llvm"))
+    row.done()
+    return found
 
 
 def _range(row: Fields, key: str) -> MajorRange:

@@ -130,7 +130,8 @@ def upstream(
 ) -> Path:
     """Run CPython's own Tools/jit/build.py with an LLVM of Debian's; return the folder with what it made.
 
-    Its version pin is lifted in a copy, which changes line 1 of the headers and nothing else. `cflags` go to --cflags,
+    Its version pin is lifted in a copy, which changes line 1 of the headers and nothing else; and 3.13 and 3.14 leave
+    .debug$S out, as 3.15 does: that deviation of ours is known (targets.toml, #142052). `cflags` go to --cflags,
     or for 3.13, which has no such option, through a wrapper around clang.
     """
     config = config or pyconfig(version, triple, flavour)
@@ -156,6 +157,8 @@ def _run_upstream(
     pin.write_text(
         re.sub(r"^_LLVM_VERSION = .*$", f"_LLVM_VERSION = {_pin(version, major)}", pin.read_text(), flags=re.MULTILINE)
     )
+    if "windows" in triple and not version.startswith("3.15"):
+        _leave_debug_sections_out(copy / "Tools/jit/_targets.py")
     out = work / "out"
     out.mkdir()
     arguments = [triple, *(["--debug"] if flavour == "debug" else [])]
@@ -185,6 +188,14 @@ def _run_upstream(
     shutil.rmtree(copy)
     shutil.rmtree(temporary)
     out.rmdir()
+
+
+def _leave_debug_sections_out(targets_py: Path) -> None:
+    text = targets_py.read_text()
+    head = '        flags = {flag["Name"] for flag in section["Characteristics"]["Flags"]}\n'
+    assert text.count(head) == 1
+    skip = '        if section["Name"]["Value"] == ".debug$S":\n            return\n'
+    targets_py.write_text(text.replace(head, skip + head))
 
 
 def _pin(version: str, major: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from stencilkit.model.source import SourceTree, Unit
-from stencilkit.model.target import Flag, Flavour, Step, Target
+from stencilkit.model.target import Flag, Flavour, KnownDeviation, Step, Target
 from stencilkit.model.toolchain import Toolchain
 
 HeaderOrigin = Literal["system", "cross", "toolchain", "sysroot", "mingw"]
@@ -53,7 +53,7 @@ class Plan:
     """All that decides what a compiler will make of the units of one build.
 
     `flags` have their placeholders; `cflags` are the user's own words, in order. `emits` is what the first step
-    makes of C.
+    makes of C; `deviations` are those that apply, beside those of flags.
     """
 
     tree: SourceTree
@@ -66,6 +66,7 @@ class Plan:
     cflags: tuple[str, ...]
     units: tuple[Unit, ...]
     emits: Emits
+    deviations: tuple[KnownDeviation, ...] = ()
 
     def used_flags(self) -> tuple[Flag, ...]:
         """List the flags that any unit of this build is compiled with."""

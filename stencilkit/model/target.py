@@ -99,10 +99,21 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDeviation:
+    """Something that is done otherwise than upstream does, whatever the flags: why, at what cost, with which LLVMs."""
+
+    what: str
+    why: str
+    cost: str
+    llvm: MajorRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSupport:
     """What one CPython needs for one target: extra flags, and the alignment of stencils in bytes."""
 
     flags: tuple[Flag, ...]
+    deviations: tuple[KnownDeviation, ...] = ()
     alignment: int = 1
 
 

@@ -158,6 +158,7 @@ def check_threading(support: PythonSupport, config: PyConfig) -> tuple[str, ...]
 
 def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Plan:
     target = request.target.target
+    major = request.toolchain.version.major
     return Plan(
         tree=request.tree,
         target=target,
@@ -169,6 +170,7 @@ def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Pl
         cflags=tuple(shlex.split(request.cflags)),
         units=dialect.units(request.tree, source.uops(request.tree), target),
         emits=dialect.emits(target),
+        deviations=tuple(known for known in support.targets[target.triple].deviations if major in known.llvm),
     )
 
 
