@@ -16,7 +16,9 @@ from stencilkit.support import files
 @click.command()
 @click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", required=True, type=_options.ANY_PATH, help="The bundle (.tar.gz, .tgz or .tar).")
-@click.option("--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True)
+@click.option(
+    "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="Of what is written."
+)
 @click.option(
     "--stamp",
     type=_options.ANY_PATH,
