@@ -1,0 +1,31 @@
+"""Object files in the cache: what is written is read back, field by field."""
+
+from __future__ import annotations
+
+from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
+from stencilkit.objects import stored
+
+FULL = ObjectFile(
+    sections=(
+        Section(
+            name="__text",
+            role=SectionRole.CODE,
+            data=bytes(range(256)),
+            symbols=(Symbol(name="_JIT_ENTRY", offset=0), Symbol(name="\\udcff", offset=7)),
+            relocations=(
+                Relocation(offset=4, kind="IMAGE_REL_AMD64_REL32", symbol="PyFoo", addend=-4, indirect=True),
+                Relocation(offset=8, kind="R_X86_64_64", symbol="", addend=1 << 63),
+            ),
+        ),
+        Section(name="__const", role=SectionRole.DATA, data=b"", padding=12),
+    )
+)
+
+
+def test_an_object_file_survives_the_cache() -> None:
+    assert stored.load(stored.dump(FULL)) == FULL
+    assert stored.load(stored.dump(ObjectFile(sections=()))) == ObjectFile(sections=())
+
+
+def test_the_same_object_file_is_stored_as_the_same_bytes() -> None:
+    assert stored.dump(FULL) == stored.dump(stored.load(stored.dump(FULL)))
