@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,10 @@ def command(
         progress.say(label)
         outcomes.append(gate.examine(item, varied, None if first else ledger))
     settled = gate.settle(outcomes, ledger) if update else tuple(gate.disagreements(outcomes))
-    markdown = "\n".join(_report(outcomes, varied, settled)) + "\n"
+    written = frozenset(line.removeprefix(gate.WRITTEN) for line in settled)
+    rows = [_row(item, written) for item in outcomes]
+    remarks = [*_remarks(outcomes, written), *settled, *_varied(outcomes, varied)]
+    markdown = "\n".join(_report(rows, remarks)) + "\n"
     if report is not None:
         files.write(report, markdown.encode())
     if form == "json":
@@ -80,8 +83,8 @@ def command(
     elif form == "markdown":
         click.echo(markdown, nl=False)
     else:
-        _render.print_table(_HEAD, [_row(item) for item in outcomes])
-        click.echo("\n".join([*_remarks(outcomes), *settled, *_varied(outcomes, varied)]))
+        _render.print_table(_HEAD, rows)
+        click.echo("\n".join(remarks))
     stable = not any(item.unstable for item in outcomes) and not any(gate.disagreements(outcomes))
     return ExitCode.OK if stable and (update or all(item.passed for item in outcomes)) else ExitCode.DIFFERENT
 
@@ -120,10 +123,10 @@ def _configurations(
         raise UsageError("none of these LLVMs is one for these CPythons", fix="stencilkit matrix lists what is")
 
 
-def _row(item: Outcome) -> list[str]:
+def _row(item: Outcome, written: Collection[str]) -> list[str]:
     entry = item.entry
     words = [entry.cpython, entry.triple, entry.flavour, entry.llvm, _vendor(item.vendor), entry.content[:16]]
-    return [*words, _word(item), f"{item.seconds:.0f}"]
+    return [*words, _word(item, written), f"{item.seconds:.0f}"]
 
 
 def _vendor(version: str) -> str:
@@ -132,16 +135,21 @@ def _vendor(version: str) -> str:
     return origin[1] if origin else version.partition("clang version")[0].strip() or version
 
 
-def _word(item: Outcome) -> str:
-    return "VARIES" if item.unstable else "UNEXPECTED" if item.unexpected else "as expected"
+def _word(item: Outcome, written: Collection[str]) -> str:
+    if item.unstable:
+        return "VARIES"
+    if not item.unexpected:
+        return "as expected"
+    return "written" if str(item.entry.place) in written else "UNEXPECTED"
 
 
-def _remarks(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _remarks(outcomes: Sequence[Outcome], written: Collection[str]) -> Iterator[str]:
     for item in outcomes:
         entry = item.entry
         label = f"{entry.cpython}, {entry.triple}, {entry.flavour}, LLVM {entry.llvm}"
         yield from (f"{label}: varies with {text}" for text in item.unstable)
-        yield from (f"{label}: {text}" for text in item.unexpected)
+        if str(entry.place) not in written:
+            yield from (f"{label}: {text}" for text in item.unexpected)
 
 
 def _varied(outcomes: Sequence[Outcome], variations: Sequence[Variation]) -> Iterator[str]:
@@ -150,12 +158,11 @@ def _varied(outcomes: Sequence[Outcome], variations: Sequence[Variation]) -> Ite
     yield from (f"not varied: {text}" for text in dict.fromkeys(text for item in outcomes for text in item.not_varied))
 
 
-def _report(outcomes: Sequence[Outcome], variations: Sequence[Variation], settled: Sequence[str]) -> Iterator[str]:
+def _report(rows: Sequence[Sequence[str]], remarks: Sequence[str]) -> Iterator[str]:
     yield from ("# Reproducibility", "")
-    for cells in (_HEAD, ["---"] * len(_HEAD), *(_row(item) for item in outcomes)):
+    for cells in (_HEAD, ["---"] * len(_HEAD), *rows):
         yield f"| {' | '.join(cells)} |"
-    yield ""
-    yield from (f"* {line}" for line in (*_remarks(outcomes), *settled, *_varied(outcomes, variations)))
+    yield from ("", *(f"* {line}" for line in remarks))
 
 
 def _as_json(item: Outcome) -> dict[str, Any]:

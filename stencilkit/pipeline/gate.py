@@ -18,6 +18,7 @@ from stencilkit.support import environ, files, process
 _POLICY = Policy(require=("canonical", "manifest", "ledger"), mingw=True)
 _PROVENANCE = b"\n[provenance]\n"
 _SHOWN = 8
+WRITTEN = "written: "
 _TIMEOUT = 1800.0
 
 
@@ -135,7 +136,7 @@ def settle(outcomes: Sequence[Outcome], folder: Path) -> tuple[str, ...]:
         elif outcome.unexpected:
             series = entry.cpython.rpartition(".")[0]
             ledger.write(folder, entry, targets.load().pythons[series].pinned)
-            lines.append(f"written: {entry.place}")
+            lines.append(f"{WRITTEN}{entry.place}")
     return tuple(dict.fromkeys(lines))
 
 
