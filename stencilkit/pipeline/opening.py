@@ -30,13 +30,33 @@ class Opened:
 def subjects(path: Path) -> tuple[Path, ...]:
     """List what there is below a folder, sorted: folders that hold a header or a manifest.
 
-    The path itself, if it is a header, or if it holds one or nothing is below it. A header without a manifest is listed
-    like any other: it is not passed over.
+    Of a universal platform's folder, each header. The path itself, if it is a header, or if it holds one or nothing is
+    below it. A header without a manifest is listed like any other: it is not passed over.
     """
     if not path.is_dir():
         return (path,)
-    held = sorted(found.parent for pattern in (manifest.NAME, "jit_stencils*.h") for found in path.rglob(pattern))
-    return tuple(dict.fromkeys(held)) or (path,)
+    held = sorted(
+        found.parent
+        for pattern in (manifest.NAME, "manifest-*.toml", "jit_stencils*.h")
+        for found in path.rglob(pattern)
+    )
+    return tuple(one for folder in dict.fromkeys(held) for one in _headers(folder)) or (path,)
+
+
+def _headers(folder: Path) -> list[Path]:
+    halves = not (folder / manifest.NAME).is_file() and any(folder.glob("manifest-*.toml"))
+    return (sorted(folder.glob("jit_stencils-*.h")) if halves else []) or [folder]
+
+
+def manifest_of(path: Path) -> Path:
+    """Name the manifest of a header or a folder, whether it is there or not.
+
+    In a universal platform's folder every header has its own, with its triple in the name.
+    """
+    if path.is_dir():
+        return path / manifest.NAME
+    own = path.with_name(f"manifest-{path.stem.partition('-')[2]}.toml")
+    return own if own.is_file() else path.with_name(manifest.NAME)
 
 
 def open_header(path: Path, triple: str | None = None) -> Opened:
@@ -59,7 +79,7 @@ def open_header(path: Path, triple: str | None = None) -> Opened:
 
 
 def _manifest(path: Path) -> Manifest | None:
-    place = path / manifest.NAME if path.is_dir() else path.with_name(manifest.NAME)
+    place = manifest_of(path)
     if not place.is_file():
         return None
     return manifest.parse(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -15,16 +15,17 @@ from stencilkit.errors import HeaderError, ManifestError, ObjectError, Stencilki
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.ledger import Entry
-from stencilkit.model.manifest import FileRecord, Manifest, Summary
+from stencilkit.model.manifest import FileRecord, FileRole, Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
 from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
-from stencilkit.pipeline import _extras, _fit, _rebuild, _texts
+from stencilkit.pipeline import _extras, _fit, _rebuild, _texts, opening
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 
+_GENERATOR: Final = r"stencilkit [0-9A-Za-z.+]{1,40}"
 _DISPATCHER: Final = re.compile(
-    rb"// (?P<generator>stencilkit [0-9A-Za-z.+]{1,40})\n#if (?P<condition>[^\n]{1,200})\n"
+    rb"// (?P<generator>" + _GENERATOR.encode() + rb")\n#if (?P<condition>[^\n]{1,200})\n"
     rb'#include "(?P<name>[\w.+-]{1,120})"\n#else\n#error "unexpected target"\n#endif\n'
 )
 
@@ -72,7 +73,9 @@ def run(subject: Subject) -> Verdict:
         digests = _digests(header, None)
         return verify.conclude(str(subject.path), checks, digests, subject.policy, "")
     facts = _facts(subject, described, header)
-    beside = _beside(path, described)
+    # The dispatchers of a universal platform's folder are those of neither half.
+    shared = opening.manifest_of(path).name != manifest.NAME
+    beside = _beside(path, described, frozenset(_texts.DISPATCHERS) if shared else frozenset())
     extras, known = _known_extras(beside, described, checks)
     summary = manifest.summarise(header.stencils, known)
     checks += verify.claims(header, summary, described)
@@ -84,6 +87,7 @@ def run(subject: Subject) -> Verdict:
     hashes |= _hashes({path.name: original, **beside}, header, described)
     checks.append(verify.written_files(hashes, described))
     checks += _small_files(beside, header, described, extras)
+    checks += _shared_dispatchers(path.parent, header, described) if shared else ()
     if facts is not None:
         checks += verify.fits(header, described, facts)
     if subject.ledger is not None:
@@ -115,8 +119,7 @@ def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
     """Read the manifest that was named, or that of the folder."""
     path = subject.manifest
     if path is None:
-        folder = subject.path if subject.path.is_dir() else subject.path.parent
-        path = folder / manifest.NAME
+        path = opening.manifest_of(subject.path)
         if not path.is_file():
             return None
     try:
@@ -193,12 +196,12 @@ def _digests(header: ReadHeader, described: Manifest | None) -> dict[str, str]:
     return digests
 
 
-def _beside(header: Path, described: Manifest) -> dict[str, bytes]:
+def _beside(header: Path, described: Manifest, without: Collection[FileRole]) -> dict[str, bytes]:
     """Read the other files of the manifest that are there."""
     found = {}
     for record in described.files:
         path = header.with_name(record.name)
-        if path != header and path.is_file():
+        if path != header and path.is_file() and record.role not in without:
             found[record.name] = path.read_bytes()
     return found
 
@@ -250,6 +253,25 @@ def _small_files(
         else:
             continue
         check = verify.small_file(record.name, data, rendered)
+        if check is not None:
+            yield check
+
+
+def _shared_dispatchers(folder: Path, header: ReadHeader, described: Manifest) -> Iterator[Check]:
+    """Check the dispatchers that are there against what both halves of a universal platform want."""
+    dialect = dialects.dialect_for(header.form.series)
+    platform = _target(described).universal
+    halves = targets.resolve_all(targets.load(), platform, header.form.series) if platform else ()
+    names = [dialect.file_names(half) for half in halves]
+    for role, included in _texts.DISPATCHERS.items():
+        if not names or role not in names[0] or not (folder / names[0][role]).is_file():
+            continue
+        data = (folder / names[0][role]).read_bytes()
+        generator = data.partition(b"\n")[0].decode("ascii", "replace").removeprefix("// ")
+        known = re.fullmatch(_GENERATOR, generator)
+        rows = [(half.target.condition, own[included]) for half, own in zip(halves, names, strict=True)]
+        rendered = emit.render("dispatcher.h.j2", line1=generator, rows=rows) if known else None
+        check = verify.small_file(names[0][role], data, rendered)
         if check is not None:
             yield check
 

@@ -1,0 +1,78 @@
+"""A universal platform's folder: two headers with a manifest each, and dispatchers that belong to both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import samples
+
+from stencilkit import cli, dialects, emit, manifest, targets
+from stencilkit.model.manifest import FileRecord
+from stencilkit.pipeline import _extras, _texts
+
+PLATFORM = "universal2-apple-darwin"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    opened = samples.tree(tmp_path / "tree")
+    dialect = dialects.dialect_for("3.14")
+    none = _extras.Extras(shim=None, unwind=(), digests={})
+    place = tmp_path / "out" / PLATFORM
+    place.mkdir(parents=True)
+    halves = targets.resolve_all(targets.load(), PLATFORM, "3.14")
+    for half in halves:
+        config = (opened.root / "pyconfig.h").read_bytes()
+        line1 = dialect.input_digest(opened, config, half, "release", "")
+        held = samples.stencils()
+        line2 = f"{_texts.GENERATOR}, content sha256:{manifest.summarise(held, {}).content}"
+        texts = _texts.render(dialect, half, held, none, line1=line1, line2=line2, comments=False)
+        described = replace(
+            samples.describe(opened, {}, held, line1),
+            triple=half.target.triple,
+            spelling=half.spelling,
+            files=tuple(
+                FileRecord(role=role, name=name, sha256=samples.digest(texts[name]))
+                for role, name in dialect.file_names(half).items()
+            ),
+        )
+        header = dialect.file_names(half)["stencils"]
+        (place / header).write_bytes(texts[header])
+        (place / f"manifest-{half.target.triple}.toml").write_text(manifest.render(described))
+    rows = [(half.target.condition, dialect.file_names(half)["stencils"]) for half in halves]
+    (place / "jit_stencils.h").write_text(emit.render("dispatcher.h.j2", line1=_texts.GENERATOR, rows=rows))
+    return place
+
+
+def test_each_half_is_held_against_its_own_manifest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (folder, folder.parent):
+        assert cli.main(["verify", str(path)]) == 0, capsys.readouterr().out
+        assert capsys.readouterr().out.count(": accepted") == 2
+    assert cli.main(["compare", *map(str, sorted(folder.glob("jit_stencils-aarch64*.h"))), str(folder / "no")]) == 2
+
+
+def test_a_manifest_that_is_missing_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    next(folder.glob("manifest-x86_64*.toml")).unlink()
+    assert cli.main(["verify", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert (out.count(": accepted"), out.count(": refused")) == (1, 1)
+    assert "not checked: there is no manifest" in out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("#else", '#include "evil.h"\n#else'),
+        ("jit_stencils-x86_64", "jit_stencils-aarch64"),
+        ("// stencilkit", "// ??/\n// stencilkit"),
+    ],
+)
+def test_a_dispatcher_that_does_more_is_named(
+    old: str, new: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "jit_stencils.h"
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert cli.main(["verify", str(folder)]) == 1
+    assert capsys.readouterr().out.count("jit_stencils.h is not what stencilkit writes") == 2
