@@ -1,0 +1,358 @@
+"""How units are compiled, with a stand-in for clang: in batches where it takes them, one by one where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import fakes
+import pytest
+
+from stencilkit import dialects, source, targets
+from stencilkit.compiler import Session, closure
+from stencilkit.errors import CompileError, ProcessError
+from stencilkit.model.build import Emits, Headers, Plan
+from stencilkit.model.source import Unit
+from stencilkit.model.target import Flavour
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.model.version import LlvmVersion
+from stencilkit.support import process
+
+TARGET = targets.load().targets[0]
+SUFFIXES = {"-emit-obj": ".o", "-c": ".o", "-emit-llvm": ".ll", "-S": ".s"}
+
+
+class Clang:
+    """Answers like a clang, in this process; `bad` inputs do not compile, `lost` ones not in a batch."""
+
+    def __init__(self, *, batches: bool = True, bad: Sequence[str] = (), lost: Sequence[str] = ()) -> None:
+        self.batches = batches
+        self.bad = set(bad)
+        self.lost = set(lost)
+        self.printed = ""
+        self.answer = '"/usr/bin/clang" "-cc1" "-triple" "t" {action} "-disable-free" "-main-file-name" "{name}" "-O3" "-o" "probe.out" "-x" "c" "{name}"'  # noqa: E501  # one line, as clang prints it
+        self.calls: list[tuple[str, ...]] = []
+
+    def __call__(self, command: Sequence[str | Path], *, cwd: Path, timeout: float = 0) -> process.Completed:
+        words = tuple(map(str, command))
+        self.calls.append(words)
+        if "-###" in words:
+            name = next(word for word in words if word.startswith("probe.") and word != "probe.out")
+            action = '"-S"' if "-S" in words else '"-emit-obj"'
+            return self.done(words, err=f"clang version 19\n{self.answer.format(name=name, action=action)}\n")
+        inputs = [word for word in words if Path(word).suffix in (".c", ".ll", ".s") and word != "prefix.c"]
+        if "-emit-pch" in words:
+            if not self.batches:
+                return self.done(words, code=1, err="error: unknown argument: -cc1")
+            (cwd / "prefix.pch").write_text((cwd / "prefix.h").read_text())
+            return self.done(words)
+        if "-o" in words:
+            inputs = [words[-1]]
+        suffix = next(SUFFIXES[word] for word in words if word in SUFFIXES)
+        batched = "-o" not in words
+        failed = [name for name in inputs if Path(name).stem in (self.bad | self.lost if batched else self.bad)]
+        for name in inputs:
+            if name not in failed:
+                target = cwd / (name if batched else words[words.index("-o") + 1])
+                text = (cwd / name).read_text()
+                target.with_suffix(suffix).write_text(f"{'batch' if batched else 'single'}: {text}")
+        err = "".join(f"{name}:1:1: error: no such thing\nnote: {name}\n" for name in failed)
+        return self.done(words, code=bool(failed), err=self.printed + err)
+
+    @staticmethod
+    def done(command: tuple[str, ...], *, code: int = 0, err: str = "") -> process.Completed:
+        return process.Completed(command=command, returncode=code, stdout=b"", stderr=err.encode())
+
+
+def unit(name: str, **more: object) -> Unit:
+    return Unit(
+        name=name, prefix="#include <Python.h>\n", body=f"body of {name}\n", body_line=2, file=f"./{name}.c",
+        sources=("Tools/jit/template.c",), **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+UNITS = (unit("_A"), unit("_B"), unit("shim", role="group"))
+
+
+def session(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clang: Clang,
+    *,
+    units: tuple[Unit, ...] = UNITS,
+    emits: Emits = "object",
+    flavour: Flavour = "release",
+    command: tuple[str, ...] = ("/usr/bin/clang",),
+) -> Session:
+    fakes.tree(here / "cpython")
+    monkeypatch.setattr(process, "run", clang)
+    toolchain = Toolchain(
+        version=LlvmVersion(19, 1, 7), vendor="clang version 19.1.7", origin="PATH", program=Path("/usr/bin/clang"),
+        command=command, resource=here / "resource",
+    )  # fmt: skip
+    support = targets.load().pythons["3.14"]
+    plan = Plan(
+        tree=source.open_tree(here / "cpython", dialects.KNOWN),
+        target=TARGET,
+        flavour=flavour,
+        toolchain=toolchain,
+        headers=Headers(origin="system", arguments=(), root=Path("/")),
+        pyconfig=here / "config",
+        flags=support.flags_for(TARGET),
+        cflags=("-DMINE",),
+        units=units,
+        emits=emits,
+    )
+    work = here / "work"
+    work.mkdir()
+    return Session(plan, work)
+
+
+def text(data: bytes) -> str:
+    return data.decode()
+
+
+def test_uops_share_a_process_and_a_precompiled_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang()
+    build = session(tmp_path, monkeypatch, clang)
+    build.prepare()
+    outputs = build.emit(UNITS)
+    assert build.driver == "batched"
+    assert (build.notes, build.failures) == ([], {})
+    assert (tmp_path / "work/prefix.pch").read_text() == UNITS[0].prefix
+    assert text(outputs["_A"]) == f"batch: {UNITS[0].tail}"
+    assert text(outputs["_B"]) == f"batch: {UNITS[1].tail}"
+    assert text(outputs["shim"]) == f"single: {UNITS[2].whole}", "it has flags of its own"
+    assert build.fallbacks == {"shim"}
+    (batch,) = [call for call in clang.calls if call[1] == "-cc1" and "-emit-pch" not in call]
+    assert batch == (
+        *("/usr/bin/clang", "-cc1", "-triple", "t", "-emit-obj", "-O3"),
+        *("-include-pch", str(tmp_path / "work/prefix.pch"), "-x", "c", "_A.c", "_B.c"),
+    )
+
+
+def test_flags_are_those_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang()
+    build = session(tmp_path, monkeypatch, clang)
+    build.prepare()
+    build.emit(UNITS)
+    asked = next(call for call in clang.calls if "-###" in call)
+    assert asked[:2] == ("/usr/bin/clang", f"--target={TARGET.triple}")
+    assert f"-I{tmp_path / 'cpython'}/Include" in asked
+    assert f"-I{tmp_path / 'config'}" in asked
+    assert asked[-6:] == ("-DMINE", "-c", "probe.c", "-o", "probe.out", "-###")
+    assert not [word for call in clang.calls for word in call if "{" in word]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "note"),
+    [
+        (lambda clang: setattr(clang, "batches", False), "clang -cc1 -emit-pch failed: error: unknown argument: -cc1"),
+        (lambda clang: setattr(clang, "answer", "nothing of use"), "names no single -cc1 command"),
+        (lambda clang: setattr(clang, "answer", f"{clang.answer}\n{clang.answer}"), "names no single -cc1 command"),
+    ],
+    ids=["refuses -cc1", "answers something else", "several jobs"],
+)
+def test_a_clang_that_refuses_is_called_once_per_unit(
+    spoil: object, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clang = Clang()
+    spoil(clang)  # type: ignore[operator]
+    build = session(tmp_path, monkeypatch, clang)
+    build.prepare()
+    assert build.driver == "plain"
+    assert len(build.notes) == 1
+    assert note in build.notes[0]
+    outputs = build.emit(UNITS)
+    assert {name: text(data) for name, data in outputs.items()} == {
+        one.name: f"single: {one.whole}" for one in UNITS
+    }  # fmt: skip
+    assert build.fallbacks == {"_A", "_B", "shim"}
+
+
+def test_a_clang_that_hangs_at_the_question_is_called_once_per_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clang = Clang()
+    build = session(tmp_path, monkeypatch, clang)
+
+    def hang(*_arguments: object, **_more: object) -> process.Completed:
+        raise ProcessError("clang did not end")
+
+    monkeypatch.setattr(process, "run", hang)
+    build.prepare()
+    assert (build.driver, build.notes) == ("plain", ["one compiler process per uop: clang did not end"])
+
+
+def test_one_process_per_uop_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang()
+    build = session(tmp_path, monkeypatch, clang)
+    build.prepare(batched=False)
+    build.emit(UNITS)
+    assert (build.driver, build.notes) == ("plain", [])
+    assert len(clang.calls) == len(UNITS)
+
+
+def test_units_that_share_no_prefix_are_compiled_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = Unit(name="_C", prefix="", body="", body_line=1, file="./_C.c", sources=())
+    build = session(tmp_path, monkeypatch, Clang(), units=(*UNITS, odd))
+    build.prepare()
+    assert build.notes == ["one compiler process per uop: the units share no prefix"]
+
+
+def test_a_unit_that_a_batch_loses_gets_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = session(tmp_path, monkeypatch, Clang(lost=["_A"]))
+    build.prepare()
+    outputs = build.emit(UNITS)
+    assert text(outputs["_A"]).startswith("single: ")
+    assert text(outputs["_B"]).startswith("batch: ")
+    assert build.fallbacks == {"_A", "shim"}
+    build.raise_failures()
+
+
+def test_all_failures_are_told_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = session(tmp_path, monkeypatch, Clang(bad=["_A", "_B"]))
+    build.prepare()
+    assert build.emit(UNITS).keys() == {"shim"}
+    with pytest.raises(CompileError) as caught:
+        build.raise_failures()
+    assert caught.value.what == "2 of 3 units did not compile"
+    assert caught.value.where == "LLVM 19.1.7 (PATH: /usr/bin/clang)"
+    assert caught.value.details == "[_A, _B]\n_A.c:1:1: error: no such thing\nnote: _A.c"
+
+
+def test_long_diagnostics_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = session(tmp_path, monkeypatch, Clang())
+    build.failures["_A"] = "\n".join(["x: error: one", *map(str, range(20))])
+    build.failures["_B"] = "x: error: two"
+    with pytest.raises(CompileError) as caught:
+        build.raise_failures()
+    lines = str(caught.value.details).splitlines()
+    assert lines[:2] == ["[_A]", "x: error: one"]
+    assert lines[-3:] == ["... 9 more lines", "[_B]", "x: error: two"]
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "told"),
+    [
+        (-9, "", "clang was killed by SIGKILL"),
+        (0, "", "clang ended with 0"),
+        (-11, "a trace", "clang was killed by SIGSEGV\na trace"),
+    ],
+)  # rows
+def test_a_compiler_that_dies_is_told(
+    code: int, err: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = session(tmp_path, monkeypatch, Clang())
+    monkeypatch.setattr(process, "run", lambda command, **_: Clang.done(tuple(command), code=code, err=err))
+    assert build.emit(UNITS[:1]) == {}
+    assert build.failures["_A"].startswith(told)
+
+
+DUMP = "; *** IR Dump After CallSiteSplittingPass on _JIT_ENTRY ***\ndefine i64 @_JIT_ENTRY() {\n  ret i64 0\n}\n"
+PHIS = DUMP.replace("  ret", "  %1 = phi i64 [0, %2]\n  %3 = phi i64 [0, %2]\n  ret")
+SHORT = tuple(unit(name, short_body=f"short {name}\n") for name in ("_A", "_B"))
+
+
+def test_dead_code_is_left_out_where_that_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang()
+    clang.printed = DUMP + PHIS
+    build = session(tmp_path, monkeypatch, clang, units=SHORT)
+    build.prepare()
+    outputs = build.emit(SHORT)
+    assert build.shortened == {"_A"}
+    assert text(outputs["_A"]) == f"batch: {SHORT[0].short_tail}"
+    assert text(outputs["_B"]) == f"batch: {SHORT[1].tail}"
+
+
+def test_debug_builds_and_silent_clangs_compile_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flavours: tuple[Flavour, ...] = ("release", "debug")
+    for flavour, printed in zip(flavours, ("", DUMP * 2), strict=True):
+        clang = Clang()
+        clang.printed = printed
+        build = session(tmp_path / flavour, monkeypatch, clang, units=SHORT, flavour=flavour)
+        build.prepare()
+        assert {text(data) for data in build.emit(SHORT).values()} == {f"batch: {one.tail}" for one in SHORT}
+        assert build.shortened == set()
+
+
+def test_ir_is_compiled_in_a_second_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang(lost=["_B"])
+    build = session(tmp_path, monkeypatch, clang, emits="llvm-ir")
+    build.prepare()
+    outputs = build.finish_ir({"_A": "ir of a", "_B": "ir of b"})
+    assert {name: text(data) for name, data in outputs.items()} == {"_A": "batch: ir of a", "_B": "single: ir of b"}
+    assert build.fallbacks == {"_B"}
+    assert build.finish_ir({}) == {}
+
+
+def test_assembly_goes_through_one_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang(lost=["_B"], bad=["_C"])
+    build = session(tmp_path, monkeypatch, clang)
+    build.driver = "batched"
+    outputs = build.assemble({"_A": "a", "_B": "b", "_C": "c"})
+    assert {name: text(data) for name, data in outputs.items()} == {"_A": "batch: a", "_B": "single: b"}
+    assert build.failures == {"_C": "_C.s:1:1: error: no such thing\nnote: _C.s"}
+    assert clang.calls[0] == ("/usr/bin/clang", f"--target={TARGET.triple}", "-c", "_A.s", "_B.s", "_C.s")
+    assert "_A" not in build.fallbacks
+
+
+def test_cc1_has_its_own_resource_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel's clang is called with -resource-dir, and -cc1 must come first."""
+    clang = Clang()
+    build = session(tmp_path, monkeypatch, clang, command=("/zig", "clang", "-resource-dir", "/lib"))
+    build.prepare()
+    build.emit(UNITS)
+    starts = {call[:4] for call in clang.calls}
+    assert ("/zig", "clang", "-cc1", "-triple") in starts
+    assert ("/zig", "clang", "-resource-dir", "/lib") in starts
+
+
+# What is included
+
+
+def closure_of(
+    here: Path, monkeypatch: pytest.MonkeyPatch, rule: str, *, code: int = 0
+) -> tuple[closure.Closure, list[tuple[str, ...]]]:
+    calls = []
+
+    def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:
+        calls.append((*map(str, command), (cwd / "closure.c").read_text()))
+        (cwd / "closure.d").write_text(rule)
+        return process.Completed(command=(), returncode=code, stdout=b"text", stderr=b"no Python.h")
+
+    build = session(here, monkeypatch, Clang())
+    (here / "config").mkdir()
+    (here / "config/pyconfig.h").write_text("#define A")
+    monkeypatch.setattr(process, "run", run)
+    return closure.find(build.plan, build.work), calls
+
+
+def test_every_file_that_is_included_is_found_by_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cpython/Include/a b.h", "resource/include/stddef.h", "system/errno$#.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    rule = (
+        "closure.o: closure.c \\\n"
+        f"  {tmp_path}/cpython/Include/a\\ b.h {tmp_path}/resource/include/stddef.h \\\n"
+        f"  {tmp_path}/system/errno$$\\#.h {tmp_path}/config/pyconfig.h\n"
+    )
+    found, calls = closure_of(tmp_path, monkeypatch, rule)
+    below = tmp_path.relative_to("/").as_posix()
+    assert [(file.origin, file.name) for file in found.files] == [
+        ("compiler", "stddef.h"),
+        ("pyconfig", "pyconfig.h"),
+        ("system", f"{below}/system/errno$#.h"),
+        ("tree", "Include/a b.h"),
+        ("tree", "Tools/jit/template.c"),
+    ]
+    assert "pyconfig.h" not in {path.name for path, _ in found.paths}
+    assert calls[0][-1] == UNITS[0].prefix, "what all units share is there once"
+    assert found.digest == "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
+
+
+def test_headers_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CompileError, match="cannot preprocess") as caught:
+        closure_of(tmp_path, monkeypatch, "", code=1)
+    assert caught.value.details == "no Python.h"
+    assert "pyconfig.h is for this target" in caught.value.fix
