@@ -21,13 +21,6 @@ from stencilkit.support.progress import SILENT, Progress
 _PYTHON_ORG: Final = "https://www.python.org/ftp/python/"
 
 
-def cached_tree(version: str, pins: Pins, cache: Path) -> Path | None:
-    """Return the unpacked tree of a version if the cache has it."""
-    pin = pins.source(version)
-    folder = _folder(cache, version, pin.sha256) if pin else None
-    return folder if folder and folder.is_dir() else None
-
-
 def fetch(
     version: str,
     pins: Pins,

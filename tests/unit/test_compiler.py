@@ -276,6 +276,14 @@ def test_debug_builds_and_silent_clangs_compile_everything(tmp_path: Path, monke
         assert build.shortened == set()
 
 
+def test_a_unit_that_stays_an_object_is_compiled_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang()
+    units = (unit("_A"), unit("shim", role="object"))
+    build = session(tmp_path, monkeypatch, clang, units=units, emits="assembly")
+    build.emit(units)
+    assert [call[-4] for call in clang.calls] == ["-S", "-c"]
+
+
 def test_ir_is_compiled_in_a_second_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang(lost=["_B"])
     build = session(tmp_path, monkeypatch, clang, emits="llvm-ir")
