@@ -172,7 +172,8 @@ class _Group:
                 self._symbols.setdefault(str(hole.symbol), len(self._symbols))
         code_patches = [self._code_patch(hole) for hole in self._holes]
         data_patches = [self._address(hole) for hole in self._unit.data_holes]
-        table, fills = self._slots.patches(self._unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
+        table, slots = self._slots.patches(self._unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
+        fills = [_same_field(patch) for patch in slots]
         shared = dict.fromkeys(hole.symbol for hole in self._holes if self._is_shared_slot(hole))
         requests = [
             Patch(func="patch_got_symbol", offsets=(), form=PatchForm.GOT_FILL, value=HoleValue.GOT, symbol=name)
@@ -221,8 +222,12 @@ class _Group:
         if str(hole.symbol).startswith(_CONSTANT_MARK):
             value = HoleValue[str(hole.symbol).removeprefix(_CONSTANT_MARK)]
             hole = replace(hole, value=value, symbol=None)
-        patch = _common.address_patch(self._unit, hole, self._slots, PATCHES)
-        return replace(patch, value=_SAME_FIELD.get(patch.value, patch.value))
+        return _same_field(_common.address_patch(self._unit, hole, self._slots, PATCHES))
+
+
+def _same_field(patch: Patch) -> Patch:
+    """Say which field a value comes from, and no more: that is all that a header says."""
+    return replace(patch, value=_SAME_FIELD.get(patch.value, patch.value))
 
 
 def _marks(unit: LoweredUnit) -> tuple[list[Hole], dict[int, Hole]]:

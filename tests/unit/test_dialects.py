@@ -533,6 +533,12 @@ def test_315_narrow_operands_are_the_operand() -> None:
     assert [patch.value for patch in group.code.patches] == [B.OPERAND0, B.OPARG]
 
 
+def test_315_narrow_operands_in_slots_are_the_operand_too() -> None:
+    """They are on macOS: a header says `instruction->oparg` for both, and is read as the wider one."""
+    group = finished(PY315, unit(bytes(8), got(0, "_JIT_OPARG_16"), got(4, "_JIT_OPERAND1_32")))
+    assert [patch.value for patch in group.data.patches] == [B.OPARG, B.OPERAND1]
+
+
 def test_315_reads_the_marks_of_folded_constants() -> None:
     marks = {
         "CUSTOM_AARCH64_CONST16a_JIT_RELOCATION_CONST_JIT_OPERAND0_JIT_RELOCATION_0": (B.CODE, 0),
