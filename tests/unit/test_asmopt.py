@@ -388,3 +388,105 @@ def test_arm_frames_are_taken_out() -> None:
 def test_other_uses_of_the_arm_frame_are_refused(line: str) -> None:
     body = ["stp x29, x30, [sp, #-16]!", "mov x29, sp", line, "ldp x29, x30, [sp], #16", "b _JIT_CONTINUE"]
     refusal(*body, frames="all", target=ARM)
+
+
+SLOT = ["sub sp, sp, #48", "stp x29, x30, [sp, #32]", "add x29, sp, #32"]
+SLOT_END = ["ldp x29, x30, [sp, #32]", "add sp, sp, #48", "b _JIT_CONTINUE"]
+
+
+def test_arm_locals_are_found_from_sp() -> None:
+    body = [*SLOT, "stur x8, [x29, #-8]", "ldurb w9, [x29, #-12]", "str x8, [x29]", "sub x0, x29, #16",
+            "add x1, x29, #4", "bl f", *SLOT_END]  # fmt: skip
+    assert rewritten(*body, frames="all", target=ARM) == [
+        "sub sp, sp, #48", "str x30, [sp, #40]", "str x8, [sp, #24]", "ldrb w9, [sp, #20]", "str x8, [sp, #32]",
+        "add x0, sp, #16", "add x1, sp, #36", "bl f", "ldr x30, [sp, #40]", "add sp, sp, #48", ".L_JIT_CONTINUE:",
+    ]  # fmt: skip
+
+
+def test_an_arm_function_that_calls_nothing_keeps_its_room() -> None:
+    body = ["stp x29, x30, [sp, #-32]!", "mov x29, sp", "str x8, [sp, #16]", "ldp x29, x30, [sp], #32", "b _JIT_DEOPT"]
+    assert rewritten(*body, frames="all", target=ARM)[:4] == [
+        "sub sp, sp, #32", "str x8, [sp, #16]", "add sp, sp, #32", "b _JIT_DEOPT",
+    ]  # fmt: skip
+    body = [*SLOT, "str x8, [sp, #16]", *SLOT_END]
+    assert rewritten(*body, frames="all", target=ARM) == [
+        "sub sp, sp, #48", "str x8, [sp, #16]", "add sp, sp, #48", ".L_JIT_CONTINUE:",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ([*SLOT, "ldp x29, x30, [sp], #48", "b _JIT_CONTINUE"], "restored in another"),
+        ([*SLOT, "add x29, sp, #16", *SLOT_END], "set in more than one way"),
+        ([*SLOT, "str x8, [sp, #-16]!", *SLOT_END], "stack cannot be followed"),
+        ([*SLOT, "ldr x8, [sp], #16", *SLOT_END], "stack cannot be followed"),
+        ([*SLOT, "sub sp, sp, x8", *SLOT_END], "stack cannot be followed"),
+        (["b _JIT_CONTINUE", ".type data,@object", "data:", "mov x0, x29"], "no function whose frame is understood"),
+    ],
+)
+def test_arm_frames_of_another_shape_are_refused(body: list[str], why: str) -> None:
+    error = refusal(*body, frames="all", target=ARM)
+    assert why in error.what
+    assert error.fix == "report this with the version of clang, or use LLVM 21 or newer"
+
+
+PROLOGUE = ["pushq %rbp", "movq %rsp, %rbp"]
+
+
+def test_x86_stack_is_followed_through_every_way_to_move_it() -> None:
+    body = [*PROLOGUE, "pushq %rbx", "leaq -24(%rsp), %rsp", "movq %rax, -40(%rbp)", "callq f", "leaq 24(%rsp), %rsp",
+            "popq %rbx", "popq %rbp", "jmp _JIT_DEOPT"]  # fmt: skip
+    assert rewritten(*body, frames="all")[:-1] == [
+        "pushq %rax", "pushq %rbx", "leaq -24(%rsp), %rsp", "movq %rax, -8(%rsp)", "callq f", "leaq 24(%rsp), %rsp",
+        "popq %rbx", "popq %rcx", "jmp _JIT_DEOPT",
+    ]  # fmt: skip
+
+
+def test_a_register_that_is_still_used_is_not_popped_into() -> None:
+    body = [*PROLOGUE, "callq f", "popq %rbp", "movq %rcx, (%r8)", "movl %r9d, %r11d", "jmp _JIT_DEOPT"]
+    assert "addq $8, %rsp" in rewritten(*body, frames="all")
+    assert "popq %r8" in rewritten(*body[:4], "movb %cl, %al", "jmp _JIT_DEOPT", frames="all")
+
+
+def test_the_red_zone_holds_what_is_near() -> None:
+    near = [*PROLOGUE, "movq %rax, -120(%rbp)", "popq %rbp", "jmp _JIT_DEOPT"]
+    assert rewritten(*near, frames="all")[0] == "movq %rax, -128(%rsp)"
+    # One word on, rsp must stay where it was.
+    far = [*PROLOGUE, "movq %rax, -128(%rbp)", "popq %rbp", "jmp _JIT_DEOPT"]
+    assert rewritten(*far, frames="all")[:2] == ["pushq %rax", "movq %rax, -128(%rsp)"]
+
+
+def test_code_behind_a_call_that_does_not_return_may_have_another_depth() -> None:
+    body = [*PROLOGUE, "je .LBB0_1", "callq abort", ".LBB0_1:", "callq f", "popq %rbp", "jmp _JIT_DEOPT"]
+    assert "callq abort" in rewritten(*body, frames="all")
+    body = [
+        *PROLOGUE,
+        "jne .LBB0_2",
+        "subq $16, %rsp",
+        "callq abort",
+        ".LBB0_2:",
+        "callq f",
+        "popq %rbp",
+        "jmp _JIT_DEOPT",
+    ]
+    assert rewritten(*body, frames="all")[-3:] == ["popq %rcx", "jmp _JIT_DEOPT", ".L_JIT_CONTINUE:"]
+
+
+def test_a_call_before_cold_code_is_not_turned_around() -> None:
+    body = ["callq .LBB0_1", "jmp _JIT_DEOPT", ".LBB0_1:", "incq %rax", "jmp _JIT_CONTINUE"]
+    error = refusal(*body)
+    assert "direct call is followed by a jump to cold code" in error.what
+
+
+def test_halves_in_different_registers_are_not_folded() -> None:
+    first, second = load("x8", "_JIT_OPARG_16")
+    after = rewritten(first, second.replace("ldr x8", "ldr x9"), "b _JIT_CONTINUE", target=ARM)
+    assert not [line for line in after if line.startswith("movz")]
+    after = rewritten(first, second.replace("[x8", "[x9"), "b _JIT_CONTINUE", target=ARM)
+    assert not [line for line in after if line.startswith("movz")]
+
+
+def test_a_mask_of_a_register_that_holds_no_constant_stays() -> None:
+    after = rewritten("and w8, w8, #0xffff", "b _JIT_CONTINUE", target=ARM)
+    assert after[0] == "and w8, w8, #0xffff"
