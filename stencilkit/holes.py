@@ -194,7 +194,7 @@ def check_entry(unit: LoweredUnit, *names: str) -> None:
     Raises: ObjectError.
     """
     if not any(unit.symbols.get(name) == (HoleValue.CODE, 0) for name in names):
-        raise ObjectError(f"[{unit.name}] {names[0]} is not the first thing in the code", where=unit.name)
+        raise ObjectError(f"{names[0]} is not the first thing in the code", where=f"uop {unit.name}")
 
 
 def _hole(name: str, section: Section, relocation: Relocation, base: int, values: frozenset[HoleValue]) -> Hole:

@@ -48,7 +48,7 @@ class Instruction:
 
     def become(self, mnemonic: str, target: str) -> Instruction:
         """Be another instruction of the same shape that goes somewhere else."""
-        text = self.text.replace(self.mnemonic, mnemonic).replace(str(self.target), target)
+        text = self.text.replace(self.mnemonic, mnemonic, 1).replace(str(self.target), target)
         return replace(self, mnemonic=mnemonic, text=text, target=target)
 
 

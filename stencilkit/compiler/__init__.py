@@ -107,7 +107,7 @@ class Session:
         outputs = self._emit_batch(batch) if batch else {}
         for unit in units:
             if unit.name not in outputs:
-                self._emit_plain(unit, outputs)
+                outputs |= self._emit_plain(unit)
         return outputs
 
     def _emit_batch(self, units: Sequence[Unit]) -> dict[str, bytes]:
@@ -139,30 +139,26 @@ class Session:
         done = self._run_cc1([*self._cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
         return _collect(folder, texts, _EMIT[self.plan.emits][1]), done.err
 
-    def _emit_plain(self, unit: Unit, outputs: dict[str, bytes]) -> None:
+    def _emit_plain(self, unit: Unit) -> dict[str, bytes]:
+        """Compile a unit in a process of its own; return its output under its name, if there is one."""
         emit, suffix = _EMIT["object" if unit.role == "object" else self.plan.emits]
         folder = self._new_folder("plain", unit.name)
         source = folder / f"{unit.name}.c"
         source.write_text(unit.whole, "utf-8")
         self.fallbacks.add(unit.name)
         arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit")
-        self._run_driver([*arguments, *emit], source, source.with_suffix(suffix), unit.name, outputs)
+        return self._run_driver([*arguments, *emit], source, suffix)
 
-    def _run_driver(
-        self,
-        arguments: Sequence[str],
-        source: Path,
-        output: Path,
-        name: str,
-        outputs: dict[str, bytes],
-    ) -> None:
+    def _run_driver(self, arguments: Sequence[str], source: Path, suffix: str) -> dict[str, bytes]:
+        """Compile or assemble one file, named after its unit; note the diagnostics where that fails."""
+        output, name = source.with_suffix(suffix), source.stem
         command = [*self.plan.toolchain.command, *arguments, "-o", output.name, source.name]
         done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
         if done.returncode or not output.is_file():
             killed = [f"clang {done.ending}"] if done.returncode < 0 or not done.err.strip() else []
             self.failures[name] = "\n".join([*killed, done.err.strip()]).strip()
-        else:
-            outputs[name] = output.read_bytes()
+            return {}
+        return {name: output.read_bytes()}
 
     def finish_ir(self, texts: dict[str, str]) -> dict[str, bytes]:
         """Compile edited LLVM IR to objects; return those that compiled."""
@@ -182,7 +178,7 @@ class Session:
             if unit.name not in outputs:
                 source = folder / f"{unit.name}.ll"
                 self.fallbacks.add(unit.name)
-                self._run_driver(arguments, source, source.with_suffix(".o"), unit.name, outputs)
+                outputs |= self._run_driver(arguments, source, ".o")
         return outputs
 
     def assemble(self, texts: Mapping[str, str]) -> dict[str, bytes]:
@@ -201,8 +197,7 @@ class Session:
             outputs = _collect(folder, texts, ".o")
         for name in texts:
             if name not in outputs:
-                source = folder / f"{name}.s"
-                self._run_driver(arguments, source, source.with_suffix(".o"), name, outputs)
+                outputs |= self._run_driver(arguments, folder / f"{name}.s", ".o")
         return outputs
 
     def raise_failures(self) -> None:

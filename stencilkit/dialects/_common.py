@@ -29,7 +29,6 @@ _PLACEHOLDER: Final = "CASE"
 # Direct branches to symbols outside the stencil go through a trampoline; COFF's do not (-fplt, or slots).
 TRAMPOLINE_KINDS: Final = frozenset({"R_AARCH64_CALL26", "R_AARCH64_JUMP26", "ARM64_RELOC_BRANCH26"})
 
-
 # C expressions of the values that every version has, and of some that several have.
 VALUES: Final[Mapping[HoleValue, str]] = {
     HoleValue.CODE: "(uintptr_t)code",

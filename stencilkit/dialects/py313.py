@@ -30,9 +30,9 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 MAKE_STAMP: Final = ""
 SERIES: Final = "3.13"
 TRAMPOLINE: Final = "trampoline"
-# The trampoline's is not called _JIT_*, because everything of that name gets the GHC calling convention.
 RESERVES_FRAME_POINTER: Final = False
 EXTRAS: Final = False
+# The trampoline's is not called _JIT_*, because everything of that name gets the GHC calling convention.
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY", "_ENTRY")
 _CASES_INCLUDE: Final = '#include "executor_cases.c.h"\n'
 _NEWLINE: Final = "\n"

@@ -126,5 +126,5 @@ def _fill(name: str, code: bytes, nop: bytes, alignment: int) -> bytes:
     """Add NOPs up to the alignment, so that the next stencil starts aligned (CPython: `Stencil.add_nops`)."""
     gap = -len(code) % alignment
     if gap % len(nop):
-        raise ObjectError(f"{len(code)} bytes of code cannot be aligned to {alignment} with NOPs", where=name)
+        raise ObjectError(f"{len(code)} bytes of code cannot be aligned to {alignment} with NOPs", where=f"uop {name}")
     return code + nop * (gap // len(nop))
