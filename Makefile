@@ -17,7 +17,7 @@ help:
 	@echo "make oracle  the whole matrix against CPython's own generator"
 	@echo "make gate    every CPython with every LLVM of PyPI, under variations, against the ledger"
 	@echo "make bench   stencilkit against CPython's own generator, interleaved"
-	@echo "make table   every CPython with every LLVM, into docs/support.md"
+	@echo "make table   the support tables of README.md and docs/support.md, from the ledger"
 	@echo "make clean   remove everything that was made here"
 
 $(BIN)/stencilkit: pyproject.toml

@@ -1,84 +1,78 @@
-"""Build every CPython with every LLVM and write the table in docs/support.md from what came out.
+"""Write the support tables of README.md and docs/support.md from the ledger.
 
     make table
 
-Uses the same inputs as the tests (tests/workbench.py): LLVM 18 to 23 of Debian's, x86_64 Linux, release.
+The ledger is what reproducibility/gate found to be the same under all variations; nothing is built here.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import workbench as wb
+from stencilkit import targets
+from stencilkit.pipeline import matrix
+from stencilkit.pipeline.matrix import Supported
 
-LLVMS = range(18, 24)
-BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
-
-
-def build(version: str, major: int, out: Path) -> dict[str, Any] | str:
-    """Build one cell; return its JSON, or the reason for the refusal."""
-    clang = wb.debian_llvm(major) / "clang" if major != 20 else wb.pypi_llvm(20)
-    config = wb.pyconfig(version)
-    arguments = ["--cpython", wb.tree(version), "--llvm", clang, "--target", wb.X86, "--pyconfig-dir", config]
-    done = wb.stencilkit("build", *arguments, "--out", out, "--format", "json", check=False)
-    if done.returncode:
-        return done.stderr.split("error: ", 1)[1].splitlines()[0]
-    built: dict[str, Any] = json.loads(done.stdout)["builds"][0]
-    return built
+ROOT = Path(__file__).parents[1]
+LEDGER = ROOT / "reproducibility" / "ledger"
+BEGIN, END = "<!-- ledger: begin -->\n", "<!-- ledger: end -->\n"
 
 
-def rows(version: str, out: Path) -> list[str]:
-    """Build a CPython with every LLVM; lay out one row each."""
-    cells = {major: build(version, major, out) for major in LLVMS}
-    pinned = cells[wb.PINNED[version]]
-    assert isinstance(pinned, dict)
-    reference = _digests(Path(pinned["folder"]))
-    laid_out = []
-    for major, cell in cells.items():
-        if isinstance(cell, str):
-            laid_out.append(f"| {version} | {major} | refused | | | | {cell} |")
-            continue
-        own = _digests(Path(cell["folder"]))
-        same = sum(own[name] == digest for name, digest in reference.items())
-        note = "upstream's choice" if major == wb.PINNED[version] else "; ".join(_deviations(Path(cell["folder"])))
-        sizes = f"{cell['code_bytes']} | {cell['data_bytes']}"
-        laid_out.append(f"| {version} | {cell['llvm']} | {len(own)} | {sizes} | {same} | {note} |")
-    return laid_out
+def summary(found: Iterable[Supported]) -> Iterator[str]:
+    """One row for each CPython."""
+    yield "| CPython | LLVM | upstream accepts | target | stencils | identical to those of upstream's LLVM |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    release = [item for item in found if item.entry.flavour == "release"]
+    for (version, triple), items in groupby(release, lambda item: (item.entry.cpython, item.entry.triple)):
+        group = list(items)
+        llvms = ", ".join(item.entry.llvm for item in group)
+        pinned = targets.load().pythons[version.rpartition(".")[0]].pinned
+        counts = [item.same for item in group if item.same is not None and not item.pinned]
+        same = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
+        yield f"| {version} | {llvms} | {pinned} | {triple} | {len(group[0].entry.stencils)} | {same} |"
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    return {record["name"]: record["content"] for record in _manifest(folder)["stencil"]}
+def details(found: Iterable[Supported]) -> Iterator[str]:
+    """One row for each entry, and the reason for each LLVM that is refused."""
+    yield "| CPython | target | flavour | LLVM | stencils | code bytes | data bytes | same as upstream's LLVM | |"
+    yield "|" + " --- |" * 9
+    for item in found:
+        entry = item.entry
+        note = "upstream's choice" if item.pinned else "; ".join(f"`{what}`" for what in entry.deviations)
+        sizes = f"{entry.code_bytes} | {entry.data_bytes}"
+        same = "" if item.same is None else str(item.same)
+        head = f"{entry.cpython} | {entry.triple} | {entry.flavour} | {entry.llvm}"
+        yield f"| {head} | {len(entry.stencils)} | {sizes} | {same} | {note} |"
+    yield ""
+    for series, support in targets.load().pythons.items():
+        yield f"* {series} with LLVM {support.llvm.first - 1} and older is refused: {support.too_old}."
 
 
-def _deviations(folder: Path) -> list[str]:
-    return [f"`{item['what']}`" for item in _manifest(folder)["build"]["deviation"]]
+def between(text: str, lines: Iterable[str]) -> str:
+    """Put lines between the markers of a text."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin, "the text has no marker"
+    assert end, "the text has no marker"
+    return before + BEGIN + "\n".join(lines) + "\n" + END + after
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads((folder / "manifest.toml").read_text())
-
-
-def main() -> int:
-    page = Path(__file__).with_name("support.md")
-    head = [
-        "| CPython | LLVM | stencils | code bytes | data bytes | same as upstream's LLVM | |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    with tempfile.TemporaryDirectory(prefix="stencilkit-table-") as folder:
-        table = [*head, *(row for version in sorted(wb.PINNED) for row in rows(version, Path(folder)))]
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(before + BEGIN + "\n".join(table) + "\n" + END + after)
-    print("\n".join(table))
-    return 0
+def pages() -> dict[Path, str]:
+    """Make the pages as they should be."""
+    found = matrix.supported(LEDGER)
+    return {
+        path: between(path.read_text("utf-8"), lines)
+        for path, lines in (
+            (ROOT / "README.md", summary(found)),
+            (ROOT / "docs" / "support.md", details(found)),
+        )
+    }
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    for page, text in pages().items():
+        page.write_text(text, "utf-8")
+    sys.exit()

@@ -72,5 +72,11 @@ class PythonVersion:
         """Name the minor version, as in "3.14"."""
         return f"{self.major}.{self.minor}"
 
+    @property
+    def age(self) -> tuple[int, int, int, str, int]:
+        """Make a key that sorts older versions first: 3.15.0a3, 3.15.0rc1, 3.15.0, 3.15.1."""
+        micro, level, serial = re.fullmatch(r"(\d+)(?:([a-z]+)(\d+))?\+?", self.rest).groups()  # type: ignore[union-attr]  # as parsed
+        return self.major, self.minor, int(micro), level or "~", int(serial or 0)
+
     def __str__(self) -> str:
         return f"{self.series}.{self.rest}"

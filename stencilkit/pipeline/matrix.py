@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from stencilkit import ledger, pins, targets
-from stencilkit.errors import UsageError
+from stencilkit.errors import LedgerError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.version import LlvmVersion, PythonVersion
 
@@ -73,13 +73,11 @@ def supported(folder: Path) -> tuple[Supported, ...]:
     )
 
 
-def _order(entry: Entry) -> tuple[PythonVersion | str, str, str, LlvmVersion | str]:
-    return (
-        PythonVersion.parse(entry.cpython) or entry.cpython,
-        entry.triple,
-        entry.flavour,
-        LlvmVersion.parse(entry.llvm) or entry.llvm,
-    )
+def _order(entry: Entry) -> tuple[object, ...]:
+    version, llvm = PythonVersion.parse(entry.cpython), LlvmVersion.parse(entry.llvm)
+    if version is None or llvm is None:
+        raise LedgerError(f"{entry.cpython} or {entry.llvm} is no version", where=str(entry.place))
+    return version.age, entry.triple, entry.flavour, llvm
 
 
 def _is_pinned(entry: Entry) -> bool:

@@ -46,3 +46,22 @@ def test_python_versions(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "3.14", "3.14.x", "3.14.7-dev", "python3.14.7", "3.14.7c1", "3.14.7\n"])
 def test_what_is_no_python_version(text: str) -> None:
     assert PythonVersion.parse(text) is None
+
+
+def test_cpythons_sort_by_age() -> None:
+    texts = [
+        "3.9.25",
+        "3.13.15",
+        "3.14.0a1",
+        "3.14.0b4",
+        "3.14.0rc3",
+        "3.14.0rc12",
+        "3.14.0",
+        "3.14.7",
+        "3.14.10",
+        "3.15.0a1+",
+    ]
+    versions = [PythonVersion.parse(text) for text in texts]
+    assert all(versions)
+    backwards = versions[::-1]
+    assert sorted(backwards, key=lambda version: version.age) == versions
