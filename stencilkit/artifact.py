@@ -201,6 +201,11 @@ def manifest_name(stem: str) -> str:
     return f"{stem}{_MANIFEST_SUFFIX}"
 
 
+def names(stem: str) -> tuple[str, ...]:
+    """Name all files that a build can have in a bundle."""
+    return (manifest_name(stem), *(f"{stem}{suffix}" for suffix in SUFFIXES.values()))
+
+
 def unpack(where: str, contents: Mapping[str, bytes], manifests_: Mapping[str, Manifest]) -> tuple[Artifact, ...]:
     """Take a bundle's files apart; `manifests_` are the ones read, by stem.
 

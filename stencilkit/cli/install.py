@@ -45,7 +45,8 @@ def command(
     tree = _options.open_tree(cpython, _progress.choose(form))
     place = placing.look_at(tree, build_dir or tree.root)
     _expect(place, target, flavour)
-    done = installing.install(place, bundling.open_all(bundle), llvm=llvm, mingw=allow_mingw, check=check)
+    triples = [request.target.triple for request in place.requests]
+    done = installing.install(place, bundling.open_all(bundle, triples), llvm=llvm, mingw=allow_mingw, check=check)
     if form == "json":
         content = {
             "accepted": done.accepted,

@@ -61,7 +61,11 @@ def command(
     wanted = targets.resolve(targets.load(), target).target if target else _options.native_target()
     flavour = "debug" if debug else "release"
     chosen = artifact.choose(
-        bundling.open_all(stencils), version=str(tree.version), triple=wanted.triple, flavour=flavour, llvm=llvm
+        bundling.open_all(stencils, [wanted.triple]),
+        version=str(tree.version),
+        triple=wanted.triple,
+        flavour=flavour,
+        llvm=llvm,
     )
     with _folder(work) as folder:
         report = testing.run(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePosixPath
 
 from stencilkit import artifact, manifest, targets, verify
 from stencilkit.errors import BundleError
@@ -13,19 +13,24 @@ from stencilkit.pipeline import _texts
 from stencilkit.support import archive
 
 
-def open_all(path: Path) -> tuple[Artifact, ...]:
+def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
     """Read a bundle, an output folder, or the folders below one.
+
+    With `triples`, manifests of a bundle's other targets are not read, unless it has none of these.
 
     Raises: BundleError, ManifestError.
     """
     if path.is_dir():
         return tuple(_load(found) for found in artifact.manifests(path))
     contents = artifact.read_bundle(path)
+    stems = artifact.stems(contents)
+    wanted = tuple(stem for stem in stems if PurePosixPath(stem).name in triples) or stems
+    unread = {name for stem in stems if stem not in wanted for name in artifact.names(stem)}
     described = {
         stem: manifest.parse(contents[artifact.manifest_name(stem)].decode("utf-8", "replace"), f"{path}: {stem}")
-        for stem in artifact.stems(contents)
+        for stem in wanted
     }
-    return artifact.unpack(str(path), contents, described)
+    return artifact.unpack(str(path), {n: data for n, data in contents.items() if n not in unread}, described)
 
 
 def _load(path: Path) -> Artifact:

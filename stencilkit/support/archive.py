@@ -127,7 +127,8 @@ def write_tar(contents: Mapping[str, bytes], *, compress: bool) -> bytes:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o644
             tar.addfile(member, io.BytesIO(data))
-    return gzip.compress(raw.getvalue(), mtime=0) if compress else raw.getvalue()
+    # Level 9 takes four times as long for 3 % less.
+    return gzip.compress(raw.getvalue(), compresslevel=6, mtime=0) if compress else raw.getvalue()
 
 
 def read_tar(archive: Path, bounds: Bounds, error: type[StencilkitError]) -> dict[str, bytes]:

@@ -82,6 +82,14 @@ def test_what_lies_where_pep_774_looks_is_upstreams_llvm(one: Artifact, tmp_path
     assert [item.manifest.toolchain.version for item in chosen] == ["21.1.0"]
 
 
+def test_manifests_of_other_targets_need_not_be_read(one: Artifact, tmp_path: Path) -> None:
+    far = other(one, triple="aarch64-unknown-linux-gnu")
+    path = write(tmp_path / "b.tar", bundling.pack([one, far], compress=False))
+    assert [item.manifest.triple for item in bundling.open_all(path, [samples.TRIPLE])] == [samples.TRIPLE]
+    assert len(bundling.open_all(path, ["i686-pc-windows-msvc"])) == 2
+    assert len(bundling.open_all(path)) == 2
+
+
 def test_several_llvms_without_upstreams_must_be_named(one: Artifact) -> None:
     with pytest.raises(BundleError, match=r"several LLVMs' stencils: 20.1.2, 21.1.0"):
         bundling.preferred([other(one, llvm="20.1.2"), other(one, llvm="21.1.0")])
