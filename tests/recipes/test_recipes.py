@@ -122,7 +122,7 @@ def test_rpmbuild(recipe: str, fits: bool, inputs: Inputs, tmp_path: Path) -> No
 def test_rpmbuild_holds_the_stencils_against_an_llvm(inputs: Inputs, tmp_path: Path) -> None:
     done = rpmbuild("fedora", inputs.good, inputs, tmp_path, "--with", "rebuild")
     judge(done, fits=True)
-    assert "286 of 286 stencils are identical" in done.stdout
+    assert "content equal" in done.stdout
 
 
 @fits_or_not
