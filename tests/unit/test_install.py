@@ -157,6 +157,17 @@ def test_another_pyconfig_is_refused(case: Case) -> None:
     assert "WITH_PYMALLOC" in case.failures(case.install())
 
 
+def test_a_macro_that_no_stencil_sees_is_no_matter(case: Case) -> None:
+    """What autoconf 2.73 adds (python/cpython#148646) changes line 1 and nothing else."""
+    case.install()
+    (before,) = case.build.glob("jit_stencils-*.h")
+    line1, _, rest = before.read_bytes().partition(b"\n")
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("#define H", "#define _COSMO_SOURCE 1\n#define H"))
+    assert case.install().accepted
+    assert before.read_bytes().partition(b"\n")[2] == rest
+    assert not before.read_bytes().startswith(line1)
+
+
 def test_another_flavour_is_refused(case: Case) -> None:
     (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("/* #undef Py_DEBUG */", "#define Py_DEBUG 1"))
     with pytest.raises(BundleError, match="there are no debug stencils") as caught:
