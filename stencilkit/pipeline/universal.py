@@ -30,12 +30,12 @@ def check(series: str, targets: Sequence[TargetRequest]) -> None:
 
 def group(written: Sequence[Written], spellings: Iterable[str]) -> list[list[Written]]:
     """Put the halves of every universal platform that was asked for together, one group for each LLVM."""
-    # A spelling may be empty (this machine), and so is the universal platform of most targets.
-    wanted = set(spellings) - {""}
+    wanted = set(spellings)
     groups: dict[tuple[str, str], list[Written]] = {}
     for item in written:
         request = item.build.request
         platform = request.target.target.universal
+        # Most targets belong to none, and a spelling may be empty, too: this machine.
         if platform and platform in wanted:
             groups.setdefault((platform, str(request.toolchain.version)), []).append(item)
     return list(groups.values())
