@@ -74,14 +74,15 @@ def survive(triple: str, data: bytes) -> None:
 
 
 def survive_all(triple: str, damaged: Iterable[bytes]) -> None:
-    before, started, count = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic(), 0
+    # The time that the processor spent, so that a busy machine does not matter.
+    before, started, count = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time(), 0
     for data in damaged:
         survive(triple, data)
         count += 1
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 512 * 1024, f"{grown} KiB more"
     assert count
-    assert (time.monotonic() - started) / count < 1
+    assert (time.process_time() - started) / count < 1
 
 
 @pytest.mark.parametrize("triple", sorted(TARGETS))
