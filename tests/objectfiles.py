@@ -110,12 +110,18 @@ def coff(machine: int, parts: Sequence[Part], names: Sequence[Name]) -> bytes:
     return header + headers + bodies + symbols + struct.pack("<I", 4 + len(strings)) + strings
 
 
-def elf(machine: int, code: bytes, relocations: Sequence[tuple[int, int, int, int]], names: Sequence[Name]) -> bytes:
-    """Assemble an ELF object with .text, .rela.text, .symtab, .strtab, .shstrtab.
+def elf(
+    machine: int,
+    code: bytes,
+    relocations: Sequence[tuple[int, int, int, int]],
+    names: Sequence[Name],
+    title: str = ".text",
+) -> bytes:
+    """Assemble an ELF object with .text (or what `title` says), its relocations, .symtab, .strtab, .shstrtab.
 
     A relocation is (offset, index of the symbol from 1, type, addend).
     """
-    titles = ["", ".text", ".rela.text", ".symtab", ".strtab", ".shstrtab"]
+    titles = ["", title, f".rela{title}", ".symtab", ".strtab", ".shstrtab"]
     strings = b"\0" + b"".join(name.text.encode() + b"\0" for name in names)
     symbols, position = bytes(24), 1
     for name in names:
@@ -126,11 +132,11 @@ def elf(machine: int, code: bytes, relocations: Sequence[tuple[int, int, int, in
     bodies = [b"", code, rela, symbols, strings, shstr]
     # type, flags, link, info, entry size
     rows = [(0, 0, 0, 0, 0), (1, 6, 0, 0, 0), (4, 0x40, 3, 1, 24), (2, 0, 4, 1, 24), (3, 0, 0, 0, 0), (3, 0, 0, 0, 0)]
-    content, headers, title = b"", b"", 0
+    content, headers, place = b"", b"", 0
     for text, body, (kind, flags, link, info, entry) in zip(titles, bodies, rows, strict=True):
-        headers += struct.pack("<2I4Q2I2Q", title, kind, flags, 0, 64 + len(content), len(body), link, info, 1, entry)
+        headers += struct.pack("<2I4Q2I2Q", place, kind, flags, 0, 64 + len(content), len(body), link, info, 1, entry)
         content += body
-        title += len(text) + 1
+        place += len(text) + 1
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
     header += struct.pack("<2HI3QI6H", 1, machine, 1, 0, 0, 64 + len(content), 0, 64, 0, 0, 64, len(rows), 5)
     return header + content + headers

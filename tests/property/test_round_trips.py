@@ -137,7 +137,7 @@ def sample(series: str) -> str:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.series)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(data=st.data())
 def test_a_header_is_read_as_it_was_written(form: HeaderFormat, data: st.DataObject) -> None:
     stencils = data.draw(stencil_sets(form))

@@ -10,6 +10,7 @@ import pytest
 from stencilkit import objects, targets
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import Relocation, SectionRole, Symbol
+from stencilkit.model.unwind import FrameRow
 from stencilkit.objects import elf
 
 GOOD = of.elf(of.ELF_X86_64, bytes(16), [(4, 2, 4, -4)], [of.Name("_JIT_ENTRY", 1), of.Name("_PyFoo")])
@@ -102,3 +103,37 @@ def test_frame_tables_of_objects_without_any() -> None:
         elf.frame_table(GOOD)
     with pytest.raises(ObjectError, match="damaged"):
         elf.frame_table(GOOD[:100])
+
+
+def eh_frame(*, functions: int = 1) -> bytes:
+    """Describe a shim: push rbp; mov rbp, rsp; ...; pop rbp (DWARF 5, section 6.4; LSB, ".eh_frame")."""
+    # "zR": pointers are relative and have four bytes. Units of 1 and -8, return address in r16.
+    common = b"\0\0\0\0\x01zR\0\x01\x78\x10\x01\x1b" + b"\x0c\x07\x08\x90\x01" + bytes(2)
+    steps = b"\x41\x0e\x10\x86\x02" + b"\x43\x0d\x06" + b"\x64\x0c\x07\x08" + bytes(3)
+    out = struct.pack("<I", len(common)) + common
+    for _ in range(functions):
+        body = struct.pack("<Iii", len(out) + 4, 0, 48) + b"\0" + steps
+        out += struct.pack("<I", len(body)) + body
+    return out + bytes(4)
+
+
+def test_frame_tables_are_read() -> None:
+    table = elf.frame_table(of.elf(of.ELF_X86_64, eh_frame(), [], [of.Name("f", 1)], ".eh_frame"))
+    assert (table.code_alignment, table.data_alignment, table.return_register) == (1, -8, 16)
+    assert table.rows == (
+        FrameRow(pc=0, cfa_register=7, cfa_offset=8, saved={16: -8}),
+        FrameRow(pc=1, cfa_register=7, cfa_offset=16, saved={6: -16, 16: -8}),
+        FrameRow(pc=4, cfa_register=6, cfa_offset=16, saved={6: -16, 16: -8}),
+        FrameRow(pc=40, cfa_register=7, cfa_offset=8, saved={6: -16, 16: -8}),
+    )
+
+
+def test_a_shim_is_one_function() -> None:
+    with pytest.raises(ObjectError, match="describes 2 functions, not one"):
+        elf.frame_table(of.elf(of.ELF_X86_64, eh_frame(functions=2), [], [of.Name("f", 1)], ".eh_frame"))
+
+
+@pytest.mark.parametrize("cut", range(4, 60, 5))
+def test_damaged_frame_tables_are_errors(cut: int) -> None:
+    with pytest.raises(ObjectError, match=r"eh_frame|damaged"):
+        elf.frame_table(of.elf(of.ELF_X86_64, eh_frame()[:cut], [], [of.Name("f", 1)], ".eh_frame"))
