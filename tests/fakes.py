@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stencilkit import dialects, source, targets
+from stencilkit.model.build import Emits, Headers, Plan
+from stencilkit.model.source import Unit
+from stencilkit.model.target import Flavour
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.model.version import LlvmVersion
+
 CASES = """\
 // made by hand
 
@@ -58,3 +65,48 @@ def clang(path: Path, version: str = "19.1.7", *, banner: str = "", targets: str
         "*) echo 'error: this is not a compiler' >&2; exit 1;;\nesac"
     )
     return program(path, script)
+
+
+def unit(name: str, **more: object) -> Unit:
+    """Make a unit whose text names it."""
+    fields = {
+        "prefix": "#include <Python.h>\n",
+        "body": f"body of {name}\n",
+        "body_line": 2,
+        "file": f"./{name}.c",
+        "sources": ("Tools/jit/template.c",),
+        **more,
+    }
+    return Unit(name=name, **fields)  # type: ignore[arg-type]
+
+
+def plan(
+    here: Path,
+    units: tuple[Unit, ...],
+    *,
+    emits: Emits = "object",
+    flavour: Flavour = "release",
+    command: tuple[str, ...] = ("/usr/bin/clang",),
+) -> Plan:
+    """Plan a build of CPython 3.14 for x86_64 Linux; the clang that is named need not be there."""
+    table = targets.load()
+    toolchain = Toolchain(
+        version=LlvmVersion(19, 1, 7),
+        vendor="clang version 19.1.7",
+        origin="path",
+        program=Path("/usr/bin/clang"),
+        command=command,
+        resource=here / "resource",
+    )
+    return Plan(
+        tree=source.open_tree(tree(here / "cpython"), dialects.KNOWN),
+        target=table.targets[0],
+        flavour=flavour,
+        toolchain=toolchain,
+        headers=Headers(origin="system", arguments=(), root=Path("/")),
+        pyconfig=here / "config",
+        flags=table.pythons["3.14"].flags_for(table.targets[0]),
+        cflags=("-DMINE",),
+        units=units,
+        emits=emits,
+    )

@@ -24,7 +24,10 @@ from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
-_CODE: Final = ("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects", "pipeline/_units.py")
+_CODE: Final = (
+    *("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects", "pipeline/_units.py"),
+    *("model/build.py", "model/objectfile.py", "model/source.py"),
+)
 # A batch costs the start of a compiler (30 ms), and the last one keeps one worker busy while the others have nothing.
 _LARGEST_BATCH: Final = 96
 _SMALLEST_BATCH: Final = 8
@@ -131,7 +134,8 @@ def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, _Key]:
         [
             resources.code_digest(*_CODE),
             plan.tree.version.series,
-            plan.target.triple,
+            # The triple, and how its objects and assembly are read.
+            repr(plan.target),
             plan.flavour,
             str(plan.toolchain.version),
             plan.toolchain.vendor,

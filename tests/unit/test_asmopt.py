@@ -403,6 +403,15 @@ def test_arm_locals_are_found_from_sp() -> None:
     ]  # fmt: skip
 
 
+def test_arm_locals_below_a_pushed_pair_are_found() -> None:
+    body = ["stp x29, x30, [sp, #-16]!", "mov x29, sp", "sub sp, sp, #32", "stur x8, [x29, #-8]", "bl f",
+            "add sp, sp, #32", "ldp x29, x30, [sp], #16", "b _JIT_CONTINUE"]  # fmt: skip
+    assert rewritten(*body, frames="all", target=ARM) == [
+        "str x30, [sp, #-16]!", "sub sp, sp, #32", "str x8, [sp, #24]", "bl f", "add sp, sp, #32",
+        "ldr x30, [sp], #16", ".L_JIT_CONTINUE:",
+    ]  # fmt: skip
+
+
 def test_an_arm_function_that_calls_nothing_keeps_its_room() -> None:
     body = ["stp x29, x30, [sp, #-32]!", "mov x29, sp", "str x8, [sp, #16]", "ldp x29, x30, [sp], #32", "b _JIT_DEOPT"]
     assert rewritten(*body, frames="all", target=ARM)[:4] == [
@@ -452,9 +461,9 @@ def test_a_register_that_is_still_used_is_not_popped_into() -> None:
 def test_the_red_zone_holds_what_is_near() -> None:
     near = [*PROLOGUE, "movq %rax, -120(%rbp)", "popq %rbp", "jmp _JIT_DEOPT"]
     assert rewritten(*near, frames="all")[0] == "movq %rax, -128(%rsp)"
-    # One word on, rsp must stay where it was.
-    far = [*PROLOGUE, "movq %rax, -128(%rbp)", "popq %rbp", "jmp _JIT_DEOPT"]
-    assert rewritten(*far, frames="all")[:2] == ["pushq %rax", "movq %rax, -128(%rsp)"]
+    # One byte on, rsp must stay where it was.
+    far = [*PROLOGUE, "movb %al, -121(%rbp)", "popq %rbp", "jmp _JIT_DEOPT"]
+    assert rewritten(*far, frames="all")[:2] == ["pushq %rax", "movb %al, -121(%rsp)"]
 
 
 def test_code_behind_a_call_that_does_not_return_may_have_another_depth() -> None:

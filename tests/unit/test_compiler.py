@@ -8,17 +8,14 @@ from pathlib import Path
 import fakes
 import pytest
 
-from stencilkit import dialects, source, targets
 from stencilkit.compiler import Session, closure
 from stencilkit.errors import CompileError, ProcessError
-from stencilkit.model.build import Emits, Headers, Plan
+from stencilkit.model.build import Emits
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flavour
-from stencilkit.model.toolchain import Toolchain
-from stencilkit.model.version import LlvmVersion
 from stencilkit.support import process
 
-TARGET = targets.load().targets[0]
+TRIPLE = "x86_64-unknown-linux-gnu"
 SUFFIXES = {"-emit-obj": ".o", "-c": ".o", "-emit-llvm": ".ll", "-S": ".s"}
 
 
@@ -64,14 +61,7 @@ class Clang:
         return process.Completed(command=command, returncode=code, stdout=b"", stderr=err.encode())
 
 
-def unit(name: str, **more: object) -> Unit:
-    return Unit(
-        name=name, prefix="#include <Python.h>\n", body=f"body of {name}\n", body_line=2, file=f"./{name}.c",
-        sources=("Tools/jit/template.c",), **more,  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-UNITS = (unit("_A"), unit("_B"), unit("shim", role="group"))
+UNITS = (fakes.unit("_A"), fakes.unit("_B"), fakes.unit("shim", role="group"))
 
 
 def session(
@@ -84,25 +74,8 @@ def session(
     flavour: Flavour = "release",
     command: tuple[str, ...] = ("/usr/bin/clang",),
 ) -> Session:
-    fakes.tree(here / "cpython")
     monkeypatch.setattr(process, "run", clang)
-    toolchain = Toolchain(
-        version=LlvmVersion(19, 1, 7), vendor="clang version 19.1.7", origin="PATH", program=Path("/usr/bin/clang"),
-        command=command, resource=here / "resource",
-    )  # fmt: skip
-    support = targets.load().pythons["3.14"]
-    plan = Plan(
-        tree=source.open_tree(here / "cpython", dialects.KNOWN),
-        target=TARGET,
-        flavour=flavour,
-        toolchain=toolchain,
-        headers=Headers(origin="system", arguments=(), root=Path("/")),
-        pyconfig=here / "config",
-        flags=support.flags_for(TARGET),
-        cflags=("-DMINE",),
-        units=units,
-        emits=emits,
-    )
+    plan = fakes.plan(here, units, emits=emits, flavour=flavour, command=command)
     work = here / "work"
     work.mkdir()
     return Session(plan, work)
@@ -137,7 +110,7 @@ def test_flags_are_those_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyP
     build.prepare()
     build.emit(UNITS)
     asked = next(call for call in clang.calls if "-###" in call)
-    assert asked[:2] == ("/usr/bin/clang", f"--target={TARGET.triple}")
+    assert asked[:2] == ("/usr/bin/clang", f"--target={TRIPLE}")
     assert f"-I{tmp_path / 'cpython'}/Include" in asked
     assert f"-I{tmp_path / 'config'}" in asked
     assert asked[-6:] == ("-DMINE", "-c", "probe.c", "-o", "probe.out", "-###")
@@ -217,7 +190,7 @@ def test_all_failures_are_told_together(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(CompileError) as caught:
         build.raise_failures()
     assert caught.value.what == "2 of 3 units did not compile"
-    assert caught.value.where == "LLVM 19.1.7 (PATH: /usr/bin/clang)"
+    assert caught.value.where == "LLVM 19.1.7 (path: /usr/bin/clang)"
     assert caught.value.details == "[_A, _B]\n_A.c:1:1: error: no such thing\nnote: _A.c"
 
 
@@ -251,7 +224,7 @@ def test_a_compiler_that_dies_is_told(
 
 DUMP = "; *** IR Dump After CallSiteSplittingPass on _JIT_ENTRY ***\ndefine i64 @_JIT_ENTRY() {\n  ret i64 0\n}\n"
 PHIS = DUMP.replace("  ret", "  %1 = phi i64 [0, %2]\n  %3 = phi i64 [0, %2]\n  ret")
-SHORT = tuple(unit(name, short_body=f"short {name}\n") for name in ("_A", "_B"))
+SHORT = tuple(fakes.unit(name, short_body=f"short {name}\n") for name in ("_A", "_B"))
 
 
 def test_dead_code_is_left_out_where_that_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +251,7 @@ def test_debug_builds_and_silent_clangs_compile_everything(tmp_path: Path, monke
 
 def test_a_unit_that_stays_an_object_is_compiled_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang()
-    units = (unit("_A"), unit("shim", role="object"))
+    units = (fakes.unit("_A"), fakes.unit("shim", role="object"))
     build = session(tmp_path, monkeypatch, clang, units=units, emits="assembly")
     build.emit(units)
     assert [call[-4] for call in clang.calls] == ["-S", "-c"]
@@ -301,7 +274,7 @@ def test_assembly_goes_through_one_driver(tmp_path: Path, monkeypatch: pytest.Mo
     outputs = build.assemble({"_A": "a", "_B": "b", "_C": "c"})
     assert {name: text(data) for name, data in outputs.items()} == {"_A": "batch: a", "_B": "single: b"}
     assert build.failures == {"_C": "_C.s:1:1: error: no such thing\nnote: _C.s"}
-    assert clang.calls[0] == ("/usr/bin/clang", f"--target={TARGET.triple}", "-c", "_A.s", "_B.s", "_C.s")
+    assert clang.calls[0] == ("/usr/bin/clang", f"--target={TRIPLE}", "-c", "_A.s", "_B.s", "_C.s")
     assert "_A" not in build.fallbacks
 
 
