@@ -59,7 +59,7 @@ def command(
         raise UsageError("--llvm is for --rebuild", fix="leave it out, or add --rebuild and --cpython")
     for path in filter(None, (*paths, manifest, ledger, policy)):
         if not path.exists():
-            raise UsageError(f"there is no {path}")
+            raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
     paths = tuple(inner for path in paths for inner in opening.subjects(path))
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
     asked: dict[Kind, object] = {"tree": tree, "ledger": ledger, "rebuild": rebuild or None}
