@@ -21,6 +21,8 @@ from stencilkit.model.manifest import FileRole, Manifest
 from stencilkit.support import archive, files
 
 MANIFEST: Final = "manifest.toml"
+# In a universal platform's folder each half has its own:
+_HALF: Final = re.compile(r"manifest-[\w-]+\.toml")
 ROOT: Final = PurePosixPath("Tools/jit/stencils")
 SUMS: Final = str(ROOT / "SHA256SUMS")
 BUILDINFO: Final = str(ROOT / "BUILDINFO")
@@ -49,7 +51,7 @@ def manifests(root: Path) -> tuple[Path, ...]:
 
     Raises: BundleError if there is none.
     """
-    found = tuple(path for path in files.walk(root) if path.name == MANIFEST)
+    found = tuple(path for path in files.walk(root) if path.name == MANIFEST or _HALF.fullmatch(path.name))
     if not found:
         raise BundleError(
             f"{root} has no output folder of stencilkit build in it",
@@ -58,13 +60,13 @@ def manifests(root: Path) -> tuple[Path, ...]:
     return found
 
 
-def load(folder: Path, manifest: Manifest, text: bytes) -> Artifact:
-    """Read the files that a manifest names out of a folder.
+def load(folder: Path, manifest: Manifest, text: bytes, own: Mapping[str, bytes]) -> Artifact:
+    """Read the files that a manifest names out of a folder; `own` stand in for those that a half shares there.
 
     Raises: BundleError for one that is missing or has another digest.
     """
     names = {record.name: folder / record.name for record in manifest.files}
-    contents = {name: path.read_bytes() for name, path in names.items() if path.is_file()}
+    contents = {name: path.read_bytes() for name, path in names.items() if path.is_file()} | dict(own)
     return _checked(str(folder), manifest, text, {r.role: (r.name, contents.get(r.name)) for r in manifest.files})
 
 

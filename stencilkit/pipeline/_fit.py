@@ -30,7 +30,7 @@ def compare(tree: SourceTree, folder: Path, described: Manifest, functions: froz
     Raises: ConfigureError, TargetError, SourceError.
     """
     config = configure.read(folder)
-    request = targets.resolve(targets.load(), config.host or described.spelling)
+    request = _request(config.host or described.spelling, tree, described)
     flavour = _flavour(config, request, described)
     cflags = configure.cflags(folder) if (folder / _MAKEFILE).is_file() else described.cflags
     contents = dict(_contents(tree, described))
@@ -60,6 +60,12 @@ def compare(tree: SourceTree, folder: Path, described: Manifest, functions: froz
             described.cflags,
         ),
     )
+
+
+def _request(spelling: str, tree: SourceTree, described: Manifest) -> TargetRequest:
+    """Resolve what a folder was configured for; of a universal platform, the half that the stencils are for."""
+    found = targets.resolve_all(targets.load(), spelling, tree.version.series)
+    return next((request for request in found if request.target.triple == described.triple), found[0])
 
 
 def _flavour(config: PyConfig, request: TargetRequest, described: Manifest) -> Flavour:

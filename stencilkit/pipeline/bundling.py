@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from stencilkit import artifact, manifest, targets, verify
+from stencilkit import artifact, emit, manifest, targets, verify
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
+from stencilkit.model.manifest import Manifest
 from stencilkit.model.version import PythonVersion
 from stencilkit.pipeline import _texts
 from stencilkit.support import archive
@@ -35,7 +36,21 @@ def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
 
 def _load(path: Path) -> Artifact:
     text = path.read_bytes()
-    return artifact.load(path.parent, manifest.parse(text.decode("utf-8", "replace"), str(path)), text)
+    described = manifest.parse(text.decode("utf-8", "replace"), str(path))
+    return artifact.load(path.parent, described, text, {} if path.name == artifact.MANIFEST else _own(described))
+
+
+def _own(described: Manifest) -> dict[str, bytes]:
+    """Write the dispatchers of one half of a universal platform: those in its folder are for both halves."""
+    condition = targets.resolve(targets.load(), described.triple).target.condition
+    names = {record.role: record.name for record in described.files}
+    return {
+        names[role]: emit.render(
+            "dispatcher.h.j2", line1=_texts.GENERATOR, rows=[(condition, names[included])]
+        ).encode()
+        for role, included in _texts.DISPATCHERS.items()
+        if role in names
+    }
 
 
 def check_headers(artifacts: Sequence[Artifact], *, mingw: bool) -> None:

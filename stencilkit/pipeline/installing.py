@@ -12,7 +12,6 @@ from typing import Final
 from stencilkit import artifact, dialects, verify
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.target import TargetRequest
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import bundling, placing, verifying
 from stencilkit.support import files
@@ -60,7 +59,7 @@ def install(
         for request in place.requests
     ]
     bundling.check_headers(chosen, mingw=mingw)
-    verdicts = tuple(_verify(place, request, item) for request, item in zip(place.requests, chosen, strict=True))
+    verdicts = tuple(_verify(place, item) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.files_for(place, chosen)
@@ -82,23 +81,19 @@ def stamp(place: placing.Place, artifacts: Sequence[Artifact]) -> tuple[tuple[Ar
     for request in place.requests:
         version, triple = str(place.tree.version), request.target.triple
         for item in artifact.choose(artifacts, version=version, triple=triple, flavour=place.flavour):
-            verdicts.append(_verify(place, request, item))
+            verdicts.append(_verify(place, item))
             digest = placing.input_digest(place, request)
             contents = {role: artifact.restamped(data, digest) for role, data in item.contents.items()}
             found[found.index(item)] = replace(item, contents=contents)
     return tuple(found), tuple(verdicts)
 
 
-def _verify(place: placing.Place, request: TargetRequest, item: Artifact) -> Verdict:
-    """Hold one artifact against the tree; a second target of a universal build shares pyconfig.h, not the Makefile."""
+def _verify(place: placing.Place, item: Artifact) -> Verdict:
+    """Hold one artifact against the tree and the build folder."""
     with files.scratch("install") as work:
         folder = work / "stencils"
         files.write_together(folder, {**item.files, artifact.MANIFEST: item.manifest_text})
-        config = place.folder
-        if request != place.requests[0]:
-            config = work / "pyconfig"
-            files.write(config / "pyconfig.h", place.pyconfig)
-        subject = verifying.Subject(path=folder, tree=place.tree, pyconfig=config, policy=_REQUIRED)
+        subject = verifying.Subject(path=folder, tree=place.tree, pyconfig=place.folder, policy=_REQUIRED)
         return replace(verifying.run(subject), subject=item.title)
 
 

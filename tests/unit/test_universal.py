@@ -76,3 +76,36 @@ def test_a_dispatcher_that_does_more_is_named(
     path.write_text(path.read_text().replace(old, new, 1))
     assert cli.main(["verify", str(folder)]) == 1
     assert capsys.readouterr().out.count("jit_stencils.h is not what stencilkit writes") == 2
+
+
+MAKEFILE = """\
+HOST_GNU_TYPE=\taarch64-apple-darwin24.5.0
+CONFIG_ARGS=\t'--with-universal-archs=universal2'
+
+jit_stencils.h: $(JIT_DEPS)
+\t$(PYTHON_FOR_REGEN) $(srcdir)/Tools/jit/build.py aarch64-apple-darwin x86_64-apple-darwin --output-dir . --cflags=""
+"""
+
+
+def test_both_halves_are_packed_and_placed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, build = tmp_path / "stencils.tar.gz", tmp_path / "build"
+    assert cli.main(["pack", str(folder), "-o", str(bundle)]) == 0
+    write = {"Makefile": MAKEFILE, "pyconfig.h": samples.PYCONFIG}
+    build.mkdir()
+    for name, text in write.items():
+        (build / name).write_text(text)
+    words = ["--cpython", str(tmp_path / "tree"), "--build-dir", str(build)]
+    assert cli.main(["install", str(bundle), *words]) == 0, capsys.readouterr()
+    placed = {path.name: path.read_text() for path in build.iterdir() if path.name not in write}
+    assert sorted(placed) == [
+        "jit_stencils-aarch64-apple-darwin.h",
+        "jit_stencils-x86_64-apple-darwin.h",
+        "jit_stencils.h",
+    ]
+    assert placed["jit_stencils.h"] == (folder / "jit_stencils.h").read_text()
+    one = tmp_path / "one.tar"
+    next(folder.glob("manifest-x86_64*.toml")).unlink()
+    assert cli.main(["pack", str(folder), "-o", str(one)]) == 0
+    capsys.readouterr()
+    assert cli.main(["install", str(one), *words]) == 2
+    assert "there are no release stencils of CPython 3.14.7 for x86_64-apple-darwin" in capsys.readouterr().err
