@@ -33,7 +33,8 @@ MAC_X86 = "x86_64-apple-darwin"
 WIN_X86 = "x86_64-pc-windows-msvc"
 WIN_I686 = "i686-pc-windows-msvc"
 WIN_ARM = "aarch64-pc-windows-msvc"
-FOREIGN = (MAC_ARM, MAC_X86, WIN_X86, WIN_I686, WIN_ARM)
+WINDOWS = (WIN_X86, WIN_I686, WIN_ARM)
+FOREIGN = (MAC_ARM, MAC_X86, *WINDOWS)
 # The PyPI toolchain that lends its headers to the others: of several, the newest does.
 NEWEST_WHEEL = 22
 PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
@@ -157,7 +158,7 @@ def _run_upstream(
     pin.write_text(
         re.sub(r"^_LLVM_VERSION = .*$", f"_LLVM_VERSION = {_pin(version, major)}", pin.read_text(), flags=re.MULTILINE)
     )
-    if "windows" in triple and not version.startswith("3.15"):
+    if triple in WINDOWS and not version.startswith("3.15"):
         _leave_debug_sections_out(copy / "Tools/jit/_targets.py")
     out = work / "out"
     out.mkdir()

@@ -41,6 +41,11 @@ def _rows() -> list[object]:
     ]
 
 
+def without_time(data: bytes, triple: str) -> bytes:
+    """Clear the time in a COFF object's header, which upstream's may have and ours has not (targets.toml)."""
+    return data[:4] + bytes(4) + data[8:] if triple in wb.WINDOWS else data
+
+
 @pytest.mark.parametrize(("version", "major", "triple", "flavour"), _rows())
 def test_same_as_upstream(version: str, major: int, triple: str, flavour: str, tmp_path: Path) -> None:
     theirs = wb.upstream(version, major, triple, flavour)
@@ -50,7 +55,7 @@ def test_same_as_upstream(version: str, major: int, triple: str, flavour: str, t
     compared = 0
     for path in sorted(theirs.glob("jit_*")):
         if path.suffix == ".o":
-            assert (ours / path.name).read_bytes() == path.read_bytes(), path.name
+            assert (ours / path.name).read_bytes() == without_time(path.read_bytes(), triple), path.name
         else:
             assert not list(wb.differing_lines(ours / path.name, path)), path.name
         compared += 1
