@@ -7,6 +7,7 @@ business; nothing here prints. A traceback reaches a user only for a bug (exit 7
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class ExitCode(enum.IntEnum):
@@ -26,6 +27,10 @@ EXIT_CODE_MEANINGS: dict[ExitCode, str] = {
     ExitCode.BUG: "a bug in stencilkit",
     ExitCode.INTERRUPTED: "interrupted",
 }
+
+
+# The next step where a compiler wrote something that nobody has met yet.
+REPORT: Final = "report this with the uop's name, the version of clang and the flags"
 
 
 class StencilkitError(Exception):

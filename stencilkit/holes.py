@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from stencilkit.errors import ObjectError, RelocationError
+from stencilkit.errors import REPORT, ObjectError, RelocationError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole
 from stencilkit.model.stencil import Hole, HoleValue, LoweredUnit, Operation, symbol_value
 
@@ -97,6 +97,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "IMAGE_REL_ARM64_PAGEOFFSET_12L": Row(Operation.COFF_LO12_LOAD),
 }
 
+_OTHER_FLAG: Final = f"change the flag that is named, or {REPORT}"
 # Kinds that compilers emit and that no patch function can do; the reason names the flag.
 REFUSED: Final[Mapping[str, str]] = {
     kind: why
@@ -194,17 +195,18 @@ def check_entry(unit: LoweredUnit, *names: str) -> None:
     Raises: ObjectError.
     """
     if not any(unit.symbols.get(name) == (HoleValue.CODE, 0) for name in names):
-        raise ObjectError(f"{names[0]} is not the first thing in the code", where=f"uop {unit.name}")
+        raise ObjectError(f"{names[0]} is not the first thing in the code", where=f"uop {unit.name}", fix=REPORT)
 
 
 def _hole(name: str, section: Section, relocation: Relocation, base: int, values: frozenset[HoleValue]) -> Hole:
     row = TABLE.get(relocation.kind)
     if row is None:
-        why = REFUSED.get(relocation.kind, "stencilkit has no row for it (stencilkit/holes.py)")
-        raise _unpatchable(name, section, relocation, why)
+        if relocation.kind in REFUSED:
+            raise _unpatchable(name, section, relocation, REFUSED[relocation.kind], _OTHER_FLAG)
+        raise _unpatchable(name, section, relocation, "stencilkit has no row for it (stencilkit/holes.py)", REPORT)
     width = 8 if row.operation is Operation.ABS64 else 4
     if not 0 <= relocation.offset <= len(section.data) - width:
-        raise _unpatchable(name, section, relocation, f"its {width} bytes reach outside its section")
+        raise _unpatchable(name, section, relocation, f"its {width} bytes reach outside its section", REPORT)
     value: HoleValue
     symbol: str | None
     if row.got or relocation.indirect:
@@ -212,7 +214,7 @@ def _hole(name: str, section: Section, relocation: Relocation, base: int, values
     else:
         value, symbol = symbol_value(relocation.symbol, values)
     if row.values is not None and value not in row.values:
-        raise _unpatchable(name, section, relocation, row.otherwise)
+        raise _unpatchable(name, section, relocation, row.otherwise, _OTHER_FLAG)
     return Hole(
         offset=base + relocation.offset,
         kind=relocation.kind,
@@ -223,9 +225,9 @@ def _hole(name: str, section: Section, relocation: Relocation, base: int, values
     )
 
 
-def _unpatchable(name: str, section: Section, relocation: Relocation, why: str) -> RelocationError:
+def _unpatchable(name: str, section: Section, relocation: Relocation, why: str, fix: str) -> RelocationError:
     return RelocationError(
         f"{relocation.kind} against {relocation.symbol or '(no symbol)'} cannot be patched: {why}",
         where=f"uop {name}, section {section.name}, offset {relocation.offset:#x}",
-        fix="change the flag that is named, or report this with the uop's name",
+        fix=fix,
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from stencilkit.errors import AssemblyError, ObjectError
+from stencilkit.errors import REPORT, AssemblyError, ObjectError
 from stencilkit.model.objectfile import ObjectFile, Section, Symbol
 from stencilkit.model.target import Target
 
@@ -46,7 +46,7 @@ def _own(index: int, unit: str, text: str, target: Target) -> str:
     suffix = f"${index}"
     owned = set(_LABEL.findall(text))
     if any(name not in owned for name in _DEFINED.findall(text) if name.startswith(target.label_prefix)):
-        raise AssemblyError("a local symbol is declared but not defined", where=f"uop {unit}")
+        raise AssemblyError("a local symbol is declared but not defined", where=f"uop {unit}", fix=REPORT)
 
     def rename(match: re.Match[str]) -> str:
         word = match[0]
@@ -87,7 +87,7 @@ def split(obj: ObjectFile, names: Sequence[str]) -> dict[str, ObjectFile]:
         if match and int(match["index"]) < len(names):
             sections[int(match["index"])].append(_restore(section, match["name"]))
         elif section.data or section.relocations:
-            raise ObjectError(f"section {section.name!r} of merged assembly belongs to no uop")
+            raise ObjectError(f"section {section.name!r} of merged assembly belongs to no uop", fix=REPORT)
     return {name: ObjectFile(sections=tuple(own)) for name, own in zip(names, sections, strict=True)}
 
 

@@ -12,6 +12,8 @@ from typing import Final
 from stencilkit.errors import ObjectError
 from stencilkit.model.unwind import FrameTable, UnwindInfo
 
+_SHIM: Final = "Tools/jit/shim.c"
+_FIX: Final = "compare this file with the release's, or report this with the version of clang and the flags"
 # DWARF numbers of the frame pointer and the return address: x86-64 psABI figure 3.36, DWARF for the Arm 64-bit
 # Architecture section 4.1.
 _REGISTERS: Final = {"x86_64": (6, 16), "aarch64": (29, 30)}
@@ -25,16 +27,16 @@ def derive(table: FrameTable, calls: Sequence[int], arch: str) -> UnwindInfo:
     frame_pointer, return_address = _REGISTERS[arch]
     if len(calls) != 1:
         raise ObjectError(
-            f"the shim should call an executor once, but it has {len(calls)} calls", where="Tools/jit/shim.c"
+            f"the shim should call an executor once, but it has {len(calls)} calls", where=_SHIM, fix=_FIX
         )
     active = [row for row in table.rows if row.pc <= calls[0]]
     if not active:
-        raise ObjectError(f"the shim has no frame information at its call ({calls[0]:#x})", where="Tools/jit/shim.c")
+        raise ObjectError(f"the shim has no frame information at its call ({calls[0]:#x})", where=_SHIM, fix=_FIX)
     row = max(active, key=lambda candidate: candidate.pc)
     if frame_pointer not in row.saved or return_address not in row.saved:
         raise ObjectError(
             "the shim does not save frame pointer and return address before its call",
-            where="Tools/jit/shim.c",
+            where=_SHIM,
             fix="leave -fomit-frame-pointer out of --cflags",
         )
     return UnwindInfo(
@@ -51,9 +53,7 @@ def derive(table: FrameTable, calls: Sequence[int], arch: str) -> UnwindInfo:
 
 def _in_units(offset: int, unit: int) -> int:
     if not unit or offset % unit:
-        raise ObjectError(
-            f"offset {offset} is no multiple of the data alignment factor {unit}", where="Tools/jit/shim.c"
-        )
+        raise ObjectError(f"offset {offset} is no multiple of the data alignment factor {unit}", where=_SHIM, fix=_FIX)
     return offset // unit
 
 

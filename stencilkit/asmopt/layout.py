@@ -18,7 +18,7 @@ from stencilkit.asmopt.graph import (
     resolve,
 )
 from stencilkit.asmopt.syntax import Syntax
-from stencilkit.errors import AssemblyError
+from stencilkit.errors import REPORT, AssemblyError
 
 _WORD: Final = re.compile(r"[\w.$]+")
 
@@ -30,9 +30,7 @@ def insert_continue_label(code: Code, syntax: Syntax) -> Code:
     """
     ends = [index for index, block in enumerate(code.blocks) if block.instructions]
     if not ends:
-        raise AssemblyError(
-            "there is no instruction in the code of this uop", fix="report it with the version of clang and the flags"
-        )
+        raise AssemblyError("there is no instruction in the code of this uop", fix=REPORT)
     after = ends[-1] + 1
     label = syntax.continue_label
     continuation = Block(label=label, lines=(f"{label}:",))
@@ -89,7 +87,7 @@ def _invert(instruction: Instruction, target: str, syntax: Syntax) -> Instructio
         raise AssemblyError(
             "a direct call is followed by a jump to cold code, which the passes cannot turn around",
             where=instruction.text.strip(),
-            fix="report it with the version of clang",
+            fix=REPORT,
         )
     if instruction.kind is Kind.SHORT_BRANCH and syntax.is_far(target):
         return None

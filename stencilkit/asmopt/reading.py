@@ -8,7 +8,7 @@ from typing import Final
 
 from stencilkit.asmopt.graph import BRANCHES, Block, Code, Instruction, Kind
 from stencilkit.asmopt.syntax import InstructionSet, Syntax
-from stencilkit.errors import AssemblyError
+from stencilkit.errors import REPORT, AssemblyError
 
 _LABEL: Final = re.compile(r'\s*(?P<label>[\w."$?@]+):(?P<rest>.*)')
 _COMMENT_OR_NOTHING: Final = re.compile(r"\s*(?:#|//|;|$)")
@@ -41,6 +41,7 @@ _KNOWN_DIRECTIVES: Final = frozenset(
         ".att_syntax",
     }
 )
+_NO_TABLES: Final = f"leave out the flag that makes jump tables (-fno-jump-tables avoids them), or {REPORT}"
 # Those that can hold an address:
 _DATA_DIRECTIVES: Final = frozenset(
     {".byte", ".short", ".hword", ".word", ".long", ".quad", ".xword", ".2byte", ".4byte", ".8byte"}
@@ -128,8 +129,8 @@ class _Reader:
             raise _error(
                 line,
                 number,
-                "an instruction that the passes do not know refers to a block of code "
-                "(a jump table? -fno-jump-tables in the flags avoids those)",
+                "an instruction that the passes do not know refers to a block of code (a jump table?)",
+                _NO_TABLES,
             )
         # Upstream's quirk: an indirect jump (a tail call of another trace) counts as going on to the next line.
         return Instruction(Kind.OTHER, line.split(" ", maxsplit=1)[0], line)
@@ -144,7 +145,8 @@ class _Reader:
                 line,
                 number,
                 "call frame information in a stencil: Apple's clang writes it whatever it is told "
-                "(CPython #146475, #148560); use an LLVM release",
+                "(CPython #146475, #148560)",
+                "use an LLVM release in place of it (stencilkit toolchains install 21)",
             )
         if match is None or name not in _KNOWN_DIRECTIVES:
             raise _error(line, number, f"the passes do not know the directive {name}")
@@ -152,7 +154,8 @@ class _Reader:
             raise _error(
                 line,
                 number,
-                "data refers to a block of code: a jump table (-fno-jump-tables in the flags avoids those)",
+                "data refers to a block of code: a jump table",
+                _NO_TABLES,
             )
 
 
@@ -182,7 +185,5 @@ def _close(block: _Open) -> Block:
     )
 
 
-def _error(line: str, number: int, what: str) -> AssemblyError:
-    return AssemblyError(
-        what, where=f"line {number}: {line.strip()[:100]}", fix="report it with the version of clang and the flags"
-    )
+def _error(line: str, number: int, what: str, fix: str = REPORT) -> AssemblyError:
+    return AssemblyError(what, where=f"line {number}: {line.strip()[:100]}", fix=fix)

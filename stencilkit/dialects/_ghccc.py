@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stencilkit.errors import CompileError
+from stencilkit.errors import REPORT, CompileError
 
 _CONVENTION: Final = "ghccc"
 # A name followed by its argument list: the function that a line defines, declares or calls.
@@ -49,6 +49,6 @@ def _edit(line: str) -> str:
         raise CompileError(
             "clang printed a calling convention where there should be none",
             where=line.strip()[:120],
-            fix="report this with the version of clang",
+            fix=REPORT,
         )
     return f"{line[: match.end()]}{_CONVENTION} {line[match.end() :]}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stencilkit.dialects import _common
-from stencilkit.errors import ObjectError
+from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
@@ -126,5 +126,7 @@ def _fill(name: str, code: bytes, nop: bytes, alignment: int) -> bytes:
     """Add NOPs up to the alignment, so that the next stencil starts aligned (CPython: `Stencil.add_nops`)."""
     gap = -len(code) % alignment
     if gap % len(nop):
-        raise ObjectError(f"{len(code)} bytes of code cannot be aligned to {alignment} with NOPs", where=f"uop {name}")
+        raise ObjectError(
+            f"{len(code)} bytes of code cannot be aligned to {alignment} with NOPs", where=f"uop {name}", fix=REPORT
+        )
     return code + nop * (gap // len(nop))

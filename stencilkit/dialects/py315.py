@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from stencilkit.dialects import _common
-from stencilkit.errors import ObjectError
+from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
@@ -255,7 +255,7 @@ def _marks(unit: LoweredUnit) -> tuple[list[Hole], dict[int, Hole]]:
 def _marked_hole(unit: LoweredUnit, name: str, offset: int) -> Hole:
     parts = name.split(_RELOCATION_MARK)
     if len(parts) != 3 or parts[0] not in _MARKED:
-        raise ObjectError(f"label {name} stands for no hole that is known", where=f"uop {unit.name}")
+        raise ObjectError(f"label {name} stands for no hole that is known", where=f"uop {unit.name}", fix=REPORT)
     value, symbol = symbol_value(parts[1], HEADER.values)
     return Hole(offset=offset, kind=parts[0], operation=_MARKED[parts[0]], value=value, symbol=symbol, addend=0)
 
@@ -267,4 +267,5 @@ def _check_pair(unit: LoweredUnit, first: Hole, second: Hole) -> None:
         raise ObjectError(
             f"the halves of a load from a slot do not belong together: {first.kind}, {second.kind}",
             where=f"uop {unit.name}, offset {first.offset:#x}",
+            fix=REPORT,
         )
