@@ -29,7 +29,9 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
     """
     if sysroot is not None:
         return _sysroot(target, sysroot)
-    if environ.is_native(target.native) and (not target.system_headers or Path(target.system_headers).is_file()):
+    native = environ.is_native(target.native)
+    has_own = native and (not target.system_headers or Path(target.system_headers).is_file())
+    if has_own or environ.is_system(target.system):
         return Headers(origin="system", arguments=(), root=Path("/"))
     cross = Path("/usr", target.native, "include")
     if (cross / _PROBE).is_file():

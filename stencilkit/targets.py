@@ -74,6 +74,7 @@ def _target(row: Fields) -> Target:
         tier=row.text("tier"),
         universal=row.text("universal", ""),
         native=row.text("native"),
+        system=row.text("system", ""),
         system_headers=row.text("system-headers", ""),
         sysroot_headers=row.texts("sysroot-headers", []),
         configure_host=row.text("configure-host", ""),

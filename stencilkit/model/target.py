@@ -21,7 +21,8 @@ class Target:
     """A platform that some CPython has a JIT for, under its canonical triple.
 
     `universal` is the platform of two architectures that this is a half of, "" if none.
-    `native` is what `support.environ` calls a machine of this platform. `system_headers` is a file
+    `native` is what `support.environ` calls a machine of this platform; on every machine of `system` ("" if that means
+    nothing) clang finds this platform's headers by itself. `system_headers` is a file
     that is there where such a machine has headers of its own, "" if that need not be asked; `sysroot_headers` are the
     folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host,
     `configure_case` the pattern and system that an old configure's lists of cross builds lack;
@@ -44,6 +45,7 @@ class Target:
     tier: str
     universal: str
     native: str
+    system: str
     system_headers: str
     sysroot_headers: tuple[str, ...]
     configure_host: str

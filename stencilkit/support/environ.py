@@ -122,3 +122,8 @@ def native() -> str:
 def is_native(name: str) -> bool:
     """Tell whether a name is this machine's."""
     return bool(name) and name == native()
+
+
+def is_system(name: str) -> bool:
+    """Tell whether this machine is of a system ("darwin", "windows"), whatever its architecture."""
+    return bool(name) and native().endswith(f"-{name}")

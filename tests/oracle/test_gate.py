@@ -21,6 +21,15 @@ def gate(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.matrix
+@pytest.mark.parametrize(("version", "llvm"), [("3.13.15", 18), ("3.14.7", 19), ("3.15.0rc1", 21)])
+def test_our_ledger_has_debug(version: str, llvm: int) -> None:
+    wb.pypi_llvm(llvm)
+    words = ["--cpython", wb.tree(version), "--llvm", str(llvm), "--target", wb.X86, "--debug"]
+    done = gate(*words, "--pyconfig-dir", wb.pyconfig(version, wb.X86, "debug"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("version", "llvm", "triple"),
     [

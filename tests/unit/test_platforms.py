@@ -108,6 +108,18 @@ def test_an_apple_sdk_is_for_clang_to_search(tmp_path: Path) -> None:
         headers.choose(MAC_ARM, wheel(tmp_path / "other"), [], tmp_path / "MacOSX.sdk")
 
 
+@pytest.mark.parametrize("machine", ["aarch64-darwin", "x86_64-windows"])
+def test_an_sdk_serves_all_architectures_of_its_system(
+    machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """universal2 on a Mac, Win32 on Windows for x64: nothing is borrowed."""
+    monkeypatch.setattr(environ, "native", lambda: machine)
+    system = machine.partition("-")[2]
+    for target in TABLE.targets:
+        found = headers.choose(target, wheel(tmp_path / target.triple, *target.zig_headers), [])
+        assert (found.origin == "system") == target.native.endswith(f"-{system}"), target.triple
+
+
 def test_without_any_headers_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environ, "is_native", lambda _name: False)
     bare = replace(wheel(tmp_path), libc=None)
