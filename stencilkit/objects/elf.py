@@ -51,11 +51,18 @@ _DAMAGE: Final = (
     AttributeError,
     AssertionError,
 )
-# Newer than pyelftools' table (x86-64 psABI 1.0, table 4.9):
+# Not in pyelftools' tables (x86-64 psABI 1.0, table 4.9; AArch64 ELF ABI, sections 5.7.6 and 5.7.11):
 _NEWER_X86_64: Final = {41: "R_X86_64_GOTPCRELX", 42: "R_X86_64_REX_GOTPCRELX"}
+_NEWER_AARCH64: Final = {
+    299: "R_AARCH64_LDST128_ABS_LO12_NC",
+    562: "R_AARCH64_TLSDESC_ADR_PAGE21",
+    563: "R_AARCH64_TLSDESC_LD64_LO12",
+    564: "R_AARCH64_TLSDESC_ADD_LO12",
+    569: "R_AARCH64_TLSDESC_CALL",
+}
 _RELOCATION_NAMES: Final = {
     "EM_X86_64": {number: name for name, number in ENUM_RELOC_TYPE_x64.items()} | _NEWER_X86_64,
-    "EM_AARCH64": {number: name for name, number in ENUM_RELOC_TYPE_AARCH64.items()},
+    "EM_AARCH64": {number: name for name, number in ENUM_RELOC_TYPE_AARCH64.items()} | _NEWER_AARCH64,
 }
 # Section types without content for a stencil; anything else is an error.
 _SKIPPED: Final = {

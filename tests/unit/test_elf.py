@@ -38,16 +38,18 @@ def test_an_object_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "name"),
+    ("number", "name", "machine"),
     [
-        (9, "R_X86_64_GOTPCREL"),
-        (41, "R_X86_64_GOTPCRELX"),
-        (42, "R_X86_64_REX_GOTPCRELX"),
-        (200, "relocation type 200"),
+        (9, "R_X86_64_GOTPCREL", of.ELF_X86_64),
+        (41, "R_X86_64_GOTPCRELX", of.ELF_X86_64),
+        (42, "R_X86_64_REX_GOTPCRELX", of.ELF_X86_64),
+        (299, "R_AARCH64_LDST128_ABS_LO12_NC", of.ELF_AARCH64),
+        (569, "R_AARCH64_TLSDESC_CALL", of.ELF_AARCH64),
+        (200, "relocation type 200", of.ELF_X86_64),
     ],
 )
-def test_relocation_kinds_are_named(number: int, name: str) -> None:
-    data = of.elf(of.ELF_X86_64, bytes(16), [(4, 1, number, 0)], [of.Name("f")])
+def test_relocation_kinds_are_named(number: int, name: str, machine: int) -> None:
+    data = of.elf(machine, bytes(16), [(4, 1, number, 0)], [of.Name("f")])
     assert elf.parse(data, "").sections[0].relocations[0].kind == name
 
 

@@ -8,7 +8,7 @@ from stencilkit import holes
 from stencilkit.errors import ObjectError, RelocationError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
 from stencilkit.model.stencil import HoleValue, Operation
-from stencilkit.objects import stored
+from stencilkit.objects import coff, elf, macho, stored
 
 VALUES = frozenset(HoleValue)
 
@@ -54,6 +54,15 @@ def test_refusals_give_the_reason_and_the_place(kind: str) -> None:
     assert holes.REFUSED[kind] in caught.value.what
     assert caught.value.where == "uop _UOP, section .text, offset 0x4"
     assert caught.value.fix
+
+
+def test_rows_have_names_that_parsers_give() -> None:
+    """A row under a name that no parser ever gives would never be used: the kind would be refused as unknown."""
+    given = {name for kinds in elf._RELOCATION_NAMES.values() for name in kinds.values()}
+    given |= {name for machine in macho._MACHINES.values() for name in machine.kinds}
+    given |= {f"IMAGE_REL_{machine}_{name}" for machine, kinds in coff._MACHINES.values() for name in kinds.values()}
+    assert holes.TABLE.keys() | holes.REFUSED.keys() <= given
+    assert not holes.TABLE.keys() & holes.REFUSED.keys()
 
 
 def test_an_unknown_kind_is_an_error() -> None:
