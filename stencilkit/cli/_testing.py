@@ -61,8 +61,8 @@ def _proof(proof: Proof) -> str:
     asked = {True: "yes", False: "NO", None: "cannot be asked"}
     return (
         f"available {asked[proof.available]}, enabled {asked[proof.enabled]}, traces compiled {proof.executors}"
-        f" ({proof.code_bytes} bytes), entered: {proof.entered or 'NO'}"
-        + (f", WRONG ANSWERS {proof.wrong_answers}" if proof.wrong_answers else "")
+        f" ({len(proof.uops)} different uops, {proof.code_bytes} bytes), entered: {proof.entered or 'NO'}"
+        + (f", WRONG ANSWERS: {', '.join(proof.wrong)}" if proof.wrong else "")
     )
 
 

@@ -84,7 +84,7 @@ def prove(interpreter: Interpreter) -> Proof:
                 fix="this build does not work at all; look at its logs (--work keeps them)",
             )
         return Proof(
-            available=None, enabled=None, entered=None, executors=0, code_bytes=0, wrong_answers=0, ended=ended
+            available=None, enabled=None, entered=None, executors=0, code_bytes=0, uops=(), wrong=(), ended=ended
         )
     answer: dict[str, Any] = json.loads(text)
     return Proof(
@@ -93,7 +93,8 @@ def prove(interpreter: Interpreter) -> Proof:
         entered=_entry(answer),
         executors=answer["executors"],
         code_bytes=answer["code_bytes"],
-        wrong_answers=answer["wrong_answers"],
+        uops=tuple(answer["uops"]),
+        wrong=tuple(answer["wrong"]),
     )
 
 

@@ -19,7 +19,8 @@ class Proof:
 
     `available` and `enabled` are None before 3.14, which cannot be asked. `entered` is "seen" where
     sys._jit.is_active said so from inside a loop, "by its instruction" where only the ENTER_EXECUTOR that replaced a
-    jump shows it. `executors` have machine code, `code_bytes` of it. `ended` says how the process ended where it could
+    jump shows it. `executors` have machine code, `code_bytes` of it, out of the stencils of `uops`; `wrong` names the
+    exercises (jittest/probes/exercises.py) that gave wrong answers. `ended` says how the process ended where it could
     not even answer, and could with the JIT off; the rest is then unknown.
     """
 
@@ -28,7 +29,8 @@ class Proof:
     entered: Entry | None
     executors: int
     code_bytes: int
-    wrong_answers: int
+    uops: tuple[str, ...]
+    wrong: tuple[str, ...]
     ended: str = ""
 
     @property
@@ -39,7 +41,7 @@ class Proof:
             and self.enabled is not False
             and self.entered is not None
             and self.executors > 0
-            and not self.wrong_answers
+            and not self.wrong
             and not self.ended
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 
 from stencilkit.jittest import junit, running
 from stencilkit.jittest.hiding import hidden_path, is_llvm
+from stencilkit.jittest.probes import exercises
 from stencilkit.model.testing import ModuleRun, ModuleVerdict, Proof, StencilsVerdict, TestReport
 
-PROOF = Proof(available=True, enabled=True, entered="seen", executors=3, code_bytes=99, wrong_answers=0)
+PROOF = Proof(
+    available=True, enabled=True, entered="seen", executors=3, code_bytes=99, uops=("_START_EXECUTOR",), wrong=()
+)
 
 
 def run(**changes: Any) -> ModuleRun:
@@ -189,7 +193,7 @@ def test_a_missing_or_cut_xml_has_no_cases(tmp_path: Path, content: str | None) 
         {"enabled": False},
         {"entered": None},
         {"executors": 0},
-        {"wrong_answers": 1},
+        {"wrong": ("floats",)},
         {"ended": "was ended by signal 11"},
     ],
 )
@@ -212,7 +216,7 @@ def test_nothing_tested_is_not_good() -> None:
 
 def test_3_13_cannot_be_asked() -> None:
     silent = Proof(
-        available=None, enabled=None, entered="by its instruction", executors=1, code_bytes=1, wrong_answers=0
+        available=None, enabled=None, entered="by its instruction", executors=1, code_bytes=1, uops=(), wrong=()
     )
     assert silent.holds
 
@@ -236,3 +240,11 @@ def test_junit_tells_what_broke_before_and_after_the_tests() -> None:
     root = ET.fromstring(junit.render(report(verdict(proof=ended), broken)))
     messages = [failure.get("message") for failure in root.iter("failure")]
     assert messages == ["was ended by signal 11", "ended with 1"]
+
+
+@pytest.mark.parametrize(("exercise", "answer"), exercises.EXERCISES, ids=[f.__name__ for f, _ in exercises.EXERCISES])
+def test_answers_of_exercises_are_those_of_a_cpython_without_a_jit(
+    exercise: Callable[[int], object], answer: str
+) -> None:
+    assert str(exercise(exercises.ROUNDS)) == answer
+    assert str(exercise(exercises.ROUNDS - 1)) != answer
