@@ -125,6 +125,16 @@ def test_lines_that_are_understood(line: str, target: object) -> None:
     reading.read(asm("nop", line, "nop"), syntax(target))
 
 
+def test_every_directive_that_compilers_write_is_known() -> None:
+    """Directives of ELF, Mach-O and COFF, as clang 18 to 23 write them at the top of a file and around data."""
+    names = [
+        *(".file", ".text", ".section", ".globl", ".type", ".size", ".p2align", ".ident", ".addrsig", ".addrsig_sym"),
+        *(".build_version", ".subsections_via_symbols", ".private_extern", ".loh", ".literal16", ".macosx_version_min"),
+        *(".def", ".scl", ".endef", ".linkonce", ".secrel32", ".att_syntax", ".asciz", ".quad", ".xword", ".zero"),
+    ]
+    reading.read("".join(f"\t{name}\n" for name in names) + "\tnop\n", syntax())
+
+
 def test_labels_with_comments_are_labels() -> None:
     code = reading.read(asm(".LBB0_1:").rstrip("\n") + "   # %if.then\n\tnop\n", syntax())
     assert [block.label for block in code.blocks if block.label] == ["_JIT_ENTRY", ".LBB0_1"]

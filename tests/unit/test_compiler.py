@@ -328,6 +328,7 @@ def test_every_file_that_is_included_is_found_by_its_origin(tmp_path: Path, monk
         ("tree", "Tools/jit/template.c"),
     ]
     assert "pyconfig.h" not in {path.name for path, _ in found.paths}
+    assert calls[0][-8:-1] == ("-E", "-P", "-dD", "-MD", "-MF", "closure.d", "closure.c")
     assert calls[0][-1] == UNITS[0].prefix, "what all units share is there once"
     assert found.digest == "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
 

@@ -37,6 +37,15 @@ def test_the_rule_at_the_call_is_taken() -> None:
     assert unwind.derive(table(), [3], "x86_64").cfa_register == 7
 
 
+def test_each_architecture_has_its_registers() -> None:
+    row = FrameRow(pc=0, cfa_register=29, cfa_offset=16, saved={29: -16, 30: -8})
+    info = unwind.derive(table((row,)), [8], "aarch64")
+    assert (info.frame_pointer_register, info.frame_pointer_offset, info.return_offset) == (29, 2, 1)
+    with pytest.raises(ObjectError, match="does not save frame pointer") as caught:
+        unwind.derive(table((row,)), [8], "x86_64")
+    assert caught.value.where == "Tools/jit/shim.c"
+
+
 def test_the_order_of_the_rows_does_not_matter() -> None:
     assert unwind.derive(table(ROWS[::-1]), [30], "x86_64") == unwind.derive(table(), [30], "x86_64")
 
