@@ -143,17 +143,25 @@ def upstream(
         if not folder.is_dir():
             work = folder.with_name(folder.name + ".work")
             shutil.rmtree(work, ignore_errors=True)
-            _run_upstream(version, major, triple, flavour, config, cflags, work)
+            run_upstream(version, major, triple, flavour, config, cflags, work)
             work.rename(folder)
     return folder
 
 
-def _run_upstream(
-    version: str, major: int, triple: str, flavour: Flavour, config: Path, cflags: str, work: Path
+def run_upstream(
+    version: str,
+    major: int,
+    triple: str,
+    flavour: Flavour,
+    config: Path,
+    cflags: str,
+    work: Path,
+    source_tree: Path | None = None,
 ) -> None:
+    """Run CPython's own generator as `upstream` does, on any tree, and keep nothing of it but what lies in `work`."""
     copy = work / "tree"
     for name in ("Include", "Python", "Tools/jit"):
-        shutil.copytree(tree(version) / name, copy / name)
+        shutil.copytree((source_tree or tree(version)) / name, copy / name)
     pin = copy / "Tools/jit/_llvm.py"
     pin.write_text(
         re.sub(r"^_LLVM_VERSION = .*$", f"_LLVM_VERSION = {_pin(version, major)}", pin.read_text(), flags=re.MULTILINE)
@@ -217,13 +225,14 @@ def without_comments(path: Path) -> list[str]:
     return [line for line in path.read_text().split("\n") if not line.lstrip().startswith("//")]
 
 
-def built(version: str, major: int, out: Path, *arguments: str | Path, triple: str = X86) -> Path:
+def built(
+    version: str, major: int, out: Path, *arguments: str | Path, triple: str = X86, source_tree: Path | None = None
+) -> Path:
     """Build with stencilkit and Debian's LLVM; return the output folder."""
     clang = debian_llvm(major) / "clang"
     header_flags(triple)
-    done = stencilkit(
-        "build", "--cpython", tree(version), "--llvm", clang, "--target", triple, "--out", out, *arguments
-    )
+    base = ["--cpython", source_tree or tree(version), "--llvm", clang, "--target", triple, "--out", out]
+    done = stencilkit("build", *base, *arguments)
     return Path(done.stdout.strip().splitlines()[-1].split(" ", 1)[1])
 
 
@@ -236,13 +245,16 @@ def differing_lines(ours: Path, theirs: Path) -> Iterator[str]:
         yield line
 
 
-def small_tree(version: str, to: Path, *, uops: int = 12, edit: Mapping[str, str] | None = None) -> Path:
-    """Copy what stencils are made from, with the first uops only; `edit` maps a uop to what its case becomes."""
+def small_tree(version: str, to: Path, *, uops: int = 12, step: int = 1, edit: Mapping[str, str] | None = None) -> Path:
+    """Copy what stencils are made from, with few uops: the first, or each `step`th.
+
+    `edit` maps a uop to what its case becomes.
+    """
     for name in ("Include", "Python", "Tools/jit"):
         shutil.copytree(tree(version) / name, to / name)
     cases = to / source.CASES
     head, *found = re.split(r"(?m)(?=^        case \w+: \{$)", cases.read_text("utf-8"))
-    kept = found[:uops]
+    kept = found[::step][:uops]
     for name, text in (edit or {}).items():
         index = next(number for number, case in enumerate(kept) if f"case {name}: {{" in case)
         kept[index] = text
