@@ -509,3 +509,33 @@ def test_halves_in_different_registers_are_not_folded() -> None:
 def test_a_mask_of_a_register_that_holds_no_constant_stays() -> None:
     after = rewritten("and w8, w8, #0xffff", "b _JIT_CONTINUE", target=ARM)
     assert after[0] == "and w8, w8, #0xffff"
+
+
+def test_both_halves_of_a_wide_operand_are_marked() -> None:
+    after = rewritten(*load("x8", "_JIT_OPERAND0_32"), "b _JIT_CONTINUE", target=ARM)
+    marks = [line.split("_JIT_RELOCATION_")[:2] for line in after if "_JIT_RELOCATION_" in line]
+    assert marks == [
+        ["CUSTOM_AARCH64_CONST16a", "CONST_JIT_OPERAND0"],
+        ["CUSTOM_AARCH64_CONST16b", "CONST_JIT_OPERAND0"],
+    ]
+
+
+def test_nothing_goes_on_behind_a_return() -> None:
+    for target, back, more, jump in ((X86, "retq", "incq %rax", "jmp"), (ARM, "ret", "add x0, x0, #1", "b")):
+        after = rewritten(back, ".LBB0_1:", more, f"{jump} _JIT_DEOPT", target=target)
+        assert after == [back, ".L_JIT_CONTINUE:"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "opposite"),
+    [("eq", "ne"), ("lt", "ge"), ("gt", "le"), ("vs", "vc"), ("mi", "pl"), ("cs", "cc"), ("hs", "lo"), ("hi", "ls")],
+)
+def test_arm_conditions_have_their_opposites(condition: str, opposite: str) -> None:
+    """Arm Architecture Reference Manual, table C1-1: pairs differ in their lowest bit; cs is hs, cc is lo."""
+    for one, other in ((condition, opposite), (opposite, condition)):
+        body = [f"b.{one} .LBB0_2", "b _JIT_DEOPT", ".LBB0_2:", "add x0, x0, #1", "b _JIT_CONTINUE"]
+        assert f"b.{other} 0" in rewritten(*body, target=ARM)
+
+
+def test_what_coff_assigns_is_no_statement_to_refuse() -> None:
+    reading.read(asm("@feat.00 = 0").replace("\t@feat", "@feat") + "\tnop\n", syntax())

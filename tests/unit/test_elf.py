@@ -44,6 +44,7 @@ def test_an_object_is_read() -> None:
         (41, "R_X86_64_GOTPCRELX", of.ELF_X86_64),
         (42, "R_X86_64_REX_GOTPCRELX", of.ELF_X86_64),
         (299, "R_AARCH64_LDST128_ABS_LO12_NC", of.ELF_AARCH64),
+        (562, "R_AARCH64_TLSDESC_ADR_PAGE21", of.ELF_AARCH64),
         (569, "R_AARCH64_TLSDESC_CALL", of.ELF_AARCH64),
         (200, "relocation type 200", of.ELF_X86_64),
     ],
