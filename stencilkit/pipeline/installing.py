@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import artifact, dialects, verify
+from stencilkit import artifact, verify
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.verdict import Policy, Verdict
@@ -64,7 +64,7 @@ def install(
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.files_for(place, chosen)
     _check_unbuilt(place, contents)
-    changed = dict(_place(place, contents))
+    changed = placing.write(place, contents)
     argument = _keep(place, contents) if _is_deleted_midway(place) else ""
     return Installed(verdicts=verdicts, files=tuple(sorted(changed.items())), make_argument=argument)
 
@@ -114,14 +114,6 @@ def _check_unbuilt(place: placing.Place, contents: dict[str, bytes]) -> None:
 
 def _has(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
-
-
-def _place(place: placing.Place, contents: dict[str, bytes]) -> Iterator[tuple[str, bool]]:
-    """Write the files, and before them what tells make that they are current."""
-    stamp = dialects.dialect_for(place.tree.version.series).MAKE_STAMP
-    if stamp:
-        yield stamp, files.write(place.folder / stamp, b"")
-    yield from files.write_together(place.folder, contents).items()
 
 
 def _is_deleted_midway(place: placing.Place) -> bool:

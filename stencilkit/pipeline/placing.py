@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from stencilkit.model.pyconfig import macros
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.pipeline import _texts
+from stencilkit.support import files
 
 # The rule that configure writes where the JIT is on (REGEN_JIT_COMMAND), up to its first option:
 _REGEN: Final = re.compile(r"^\t.*/Tools/jit/build\.py((?: [\w.][\w.-]*)+)", re.MULTILINE)
@@ -86,3 +87,10 @@ def input_digest(place: Place, request: TargetRequest) -> str:
     """Compute what `make` expects on line 1 there."""
     dialect = dialects.dialect_for(place.tree.version.series)
     return dialect.input_digest(place.tree, place.pyconfig, request, place.flavour, place.cflags)
+
+
+def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:
+    """Write the files, and before them what tells make that they are current; tell which changed."""
+    stamp = dialects.dialect_for(place.tree.version.series).MAKE_STAMP
+    first = {stamp: files.write(place.folder / stamp, b"")} if stamp else {}
+    return {**first, **files.write_together(place.folder, contents)}

@@ -13,7 +13,6 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target
 from stencilkit.model.testing import StencilsVerdict, Suite, TestReport
 from stencilkit.pipeline import placing
-from stencilkit.support import files
 from stencilkit.support.progress import Progress
 
 
@@ -110,8 +109,9 @@ def _make(place: building.Workplace, request: TestRequest, artifact: Artifact, p
     llvm = artifact.manifest.toolchain.version
     progress.say(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}")
     building.unwrap(place)
-    placed = placing.files_for(placing.look_at(request.tree, place.build), [artifact])
-    files.write_together(place.build, placed)
+    folder = placing.look_at(request.tree, place.build)
+    placed = placing.files_for(folder, [artifact])
+    placing.write(folder, placed)
     seconds, generator_ran = building.make(place)
     changed = building.other_files(place.build, placed)
     if changed:
