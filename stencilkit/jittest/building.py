@@ -43,7 +43,6 @@ class Workplace:
     path: str
     jobs: int
     emulator: tuple[str, ...] = ()
-    build_python: Path | None = None
 
     @property
     def build(self) -> Path:
