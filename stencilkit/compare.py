@@ -104,8 +104,7 @@ def _change(
 
 
 def _symbols(group: StencilGroup) -> Counter[str]:
-    patches = (*group.code.patches, *group.data.patches)
-    return Counter({patch.symbol for patch in patches if patch.symbol})
+    return Counter({patch.symbol for patch in group.patches if patch.symbol})
 
 
 def _gone_and_added(before: Counter[str], after: Counter[str]) -> Iterator[str]:

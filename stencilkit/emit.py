@@ -60,7 +60,7 @@ def render_header(
     stencils: StencilSet, form: HeaderFormat, *, line1: str, line2: str, comments: Comments | None = None
 ) -> str:
     """Render a stencil header; `line1` and `line2` are the texts of its first two comments."""
-    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(stencils.symbols)}
+    ordinals = stencils.ordinals
     rows = {group.name: group_row(group, form, ordinals) for group in stencils.groups}
     entry_row = rows.pop(stencils.entry) if stencils.entry else ""
     context: dict[str, Any] = {
@@ -91,7 +91,7 @@ def _groups(
                 size=len(stencil.body),
                 comments=comments.get((group.name, name), ()),
                 rows=_rows(stencil, form),
-                patches=[patch_text(patch, name, form, ordinals) for patch in stencil.patches],
+                patches=patch_calls(stencil, name, form, ordinals),
             )
             for name, stencil in (("code", group.code), ("data", group.data))
         )
@@ -106,7 +106,12 @@ def _rows(stencil: Stencil, form: HeaderFormat) -> list[str]:
     ]
 
 
-def patch_text(patch: Patch, part: str, form: HeaderFormat, ordinals: Mapping[str, int]) -> str:
+def patch_calls(stencil: Stencil, part: str, form: HeaderFormat, ordinals: Mapping[str, int]) -> tuple[str, ...]:
+    """Spell the patch calls of one half of a group (`part`: "code" or "data"); a blank one is ""."""
+    return tuple(_patch_call(patch, part, form, ordinals) for patch in stencil.patches)
+
+
+def _patch_call(patch: Patch, part: str, form: HeaderFormat, ordinals: Mapping[str, int]) -> str:
     """Spell one patch call (CPython: `_stencils.Hole.as_c`)."""
     if patch.form is PatchForm.VOID:
         return ""

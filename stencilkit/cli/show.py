@@ -31,9 +31,9 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
         near = ", ".join(difflib.get_close_matches(uop, names, n=5)) or "none"
         raise UsageError(f"{opened.path} has no stencil {uop}", fix=f"similar names: {near}")
     group = header.stencils[uop]
-    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(header.stencils.symbols)}
+    ordinals = header.stencils.ordinals
     calls = {
-        part: tuple(emit.patch_text(patch, part, header.form, ordinals) for patch in stencil.patches)
+        part: emit.patch_calls(stencil, part, header.form, ordinals)
         for part, stencil in (("code", group.code), ("data", group.data))
     }
     code = disassemble.listing(group.code, arch, calls["code"])

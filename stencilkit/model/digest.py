@@ -47,12 +47,7 @@ def content_digest(groups: Mapping[str, str], extras: Mapping[str, str]) -> str:
 
 def interface(stencils: StencilSet) -> tuple[str, ...]:
     """List what the stencils demand of jit.c and the interpreter: uops, values, functions, symbols."""
-    patches = [
-        patch
-        for group in stencils.groups
-        for patch in (*group.code.patches, *group.data.patches)
-        if patch.form is not PatchForm.VOID
-    ]
+    patches = [patch for group in stencils.groups for patch in group.patches if patch.form is not PatchForm.VOID]
     lines = {f"uop {group.name}" for group in stencils.uops}
     lines |= {f"value {patch.value.value}" for patch in patches}
     lines |= {f"function {patch.func}" for patch in patches}

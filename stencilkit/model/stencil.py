@@ -155,10 +155,14 @@ class StencilGroup:
     data: Stencil
 
     @property
+    def patches(self) -> tuple[Patch, ...]:
+        """List the patches of code and data."""
+        return (*self.code.patches, *self.data.patches)
+
+    @property
     def hole_count(self) -> int:
         """Count the patch calls, blanks excluded."""
-        patches = (*self.code.patches, *self.data.patches)
-        return sum(patch.form is not PatchForm.VOID for patch in patches)
+        return sum(patch.form is not PatchForm.VOID for patch in self.patches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +195,11 @@ class StencilSet:
     def uops(self) -> tuple[StencilGroup, ...]:
         """List the groups that are uops, in header order."""
         return tuple(group for group in self.groups if group.name != self.entry)
+
+    @property
+    def ordinals(self) -> dict[str, int]:
+        """Map the symbols of `symbols_map` to their ordinals."""
+        return {symbol: ordinal for ordinal, symbol in enumerate(self.symbols)}
 
 
 def signed64(value: int) -> int:

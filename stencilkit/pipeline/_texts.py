@@ -45,12 +45,12 @@ def render_header(dialect: Dialect, arch: str, stencils: StencilSet, *, line1: s
 
 def _comments(stencils: StencilSet, dialect: Dialect, arch: str) -> emit.Comments:
     """Disassemble the code of every stencil."""
-    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(stencils.symbols)}
+    ordinals = stencils.ordinals
     return {
         (group.name, "code"): disassemble.listing(
             group.code,
             arch,
-            tuple(emit.patch_text(patch, "code", dialect.HEADER, ordinals) for patch in group.code.patches),
+            emit.patch_calls(group.code, "code", dialect.HEADER, ordinals),
         )
         for group in stencils.groups
     }

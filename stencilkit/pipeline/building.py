@@ -181,7 +181,7 @@ def _finish(
     stencils = dialect.finish(lowered, target, support.targets[target.triple])
     available = source.patch_functions(request.tree)
     for group in stencils.groups:
-        for patch in (*group.code.patches, *group.data.patches):
+        for patch in group.patches:
             if patch.func and patch.func not in available:
                 raise RelocationError(
                     f"{patch.func} is needed, but this CPython's Python/jit.c does not have it",

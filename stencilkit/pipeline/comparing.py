@@ -61,10 +61,10 @@ def _side(opened: Opened) -> compare.Held:
         interface=summary.interface,
         extras=summary.extras,
     )
-    ordinals = {symbol: ordinal for ordinal, symbol in enumerate(header.stencils.symbols)}
+    ordinals = header.stencils.ordinals
 
     def listing(group: StencilGroup) -> Sequence[Line]:
-        calls = tuple(emit.patch_text(patch, "code", header.form, ordinals) for patch in group.code.patches)
+        calls = emit.patch_calls(group.code, "code", header.form, ordinals)
         return disassemble.lines(group.code, opened.target.arch, calls)
 
     return compare.Held(side=side, stencils=header.stencils, listing=listing)

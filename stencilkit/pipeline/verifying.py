@@ -297,12 +297,7 @@ def _facts(subject: Subject, described: Manifest, header: ReadHeader) -> TreeFac
     if subject.tree is None:
         return None
     folder = _config_folder(subject, subject.tree, described)
-    functions = frozenset(
-        patch.func
-        for group in header.stencils.groups
-        for patch in (*group.code.patches, *group.data.patches)
-        if patch.func
-    )
+    functions = frozenset(patch.func for group in header.stencils.groups for patch in group.patches if patch.func)
     return _fit.compare(subject.tree, folder, described, functions)
 
 
