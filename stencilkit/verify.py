@@ -91,12 +91,11 @@ def _ends(patch: Patch) -> Iterator[int]:
     return (offset + width for offset in patch.offsets)
 
 
-def small_file(name: str, original: bytes, rendered: str | None) -> Check | None:
-    """Check a file that lies beside the header against what stencilkit writes; None where it is that."""
-    if rendered is not None and original == rendered.encode():
-        return None
-    detail = "cannot be understood" if rendered is None else _first(original, rendered.encode())
-    return Check(kind="canonical", status="failed", what=f"{name} is not what stencilkit writes", details=(detail,))
+def small_file(name: str, original: bytes, rendered: bytes | None) -> Iterator[Check]:
+    """Check a file that lies beside the header against what stencilkit writes; nothing is said where it is that."""
+    if original != rendered:
+        detail = "cannot be understood" if rendered is None else _first(original, rendered)
+        yield Check(kind="canonical", status="failed", what=f"{name} is not what stencilkit writes", details=(detail,))
 
 
 def claims(header: ReadHeader, summary: Summary, manifest: Manifest) -> Iterator[Check]:
@@ -112,7 +111,7 @@ def claims(header: ReadHeader, summary: Summary, manifest: Manifest) -> Iterator
         yield Check(kind="manifest", status="failed", what="the interface digest is not the manifest's")
     if content_claim(header) not in ("", summary.content):
         yield Check(kind="manifest", status="failed", what="line 2 names another content digest")
-    if header.form.series != manifest.cpython.rpartition(".")[0]:
+    if header.form.series != manifest.series:
         what = f"it is a header of CPython {header.form.series}, and the manifest is of {manifest.cpython}"
         yield Check(kind="manifest", status="failed", what=what)
     if summary.content == manifest.content_digest:

@@ -34,6 +34,11 @@ class Entry:
     deviations: tuple[str, ...] = ()
 
     @property
+    def series(self) -> str:
+        """Name the minor version of its CPython, as in "3.14"."""
+        return self.cpython.rpartition(".")[0]
+
+    @property
     def group(self) -> tuple[str, str, Flavour]:
         """Name what differs in nothing but the LLVM."""
         return self.cpython, self.triple, self.flavour

@@ -122,6 +122,11 @@ class Manifest:
     stencils: tuple[StencilRecord, ...]
     provenance: Provenance
 
+    @property
+    def series(self) -> str:
+        """Name the minor version of its CPython, as in "3.14"."""
+        return self.cpython.rpartition(".")[0]
+
     def file(self, role: FileRole) -> FileRecord:
         """Find the file of a role.
 

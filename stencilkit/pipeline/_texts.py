@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stencilkit import __version__, disassemble, emit
@@ -30,11 +30,23 @@ def render(
     names = dialect.file_names(target)
     header = render_header(dialect, target.target.arch, stencils, line1=line1, line2=line2, comments=comments)
     texts: dict[FileRole, bytes] = {"stencils": header.encode(), **extras.files(line1, line2)}
+    shared = dispatchers(dialect, [target])
+    return {name: shared[name] if role in DISPATCHERS else texts[role] for role, name in names.items()}
+
+
+def dispatchers(dialect: Dialect, requests: Sequence[TargetRequest], generator: str = GENERATOR) -> dict[str, bytes]:
+    """Render the small headers that include those of the architecture at hand, by name.
+
+    `requests` are one target, or the halves of a universal platform in the order of the conditions. CPython:
+    Tools/jit/build.py.
+    """
+    names = [dialect.file_names(request) for request in requests]
+    rendered = {}
     for role, included in DISPATCHERS.items():
-        if role in names:
-            rows = [(target.target.condition, names[included])]
-            texts[role] = emit.render("dispatcher.h.j2", line1=GENERATOR, rows=rows).encode()
-    return {name: texts[role] for role, name in names.items()}
+        if role in names[0]:
+            rows = [(request.target.condition, own[included]) for request, own in zip(requests, names, strict=True)]
+            rendered[names[0][role]] = emit.render("dispatcher.h.j2", line1=generator, rows=rows).encode()
+    return rendered
 
 
 def render_header(dialect: Dialect, arch: str, stencils: StencilSet, *, line1: str, line2: str, comments: bool) -> str:

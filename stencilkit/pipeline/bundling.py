@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from stencilkit import artifact, emit, manifest, targets, verify
+from stencilkit import artifact, dialects, manifest, targets, verify
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import Manifest
@@ -42,15 +42,8 @@ def _load(path: Path) -> Artifact:
 
 def _own(described: Manifest) -> dict[str, bytes]:
     """Write the dispatchers of one half of a universal platform: those in its folder are for both halves."""
-    condition = targets.resolve(targets.load(), described.triple).target.condition
-    names = {record.role: record.name for record in described.files}
-    return {
-        names[role]: emit.render(
-            "dispatcher.h.j2", line1=_texts.GENERATOR, rows=[(condition, names[included])]
-        ).encode()
-        for role, included in _texts.DISPATCHERS.items()
-        if role in names
-    }
+    request = targets.resolve(targets.load(), described.spelling)
+    return _texts.dispatchers(dialects.dialect_for(described.series), [request])
 
 
 def check_headers(artifacts: Sequence[Artifact], *, mingw: bool) -> None:

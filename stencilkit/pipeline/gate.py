@@ -134,8 +134,7 @@ def settle(outcomes: Sequence[Outcome], folder: Path) -> tuple[str, ...]:
         if outcome.unstable or not same:
             lines.append(f"left alone: {entry.place}")
         elif outcome.unexpected:
-            series = entry.cpython.rpartition(".")[0]
-            ledger.write(folder, entry, targets.load().pythons[series].pinned)
+            ledger.write(folder, entry, targets.load().pythons[entry.series].pinned)
             lines.append(f"{WRITTEN}{entry.place}")
     return tuple(dict.fromkeys(lines))
 

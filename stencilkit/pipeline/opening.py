@@ -59,6 +59,25 @@ def manifest_of(path: Path) -> Path:
     return own if own.is_file() else path.with_name(manifest.NAME)
 
 
+def header_of(path: Path, described: Manifest | None) -> Path:
+    """Name the header that is meant: the path itself, or the one of a folder, whether it is there or not.
+
+    Raises: UsageError where nothing says which one of the folder's it is.
+    """
+    if not path.is_dir():
+        return path
+    if described is not None:
+        return path / described.file("stencils").name
+    # What CPython's own generator leaves in a folder: before 3.14 one header, then one per triple and a dispatcher.
+    found = sorted(path.glob("jit_stencils-*.h")) or sorted(path.glob("jit_stencils.h"))
+    if len(found) != 1:
+        raise UsageError(
+            f"{path} has no {manifest.NAME}, and {len(found) or 'no'} stencil headers",
+            fix="give a header, or an output folder of stencilkit build",
+        )
+    return found[0]
+
+
 def open_header(path: Path, triple: str | None = None) -> Opened:
     """Open a header of stencilkit's or of CPython's own generator, or the one in an output folder.
 
@@ -67,7 +86,7 @@ def open_header(path: Path, triple: str | None = None) -> Opened:
     Raises: HeaderError, ManifestError, TargetError; UsageError where it is not known what the code is for.
     """
     described = _manifest(path)
-    found = _header(path, described)
+    found = header_of(path, described)
     if described is not None and described.file("stencils").name != found.name:
         described = None
     header = reader.read(files.read_text(found, error=HeaderError, fix=_AGAIN), dialects.header_forms(), str(found))
@@ -83,21 +102,6 @@ def _manifest(path: Path) -> Manifest | None:
     if not place.is_file():
         return None
     return manifest.parse(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))
-
-
-def _header(path: Path, described: Manifest | None) -> Path:
-    if not path.is_dir():
-        return path
-    if described is not None:
-        return path / described.file("stencils").name
-    # What CPython's own generator leaves in a folder: before 3.14 one header, then one per triple and a dispatcher.
-    found = sorted(path.glob("jit_stencils-*.h")) or sorted(path.glob("jit_stencils.h"))
-    if len(found) != 1:
-        raise UsageError(
-            f"{path} has no {manifest.NAME}, and {len(found) or 'no'} stencil headers",
-            fix="give a header, or an output folder of stencilkit build",
-        )
-    return found[0]
 
 
 def _named(path: Path, header: ReadHeader) -> str:

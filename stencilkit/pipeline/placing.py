@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit import artifact, configure, dialects, emit, targets
+from stencilkit import artifact, configure, dialects, targets
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.pyconfig import macros
@@ -69,18 +69,12 @@ def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
     """
     dialect = dialects.dialect_for(place.tree.version.series)
     found: dict[str, bytes] = {}
-    rows: dict[str, list[tuple[str, str]]] = {}
     for request, item in zip(place.requests, artifacts, strict=True):
         stamp = input_digest(place, request)
-        names = dialect.file_names(request)
-        for role, name in names.items():
-            if role in _texts.DISPATCHERS:
-                rows.setdefault(name, []).append((request.target.condition, names[_texts.DISPATCHERS[role]]))
-            else:
+        for role, name in dialect.file_names(request).items():
+            if role not in _texts.DISPATCHERS:
                 found[name] = artifact.restamped(item.contents[role], stamp)
-    for name, included in rows.items():
-        found[name] = emit.render("dispatcher.h.j2", line1=_texts.GENERATOR, rows=included).encode()
-    return found
+    return found | _texts.dispatchers(dialect, place.requests)
 
 
 def input_digest(place: Place, request: TargetRequest) -> str:

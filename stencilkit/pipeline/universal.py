@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stencilkit import dialects, emit, manifest
+from stencilkit import dialects, manifest
 from stencilkit.errors import TargetError
 from stencilkit.model.request import Build, Written
 from stencilkit.model.target import TargetRequest
-from stencilkit.pipeline._texts import DISPATCHERS, GENERATOR
+from stencilkit.pipeline import _texts
 
 
 def check(series: str, targets: Sequence[TargetRequest]) -> None:
@@ -43,20 +43,13 @@ def group(written: Sequence[Written], spellings: Iterable[str]) -> list[list[Wri
 
 def bundle(builds: Sequence[Build]) -> dict[str, bytes]:
     """Merge the files of several builds of one CPython, in the order of the dispatchers' conditions."""
-    series = builds[0].request.tree.version.series
+    dialect = dialects.dialect_for(builds[0].request.tree.version.series)
     merged: dict[str, bytes] = {}
-    names = [dialects.dialect_for(series).file_names(build.request.target) for build in builds]
-    shared = {name for own in names for role, name in own.items() if role in DISPATCHERS}
     for build in builds:
-        merged |= {name: data for name, data in build.files.items() if name not in shared | {manifest.NAME}}
+        merged |= {name: data for name, data in build.files.items() if name != manifest.NAME}
         merged[f"manifest-{build.request.target.target.triple}.toml"] = build.files[manifest.NAME]
-    for role, included in DISPATCHERS.items():
-        if role in names[0]:
-            rows = [
-                (build.request.target.target.condition, own[included]) for build, own in zip(builds, names, strict=True)
-            ]
-            merged[names[0][role]] = emit.render("dispatcher.h.j2", line1=GENERATOR, rows=rows).encode()
-    return merged
+    # In place of those that include one half only.
+    return merged | _texts.dispatchers(dialect, [build.request.target for build in builds])
 
 
 def folder(builds: Sequence[Build]) -> Path:

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, dialects, emit, ledger, manifest, reader, targets, verify
-from stencilkit.dialects import Dialect
-from stencilkit.errors import HeaderError, ManifestError, ObjectError, StencilkitError, TargetError, UsageError
+from stencilkit import configure, dialects, ledger, manifest, reader, targets, verify
+from stencilkit.errors import HeaderError, ManifestError, ObjectError, StencilkitError, TargetError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.ledger import Entry
-from stencilkit.model.manifest import FileRecord, FileRole, Manifest, Summary
+from stencilkit.model.manifest import FileRole, Manifest, Summary
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Target
+from stencilkit.model.target import TargetRequest
 from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
 from stencilkit.pipeline import _extras, _fit, _rebuild, _texts, opening
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 
 _GENERATOR: Final = r"stencilkit [0-9A-Za-z.+]{1,40}"
-_DISPATCHER: Final = re.compile(
-    rb"// (?P<generator>" + _GENERATOR.encode() + rb")\n#if (?P<condition>[^\n]{1,200})\n"
-    rb'#include "(?P<name>[\w.+-]{1,120})"\n#else\n#error "unexpected target"\n#endif\n'
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +52,7 @@ def run(subject: Subject) -> Verdict:
     """
     checks: list[Check] = []
     described = _manifest(subject, checks)
-    path = _header_path(subject, described)
+    path = opening.header_of(subject.path, described)
     if subject.path.is_dir() and not path.is_file():
         checks.append(
             Check(kind="manifest", status="failed", what=f"{path.name}, which the manifest names, is missing")
@@ -67,7 +62,7 @@ def run(subject: Subject) -> Verdict:
     header = _read(original, path, checks)
     if header is None:
         return verify.conclude(str(subject.path), checks, {}, subject.policy, "")
-    arch = _target(described).arch if described else ""
+    arch = _request(described).target.arch if described else ""
     checks.append(_canonical(original, header, arch))
     if described is None:
         digests = _digests(header, None)
@@ -124,7 +119,7 @@ def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
             return None
     try:
         described = manifest.parse(path.read_text("utf-8"), str(path))
-        _target(described)
+        _request(described)
     except (ManifestError, TargetError, UnicodeDecodeError) as error:
         what = error.as_text() if isinstance(error, StencilkitError) else f"{path} is not text"
         checks.append(Check(kind="manifest", status="failed", what="the manifest is no good", details=(what,)))
@@ -135,25 +130,12 @@ def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
     return described
 
 
-def _target(described: Manifest) -> Target:
-    target = targets.resolve(targets.load(), described.spelling).target
-    if target.triple != described.triple:
-        raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {target.triple}")
-    return target
-
-
-def _header_path(subject: Subject, described: Manifest | None) -> Path:
-    if not subject.path.is_dir():
-        return subject.path
-    if described is not None:
-        return subject.path / described.file("stencils").name
-    found = sorted(subject.path.glob("jit_stencils-*.h")) or sorted(subject.path.glob("jit_stencils.h"))
-    if len(found) != 1:
-        raise UsageError(
-            f"{subject.path} has no {manifest.NAME}, and {len(found) or 'no'} stencil headers",
-            fix="give a header, or an output folder of stencilkit build",
-        )
-    return found[0]
+def _request(described: Manifest) -> TargetRequest:
+    request = targets.resolve(targets.load(), described.spelling)
+    if request.target.triple != described.triple:
+        found = request.target.triple
+        raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {found}")
+    return request
 
 
 def _read(original: bytes, path: Path, checks: list[Check]) -> ReadHeader | None:
@@ -218,7 +200,7 @@ def _known_extras(
         checks.append(Check(kind="manifest", status="noted", what=what))
         return None, described.extras
     try:
-        extras = _extras.derive(_target(described), beside[record.name])
+        extras = _extras.derive(_request(described).target, beside[record.name])
     except ObjectError as error:
         what = f"{record.name} is not the shim's object"
         checks.append(Check(kind="manifest", status="failed", what=what, details=(error.as_text(),)))
@@ -240,57 +222,34 @@ def _hashes(contents: Mapping[str, bytes], header: ReadHeader, described: Manife
 def _small_files(
     beside: Mapping[str, bytes], header: ReadHeader, described: Manifest, extras: _extras.Extras | None
 ) -> Iterator[Check]:
-    """Check the texts beside the header against what stencilkit writes."""
-    dialect = dialects.dialect_for(header.form.series)
+    """Check the texts beside the header of one target against what stencilkit writes."""
+    dispatchers = {}
     for record in described.files:
         data = beside.get(record.name)
-        if data is None or record.role in ("stencils", "shim"):
-            continue
-        if record.role in _texts.DISPATCHERS:
-            rendered = _dispatcher(data, record, dialect)
-        elif extras is not None:
-            rendered = extras.files(header.line1, header.line2)["unwind"].decode()
-        else:
-            continue
-        check = verify.small_file(record.name, data, rendered)
-        if check is not None:
-            yield check
+        if data is not None and record.role in _texts.DISPATCHERS:
+            dispatchers[record.name] = data
+        elif data is not None and record.role == "unwind" and extras is not None:
+            yield from verify.small_file(record.name, data, extras.files(header.line1, header.line2)["unwind"])
+    yield from _dispatchers(dispatchers, header, [_request(described)])
 
 
 def _shared_dispatchers(folder: Path, header: ReadHeader, described: Manifest) -> Iterator[Check]:
     """Check the dispatchers that are there against what both halves of a universal platform want."""
-    dialect = dialects.dialect_for(header.form.series)
-    platform = _target(described).universal
+    platform = _request(described).target.universal
     halves = targets.resolve_all(targets.load(), platform, header.form.series) if platform else ()
-    names = [dialect.file_names(half) for half in halves]
-    for role, included in _texts.DISPATCHERS.items():
-        if not names or role not in names[0] or not (folder / names[0][role]).is_file():
-            continue
-        data = (folder / names[0][role]).read_bytes()
+    names = _texts.dispatchers(dialects.dialect_for(header.form.series), halves)
+    found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    yield from _dispatchers(found, header, halves)
+
+
+def _dispatchers(found: Mapping[str, bytes], header: ReadHeader, requests: Sequence[TargetRequest]) -> Iterator[Check]:
+    """Render dispatchers again, as the version of stencilkit that they name."""
+    dialect = dialects.dialect_for(header.form.series)
+    for name, data in found.items():
         generator = data.partition(b"\n")[0].decode("ascii", "replace").removeprefix("// ")
         known = re.fullmatch(_GENERATOR, generator)
-        rows = [(half.target.condition, own[included]) for half, own in zip(halves, names, strict=True)]
-        rendered = emit.render("dispatcher.h.j2", line1=generator, rows=rows) if known else None
-        check = verify.small_file(names[0][role], data, rendered)
-        if check is not None:
-            yield check
-
-
-def _dispatcher(data: bytes, record: FileRecord, dialect: Dialect) -> str | None:
-    """Render a dispatcher again from what it says, None where it names what is not this target's."""
-    match = _DISPATCHER.fullmatch(data)
-    if match is None:
-        return None
-    generator, condition, name = (part.decode("ascii", "replace") for part in match.groups())
-    triple = name.removesuffix(".h").partition("-")[2]
-    try:
-        request = targets.resolve(targets.load(), triple)
-    except TargetError:
-        return None
-    expected = dialect.file_names(request).get(_texts.DISPATCHERS[record.role])
-    if name != expected or condition != request.target.condition:
-        return None
-    return emit.render("dispatcher.h.j2", line1=generator, rows=[(condition, name)])
+        rendered = _texts.dispatchers(dialect, requests, generator).get(name) if known else None
+        yield from verify.small_file(name, data, rendered)
 
 
 def _facts(subject: Subject, described: Manifest, header: ReadHeader) -> TreeFacts | None:
@@ -305,5 +264,5 @@ def _config_folder(subject: Subject, tree: SourceTree, described: Manifest) -> P
     """Name the folder of pyconfig.h: the user's, the tree of an in-tree build, or where Windows' own one is."""
     if subject.pyconfig is not None:
         return subject.pyconfig
-    target = targets.resolve(targets.load(), described.spelling).target
+    target = _request(described).target
     return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "tree" else tree.root

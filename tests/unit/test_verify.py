@@ -379,7 +379,7 @@ def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: p
     (case.tree.root / "PC").mkdir()
     (case.tree.root / "PC" / "pyconfig.h.in").write_text("#define MS_WINDOWS\n")
     linux = samples.describe(case.tree, {}, samples.stencils(), "0" * 64)
-    windows = replace(linux, spelling="x86_64-pc-windows-msvc")
+    windows = replace(linux, spelling="x86_64-pc-windows-msvc", triple="x86_64-pc-windows-msvc")
 
     def place(described: Manifest, given: Path | None = None) -> Path:
         subject = Subject(path=case.header, tree=case.tree, pyconfig=given)
