@@ -73,20 +73,13 @@ def discover(data: Path, store: Store) -> Found:
 
     The environment variable STENCILKIT_LLVM may list more folders or programs.
     """
-    toolchains: list[Toolchain] = []
-    rejected: list[Rejected] = []
-    seen: set[Path] = set()
+    different: dict[Path, tuple[Origin, Path]] = {}
     for origin, program in _candidates(data):
-        same = _real(program)
-        if same not in seen:
-            seen.add(same)
-            found = identify(program, origin, store)
-            if isinstance(found, Toolchain):
-                toolchains.append(found)
-            else:
-                rejected.append(found)
-    toolchains.sort(key=_preference)
-    return Found(toolchains=tuple(toolchains), rejected=tuple(rejected))
+        different.setdefault(_real(program), (origin, program))
+    with process.workers() as pool:
+        found = list(pool.map(lambda candidate: identify(candidate[1], candidate[0], store), different.values()))
+    toolchains = sorted((item for item in found if isinstance(item, Toolchain)), key=_preference)
+    return Found(toolchains=tuple(toolchains), rejected=tuple(item for item in found if isinstance(item, Rejected)))
 
 
 @dataclass(frozen=True)

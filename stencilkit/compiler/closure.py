@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,8 @@ def find(plan: Plan, work: Path) -> Closure:
     own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
     found = own | {work / name for name in names if name != source.name}
     paths = sorted(path.resolve() for path in found)
-    included = {path: _included(plan, path) for path in paths}
+    places = _places(plan)
+    included = {path: _included(places, path) for path in paths}
     return Closure(
         files=tuple(sorted(included.values(), key=lambda file: (file.origin, file.name))),
         digest=hashlib.sha256(done.stdout).hexdigest(),
@@ -51,14 +53,18 @@ def _dependencies(rule: str) -> list[str]:
     return [re.sub(r"\\(.)", r"\1", word).replace("$$", "$") for word in words]
 
 
-def _included(plan: Plan, path: Path) -> IncludedFile:
-    places: tuple[tuple[FileOrigin, Path], ...] = (
+def _places(plan: Plan) -> tuple[tuple[FileOrigin, Path], ...]:
+    """List where files come from, the most particular first; pyconfig.h is a file, the others are folders."""
+    return (
+        ("pyconfig", plan.pyconfig.resolve() / "pyconfig.h"),
         ("compiler", plan.toolchain.resource.resolve() / "include"),
         ("tree", plan.tree.root.resolve()),
         ("system", plan.headers.root.resolve()),
-        ("system", Path(path.anchor)),
     )
-    if path == plan.pyconfig.resolve() / "pyconfig.h":
-        return IncludedFile(origin="pyconfig", name="pyconfig.h", sha256=files.sha256(path))
-    origin, root = next((origin, root) for origin, root in places if path.is_relative_to(root))
-    return IncludedFile(origin=origin, name=path.relative_to(root).as_posix(), sha256=files.sha256(path))
+
+
+def _included(places: Sequence[tuple[FileOrigin, Path]], path: Path) -> IncludedFile:
+    anywhere: tuple[FileOrigin, Path] = ("system", Path(path.anchor))
+    origin, root = next((origin, root) for origin, root in (*places, anywhere) if path.is_relative_to(root))
+    name = path.name if path == root else path.relative_to(root).as_posix()
+    return IncludedFile(origin=origin, name=name, sha256=files.sha256(path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -163,7 +162,7 @@ def run_modules(
         return verdict
 
     progress.begin("test modules", len(names))
-    with ThreadPoolExecutor(jobs) as pool:
+    with process.workers(jobs) as pool:
         verdicts = tuple(pool.map(judge, names))
     progress.end()
     return verdicts

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -191,17 +191,9 @@ def _keep(
 
 
 def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[_Results]:
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        futures = [pool.submit(_compile, session, batch) for batch in _batches(units, jobs)]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException as error:
-            for future in futures:
-                future.cancel()
-            if isinstance(error, KeyboardInterrupt):
-                process.stop_all()
-            raise
+    with process.workers(jobs) as pool:
+        for future in as_completed([pool.submit(_compile, session, batch) for batch in _batches(units, jobs)]):
+            yield future.result()
 
 
 def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:

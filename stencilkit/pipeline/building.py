@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from stencilkit import (
@@ -29,7 +28,7 @@ from stencilkit.model.stencil import LoweredUnit, StencilSet
 from stencilkit.model.target import PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import _extras, _texts, _units
-from stencilkit.support import files
+from stencilkit.support import files, process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
 
@@ -43,7 +42,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     support = check(request.tree, request.target, request.toolchain, request.cflags)
     notes = check_threading(support, request.pyconfig)
     plan = _plan(request, dialect, support)
-    with files.scratch("build") as work, ThreadPoolExecutor(max_workers=1) as helper:
+    with files.scratch("build") as work, process.workers(1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
         identifying = helper.submit(toolchain.identity, request.toolchain, store)
         included = closure.find(plan, work)

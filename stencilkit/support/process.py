@@ -11,7 +11,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -148,6 +149,19 @@ def _start(
             ) from None
         _live.add(process)
     return process
+
+
+@contextlib.contextmanager
+def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Give threads for running programs. What goes wrong cancels what has not begun; Ctrl-C ends the programs, too."""
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield pool
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                stop_all()
+            raise
 
 
 def stop_all() -> None:

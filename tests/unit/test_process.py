@@ -125,6 +125,17 @@ def test_stopping_reaches_children_in_other_threads(tmp_path: Path) -> None:
     assert ended == [-signal.SIGINT, "refused"]
 
 
+def test_workers_that_are_interrupted_end_their_programs(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    with pytest.raises(KeyboardInterrupt), process.workers(1) as pool:
+        first = pool.submit(shell, f"echo > {begun}; exec sleep 60")
+        second = pool.submit(shell, "true")
+        assert wait_until(begun.is_file)
+        raise KeyboardInterrupt
+    assert first.result().returncode == -signal.SIGINT
+    assert second.cancelled()
+
+
 def test_output_can_go_to_a_file(tmp_path: Path) -> None:
     done = shell("echo out; echo err >&2", stdout_to=tmp_path / "log")
     assert (done.out, done.err) == ("", "")
