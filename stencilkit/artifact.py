@@ -12,17 +12,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.manifest import FileRole, Manifest
+from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest
 from stencilkit.support import archive, files
 
-MANIFEST: Final = "manifest.toml"
-# In a universal platform's folder each half has its own:
-_HALF: Final = re.compile(r"manifest-[\w-]+\.toml")
 ROOT: Final = PurePosixPath("Tools/jit/stencils")
 SUMS: Final = str(ROOT / "SHA256SUMS")
 BUILDINFO: Final = str(ROOT / "BUILDINFO")
@@ -51,11 +49,11 @@ def manifests(root: Path) -> tuple[Path, ...]:
 
     Raises: BundleError if there is none.
     """
-    found = tuple(path for path in files.walk(root) if path.name == MANIFEST or _HALF.fullmatch(path.name))
+    found = tuple(path for path in files.walk(root) if path.name == MANIFEST_NAME or fnmatchcase(path.name, HALVES))
     if not found:
         raise BundleError(
             f"{root} has no output folder of stencilkit build in it",
-            fix=f"give a folder with {MANIFEST}, or one above such folders",
+            fix=f"give a folder with {MANIFEST_NAME}, or one above such folders",
         )
     return found
 

@@ -39,7 +39,6 @@ from stencilkit.support import environ
 from stencilkit.support.fields import Fields, document
 
 SCHEMA: Final = 1
-NAME: Final = "manifest.toml"
 _FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _TREE_NAME: Final = re.compile(r"(?!\.\.?/|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
 _SHA256: Final = re.compile("[0-9a-f]{64}")

@@ -8,7 +8,16 @@ from pathlib import Path
 from stencilkit import dialects, manifest, source, targets
 from stencilkit.model import pyconfig
 from stencilkit.model.build import IncludedFile
-from stencilkit.model.manifest import Deviation, FileRecord, FlagRecord, Manifest, Provenance, ToolchainRecord, UsedFile
+from stencilkit.model.manifest import (
+    MANIFEST_NAME,
+    Deviation,
+    FileRecord,
+    FlagRecord,
+    Manifest,
+    Provenance,
+    ToolchainRecord,
+    UsedFile,
+)
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import _extras, _texts
@@ -142,5 +151,5 @@ def folder(root: Path, opened: SourceTree, *, comments: bool = False) -> Path:
     root.mkdir(parents=True)
     for name, data in files.items():
         (root / name).write_bytes(data)
-    (root / manifest.NAME).write_text(manifest.render(describe(opened, files, held, line1)))
+    (root / MANIFEST_NAME).write_text(manifest.render(describe(opened, files, held, line1)))
     return root / f"jit_stencils-{TRIPLE}.h"

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.target import Flavour
 
+MANIFEST_NAME: Final = "manifest.toml"
+# In a universal platform's folder each half has its own, see half_name:
+HALVES: Final = "manifest-*.toml"
 FileRole = Literal["stencils", "dispatcher", "shim", "unwind", "unwind-dispatcher"]
 Use = Literal["line-1", "runtime"]
 """Why a file of the tree is recorded though no stencil is made from it: it enters line 1, or it runs the stencils."""
+
+
+def half_name(triple: str) -> str:
+    """Name the manifest of one half in the folder of a universal platform."""
+    return HALVES.replace("*", triple)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

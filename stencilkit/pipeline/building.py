@@ -20,7 +20,7 @@ from stencilkit.dialects import Dialect
 from stencilkit.errors import ConfigureError, RelocationError, TargetError, ToolchainError
 from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, Plan
-from stencilkit.model.manifest import Use, UsedFile
+from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree
@@ -82,7 +82,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         used=_used(request.tree),
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.target).items()},
     )
-    outputs[manifest.NAME] = manifest.render(described).encode()
+    outputs[MANIFEST_NAME] = manifest.render(described).encode()
     return Build(request=request, stencils=stencils, manifest=described, files=outputs, notes=(*notes, *compiled.notes))
 
 

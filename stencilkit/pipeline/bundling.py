@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from stencilkit import artifact, dialects, manifest, targets, verify
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.manifest import Manifest
+from stencilkit.model.manifest import MANIFEST_NAME, Manifest
 from stencilkit.model.version import PythonVersion
 from stencilkit.pipeline import _texts
 from stencilkit.support import archive
@@ -37,7 +37,7 @@ def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
 def _load(path: Path) -> Artifact:
     text = path.read_bytes()
     described = manifest.parse(text.decode("utf-8", "replace"), str(path))
-    return artifact.load(path.parent, described, text, {} if path.name == artifact.MANIFEST else _own(described))
+    return artifact.load(path.parent, described, text, {} if path.name == MANIFEST_NAME else _own(described))
 
 
 def _own(described: Manifest) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from stencilkit import ledger, manifest, targets
 from stencilkit.errors import CompileError
 from stencilkit.model.gate import Configuration, Outcome, Variation
 from stencilkit.model.ledger import Entry
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import _variations, comparing, verifying
 from stencilkit.support import environ, files, process
@@ -41,7 +42,7 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
     works, fails = _variations.usable(variations)
     with files.scratch("gate") as scratch:
         plain = _build(configuration, (), scratch / "plain")
-        described = manifest.parse((plain / manifest.NAME).read_text("utf-8"), str(plain / manifest.NAME))
+        described = manifest.parse((plain / MANIFEST_NAME).read_text("utf-8"), str(plain / MANIFEST_NAME))
         unstable: tuple[str, ...] = ()
         if works:
             varied = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))
@@ -93,7 +94,7 @@ def _build(configuration: Configuration, variations: Sequence[Variation], scratc
     if done.returncode:
         varied = ", ".join(variation.name for variation in variations) or "nothing"
         raise CompileError(f"a build ({varied} varied) {done.ending}", details=done.err[-2000:], fix="see above")
-    (described,) = (scratch / "out").rglob(manifest.NAME)
+    (described,) = (scratch / "out").rglob(MANIFEST_NAME)
     return described.parent
 
 
@@ -117,8 +118,8 @@ def _differences(one: Path, other: Path) -> Iterator[str]:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files.walk(folder)}
-    if manifest.NAME in contents:
-        contents[manifest.NAME] = contents[manifest.NAME].partition(_PROVENANCE)[0]
+    if MANIFEST_NAME in contents:
+        contents[MANIFEST_NAME] = contents[MANIFEST_NAME].partition(_PROVENANCE)[0]
     return contents
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from stencilkit import artifact, verify
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import bundling, placing, verifying
 from stencilkit.support import files
@@ -92,7 +93,7 @@ def _verify(place: placing.Place, item: Artifact) -> Verdict:
     """Hold one artifact against the tree and the build folder."""
     with files.scratch("install") as work:
         folder = work / "stencils"
-        files.write_together(folder, {**item.files, artifact.MANIFEST: item.manifest_text})
+        files.write_together(folder, {**item.files, MANIFEST_NAME: item.manifest_text})
         subject = verifying.Subject(path=folder, tree=place.tree, pyconfig=place.folder, policy=_REQUIRED)
         return replace(verifying.run(subject), subject=item.title)
 

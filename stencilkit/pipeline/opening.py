@@ -9,7 +9,7 @@ from typing import Final
 from stencilkit import dialects, manifest, reader, targets
 from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
 from stencilkit.model.header import ReadHeader
-from stencilkit.model.manifest import Manifest
+from stencilkit.model.manifest import HALVES, MANIFEST_NAME, Manifest, half_name
 from stencilkit.model.target import Target
 from stencilkit.support import files
 
@@ -36,15 +36,13 @@ def subjects(path: Path) -> tuple[Path, ...]:
     if not path.is_dir():
         return (path,)
     held = sorted(
-        found.parent
-        for pattern in (manifest.NAME, "manifest-*.toml", "jit_stencils*.h")
-        for found in path.rglob(pattern)
+        found.parent for pattern in (MANIFEST_NAME, HALVES, "jit_stencils*.h") for found in path.rglob(pattern)
     )
     return tuple(one for folder in dict.fromkeys(held) for one in _headers(folder)) or (path,)
 
 
 def _headers(folder: Path) -> list[Path]:
-    halves = not (folder / manifest.NAME).is_file() and any(folder.glob("manifest-*.toml"))
+    halves = not (folder / MANIFEST_NAME).is_file() and any(folder.glob(HALVES))
     return (sorted(folder.glob("jit_stencils-*.h")) if halves else []) or [folder]
 
 
@@ -54,9 +52,9 @@ def manifest_of(path: Path) -> Path:
     In a universal platform's folder every header has its own, with its triple in the name.
     """
     if path.is_dir():
-        return path / manifest.NAME
-    own = path.with_name(f"manifest-{path.stem.partition('-')[2]}.toml")
-    return own if own.is_file() else path.with_name(manifest.NAME)
+        return path / MANIFEST_NAME
+    own = path.with_name(half_name(path.stem.partition("-")[2]))
+    return own if own.is_file() else path.with_name(MANIFEST_NAME)
 
 
 def header_of(path: Path, described: Manifest | None) -> Path:
@@ -72,7 +70,7 @@ def header_of(path: Path, described: Manifest | None) -> Path:
     found = sorted(path.glob("jit_stencils-*.h")) or sorted(path.glob("jit_stencils.h"))
     if len(found) != 1:
         raise UsageError(
-            f"{path} has no {manifest.NAME}, and {len(found) or 'no'} stencil headers",
+            f"{path} has no {MANIFEST_NAME}, and {len(found) or 'no'} stencil headers",
             fix="give a header, or an output folder of stencilkit build",
         )
     return found[0]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stencilkit import dialects, manifest
+from stencilkit import dialects
 from stencilkit.errors import TargetError
+from stencilkit.model.manifest import MANIFEST_NAME, half_name
 from stencilkit.model.request import Build, Written
 from stencilkit.model.target import TargetRequest
 from stencilkit.pipeline import _texts
@@ -46,8 +47,8 @@ def bundle(builds: Sequence[Build]) -> dict[str, bytes]:
     dialect = dialects.dialect_for(builds[0].request.tree.version.series)
     merged: dict[str, bytes] = {}
     for build in builds:
-        merged |= {name: data for name, data in build.files.items() if name != manifest.NAME}
-        merged[f"manifest-{build.request.target.target.triple}.toml"] = build.files[manifest.NAME]
+        merged |= {name: data for name, data in build.files.items() if name != MANIFEST_NAME}
+        merged[half_name(build.request.target.target.triple)] = build.files[MANIFEST_NAME]
     # In place of those that include one half only.
     return merged | _texts.dispatchers(dialect, [build.request.target for build in builds])
 

@@ -14,7 +14,7 @@ from stencilkit.errors import HeaderError, ManifestError, ObjectError, Stencilki
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.ledger import Entry
-from stencilkit.model.manifest import FileRole, Manifest, Summary
+from stencilkit.model.manifest import MANIFEST_NAME, FileRole, Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import TargetRequest
 from stencilkit.model.verdict import Check, Policy, TreeFacts, Verdict
@@ -69,7 +69,7 @@ def run(subject: Subject) -> Verdict:
         return verify.conclude(str(subject.path), checks, digests, subject.policy, "")
     facts = _facts(subject, described, header)
     # The dispatchers of a universal platform's folder are those of neither half.
-    shared = opening.manifest_of(path).name != manifest.NAME
+    shared = opening.manifest_of(path).name != MANIFEST_NAME
     beside = _beside(path, described, frozenset(_texts.DISPATCHERS) if shared else frozenset())
     extras, known = _known_extras(beside, described, checks)
     summary = manifest.summarise(header.stencils, known)

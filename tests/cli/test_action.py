@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import samples
 
-from stencilkit import manifest
+from stencilkit.model.manifest import MANIFEST_NAME
 
 ACTION = Path(__file__).parents[2] / ".github" / "actions" / "verify" / "action.yml"
 INPUTS = ("PATHS", "MANIFEST", "CPYTHON", "PYCONFIG", "LEDGER", "POLICY", "AUDIT")
@@ -54,5 +54,5 @@ def test_it_refuses(header: Path, tmp_path: Path) -> None:
     assert ": refused" in said
     code, said = act(tmp_path, PATHS=tmp_path / "nothing")
     assert code == 2
-    code, said = act(tmp_path, PATHS=header.parent, MANIFEST=header.with_name(manifest.NAME), POLICY=tmp_path / "no")
+    code, said = act(tmp_path, PATHS=header.parent, MANIFEST=header.with_name(MANIFEST_NAME), POLICY=tmp_path / "no")
     assert code == 2

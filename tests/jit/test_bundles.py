@@ -17,6 +17,7 @@ import workbench as wb
 
 from stencilkit import dialects, manifest, reader
 from stencilkit.jittest import hiding
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.support import files as support_files
 
 UPSTREAMS = tuple(wb.PINNED.items())
@@ -107,7 +108,7 @@ def damaged(folder: Path, uop: str, old: str, new: str) -> None:
     start = text.index(f"emit_{uop}(")
     body = text[start : text.index("\n}\n", start)]
     assert body.count(old) == 1, body
-    described = manifest.parse(path.with_name(manifest.NAME).read_text(), "")
+    described = manifest.parse(path.with_name(MANIFEST_NAME).read_text(), "")
     text = text.replace(body, body.replace(old, new))
     summary = manifest.summarise(reader.read(text, dialects.header_forms(), "").stencils, described.extras)
     path.write_text(text.replace(described.content_digest, summary.content))
@@ -122,7 +123,7 @@ def damaged(folder: Path, uop: str, old: str, new: str) -> None:
         content_digest=summary.content,
         interface_digest=summary.interface,
     )
-    path.with_name(manifest.NAME).write_text(manifest.render(changed))
+    path.with_name(MANIFEST_NAME).write_text(manifest.render(changed))
 
 
 # In order: every small integer is the next one; len() calls what turns a size into an int in place of what asks for it.
@@ -139,7 +140,7 @@ def test_a_damaged_addend_is_caught(uop: str, old: str, new: str, tmp_path: Path
     bundle("3.14.7", (19,), tmp_path)
     damaged(tmp_path / "out", uop, old, new)
     wb.stencilkit("pack", tmp_path / "out", "-o", tmp_path / "damaged.tar.gz")
-    (folder,) = (path.parent for path in (tmp_path / "out").rglob(manifest.NAME))
+    (folder,) = (path.parent for path in (tmp_path / "out").rglob(MANIFEST_NAME))
     config = wb.pyconfig("3.14.7")
     wb.stencilkit("verify", folder, "--cpython", wb.tree("3.14.7"), "--pyconfig-dir", config)
     options = ("--module", "test_call", "--no-benchmarks", "--configure", "OPT=-O1 -Wall", "--timeout", "300")

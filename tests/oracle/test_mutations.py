@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import workbench as wb
 
-from stencilkit import manifest
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import verifying
 
 SEEDS = range(10)
@@ -71,7 +71,7 @@ def test_mutants_are_refused(built: Path, seed: int, count: int, monkeypatch: py
         monkeypatch.setattr(module, name, remembering(getattr(module, name)))
     header = next(built.glob("jit_stencils-*.h"))
     chance = random.Random(seed)
-    originals = {path: path.read_bytes() for path in (header, built / manifest.NAME)}
+    originals = {path: path.read_bytes() for path in (header, built / MANIFEST_NAME)}
     assert verifying.run(verifying.Subject(path=built)).accepted
     tried, same, survivors = Counter[str](), Counter[str](), []
     for _ in range(count):

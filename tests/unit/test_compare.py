@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import samples
 
-from stencilkit import cli, dialects, emit, manifest
+from stencilkit import cli, dialects, emit
 from stencilkit.errors import UsageError
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import comparing
 
@@ -151,7 +152,7 @@ def test_what_cannot_be_compared(tmp_path: Path, folders: tuple[Path, Path]) -> 
         nameless = write(tmp_path / "c.h", samples.stencils())
         nameless.write_text(nameless.read_text().replace(samples.TRIPLE, "nothing"))
         comparing.run([nameless, one])
-    with pytest.raises(UsageError, match=f"has no {manifest.NAME}, and no stencil headers"):
+    with pytest.raises(UsageError, match=f"has no {MANIFEST_NAME}, and no stencil headers"):
         comparing.run([tmp_path / "t1", one])
 
 

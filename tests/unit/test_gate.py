@@ -15,6 +15,7 @@ from stencilkit import cli, ledger, manifest
 from stencilkit.errors import LedgerError
 from stencilkit.model.gate import Outcome, Variation
 from stencilkit.model.ledger import Entry
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import _variations, gate
 from stencilkit.support import process
 
@@ -30,7 +31,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def entry(out: Path) -> Entry:
-    return Entry.of(manifest.parse((out / manifest.NAME).read_text(), "sample"))
+    return Entry.of(manifest.parse((out / MANIFEST_NAME).read_text(), "sample"))
 
 
 def outcome(entry: Entry, **fields: object) -> Outcome:
@@ -69,7 +70,7 @@ def test_bad_variations_are_trouble(
 
 def test_provenance_does_not_count_and_all_else_does(out: Path, tmp_path: Path) -> None:
     other = samples.folder(tmp_path / "other", samples.tree(tmp_path / "other-tree")).parent
-    path = other / manifest.NAME
+    path = other / MANIFEST_NAME
     text = path.read_text()
     path.write_text(text.replace('host = "sample"', 'host = "another"'))
     assert list(gate._differences(out, other)) == []

@@ -11,6 +11,7 @@ import samples
 from stencilkit import cli, ledger, manifest, verify
 from stencilkit.errors import LedgerError
 from stencilkit.model.ledger import Entry
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
 
@@ -22,7 +23,7 @@ def header(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def entry(header: Path) -> Entry:
-    text = header.with_name(manifest.NAME).read_text()
+    text = header.with_name(MANIFEST_NAME).read_text()
     return Entry.of(manifest.parse(text, "sample"))
 
 

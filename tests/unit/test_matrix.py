@@ -11,6 +11,7 @@ import samples
 
 from stencilkit import cli, ledger, manifest
 from stencilkit.model.ledger import Entry
+from stencilkit.model.manifest import MANIFEST_NAME
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def entries(out: Path, tmp_path: Path) -> Path:
     """A ledger of one CPython with two LLVMs, of which upstream asks for the first."""
-    first = Entry.of(manifest.parse((out / manifest.NAME).read_text(), "sample"))
+    first = Entry.of(manifest.parse((out / MANIFEST_NAME).read_text(), "sample"))
     changed = dict(first.stencils, _NOP="0" * 16)
     second = replace(first, llvm="22.1.8", stencils=changed)
     for entry in (second, first):
@@ -57,6 +58,6 @@ def test_a_folder_stands_for_all_below_it(out: Path, tmp_path: Path, capsys: pyt
     samples.folder(tmp_path / "more" / "two" / "deep", samples.tree(tmp_path / "tree2"))
     assert cli.main(["verify", str(tmp_path / "more")]) == 0
     assert capsys.readouterr().out.count(": accepted") == 2
-    (tmp_path / "more" / "one" / manifest.NAME).unlink()
+    (tmp_path / "more" / "one" / MANIFEST_NAME).unlink()
     assert cli.main(["verify", str(tmp_path / "more")]) == 1
     assert "not checked: there is no manifest" in capsys.readouterr().out

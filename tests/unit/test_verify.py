@@ -13,7 +13,7 @@ import samples
 from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, verify
 from stencilkit.errors import PolicyError
 from stencilkit.model.ledger import Entry
-from stencilkit.model.manifest import IncludedFile, Manifest
+from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
 from stencilkit.pipeline.verifying import Subject
@@ -25,7 +25,7 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.tree = samples.tree(folder / "tree")
         self.header = samples.folder(folder / "out", self.tree)
-        self.manifest = self.header.with_name(manifest.NAME)
+        self.manifest = self.header.with_name(MANIFEST_NAME)
 
     def verify(self, *, tree: bool = True, policy: Policy = verify.DEFAULT_POLICY) -> Verdict:
         opened = source.open_tree(self.tree.root, dialects.KNOWN) if tree else None
