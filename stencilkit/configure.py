@@ -129,10 +129,9 @@ def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
             where=where,
             fix="give the pyconfig.h of a CPython that was configured for this target",
         )
-    if (config.macros.get("Py_DEBUG") is not None) != (flavour == "debug"):
+    if config.flavour != flavour:
         raise ConfigureError(
-            f"{_NAME} is that of a {'release' if flavour == 'debug' else 'debug'} build, "
-            f"but {flavour} stencils were asked for",
+            f"{_NAME} is that of a {config.flavour} build, but {flavour} stencils were asked for",
             where=where,
             fix="leave --debug out" if flavour == "debug" else "add --debug",
         )

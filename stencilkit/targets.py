@@ -203,6 +203,13 @@ def _known_targets(table: SupportTable) -> str:
     return "choose one of " + ", ".join([*(target.triple for target in table.targets), *universal, "all"])
 
 
+def is_pinned(table: SupportTable, cpython: str, llvm: str) -> bool:
+    """Tell whether an LLVM is the one that a CPython's own generator asks for."""
+    series, _, _ = cpython.rpartition(".")
+    support = table.pythons.get(series)
+    return support is not None and llvm.partition(".")[0] == str(support.pinned)
+
+
 def check_cflags(table: SupportTable, flags: tuple[str, ...]) -> None:
     """Refuse flags that make stencils which cannot run, with the reason.
 

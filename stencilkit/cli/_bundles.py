@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,8 +16,8 @@ def show(path: Path, artifacts: Sequence[Artifact], form: str) -> None:
     """Tell what a bundle, or a folder, holds."""
     digest = files.sha256(path) if path.is_file() else ""
     if form == "json":
-        content = {"path": str(path), "sha256": digest, "stencils": [_as_json(item) for item in artifacts]}
-        _render.print_json("bundle", content)
+        stencils = [_render.described(item.manifest) for item in artifacts]
+        _render.print_json("bundle", {"path": str(path), "sha256": digest, "stencils": stencils})
         return
     head = ["CPython", "target", "flavour", "LLVM", "vendor", "headers", "content", "stencils", "code", "data", "files"]
     _render.print_table(head, [_row(item) for item in artifacts])
@@ -40,22 +39,3 @@ def _row(item: Artifact) -> list[str]:
         str(m.data_bytes),
         str(len(m.files)),
     ]
-
-
-def _as_json(item: Artifact) -> dict[str, Any]:
-    m = item.manifest
-    return {
-        "cpython": m.cpython,
-        "target": m.triple,
-        "flavour": m.flavour,
-        "llvm": m.toolchain.version,
-        "vendor": m.toolchain.vendor,
-        "headers": m.headers,
-        "content_digest": m.content_digest,
-        "input_digest": m.input_digest,
-        "interface_digest": m.interface_digest,
-        "stencils": len(m.stencils),
-        "code_bytes": m.code_bytes,
-        "data_bytes": m.data_bytes,
-        "files": {record.name: record.sha256 for record in m.files},
-    }

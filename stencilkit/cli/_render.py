@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stencilkit.model.manifest import StencilRecord
+from stencilkit.model.manifest import Manifest, StencilRecord
 from stencilkit.model.request import Written
 
 SCHEMA = 1
@@ -29,6 +29,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             for cell, width in zip(row, widths, strict=True)
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table as GitHub's markdown has it."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def _is_number(cell: str) -> bool:
@@ -69,10 +74,9 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
         click.echo(f"{'wrote' if changed else 'unchanged'} {folder}")
 
 
-def _build(item: Written) -> dict[str, Any]:
-    manifest = item.build.manifest
+def described(manifest: Manifest) -> dict[str, Any]:
+    """Say what a manifest says of stencils, for JSON."""
     return {
-        "folder": str(item.folder),
         "cpython": manifest.cpython,
         "target": manifest.triple,
         "flavour": manifest.flavour,
@@ -87,6 +91,13 @@ def _build(item: Written) -> dict[str, Any]:
         "code_bytes": manifest.code_bytes,
         "data_bytes": manifest.data_bytes,
         "files": {record.name: record.sha256 for record in manifest.files},
+    }
+
+
+def _build(item: Written) -> dict[str, Any]:
+    return {
+        "folder": str(item.folder),
+        **described(item.build.manifest),
         "seconds": round(item.seconds, 3),
         "changed": item.changed,
         "notes": list(item.build.notes),

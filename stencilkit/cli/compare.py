@@ -47,7 +47,7 @@ def _table(found: Sequence[Comparison], form: str) -> None:
         rows.append([letter, item.second.made_by, str(item.second.stencils), *map(str, counts), *sizes])
     legend = [f"{letter}  {side.label}" for letter, side in zip("ABCDEF", _sides(found), strict=False)]
     if form == "markdown":
-        click.echo("\n".join([*_markdown_table(head, rows), "", *(f"* {line}" for line in legend)]))
+        click.echo("\n".join([_render.markdown_table(head, rows), "", *(f"* {line}" for line in legend)]))
     else:
         click.echo(f"CPython {first.series}, {first.triple}")
         _render.print_table(head, rows)
@@ -61,10 +61,6 @@ def _sides(found: Sequence[Comparison]) -> Iterator[Side]:
 
 def _with_change(before: int, after: int) -> str:
     return f"{after} ({after - before:+})"
-
-
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _account(item: Comparison, *, brief: bool, form: str) -> Iterator[str]:

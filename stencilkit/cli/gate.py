@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from stencilkit import configure, targets, toolchain
 from stencilkit import ledger as stage
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
-from stencilkit.model.gate import Configuration, Outcome, Variation
+from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import gate
 from stencilkit.support import environ, files
@@ -71,21 +71,27 @@ def command(
         label = f"CPython {item.tree.version}, {item.target.target.triple}, {item.toolchain.label}"
         progress.say(label)
         outcomes.append(gate.examine(item, varied, None if first else ledger))
-    settled = gate.settle(outcomes, ledger) if update else tuple(gate.disagreements(outcomes))
-    written = frozenset(line.removeprefix(gate.WRITTEN) for line in settled)
-    rows = [_row(item, written) for item in outcomes]
-    remarks = [*_remarks(outcomes, written), *settled, *_varied(outcomes, varied)]
+    disagreements = gate.disagreements(outcomes)
+    settled = gate.settle(outcomes, ledger) if update else Settlement()
+    rows = [_row(item, settled.written) for item in outcomes]
+    remarks = [*_remarks(outcomes, settled.written), *disagreements, *_settled(settled), *_varied(outcomes, varied)]
     markdown = "\n".join(_report(rows, remarks)) + "\n"
     if report is not None:
         files.write(report, markdown.encode())
     if form == "json":
-        _render.print_json("gate", {"settled": list(settled), "outcomes": [_as_json(item) for item in outcomes]})
+        answer = {
+            "disagreements": list(disagreements),
+            "written": [str(place) for place in settled.written],
+            "left": [str(place) for place in settled.left],
+            "outcomes": [_as_json(item) for item in outcomes],
+        }
+        _render.print_json("gate", answer)
     elif form == "markdown":
         click.echo(markdown, nl=False)
     else:
         _render.print_table(_HEAD, rows)
         click.echo("\n".join(remarks))
-    stable = not any(item.unstable for item in outcomes) and not any(gate.disagreements(outcomes))
+    stable = not disagreements and not any(item.unstable for item in outcomes)
     return ExitCode.OK if stable and (update or all(item.passed for item in outcomes)) else ExitCode.DIFFERENT
 
 
@@ -123,7 +129,7 @@ def _configurations(
         raise UsageError("none of these LLVMs is one for these CPythons", fix="stencilkit matrix lists what is")
 
 
-def _row(item: Outcome, written: Collection[str]) -> list[str]:
+def _row(item: Outcome, written: Collection[PurePosixPath]) -> list[str]:
     entry = item.entry
     words = [entry.cpython, entry.triple, entry.flavour, entry.llvm, _vendor(item.vendor), entry.content[:16]]
     return [*words, _word(item, written), f"{item.seconds:.0f}"]
@@ -135,21 +141,26 @@ def _vendor(version: str) -> str:
     return origin[1] if origin else version.partition("clang version")[0].strip() or version
 
 
-def _word(item: Outcome, written: Collection[str]) -> str:
+def _word(item: Outcome, written: Collection[PurePosixPath]) -> str:
     if item.unstable:
         return "VARIES"
     if not item.unexpected:
         return "as expected"
-    return "written" if str(item.entry.place) in written else "UNEXPECTED"
+    return "written" if item.entry.place in written else "UNEXPECTED"
 
 
-def _remarks(outcomes: Sequence[Outcome], written: Collection[str]) -> Iterator[str]:
+def _remarks(outcomes: Sequence[Outcome], written: Collection[PurePosixPath]) -> Iterator[str]:
     for item in outcomes:
         entry = item.entry
         label = f"{entry.cpython}, {entry.triple}, {entry.flavour}, LLVM {entry.llvm}"
         yield from (f"{label}: varies with {text}" for text in item.unstable)
-        if str(entry.place) not in written:
+        if entry.place not in written:
             yield from (f"{label}: {text}" for text in item.unexpected)
+
+
+def _settled(found: Settlement) -> Iterator[str]:
+    yield from (f"written: {place}" for place in found.written)
+    yield from (f"left alone: {place}" for place in found.left)
 
 
 def _varied(outcomes: Sequence[Outcome], variations: Sequence[Variation]) -> Iterator[str]:
@@ -160,9 +171,7 @@ def _varied(outcomes: Sequence[Outcome], variations: Sequence[Variation]) -> Ite
 
 def _report(rows: Sequence[Sequence[str]], remarks: Sequence[str]) -> Iterator[str]:
     yield from ("# Reproducibility", "")
-    for cells in (_HEAD, ["---"] * len(_HEAD), *rows):
-        yield f"| {' | '.join(cells)} |"
-    yield from ("", *(f"* {line}" for line in remarks))
+    yield from (_render.markdown_table(_HEAD, rows), "", *(f"* {line}" for line in remarks))
 
 
 def _as_json(item: Outcome) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _supported(found: Sequence[matrix.Supported], form: str) -> None:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], form: str) -> None:
     if form == "markdown":
-        click.echo("\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)))
+        click.echo(_render.markdown_table(head, rows))
     else:
         _render.print_table(head, rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stencilkit.model.ledger import Entry
 from stencilkit.model.source import SourceTree
@@ -60,3 +60,11 @@ class Outcome:
     def passed(self) -> bool:
         """Tell whether nothing changed and all is as the ledger says."""
         return not self.unstable and not self.unexpected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """Which files of the ledger were written, and which were left alone because builds disagree on them."""
+
+    written: tuple[PurePosixPath, ...] = ()
+    left: tuple[PurePosixPath, ...] = ()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from stencilkit.model.target import Flavour
+
 PyConfigOrigin = Literal["given", "configured", "tree"]
 
 _WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -23,6 +25,11 @@ _DIRECTIVE: Final = re.compile(r"#\s*(\w+)\s*(.*)")
 _DEFINITION: Final = re.compile(r"(\w+)(\([^)]*\))?\s*(.*)")
 _OPENING: Final = frozenset({"if", "ifdef", "ifndef"})
 _SWITCHING: Final = frozenset({"else", "elif", "elifdef", "elifndef"})
+
+
+def flavour(macros_: Mapping[str, str | None]) -> Flavour:
+    """Tell the flavour from the macros of pyconfig.h: --with-pydebug defines Py_DEBUG."""
+    return "release" if macros_.get("Py_DEBUG") is None else "debug"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,11 @@ class PyConfig:
     macros: Mapping[str, str | None]
     origin: PyConfigOrigin
     host: str = ""
+
+    @property
+    def flavour(self) -> Flavour:
+        """Tell which flavour the CPython is configured for."""
+        return flavour(self.macros)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ def _flavour(config: PyConfig, request: TargetRequest, described: Manifest) -> F
     if request.target.pyconfig == "tree":
         # One file for both; the compiler's command line tells them apart.
         return described.flavour
-    return "debug" if config.macros.get("Py_DEBUG") is not None else "release"
+    return config.flavour
 
 
 def _contents(tree: SourceTree, described: Manifest) -> Iterator[tuple[str, bytes | None]]:

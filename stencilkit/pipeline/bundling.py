@@ -9,7 +9,6 @@ from stencilkit import artifact, dialects, manifest, targets, verify
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import MANIFEST_NAME, Manifest
-from stencilkit.model.version import PythonVersion
 from stencilkit.pipeline import _texts
 from stencilkit.support import archive
 
@@ -105,6 +104,4 @@ def _llvm(item: Artifact) -> list[int]:
 
 
 def _is_pinned(item: Artifact) -> bool:
-    version = PythonVersion.parse(item.manifest.cpython)
-    support = targets.load().pythons.get(version.series) if version else None
-    return support is not None and _llvm(item)[:1] == [support.pinned]
+    return targets.is_pinned(targets.load(), item.manifest.cpython, item.manifest.toolchain.version)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stencilkit import ledger, manifest, targets
 from stencilkit.errors import CompileError
-from stencilkit.model.gate import Configuration, Outcome, Variation
+from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
@@ -19,7 +19,6 @@ from stencilkit.support import environ, files, process
 _POLICY = Policy(require=("canonical", "manifest", "ledger"), mingw=True)
 _PROVENANCE = b"\n[provenance]\n"
 _SHOWN = 8
-WRITTEN = "written: "
 _TIMEOUT = 1800.0
 
 
@@ -123,25 +122,29 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return contents
 
 
-def settle(outcomes: Sequence[Outcome], folder: Path) -> tuple[str, ...]:
-    """Make what was built the ledger, but not what is unstable or differs by vendor; say what changed or was left.
+def settle(outcomes: Sequence[Outcome], folder: Path) -> Settlement:
+    """Make what was built the ledger, but not what is unstable or differs by vendor.
 
     Raises: LedgerError, OutputError.
     """
-    lines = list(disagreements(outcomes))
+    written, left = dict[PurePosixPath, None](), dict[PurePosixPath, None]()
     for outcome in outcomes:
         entry = outcome.entry
         same = all(other.entry == entry for other in outcomes if other.entry.place == entry.place)
         if outcome.unstable or not same:
-            lines.append(f"left alone: {entry.place}")
+            left[entry.place] = None
         elif outcome.unexpected:
             ledger.write(folder, entry, targets.load().pythons[entry.series].pinned)
-            lines.append(f"{WRITTEN}{entry.place}")
-    return tuple(dict.fromkeys(lines))
+            written[entry.place] = None
+    return Settlement(written=tuple(written), left=tuple(left))
 
 
-def disagreements(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def disagreements(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """Name the LLVMs of one version that do not make the same, by their vendors."""
+    return tuple(dict.fromkeys(_disagreements(outcomes)))
+
+
+def _disagreements(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for number, outcome in enumerate(outcomes):
         for other in outcomes[:number]:
             if other.entry.place == outcome.entry.place and other.entry != outcome.entry:

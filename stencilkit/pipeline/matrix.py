@@ -81,9 +81,7 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 
 def _is_pinned(entry: Entry) -> bool:
-    version, llvm = PythonVersion.parse(entry.cpython), LlvmVersion.parse(entry.llvm)
-    support = targets.load().pythons.get(version.series) if version else None
-    return support is not None and llvm is not None and llvm.major == support.pinned
+    return targets.is_pinned(targets.load(), entry.cpython, entry.llvm)
 
 
 def _same(entry: Entry, reference: Entry | None) -> int | None:

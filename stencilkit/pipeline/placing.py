@@ -11,7 +11,7 @@ from typing import Final
 from stencilkit import artifact, configure, dialects, targets
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.pyconfig import macros
+from stencilkit.model.pyconfig import flavour, macros
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.pipeline import _texts
@@ -51,12 +51,11 @@ def look_at(tree: SourceTree, folder: Path) -> Place:
             fix="run configure again with --enable-experimental-jit (or =yes-off, =interpreter needs no stencils)",
         )
     content = config.read_bytes()
-    debug = macros(content.decode("utf-8", "replace")).get("Py_DEBUG") is not None
     return Place(
         tree=tree,
         folder=folder,
         requests=tuple(targets.resolve(targets.load(), triple) for triple in rule[1].split()),
-        flavour="debug" if debug else "release",
+        flavour=flavour(macros(content.decode("utf-8", "replace"))),
         cflags=configure.cflags(folder),
         pyconfig=content,
     )

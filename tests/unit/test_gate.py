@@ -13,7 +13,7 @@ import samples
 
 from stencilkit import cli, ledger, manifest
 from stencilkit.errors import LedgerError
-from stencilkit.model.gate import Outcome, Variation
+from stencilkit.model.gate import Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import _variations, gate
@@ -115,14 +115,13 @@ def test_folders_are_reversed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_update_writes_what_is_stable(entry: Entry, tmp_path: Path) -> None:
     folder = tmp_path / "ledger"
-    assert gate.settle([outcome(entry), outcome(entry, vendor="B")], folder) == (f"written: {entry.place}",)
+    assert gate.settle([outcome(entry), outcome(entry, vendor="B")], folder) == Settlement(written=(entry.place,))
     assert list(ledger.read_all(folder)) == [entry]
     other = replace(entry, content="1" * 64)
-    assert gate.settle([outcome(other, unstable=("jobs",))], folder) == (f"left alone: {entry.place}",)
-    assert gate.settle([outcome(entry, unexpected=()), outcome(other, vendor="B")], folder) == (
-        f"{entry.place}: A and B do not make the same",
-        f"left alone: {entry.place}",
-    )
+    assert gate.settle([outcome(other, unstable=("jobs",))], folder) == Settlement(left=(entry.place,))
+    two = [outcome(entry, unexpected=()), outcome(other, vendor="B")]
+    assert gate.settle(two, folder) == Settlement(left=(entry.place,))
+    assert gate.disagreements(two) == (f"{entry.place}: A and B do not make the same",)
     assert list(ledger.read_all(folder)) == [entry]
 
 
