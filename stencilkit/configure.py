@@ -21,7 +21,7 @@ from typing import Final
 from stencilkit.errors import ConfigureError
 from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin, macros
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, Target, TargetRequest
+from stencilkit.model.target import Flavour, Target, TargetRequest, cross_arguments
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.support import environ, files, process
 from stencilkit.support.progress import SILENT, Progress
@@ -39,14 +39,6 @@ _UNIVERSAL: Final = re.compile(r"^CONFIG_ARGS=.*--with-universal-archs=(\w+)", r
 _HOST: Final = re.compile(r"^HOST_GNU_TYPE=\s*(\S+)", re.MULTILINE)
 # The case of configure's lists of cross builds before which another one can stand:
 _ANCHOR: Final = "\t*-*-vxworks*)\n"
-# What configure cannot find out when it cannot run programs for the target; the values are Linux's.
-_CROSS_ANSWERS: Final = (
-    "ac_cv_buggy_getaddrinfo=no",
-    "ac_cv_file__dev_ptmx=yes",
-    "ac_cv_file__dev_ptc=no",
-    # Modules are not built here; libffi for the target may be missing.
-    "py_cv_module__ctypes=n/a",
-)
 
 
 def cflags(folder: Path) -> str:
@@ -242,12 +234,7 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
             # configure only compares its version with the tree's (configure.ac, "for --with-build-python"); the make
             # that would run it never happens here.
             _program(programs / _BUILD_PYTHON, f"echo {tree.version.series}")
-            words += [
-                f"--host={target.configure_host}",
-                f"--build={environ.native()}",
-                f"--with-build-python={_BUILD_PYTHON}",
-            ]
-            words += _CROSS_ANSWERS
+            words += cross_arguments(target, machine=environ.native(), python=_BUILD_PYTHON)
             # The host's pkg-config would find libraries of the wrong architecture:
             env["PKG_CONFIG_LIBDIR"] = str(work)
         log = work / "configure.log"
@@ -259,11 +246,10 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
             stdout_to=log,
         )
         if done.returncode or not (work / _NAME).is_file():
-            tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-12:])
             raise ConfigureError(
                 f"configure of CPython {tree.version} for {target.triple} failed",
                 where=str(tree.root),
-                details=tail,
+                details=files.tail(log),
                 fix="mend what it names, or configure by hand and give --pyconfig-dir",
             )
         files.write(folder / _NAME, (work / _NAME).read_bytes())

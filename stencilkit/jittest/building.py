@@ -13,20 +13,11 @@ from typing import Final
 from stencilkit.errors import JitTestError
 from stencilkit.jittest.hiding import hidden_path
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, Target
-from stencilkit.support import environ, process
+from stencilkit.model.target import Flavour, Target, cross_arguments
+from stencilkit.support import environ, files, process
 
 _CONFIGURE_SECONDS: Final = 1800.0
 _MAKE_SECONDS: Final = 7200.0
-_TAIL_LINES: Final = 15
-# What configure cannot find out when it cannot run programs for the target; the values are Linux's. libffi for the
-# target may be missing, and the tests do without ctypes.
-_CROSS_ANSWERS: Final = (
-    "ac_cv_buggy_getaddrinfo=no",
-    "ac_cv_file__dev_ptmx=yes",
-    "ac_cv_file__dev_ptc=no",
-    "py_cv_module__ctypes=n/a",
-)
 # What make and the shell say of a program that a signal ended:
 _CRASHED: Final = re.compile(r"Segmentation fault|Illegal instruction|Aborted|Bus error|Fatal Python error")
 _GENERATOR: Final = "/Tools/jit/build.py"
@@ -106,8 +97,7 @@ def configure(place: Workplace, extra: Sequence[str]) -> tuple[str, ...]:
     words += ["--with-pydebug"] if place.flavour == "debug" else []
     compiler = "gcc" if place.native else place.target.gcc
     if not place.native:
-        words += [f"--host={place.target.configure_host}", f"--build={environ.native()}", *_CROSS_ANSWERS]
-        words += [f"--with-build-python={_build_python(place)}"]
+        words += cross_arguments(place.target, machine=environ.native(), python=str(_build_python(place)))
     if _which(compiler, place) and _which("ccache", place):
         words.append(f"CC=ccache {compiler}")
     words += extra
@@ -141,7 +131,7 @@ def _configure(place: Workplace, folder: Path, words: Sequence[str]) -> None:
         raise JitTestError(
             f"configure of CPython {place.tree.version} failed",
             where=str(log),
-            details=_tail(log),
+            details=files.tail(log),
             fix="mend what it names, or change its arguments with --configure",
         )
 
@@ -171,10 +161,10 @@ def _make(place: Workplace, folder: Path, goal: str) -> Path:
         raise JitTestError(
             f"make of CPython {place.tree.version} failed",
             where=str(log),
-            details=_tail(log),
+            details=files.tail(log),
             fix=(
                 "make runs the new CPython, with its JIT on: suspect the stencils"
-                if _CRASHED.search(_tail(log))
+                if _CRASHED.search(files.tail(log))
                 else "the log has all of it; LLVM was hidden from this build on purpose"
             ),
         )
@@ -209,7 +199,3 @@ def other_files(folder: Path, contents: Mapping[str, bytes]) -> tuple[str, ...]:
     return tuple(
         name for name, data in contents.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
     )
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from stencilkit.model.version import MajorRange
 
@@ -14,6 +14,14 @@ WheelHeaders = Literal["toolchain", "mingw"]
 Flavour = Literal["release", "debug"]
 Unit = Literal["uop", "entry"]
 Step = Literal["emit", "finish"]
+# What configure cannot find out when it cannot run programs for the target; the values are Linux's. libffi for the
+# target may be missing: stencils need no modules, and the tests do without ctypes.
+_CROSS_ANSWERS: Final = (
+    "ac_cv_buggy_getaddrinfo=no",
+    "ac_cv_file__dev_ptmx=yes",
+    "ac_cv_file__dev_ptc=no",
+    "py_cv_module__ctypes=n/a",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,3 +166,9 @@ class SupportTable:
     refused_targets: tuple[Refusal, ...]
     refused_flags: tuple[Refusal, ...]
     pythons: Mapping[str, PythonSupport]
+
+
+def cross_arguments(target: Target, *, machine: str, python: str) -> tuple[str, ...]:
+    """Give the arguments of configure for a cross build on `machine`, with a `python` of the same version there."""
+    host = f"--host={target.configure_host}"
+    return (host, f"--build={machine}", f"--with-build-python={python}", *_CROSS_ANSWERS)

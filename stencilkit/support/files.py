@@ -205,3 +205,8 @@ def locked(path: Path) -> Iterator[None]:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Read the last lines of a log."""
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
