@@ -166,8 +166,8 @@ def test_every_object_of_a_build(
     # Merged assembly is one object for dozens of uops, with sections that say so.
     command += ["--one-process-per-uop"] if target.text_section and version.startswith("3.15") else []
     assert cli.main(command) == 0
-    # Uops with the same text are compiled to the same bytes.
-    assert len(seen) > {"3.14": 250, "3.15": 900}[version[:4]]
+    # Uops with the same text are compiled to the same bytes, without the names of files all the more.
+    assert len(seen) > {"3.14": 250, "3.15": 750}[version[:4]]
     print(f"{len(seen)} objects")
 
     def compare(item: tuple[int, tuple[bytes, ObjectFile]]) -> None:
