@@ -198,8 +198,8 @@ def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> tuple[str, 
     raise ConfigureError(
         f"there is no C compiler for {target.triple}, which configure needs",
         fix=(
-            f"install {'gcc' if native else target.gcc + ' and its libc'}, or run stencilkit toolchains install 19"
-            " (its compiler serves for every target), or give --pyconfig-dir"
+            f"{'install gcc, or ' if native else f'install {target.gcc} with its libc, or ' if target.gcc else ''}run "
+            "stencilkit toolchains install 19 (its compiler serves for every target), or give --pyconfig-dir"
         ),
     )
 

@@ -81,8 +81,13 @@ def unpack_cached(tarball: Path, cache: Path) -> Path:
 
 def _pin(version: str, pins: Pins, sha256: str | None) -> SourcePin:
     known = pins.source(version)
-    if sha256 is None and known is not None:
+    if known is not None and sha256 in (None, known.sha256):
         return known
+    if known is not None:
+        raise UsageError(
+            f"--sha256 {sha256} is not that of CPython {version}, which is {known.sha256}",
+            fix="leave --sha256 out: this release is pinned",
+        )
     parsed = PythonVersion.parse(version)
     if parsed is None:
         raise UsageError(f"{version!r} is not a CPython version", fix="give one like 3.14.7 or 3.15.0rc1")
@@ -90,9 +95,8 @@ def _pin(version: str, pins: Pins, sha256: str | None) -> SourcePin:
         raise UsageError(
             f"no hash is pinned for CPython {version}",
             fix=(
-                "give --sha256 of its .tar.xz, or one of "
-                + ", ".join(pin.version for pin in pins.sources)
-                + ", or unpack it yourself and use --cpython DIR"
+                f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz) and give --cpython the folder that it "
+                "prints, or a tree of your own; pinned are " + ", ".join(pin.version for pin in pins.sources)
             ),
         )
     if not re.fullmatch("[0-9a-f]{64}", sha256):

@@ -27,7 +27,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHORT_DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _SHOWN: Final = 8
-_AGAIN: Final = "restore the ledger, or have it written again: reproducibility/gate --update"
+_AGAIN: Final = "restore the ledger, or have it written again: stencilkit gate --update"
 
 
 def render(entry: Entry, base: Entry | None = None) -> str:
@@ -121,7 +121,7 @@ def entries(folder: Path) -> list[Path]:
     if not known:
         raise LedgerError(
             f"{folder} holds no entries, so it expects nothing",
-            fix="give a folder like reproducibility/ledger, or fill it: reproducibility/gate --update",
+            fix="give a folder like reproducibility/ledger, or fill it: stencilkit gate --update",
         )
     return known
 

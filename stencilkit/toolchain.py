@@ -38,6 +38,9 @@ _FOLDERS: Final = (
     "/opt/local/libexec/llvm-*/bin",  # MacPorts
     "/Program Files/LLVM/bin",  # LLVM's own installer on Windows
 )
+# More folders or programs, before all others:
+_VARIABLE: Final = "STENCILKIT_LLVM"
+_OTHERS: Final = "stencilkit toolchains lists what there is; name a version of it, or the path of another clang"
 _ORIGINS: Final[tuple[Origin, ...]] = ("named", "path", "folder", "pypi")
 _BINARY_MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _SHARED_LLVM: Final = re.compile(r"(?P<path>/\S*/lib(?:LLVM|clang-cpp)[^/\s]*)")
@@ -53,6 +56,14 @@ def parse_wanted(text: str) -> tuple[Wanted, ...]:
     return tuple(_wanted(part.strip()) for part in text.split(","))
 
 
+def majors(wanted: Sequence[Wanted]) -> tuple[int, ...]:
+    """List the major versions that are asked for; a program that is named may have any."""
+    found: list[int] = []
+    for want in wanted:
+        found += [want.exact.major] if want.exact else want.majors or ()
+    return tuple(found)
+
+
 def _wanted(part: str) -> Wanted:
     if "/" in part or "\\" in part:
         # Compilers run in a folder of their own, so the path must not depend on this one.
@@ -63,7 +74,7 @@ def _wanted(part: str) -> Wanted:
     majors = MajorRange.parse(part)
     if majors is None:
         raise UsageError(
-            f"--llvm {part!r} is not a version", fix="write 19, 19..21, 19,21, 19.1.7 or the path of a clang"
+            f"{part!r} is not a version of LLVM", fix="write 19, 19..21, 19,21, 19.1.7 or the path of a clang"
         )
     return Wanted(majors=majors)
 
@@ -79,15 +90,22 @@ def discover(data: Path, store: Store) -> Found:
     with process.workers() as pool:
         found = list(pool.map(lambda candidate: identify(candidate[1], candidate[0], store), different.values()))
     toolchains = sorted((item for item in found if isinstance(item, Toolchain)), key=_preference)
-    return Found(toolchains=tuple(toolchains), rejected=tuple(item for item in found if isinstance(item, Rejected)))
+    rejected = [item for item in found if isinstance(item, Rejected)]
+    absent = [place for place in environ.search_path(_VARIABLE) if not place.exists()]
+    rejected += [Rejected(program=place, why=f"{_VARIABLE} names it, and it is not there") for place in absent]
+    return Found(toolchains=tuple(toolchains), rejected=tuple(rejected))
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The toolchains of this machine, looked for when somebody first asks: each one found costs three processes."""
+    """The toolchains of this machine, looked for when somebody first asks: each one found costs three processes.
+
+    `wheels` are the majors that `stencilkit toolchains install` has.
+    """
 
     data: Path
     store: Store
+    wheels: frozenset[int] = frozenset()
 
     @functools.cached_property
     def found(self) -> Found:
@@ -104,7 +122,7 @@ def _preference(toolchain: Toolchain) -> tuple[object, ...]:
 
 
 def _candidates(data: Path) -> Iterator[tuple[Origin, Path]]:
-    for place in environ.search_path("STENCILKIT_LLVM"):
+    for place in environ.search_path(_VARIABLE):
         yield from (("named", program) for program in ([place] if place.is_file() else _clangs(place)))
     for folder in environ.search_path("PATH"):
         yield from (("path", program) for program in _clangs(folder))
@@ -135,15 +153,16 @@ def identify(program: Path, origin: Origin, store: Store) -> Toolchain | Rejecte
     command = (str(program), "clang", "-resource-dir", str(lib)) if zig else (str(program),)
     try:
         version = _ask(program, (*command, "--version"), store)
+        problem = _problem(program, version)
+        match = _VERSION.search(version)
+        parsed = LlvmVersion.parse(match["version"]) if match else None
+        if problem or match is None or parsed is None:
+            said = version.strip().partition("\n")[0][:80] or "nothing"
+            return Rejected(program=program, why=problem or f"it is no clang: --version says {said!r}")
         archs = _ask(program, (*command, "-print-targets"), store)
         resource = str(lib) if zig else _ask(program, (*command, "-print-resource-dir"), store).strip()
     except ProcessError as error:
         return Rejected(program=program, why=error.what)
-    problem = _problem(program, version)
-    match = _VERSION.search(version)
-    parsed = LlvmVersion.parse(match["version"]) if match else None
-    if problem or match is None or parsed is None:
-        return Rejected(program=program, why=problem or "it does not say that it is a clang")
     return Toolchain(
         version=parsed,
         vendor=match["vendor"].strip(),
@@ -162,9 +181,9 @@ def _problem(program: Path, version: str) -> str:
             "it is Apple's clang, whose versions are not LLVM's and whose assembly has directives that CPython's "
             "passes cannot keep (CPython #146475, #148560)"
         )
-    if "Free Software Foundation" in version:
-        return "it is gcc under clang's name; stencils need clang's musttail and preserve_none"
     named = _NAME.fullmatch(program.name)
+    if "Free Software Foundation" in version and (named or version.startswith(("gcc ", "cc ", program.name))):
+        return ("it is gcc under clang's name" if named else "it is gcc") + "; stencils need clang's musttail"
     match = _VERSION.search(version)
     if named and named["major"] and match and match["version"].split(".")[0] != named["major"]:
         return f"its name says {named['major']}, but it is version {match['version']}"
@@ -226,7 +245,7 @@ def select(wanted: Sequence[Wanted], machine: Machine, *, skip_missing: bool = F
             chosen.extend(fitting[:1])
             missing.extend([] if fitting else [str(major)])
     if missing and not (skip_missing and chosen):
-        raise _absent(missing, machine.found)
+        raise _absent(missing, machine, others=bool(chosen))
     return _each_once(chosen)
 
 
@@ -260,24 +279,24 @@ def _named(program: Path, store: Store) -> Toolchain:
         raise ToolchainError(f"there is no program {program}", fix="give the path of a clang, or a version")
     identified = identify(program, "named", store)
     if isinstance(identified, Rejected):
-        raise ToolchainError(f"{program} cannot be used: {identified.why}", fix=_advice(["19"]))
+        raise ToolchainError(f"{program} cannot be used: {identified.why}", fix=_OTHERS)
     return identified
 
 
-def _absent(missing: list[str], found: Found) -> ToolchainError:
-    present = ", ".join(sorted({str(tool.version) for tool in found.toolchains})) or "none"
-    rejected = [f"{item.program}: {item.why}" for item in found.rejected]
+def _absent(missing: Sequence[str], machine: Machine, *, others: bool) -> ToolchainError:
+    present = ", ".join(sorted({str(tool.version) for tool in machine})) or "none"
+    rejected = [f"{item.program}: {item.why}" for item in machine.found.rejected]
+    majors = sorted({int(version.split(".")[0]) for version in missing})
+    packages = "your distribution's " + " ".join(f"clang-{major}" for major in majors)
+    wheels = " ".join(str(major) for major in majors if major in machine.wheels)
+    ways = [f"stencilkit toolchains install {wheels} (from PyPI, no root)"] if wheels else []
+    ways += [packages, f"{_VARIABLE} for one that lies elsewhere"]
+    ways += ["--skip-missing to build with the others"] if others else []
     return ToolchainError(
         f"not on this machine: LLVM {', '.join(missing)} (there is: {present})",
         details="\n".join(rejected),
-        fix=_advice(missing) + "; --skip-missing builds the others",
+        fix=", or ".join(ways),
     )
-
-
-def _advice(versions: Sequence[str]) -> str:
-    majors = sorted({version.split(".")[0] for version in versions}, key=int)
-    packages = " ".join(f"clang-{major}" for major in majors)
-    return f"stencilkit toolchains install {' '.join(majors)} (from PyPI, no root), or your distribution's {packages}"
 
 
 def check_arch(toolchain: Toolchain, arch: str) -> None:
@@ -288,7 +307,7 @@ def check_arch(toolchain: Toolchain, arch: str) -> None:
     if toolchain.archs and arch not in toolchain.archs:
         raise ToolchainError(
             f"{toolchain.label} has no back end for {arch}",
-            fix=f"use another LLVM {toolchain.version.major}: {_advice([str(toolchain.version)])}",
+            fix=f"use another LLVM {toolchain.version.major}: {_OTHERS}",
         )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import signal
 import traceback
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from stencilkit import __version__
 from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError, UsageError
-from stencilkit.support import process
+from stencilkit.support import environ, process
 
 # Each is a module of this package, which has it under the name `command`.
 _COMMANDS: Final = (
@@ -135,8 +136,12 @@ def _from_click(error: click.ClickException) -> StencilkitError:
 
 
 def _from_os(error: OSError) -> StencilkitError:
+    name = str(error.filename or "")
+    for variable, folder in (("STENCILKIT_CACHE", environ.cache_root()), ("STENCILKIT_DATA", environ.data_root())):
+        if name and Path(name).is_relative_to(folder):
+            fix = f"set {variable} to a folder that is writable and has room"
+            return StencilkitError(f"cannot use {name}: {error.strerror or error}", fix=fix)
     return StencilkitError(
-        f"cannot use a file: {error.strerror or error}",
-        where=str(error.filename or ""),
+        f"cannot use {name or 'a file'}: {error.strerror or error}",
         fix="check that it exists, that its permissions allow it, and that the disk has room",
     )

@@ -49,6 +49,17 @@ def open_tree(given: str | None, progress: Progress) -> SourceTree:
     return source.open_tree(_tree_folder(given, progress), dialects.KNOWN)
 
 
+def open_folder(given: str | None) -> SourceTree:
+    """Understand --cpython where only the tree will do that a build folder was configured from.
+
+    Raises: SourceError, UsageError.
+    """
+    folder = Path(given) if given else Path.cwd()
+    if not folder.is_dir():
+        raise UsageError(f"--cpython {given} is not a folder", fix="give the source folder that was configured")
+    return source.open_tree(folder.resolve(), dialects.KNOWN)
+
+
 def _tree_folder(given: str | None, progress: Progress) -> Path:
     if given is None:
         return Path.cwd()

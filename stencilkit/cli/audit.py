@@ -16,14 +16,16 @@ from stencilkit.pipeline import auditing, opening
 from stencilkit.support import files
 
 _SHOWN: Final = 5
+# What an LLVM update may cost unnoticed, in percent.
+_GROWTH: Final = 2.0
 
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
 @click.option("--waive", type=_options.ANY_PATH, metavar="FILE", help="Findings that are accepted, each until a day.")
-@click.option("--demand", "demanded", multiple=True, metavar="GATE", help="Make the notes of a gate failures.")
+@click.option("--demand", "demanded", multiple=True, metavar="GATE", help="Fail on the notes of this gate.")
 @click.option("--against", type=_options.ANY_PATH, help="The stencils that these replace, for the growth gate.")
-@click.option("--growth", type=float, default=2.0, show_default=True, help="Percent of growth that is fine.")
+@click.option("--growth", type=float, metavar="PERCENT", help="Growth over --against that is fine. [default: 2]")
 @click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
 @click.option("--gates", is_flag=True, help="List the gates, with the issues that they come from.")
 @_options.format_option("text", "json", "markdown")
@@ -32,12 +34,12 @@ def command(
     waive: Path | None,
     demanded: tuple[str, ...],
     against: Path | None,
-    growth: float,
+    growth: float | None,
     triple: str | None,
     gates: bool,
     form: str,
 ) -> int:
-    """Audit headers or output folders: what has hurt packagers before.
+    """Look in headers or output folders for what has hurt packagers before.
 
     A folder with output folders below it stands for all of them.
 
@@ -52,11 +54,17 @@ def command(
     for name in demanded:
         if name not in names:
             raise UsageError(f"there is no gate {name}", fix=f"there are {', '.join(sorted(names))}")
+    if growth is not None and against is None:
+        raise UsageError("--growth needs --against", fix="name the stencils that these replace")
+    allowed = _GROWTH if growth is None else growth
+    # Not "< 0": nan would pass everything.
+    if not allowed >= 0:
+        raise UsageError(f"--growth {growth} is no percentage", fix="give one like 2 or 0.5")
     fix = "give --waive a file as docs/audit.md describes it"
     text = files.read_text(waive, error=PolicyError, fix=fix) if waive is not None else ""
     waivers = audit.parse_waivers(text, str(waive)) if waive is not None else ()
     found = [
-        auditing.run(path, waivers=waivers, demanded=demanded, against=against, growth=growth, triple=triple)
+        auditing.run(path, waivers=waivers, demanded=demanded, against=against, growth=allowed, triple=triple)
         for given in paths
         for path in opening.subjects(given)
     ]
@@ -85,10 +93,10 @@ def _text(item: Audit) -> Iterator[str]:
     yield f"{item.subject}: {'passed' if item.passed else 'FAILED'}"
     for result in item.results:
         count = f"{len(result.findings)} findings" if result.findings else ""
-        yield f"  {result.outcome:6}  {result.gate:16}  {count}".rstrip()
-        yield from (f"{'':28}{line}" for line in _findings(result.findings))
+        yield f"  {result.outcome:9}  {result.gate:16}  {count}".rstrip()
+        yield from (f"{'':31}{line}" for line in _findings(result.findings))
         if result.outcome == "failed":
-            yield f"{'':28}({result.why}; {result.refs})"
+            yield f"{'':31}({result.why}; {result.refs})"
     yield from (f"  note: {line}" for line in item.stale)
 
 

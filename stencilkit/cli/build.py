@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from stencilkit import configure, headers, targets, toolchain
+from stencilkit import configure, headers, pins, targets, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.pyconfig import PyConfig
@@ -69,11 +69,16 @@ def command(
     # A mistake in it is told now, not after the work.
     environ.source_date()
     tree = _options.open_tree(cpython, progress)
-    wanted = toolchain.parse_wanted(llvm or str(targets.load().pythons[tree.version.series].pinned))
-    machine = toolchain.Machine(environ.data_root(), store)
+    support = targets.load().pythons[tree.version.series]
+    wanted = toolchain.parse_wanted(str(support.pinned) if llvm is None else llvm)
+    for major in toolchain.majors(wanted):
+        building.check_llvm(support, major)
+    machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
     tools = toolchain.select(wanted, machine, skip_missing=skip_missing)
     cflags = _cflags(cflags, pyconfig_dir)
     flavour: Flavour = "debug" if debug else "release"
+    if "" in triples:
+        raise UsageError("--target is empty", fix="leave it out for this machine, or name a triple")
     spellings = triples or (configure.host(pyconfig_dir) if pyconfig_dir else "",)
     chosen = _targets(spellings, tree.version.series)
     pairs = [(target, tool) for target in chosen for tool in tools]

@@ -30,7 +30,7 @@ class _Check:
 @click.command()
 @_options.format_option("text", "json")
 def command(form: str) -> int:
-    """Tell what is missing on this machine for which job, and the package that brings it.
+    """Tell what is missing on this machine for which job, and what brings it.
 
     Exits with 1 if any job lacks something.
     """
@@ -59,8 +59,8 @@ def _checks(found: Found) -> Iterator[_Check]:
         )
     for target in table.targets:
         yield from _target_checks(target, found)
-    for program, package in (("make", "make"), ("gdb", "gdb")):
-        yield _Check(job="test", need=program, have=shutil.which(program) or "", remedy=f"install {package}")
+    for program in ("make", "gcc", "gdb"):
+        yield _Check(job="test", need=program, have=shutil.which(program) or "", remedy=f"install {program}")
     yield _Check(
         job="toolchains install",
         need="pip",
@@ -72,7 +72,7 @@ def _checks(found: Found) -> Iterator[_Check]:
 def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
     job = f"build for {target.triple}"
     origin = ""
-    remedy = "stencilkit toolchains install 19"
+    remedy = "get an LLVM first, which knows where they are"
     for tool in found.toolchains[:1]:
         try:
             origin = headers.choose(target, tool, found.toolchains).origin
@@ -87,6 +87,10 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
     except ConfigureError as error:
         remedy = error.fix
     yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy)
+    if target.gcc and not environ.is_native(target.native):
+        for program in (target.gcc, f"qemu-{target.arch}-static"):
+            have = shutil.which(program) or ""
+            yield _Check(job=f"test for {target.triple}", need=program, have=have, remedy=f"install {program}")
 
 
 def _has_pip() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stencilkit import configure, targets, toolchain
+from stencilkit import configure, pins, targets, toolchain
 from stencilkit import ledger as stage
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
@@ -54,7 +54,7 @@ def command(
     """Build stencils again and again, each time under other circumstances, and hold them against a ledger.
 
     Every configuration is built as it is, and once with all variations at the same time; if that differs, once with
-    each of them, to name it. What is no CPython's LLVM is left out. With --update, what is the same under all
+    each of them, to name it. LLVMs outside a CPython's range are skipped. With --update, what is the same under all
     variations and from all vendors is written to the ledger.
 
     Exits with 0 if all is the same and as the ledger says, 1 if not, 2 if something could not be built.
@@ -108,7 +108,7 @@ def _configurations(
     Raises: UsageError where that is nothing.
     """
     table, store = targets.load(), _options.store()
-    machine = toolchain.Machine(environ.data_root(), store)
+    machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
     found = 0
     for source in sources:
         tree = _options.open_tree(source, progress)
@@ -126,7 +126,7 @@ def _configurations(
                     found += 1
                     yield Configuration(tree=tree, target=target, flavour=flavour, toolchain=tool, pyconfig=config)
     if not found:
-        raise UsageError("none of these LLVMs is one for these CPythons", fix="stencilkit matrix lists what is")
+        raise UsageError("no LLVM given is in the range of a CPython given", fix="stencilkit matrix lists what is")
 
 
 def _row(item: Outcome, written: Collection[PurePosixPath]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from stencilkit import targets
-from stencilkit.cli import _options, _progress, _render, _verdicts
+from stencilkit.cli import _options, _render, _verdicts
 from stencilkit.errors import ExitCode, InstallError
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import bundling, installing, placing
@@ -20,7 +20,9 @@ from stencilkit.pipeline import bundling, installing, placing
 @click.option("--build-dir", type=_options.FOLDER, help="Where configure was run. [default: the source tree]")
 @click.option("--target", metavar="TRIPLE", help="Refuse a build folder for another target.")
 @click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
-@click.option("--llvm", metavar="VERSION", default="", help="Which LLVM's. [default: upstream's, or the only one]")
+@click.option(
+    "--llvm", metavar="VERSION", default="", help="Those made by this LLVM. [default: upstream's, or the only one]"
+)
 @click.option("--check", is_flag=True, help="Verify and show every check; place nothing.")
 @click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
 @_options.format_option("text", "json")
@@ -42,7 +44,7 @@ def command(
 
     Exits with 1, and places nothing, if they do not fit.
     """
-    tree = _options.open_tree(cpython, _progress.choose(form))
+    tree = _options.open_folder(cpython)
     place = placing.look_at(tree, build_dir or tree.root)
     _expect(place, target, flavour)
     triples = [request.target.triple for request in place.requests]

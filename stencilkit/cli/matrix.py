@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stencilkit.cli import _options, _render
+from stencilkit.errors import UsageError
 from stencilkit.pipeline import matrix
 
 
@@ -26,6 +27,11 @@ def command(patterns: tuple[str, ...], wheels: bool, ledger: Path | None, form: 
     --format github is one line, for GitHub's `fromJSON`.
     """
     if ledger is not None:
+        if patterns or wheels or form == "github":
+            raise UsageError(
+                "--target, --wheels and --format github are for the build matrix",
+                fix="leave them out, or leave --ledger out",
+            )
         _supported(matrix.supported(ledger), form)
         return
     rows: list[dict[str, Any]] = [
@@ -47,7 +53,7 @@ def _marks(row: dict[str, Any]) -> list[str]:
 
 
 def _supported(found: Sequence[matrix.Supported], form: str) -> None:
-    if form in ("json", "github"):
+    if form == "json":
         _render.print_json("support", {"entries": [_as_json(item) for item in found]})
         return
     rows = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stencilkit import artifact
-from stencilkit.cli import _bundles, _options, _progress, _verdicts
+from stencilkit.cli import _bundles, _options, _verdicts
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.pipeline import bundling, installing, placing
 from stencilkit.support import files
@@ -17,13 +17,16 @@ from stencilkit.support import files
 @click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", required=True, type=_options.ANY_PATH, help="The bundle (.tar.gz, .tgz or .tar).")
 @click.option(
-    "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="Of what is written."
+    "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="How files are named."
 )
 @click.option(
     "--stamp",
+    "stamps",
     type=_options.ANY_PATH,
     metavar="BUILD-DIR",
-    help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit.",
+    multiple=True,
+    help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit. "
+    "Repeatable.",
 )
 @click.option("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
 @click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
@@ -32,34 +35,52 @@ def command(
     folders: tuple[Path, ...],
     output: Path,
     names: str,
-    stamp: Path | None,
+    stamps: tuple[Path, ...],
     cpython: str | None,
     allow_mingw: bool,
     form: str,
 ) -> int:
     """Pack the output folders of stencilkit build into one bundle.
 
-    All targets, flavours and LLVMs of one CPython go in; the same folders always give the same bytes. With --names
-    fedora, OUTPUT is a folder, and headers get the names that Fedora's sources have:
-    Python-<version>-<arch>-<debug|optimized>-jit_stencils.h. Windows stencils that were compiled with mingw's headers
-    are refused: they are good for checks, and not for an msvc build.
+    All targets, flavours and LLVMs of one CPython go in; the same folders always give the same tar (and the same
+    .tar.gz where the same zlib compresses). Windows stencils that were compiled with mingw's headers are refused: they
+    are good for checks, and not for an msvc build.
+
+    With --names fedora, OUTPUT is a folder, and headers get the names that Fedora's sources have:
+    Python-<version>-<arch>-<debug|optimized>-jit_stencils.h. Each must be stamped.
 
     --stamp is for one source (--cpython) and configuration; the stencils must fit both, or 1 is the exit code. Bundles
     that stencilkit install will place need none.
     """
+    _check_output(output, names)
+    if cpython and not stamps:
+        raise UsageError("--cpython is for --stamp", fix="leave it out, or name the configured folders with --stamp")
     artifacts = tuple(item for folder in folders for item in bundling.open_all(folder))
     bundling.check_headers(artifacts, mingw=allow_mingw)
-    if stamp:
-        tree = _options.open_tree(cpython, _progress.choose(form))
-        artifacts, verdicts = installing.stamp(placing.look_at(tree, stamp), artifacts)
+    stamped = artifacts
+    if stamps:
+        tree = _options.open_folder(cpython)
+        stamped, verdicts = installing.stamp([placing.look_at(tree, folder) for folder in stamps], artifacts)
         if not all(verdict.accepted for verdict in verdicts):
             _verdicts.show(verdicts, form, quiet=True)
             return ExitCode.DIFFERENT
     if names == "fedora":
-        files.write_together(output, artifact.fedora_names(artifacts))
-    elif output.name.endswith((".tar.gz", ".tgz", ".tar")):
-        files.write(output, bundling.pack(artifacts, compress=not output.name.endswith(".tar")))
+        left = [item.title for item, before in zip(stamped, artifacts, strict=True) if item is before]
+        if left:
+            raise UsageError(
+                f"line 1 of these would fit no build: {'; '.join(left)}",
+                fix="name the folder that each is for with --stamp, or leave them out",
+            )
+        files.write_together(output, artifact.fedora_names(stamped))
     else:
-        raise UsageError(f"--output {output}: a bundle is a .tar.gz, .tgz or .tar")
-    _bundles.show(output, artifacts, form)
+        files.write(output, bundling.pack(stamped, compress=not output.name.endswith(".tar")))
+    _bundles.show(output, stamped, form)
     return ExitCode.OK
+
+
+def _check_output(output: Path, names: str) -> None:
+    bundle = output.name.endswith((".tar.gz", ".tgz", ".tar"))
+    if names == "fedora" and bundle:
+        raise UsageError(f"--names fedora writes a folder, and {output} is the name of a bundle", fix="name a folder")
+    if names != "fedora" and not bundle:
+        raise UsageError(f"--output {output} is not the name of a bundle", fix="name a .tar.gz, .tgz or .tar")

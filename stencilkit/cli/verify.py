@@ -10,9 +10,10 @@ import click
 
 from stencilkit import verify
 from stencilkit.cli import _options, _progress, _verdicts
-from stencilkit.errors import ExitCode, UsageError
+from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.verdict import Kind, Policy
 from stencilkit.pipeline import opening, verifying
+from stencilkit.support import files
 
 
 @click.command()
@@ -50,7 +51,7 @@ def command(
     Exits with 0 if all are accepted, 1 if one is refused, 2 if one could not be checked.
     """
     if manifest is not None and len(paths) > 1:
-        raise UsageError("--manifest is for one header, and several paths were given")
+        raise UsageError("--manifest is for one header, and several paths were given", fix="verify them one by one")
     if pyconfig_dir is not None and cpython is None:
         raise UsageError("--pyconfig-dir needs --cpython", fix="name the source that it was configured from")
     if rebuild and cpython is None:
@@ -81,5 +82,6 @@ def _policy(path: Path | None, asked: tuple[Kind, ...], *, mingw: bool) -> Polic
     """Read the policy; without one, all that was asked for must hold."""
     if path is None:
         return Policy(require=(*verify.DEFAULT_POLICY.require, *asked), mingw=mingw)
-    policy = verify.parse_policy(path.read_text("utf-8"), str(path))
+    text = files.read_text(path, error=PolicyError, fix="give --policy a file as docs/verify.md describes it")
+    policy = verify.parse_policy(text, str(path))
     return replace(policy, mingw=policy.mingw or mingw)

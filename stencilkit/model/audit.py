@@ -9,7 +9,7 @@ from typing import Literal
 from stencilkit.model.stencil import Patch, StencilGroup, StencilSet
 from stencilkit.model.target import Target
 
-Outcome = Literal["passed", "noted", "failed"]
+Outcome = Literal["passed", "noted", "failed", "not asked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +70,14 @@ def _bytes(group: StencilGroup) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that a gate objects to: the stencil ("" for the header itself), and what."""
+    """Something that a gate objects to: the stencil ("" for the header itself), and what.
+
+    A `weak` one is a note, unless its gate is demanded.
+    """
 
     stencil: str
     what: str
+    weak: bool = False
     waived: str = ""
 
 
@@ -86,7 +90,6 @@ class GateResult:
     why: str
     outcome: Outcome
     findings: tuple[Finding, ...]
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,5 +112,5 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """Tell whether gates were asked and none objects."""
+        """Tell whether there were gates and none objects."""
         return bool(self.results) and all(result.outcome != "failed" for result in self.results)

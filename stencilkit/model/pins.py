@@ -40,3 +40,8 @@ class Pins:
     def wheel(self, major: int) -> WheelPin | None:
         """Find the wheel for an LLVM major version."""
         return next((pin for pin in self.wheels if pin.version.major == major), None)
+
+    @property
+    def majors(self) -> frozenset[int]:
+        """List the LLVM major versions that there are wheels of."""
+        return frozenset(pin.version.major for pin in self.wheels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stencilkit import configure, headers, targets, toolchain
+from stencilkit import configure, headers, pins, targets, toolchain
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import SourceTree
@@ -22,7 +22,7 @@ def again(described: Manifest, tree: SourceTree, pyconfig: Path, llvm: str, stor
     Raises: ToolchainError where the LLVM is not here; whatever a build raises.
     """
     target = targets.resolve(targets.load(), described.spelling)
-    machine = toolchain.Machine(environ.data_root(), store)
+    machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
     tool = toolchain.select(toolchain.parse_wanted(llvm or described.toolchain.version), machine)[0]
     building.check(tree, target, tool, described.cflags)
     request = BuildRequest(

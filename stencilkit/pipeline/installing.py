@@ -70,22 +70,25 @@ def install(
     return Installed(verdicts=verdicts, files=tuple(sorted(changed.items())), make_argument=argument)
 
 
-def stamp(place: placing.Place, artifacts: Sequence[Artifact]) -> tuple[tuple[Artifact, ...], tuple[Verdict, ...]]:
+def stamp(
+    places: Sequence[placing.Place], artifacts: Sequence[Artifact]
+) -> tuple[tuple[Artifact, ...], tuple[Verdict, ...]]:
     """Put the input digest of a build folder on line 1 of the stencils that are for it, after verifying them.
 
-    Whoever unpacks them needs no stencilkit; other stencils stay as they are.
+    Whoever unpacks them needs no stencilkit; stencils for none of the folders stay the objects that they are.
 
-    Raises: BundleError where none is for this build.
+    Raises: BundleError where there are none for one of the folders.
     """
     found = list(artifacts)
     verdicts = []
-    for request in place.requests:
-        version, triple = str(place.tree.version), request.target.triple
-        for item in artifact.choose(artifacts, version=version, triple=triple, flavour=place.flavour):
-            verdicts.append(_verify(place, item))
-            digest = placing.input_digest(place, request)
-            contents = {role: artifact.restamped(data, digest) for role, data in item.contents.items()}
-            found[found.index(item)] = replace(item, contents=contents)
+    for place in places:
+        for request in place.requests:
+            version, triple = str(place.tree.version), request.target.triple
+            for item in artifact.choose(artifacts, version=version, triple=triple, flavour=place.flavour):
+                verdicts.append(_verify(place, item))
+                digest = placing.input_digest(place, request)
+                contents = {role: artifact.restamped(data, digest) for role, data in item.contents.items()}
+                found[artifacts.index(item)] = replace(item, contents=contents)
     return tuple(found), tuple(verdicts)
 
 

@@ -40,7 +40,7 @@ def cells(patterns: Iterable[str] = ("*",)) -> tuple[Cell, ...]:
     """
     found = tuple(_cells(tuple(patterns)))
     if not found:
-        raise UsageError("no target is meant by --target", fix="see targets.toml for the triples")
+        raise UsageError("--target matches no target", fix="stencilkit targets lists the triples")
     return found
 
 

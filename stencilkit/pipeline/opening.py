@@ -11,7 +11,7 @@ from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageErro
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, Manifest, half_name
 from stencilkit.model.target import Target
-from stencilkit.support import files
+from stencilkit.support import archive, files
 
 _AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
 
@@ -60,9 +60,10 @@ def manifest_of(path: Path) -> Path:
 def header_of(path: Path, described: Manifest | None) -> Path:
     """Name the header that is meant: the path itself, or the one of a folder, whether it is there or not.
 
-    Raises: UsageError where nothing says which one of the folder's it is.
+    Raises: UsageError where nothing says which one of the folder's it is, and for a bundle.
     """
     if not path.is_dir():
+        _refuse_bundle(path)
         return path
     if described is not None:
         return path / described.file("stencils").name
@@ -100,6 +101,14 @@ def _manifest(path: Path) -> Manifest | None:
     if not place.is_file():
         return None
     return manifest.parse(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))
+
+
+def _refuse_bundle(path: Path) -> None:
+    if path.is_file() and archive.is_tar(path):
+        raise UsageError(
+            f"{path} is a bundle, or another archive",
+            fix="stencilkit inspect tells what is in it, stencilkit install --check whether it fits; or unpack it",
+        )
 
 
 def _named(path: Path, header: ReadHeader) -> str:

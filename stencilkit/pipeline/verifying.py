@@ -122,7 +122,7 @@ def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
         _request(described)
     except (ManifestError, TargetError, UnicodeDecodeError) as error:
         what = error.as_text() if isinstance(error, StencilkitError) else f"{path} is not text"
-        checks.append(Check(kind="manifest", status="failed", what="the manifest is no good", details=(what,)))
+        checks.append(Check(kind="manifest", status="failed", what="the manifest is invalid", details=(what,)))
         return None
     if subject.manifest is None and subject.path.is_file() and described.file("stencils").name != subject.path.name:
         # It lies there, but speaks of another header.
@@ -143,7 +143,7 @@ def _read(original: bytes, path: Path, checks: list[Check]) -> ReadHeader | None
         return reader.read(original.decode("ascii"), dialects.header_forms(), path.name)
     except UnicodeDecodeError as error:
         line = original.count(b"\n", 0, error.start) + 1
-        details: tuple[str, ...] = (f"line {line} has bytes that are no ASCII",)
+        details: tuple[str, ...] = (f"line {line} has non-ASCII bytes",)
     except HeaderError as error:
         details = (error.what, error.where)
     checks.append(

@@ -65,11 +65,15 @@ def unpack_source(archive: Path, folder: Path, bounds: Bounds = SOURCE_BOUNDS) -
                 where=str(error.filename or folder),
                 fix="choose a folder that is writable and has room (STENCILKIT_CACHE names the cache)",
             ) from None
-        # tarfile tells in several lines what the file is not.
-        problem = "it is no tar archive, or a damaged one" if "\n" in str(error) else error
-        raise SourceError(f"cannot unpack the archive: {problem}", where=str(archive), fix="fetch it again") from None
+        what = f"cannot unpack the archive: {_damage(error)}"
+        raise SourceError(what, where=str(archive), fix="fetch it again") from None
     if not folder.is_dir():
         raise SourceError("the archive has no folder with files in it", where=str(archive), fix="fetch it again")
+
+
+def _damage(problem: Exception) -> str:
+    """Say what is wrong with an archive; tarfile tells in several lines what a file is not."""
+    return "it is no tar archive, or a damaged one" if "\n" in str(problem) else str(problem)
 
 
 def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
@@ -131,6 +135,13 @@ def write_tar(contents: Mapping[str, bytes], *, compress: bool) -> bytes:
     return gzip.compress(raw.getvalue(), compresslevel=6, mtime=0) if compress else raw.getvalue()
 
 
+def is_tar(path: Path) -> bool:
+    """Tell whether a file is a tar, or compressed: by its first bytes (POSIX ustar, RFC 1952, xz)."""
+    with path.open("rb") as file:
+        start = file.read(262)
+    return start.startswith((b"\x1f\x8b", b"\xfd7zXZ\0")) or start[257:] == b"ustar"
+
+
 def read_tar(archive: Path, bounds: Bounds, error: type[StencilkitError]) -> dict[str, bytes]:
     """Read a tar, compressed or not, into memory: regular files alone, each name once.
 
@@ -144,7 +155,7 @@ def read_tar(archive: Path, bounds: Bounds, error: type[StencilkitError]) -> dic
     except SourceError as problem:
         raise error(f"the archive is larger than {bounds.size >> 20} MiB", where=str(problem.where)) from None
     except _DAMAGE as problem:
-        raise error(f"cannot read the archive: {problem}", where=str(archive), fix="get it again") from None
+        raise error(f"cannot read the archive: {_damage(problem)}", where=str(archive), fix="get it again") from None
     return contents
 
 

@@ -17,6 +17,7 @@ from stencilkit.support.progress import SILENT, Progress
 _CHUNK: Final = 1 << 18
 _TIMEOUT_SECONDS: Final = 60
 _ATTEMPTS: Final = 3
+_OTHER: Final = "its SHA-256 is"
 _NETWORK_ERRORS: Final = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 
 
@@ -37,10 +38,15 @@ def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progres
             problems.append(f"{url}: {problem}")
     finally:
         temporary.unlink(missing_ok=True)
+    other = any(_OTHER in problem for problem in problems)
     raise FetchError(
-        f"cannot download {target.name}",
+        f"what was downloaded is not what the hash says: {target.name}" if other else f"cannot download {target.name}",
         details="\n".join(problems),
-        fix="check the network, or download the file by hand and give its path",
+        fix=(
+            "check the hash where the file was published, or get the file from somewhere else and give its path"
+            if other
+            else "check the network, or download the file by hand and give its path"
+        ),
     )
 
 
@@ -60,7 +66,7 @@ def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> str | No
             continue
         if found == sha256:
             return None
-        return f"its SHA-256 is {found}, not {sha256}"
+        return f"{_OTHER} {found}, not {sha256}"
     return problem
 
 

@@ -13,14 +13,23 @@ from stencilkit.errors import StencilkitError
 
 T = TypeVar("T")
 _MISSING: Final = object()
+_SHOWN: Final = 60
 _AGAIN: Final = "mend the file, or have it made again"
 _NAMES: Final[dict[type, str]] = {
     str: "a string",
     int: "an integer",
     bool: "true or false",
+    float: "a fraction",
     list: "an array",
     dict: "a table",
 }
+
+
+def _shown(value: object) -> str:
+    """Say what was found: a short value as it is, of others what they are."""
+    if isinstance(value, str | int) and len(repr(value)) <= _SHOWN:
+        return repr(value)
+    return next((name for kind, name in _NAMES.items() if type(value) is kind), "a date or a time")
 
 
 def document(text: str, *, name: str, schema: int, error: type[StencilkitError]) -> Fields:
@@ -63,7 +72,7 @@ class Fields:
             return value  # type: ignore[return-value]  # the caller's default is of its own type
         # bool is a subclass of int, and "alignment = true" is a mistake:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.fail(key, f"must be {_NAMES[kind]}, not {value!r}")
+            raise self.fail(key, f"must be {_NAMES[kind]}, not {_shown(value)}")
         return value
 
     def text(self, key: str, default: object = _MISSING) -> str:
@@ -76,7 +85,7 @@ class Fields:
         try:
             return bytes.fromhex(spelt)
         except ValueError:
-            raise self.fail(key, f"must be bytes in hexadecimal, not {spelt!r}") from None
+            raise self.fail(key, f"must be bytes in hexadecimal, not {_shown(spelt)}") from None
 
     def integer(self, key: str, default: object = _MISSING) -> int:
         """Read an integer."""
@@ -90,7 +99,7 @@ class Fields:
         """Read a string that must be one of a few."""
         value = self.text(key, default)
         if value is not default and value not in allowed:
-            raise self.fail(key, f"must be one of {', '.join(allowed)}, not {value!r}")
+            raise self.fail(key, f"must be one of {', '.join(allowed)}, not {_shown(value)}")
         return value
 
     def texts(self, key: str, default: object = _MISSING) -> tuple[str, ...]:
@@ -98,7 +107,7 @@ class Fields:
         values = self._get(key, list, default)
         for index, value in enumerate(values):
             if not isinstance(value, str):
-                raise self.fail(f"{key}[{index}]", f"must be a string, not {value!r}")
+                raise self.fail(f"{key}[{index}]", f"must be a string, not {_shown(value)}")
         return tuple(values)
 
     def table(self, key: str, default: object = _MISSING) -> Fields:
@@ -110,7 +119,7 @@ class Fields:
         found = []
         for index, value in enumerate(self._get(key, list, default)):
             if not isinstance(value, dict):
-                raise self.fail(f"{key}[{index}]", f"must be a table, not {value!r}")
+                raise self.fail(f"{key}[{index}]", f"must be a table, not {_shown(value)}")
             found.append(self._sub(value, f"{key}[{index}]"))
         return tuple(found)
 
@@ -118,7 +127,7 @@ class Fields:
         """Read a table of tables, in document order."""
         for name, value in self._get(key, dict, default).items():
             if not isinstance(value, dict):
-                raise self.fail(f"{key}.{name}", f"must be a table, not {value!r}")
+                raise self.fail(f"{key}.{name}", f"must be a table, not {_shown(value)}")
             yield name, self._sub(value, f"{key}.{name}")
 
     def mapping(self, key: str, default: object = _MISSING) -> dict[str, str]:
@@ -126,7 +135,7 @@ class Fields:
         table = self._get(key, dict, default)
         for name, value in table.items():
             if not isinstance(value, str):
-                raise self.fail(f"{key}.{name}", f"must be a string, not {value!r}")
+                raise self.fail(f"{key}.{name}", f"must be a string, not {_shown(value)}")
         return dict(table)
 
     def done(self) -> None:

@@ -72,7 +72,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes], *, executable: b
         raise OutputError(
             f"cannot write {error.filename or folder}: {error.strerror or error}",
             where=str(folder),
-            fix="choose a folder that is writable and has room (--out); nothing there was changed",
+            fix="choose a folder that is writable and has room; nothing there was changed",
         ) from None
     return changed
 

@@ -51,6 +51,10 @@ def objections(found: Audit) -> Mapping[str, str]:
     }
 
 
+def outcome(found: Audit, gate: str) -> str:
+    return next(result.outcome for result in found.results if result.gate == gate)
+
+
 def code(text: str, *patches: Patch) -> Stencil:
     return Stencil(body=bytes.fromhex(text), patches=patches)
 
@@ -118,15 +122,26 @@ def test_leaked_strings_are_found(name: str) -> None:
     assert list(objections(found)) == [name.partition(":")[0]]
 
 
-def test_line_2_of_upstream_is_found() -> None:
+def test_line_2_of_upstream_is_noted() -> None:
     line2 = "$ /usr/bin/python3.14 /home/user/cpython/Tools/jit/build.py x86_64-pc-linux-gnu"
-    assert objections(asked(audited(code(RET), line2=line2))) == {"paths": f"line 2: {line2}"}
+    stencils = audited(code(RET), line2=line2)
+    assert outcome(asked(stencils), "paths") == "noted"
+    assert objections(asked(stencils, demanded=("paths",))) == {"paths": f"line 2: {line2}"}
+
+
+def test_a_gate_that_was_not_asked_has_not_passed() -> None:
+    found = asked(replace(audited(code(RET)), reserved_frame_pointer=False))
+    assert outcome(found, "growth") == outcome(found, "frame-pointer") == "not asked"
+    assert found.passed
 
 
 def test_growth_is_measured() -> None:
     stencil = code("90" * 103)
     assert objections(asked(audited(stencil, baseline=100))) == {"growth": "100 -> 103 bytes, +3.00 %; 2 % are allowed"}
     assert asked(audited(stencil, baseline=102)).passed
+    assert objections(asked(audited(stencil, baseline=0))) == {
+        "growth": "0 -> 103 bytes, from nothing; 2 % are allowed"
+    }
 
 
 HARMLESS = {

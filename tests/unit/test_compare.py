@@ -146,7 +146,7 @@ def test_what_cannot_be_compared(tmp_path: Path, folders: tuple[Path, Path]) -> 
     other = write(tmp_path / "b.h", replace(held, groups=held.groups[1:2], entry=None), series="3.15")
     with pytest.raises(UsageError, match=r"CPython 3\.14 and 3\.15"):
         comparing.run([one, other])
-    with pytest.raises(UsageError, match="two to 6 can be compared, not 1"):
+    with pytest.raises(UsageError, match="compare takes two to 6 paths, not 1"):
         comparing.run([one])
     with pytest.raises(UsageError, match="does not say what it is for"):
         nameless = write(tmp_path / "c.h", samples.stencils())

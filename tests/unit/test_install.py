@@ -109,7 +109,7 @@ def test_check_places_nothing(case: Case) -> None:
 def test_stamped_stencils_are_what_make_expects_and_install_elsewhere(case: Case) -> None:
     place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
     foreign = replace(case.item, manifest=replace(case.item.manifest, triple="aarch64-unknown-linux-gnu"))
-    stamped, verdicts = installing.stamp(place, [foreign, case.item])
+    stamped, verdicts = installing.stamp([place], [foreign, case.item])
     assert [verdict.accepted for verdict in verdicts] == [True]
     assert stamped[0] == foreign
     expected = placing.files_for(place, [case.item])
@@ -125,12 +125,12 @@ def test_stamped_stencils_are_what_make_expects_and_install_elsewhere(case: Case
 def test_stencils_that_do_not_fit_are_not_stamped(case: Case) -> None:
     (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("WITH_PYMALLOC 1", "WITH_PYMALLOC 2"))
     place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
-    _, (verdict,) = installing.stamp(place, [case.item])
+    _, (verdict,) = installing.stamp([place], [case.item])
     assert not verdict.accepted
     case.configure(PC.replace("x86_64", "aarch64"), PC.replace("x86_64", "aarch64"))
     place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
     with pytest.raises(BundleError, match="there are no release stencils of CPython"):
-        installing.stamp(place, [case.item])
+        installing.stamp([place], [case.item])
 
 
 def test_in_tree(case: Case) -> None:

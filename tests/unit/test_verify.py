@@ -168,7 +168,7 @@ def test_a_lie_in_any_field_breaks_the_seal(case: Case) -> None:
         value = text[start:end]
         lie = value[:-1] + ("1" if value[-1] != "1" else "2")
         case.manifest.write_text(text[:start] + lie + text[end:])
-        assert "manifest: the manifest is no good" in failures(case.verify()), value
+        assert "manifest: the manifest is invalid" in failures(case.verify()), value
 
 
 LIES = {
@@ -426,15 +426,47 @@ def test_the_command_refuses_mingw_unless_told_to(case: Case, more: tuple[str, .
     assert cli.main(["verify", str(case.header.parent), *more]) == code
 
 
-@pytest.mark.parametrize("names", ["bundle", "fedora"])
-def test_pack_refuses_mingw_unless_told_to(
-    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], names: str
-) -> None:
+def test_pack_refuses_mingw_unless_told_to(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_headers(case, "mingw")
     output = tmp_path / "packed.tar.gz"
-    command = ["pack", str(case.header.parent), "-o", str(output), "--names", names]
+    command = ["pack", str(case.header.parent), "-o", str(output)]
     assert cli.main(command) == 2
     assert "were compiled with mingw's headers" in capsys.readouterr().err
     assert not output.exists()
     assert cli.main([*command, "--allow-mingw"]) == 0
     assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("-o", "{out}.zip"), "is not the name of a bundle"),
+        (("-o", "{out}.tar", "--cpython", "."), "--cpython is for --stamp"),
+        (("-o", "{out}.tar", "--names", "fedora"), "--names fedora writes a folder"),
+        (("-o", "{out}", "--names", "fedora"), "line 1 of these would fit no build: CPython 3.14.7"),
+    ],
+)
+def test_pack_ignores_no_option(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], what: str
+) -> None:
+    words = [option.format(out=tmp_path / "packed") for option in options]
+    assert cli.main(["pack", str(case.header.parent), *words]) == 2
+    assert what in (said := capsys.readouterr().err)
+    assert "  next:  " in said
+    assert not list(tmp_path.glob("packed*"))
+
+
+@pytest.mark.parametrize("command", ["verify", "audit", "compare", "show"])
+def test_a_bundle_is_called_one(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    bundle = tmp_path / "b.tar.gz"
+    assert cli.main(["pack", str(case.header.parent), "-o", str(bundle)]) == 0
+    words = {"compare": [bundle, bundle], "show": ["_NOP", bundle]}.get(command, [bundle])
+    capsys.readouterr()
+    assert cli.main([command, *map(str, words)]) == 2
+    assert f"{bundle} is a bundle" in capsys.readouterr().err
+
+
+def test_a_policy_that_is_no_text_is_refused(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "policy.toml").write_bytes(b"schema = \xff\n")
+    assert cli.main(["verify", str(case.header), "--policy", str(tmp_path / "policy.toml")]) == 2
+    assert "not UTF-8" in capsys.readouterr().err
