@@ -8,8 +8,8 @@
 # @BLURB: prebuilt stencils for CPython's JIT, verified, without any LLVM
 # @DESCRIPTION:
 # dev-lang/python with USE=jit needs one exact LLVM slot at build time. With stencils that stencilkit has packed it needs
-# none: call jit-stencils_install between econf and emake. eautoreconf may change pyconfig.h; what no stencil can see does not
-# matter, and the rest is refused by name.
+# none: call jit-stencils_install between econf and emake "${JIT_STENCILS_MAKE[@]}". eautoreconf may change pyconfig.h; what no
+# stencil can see does not matter, and the rest is refused by name.
 
 case ${EAPI} in
 	8) ;;
@@ -38,14 +38,24 @@ jit-stencils_verify() {
 		die "the stencils in ${1##*/} do not fit this CPython"
 }
 
+# @ECLASS_VARIABLE: JIT_STENCILS_MAKE
+# @OUTPUT_VARIABLE
+# @DESCRIPTION:
+# What jit-stencils_install found that emake must be told, an array: some releases' makefiles delete the stencils between the
+# two passes of a PGO build (python/cpython#141808), and one argument brings them back. Empty for the others.
+JIT_STENCILS_MAKE=()
+
 # @FUNCTION: jit-stencils_install
 # @USAGE: <bundle> [<build-dir>]
 # @DESCRIPTION:
-# Verify, and place the stencils where emake takes them.
+# Verify, and place the stencils where emake takes them: emake "${JIT_STENCILS_MAKE[@]}"
 jit-stencils_install() {
 	debug-print-function "${FUNCNAME[0]}" "$@"
-	"${STENCILKIT}" install "${1:?}" --cpython "${S}" --build-dir "${2:-${S}}" ||
-		die "the stencils in ${1##*/} do not fit this CPython"
+	local told
+	told=$("${STENCILKIT}" install "${1:?}" --cpython "${S}" --build-dir "${2:-${S}}") ||
+		die "the stencils in ${1##*/} do not fit this CPython: ${told}"
+	echo "${told}"
+	mapfile -t JIT_STENCILS_MAKE < <(sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p' <<< "${told}")
 }
 
 fi

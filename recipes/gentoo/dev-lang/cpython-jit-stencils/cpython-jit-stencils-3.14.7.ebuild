@@ -7,36 +7,38 @@ inherit jit-stencils
 
 DESCRIPTION="Prebuilt stencils for the JIT of CPython"
 HOMEPAGE="https://www.python.org/ https://peps.python.org/pep-0774/"
-# The bundle is what stencilkit pack made where the LLVM is.
 SRC_URI="
-	https://www.python.org/ftp/python/${PV}/Python-${PV}.tar.xz
-	stencils-${PV}.tar.gz
+	fetch+https://www.python.org/ftp/python/${PV}/Python-${PV}.tar.xz
+	${P}.tar.gz
 "
 S="${WORKDIR}/Python-${PV}"
 
 LICENSE="PSF-2"
 SLOT="3.14"
 KEYWORDS="~amd64 ~arm64"
-IUSE="test"
-RESTRICT="fetch !test? ( test )"
+# What is to be tested is tested before anything is installed, with or without FEATURES=test.
+RESTRICT="fetch test"
+
+pkg_nofetch() {
+	einfo "${P}.tar.gz is made where the LLVM is:"
+	einfo "  stencilkit build --cpython ${PV} --target all --out out"
+	einfo "  stencilkit pack out -o ${P}.tar.gz"
+	einfo "Check it against the Manifest's digests of whoever made it, and put it into your DISTDIR."
+}
 
 src_unpack() {
 	unpack "Python-${PV}.tar.xz"
 }
 
 src_configure() {
-	./configure -q --enable-experimental-jit || die
+	econf --enable-experimental-jit
 }
 
 src_compile() {
-	:
-}
-
-src_test() {
-	jit-stencils_verify "${DISTDIR}/stencils-${PV}.tar.gz"
+	jit-stencils_verify "${DISTDIR}/${P}.tar.gz"
 }
 
 src_install() {
 	insinto "/usr/share/cpython-jit-stencils/${PV}"
-	doins "${DISTDIR}/stencils-${PV}.tar.gz"
+	doins "${DISTDIR}/${P}.tar.gz"
 }
