@@ -103,7 +103,7 @@ REFUSED: Final[Mapping[str, str]] = {
     kind: why
     for why, kinds in {
         "position-independent code in the medium or large code model addresses data from the GOT's base, which a "
-        "stencil has not got (-fPIC or -fPIE with -mcmodel=medium; leave them out, or add -mcmodel=small)": (
+        "stencil has not got (-fPIC or -fPIE with -mcmodel=medium; leave them out)": (
             "R_X86_64_GOTOFF64",
             "R_X86_64_GOTPC32",
             "R_X86_64_GOTPC64",

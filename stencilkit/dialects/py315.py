@@ -171,7 +171,7 @@ class _Group:
             if self._trampoline_function(hole) or self._is_shared_slot(hole):
                 self._symbols.setdefault(str(hole.symbol), len(self._symbols))
         code_patches = [self._code_patch(hole) for hole in self._holes]
-        data_patches = [self._address(hole) for hole in self._unit.data_holes]
+        data_patches = [self._data_patch(hole) for hole in self._unit.data_holes]
         table, slots = self._slots.patches(self._unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
         fills = [_same_field(patch) for patch in slots]
         shared = dict.fromkeys(hole.symbol for hole in self._holes if self._is_shared_slot(hole))
@@ -191,25 +191,34 @@ class _Group:
 
     def _is_shared_slot(self, hole: Hole) -> bool:
         """Tell whether a hole wants the slot of an interpreter's symbol, which a whole trace shares."""
-        return hole.operation in _GOT_OPERATIONS and hole.value is HoleValue.GOT and "_JIT_" not in str(hole.symbol)
+        return hole.operation in _GOT_OPERATIONS and _is_foreign_slot(hole)
 
     def _code_patch(self, hole: Hole) -> Patch:
         if id(hole) in self._folded_away:
             return Patch(func="", offsets=(hole.offset,), form=PatchForm.VOID)
         if function := self._trampoline_function(hole):
             return Patch(func=function, offsets=(hole.offset,), form=PatchForm.TRAMPOLINE, symbol=hole.symbol)
-        slot = hole.value is HoleValue.GOT and "_JIT_" not in str(hole.symbol)
-        patch = self._shared_slot(hole) if slot else self._address(hole)
+        patch = self._shared_slot(hole) if _is_foreign_slot(hole) else self._address(hole)
         first = self._pairs.get(id(hole))
         return patch if first is None else replace(patch, func=_FOLDED, offsets=(first.offset, hole.offset))
 
+    def _data_patch(self, hole: Hole) -> Patch:
+        """Make the patch of a hole in the data, where upstream never asks the trace for a slot."""
+        if _is_foreign_slot(hole):
+            raise self._no_slot(hole)
+        return self._address(hole)
+
+    def _no_slot(self, hole: Hole) -> ObjectError:
+        return ObjectError(
+            f"{hole.kind} wants a slot for {hole.symbol} that this CPython does not give out",
+            where=f"uop {self._unit.name}, offset {hole.offset:#x}",
+            fix="change the flag that makes the compiler use it (-fPIC?), or report this with the uop's name",
+        )
+
     def _shared_slot(self, hole: Hole) -> Patch:
-        if hole.symbol not in self._symbols:
-            raise ObjectError(
-                f"{hole.kind} wants a slot for {hole.symbol} that this CPython does not give out",
-                where=f"uop {self._unit.name}, offset {hole.offset:#x}",
-                fix="change the flag that makes the compiler use it (-fPIC?), or report this with the uop's name",
-            )
+        if not self._is_shared_slot(hole):
+            # Another uop may have a slot for the symbol; but this kind would neither ask for it nor reckon with it.
+            raise self._no_slot(hole)
         return Patch(
             func=_common.patch_function(self._unit, hole, PATCHES),
             offsets=(hole.offset,),
@@ -223,6 +232,11 @@ class _Group:
             value = HoleValue[str(hole.symbol).removeprefix(_CONSTANT_MARK)]
             hole = replace(hole, value=value, symbol=None)
         return _same_field(_common.address_patch(self._unit, hole, self._slots, PATCHES))
+
+
+def _is_foreign_slot(hole: Hole) -> bool:
+    """Tell whether a hole wants the slot of a symbol that is the interpreter's, not a value of the uop's."""
+    return hole.value is HoleValue.GOT and "_JIT_" not in str(hole.symbol)
 
 
 def _same_field(patch: Patch) -> Patch:

@@ -596,8 +596,24 @@ def test_315_refuses_halves_that_do_not_belong_together(second: Hole) -> None:
         finished(PY315, unit(bytes(12), PAGE, second, **PAIR), ARM)
 
 
-def test_315_refuses_a_slot_that_jit_c_does_not_give_out() -> None:
-    plain = hole(0, "R_X86_64_GOTPCREL", Operation.REL32, B.GOT, "_PyFoo", -4)
-    with pytest.raises(ObjectError, match="R_X86_64_GOTPCREL wants a slot for _PyFoo") as caught:
-        finished(PY315, unit(bytes(4), plain))
-    assert "-fPIC" in caught.value.fix
+@pytest.mark.parametrize(
+    ("plain", "target"),
+    [
+        (hole(0, "R_X86_64_GOTPCREL", Operation.REL32, B.GOT, "_PyFoo", -4), X86),
+        (hole(0, "IMAGE_REL_I386_DIR32", Operation.ABS32, B.GOT, "_PyFoo"), I686),
+    ],
+    ids=["x86_64", "i686"],
+)
+def test_315_refuses_a_slot_that_jit_c_does_not_give_out(plain: Hole, target: Target) -> None:
+    """Whether or not another uop has a slot for the same symbol: the order of uops must not matter."""
+    asking = unit(bytes(4), got(0, "_PyFoo"), name="_A")
+    for units in ([unit(bytes(4), plain)], [asking, unit(bytes(4), plain)], [unit(bytes(4), plain), asking]):
+        with pytest.raises(ObjectError, match=f"{plain.kind} wants a slot for _PyFoo") as caught:
+            finish(PY315, *units, target=target)
+        assert caught.value.where == "uop _UOP, offset 0x0"
+        assert "-fPIC" in caught.value.fix
+
+
+def test_315_refuses_a_slot_of_the_trace_in_data() -> None:
+    with pytest.raises(ObjectError, match="wants a slot for _PyFoo"):
+        finished(PY315, unit(bytes(4), got(0, "_PyFoo"), data=bytes(8), data_holes=(got(0, "_PyFoo"),)))
