@@ -195,6 +195,9 @@ class _Group:
 
     def _code_patch(self, hole: Hole) -> Patch:
         if id(hole) in self._folded_away:
+            if hole.value is HoleValue.GOT and not _is_foreign_slot(hole):
+                # Nobody patches this half, but upstream gives its symbol a slot here, which decides their order.
+                self._slots.lookup(str(hole.symbol))
             return Patch(func="", offsets=(hole.offset,), form=PatchForm.VOID)
         if function := self._trampoline_function(hole):
             return Patch(func=function, offsets=(hole.offset,), form=PatchForm.TRAMPOLINE, symbol=hole.symbol)

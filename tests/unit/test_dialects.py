@@ -581,6 +581,28 @@ def test_315_folds_pairs_and_keeps_a_blank_line() -> None:
     assert own.code.patches[1] == Patch(func="patch_aarch64_33rx", offsets=(0, 8), value=B.DATA)
 
 
+def test_315_numbers_slots_of_nested_pairs_as_upstream_does() -> None:
+    """The half that is folded away comes first, and its symbol has the first slot."""
+    holes = [
+        replace(PAGE, offset=0, symbol="_JIT_OPERAND0"),
+        replace(PAGE, offset=4, symbol="_JIT_OPERAND1"),
+        replace(LOAD, offset=8, symbol="_JIT_OPERAND1"),
+        replace(LOAD, offset=12, symbol="_JIT_OPERAND0"),
+    ]
+    marks = {
+        "CUSTOM_AARCH64_CONST33a_JIT_PAIR__JIT_OPERAND0_JIT_PAIR_1": (B.CODE, 0),
+        "CUSTOM_AARCH64_CONST33a_JIT_PAIR__JIT_OPERAND1_JIT_PAIR_0": (B.CODE, 4),
+        "CUSTOM_AARCH64_CONST33b_JIT_PAIR__JIT_OPERAND1_JIT_PAIR_0": (B.CODE, 8),
+        "CUSTOM_AARCH64_CONST33b_JIT_PAIR__JIT_OPERAND0_JIT_PAIR_1": (B.CODE, 12),
+    }
+    group = finished(PY315, unit(bytes(16), *holes, **marks), ARM)
+    assert [patch for patch in group.code.patches if patch.func] == [
+        Patch(func="patch_aarch64_33rx", offsets=(4, 8), value=B.DATA, addend=8),
+        Patch(func="patch_aarch64_33rx", offsets=(0, 12), value=B.DATA),
+    ]
+    assert [(patch.offsets, patch.value) for patch in group.data.patches] == [((0,), B.OPERAND0), ((8,), B.OPERAND1)]
+
+
 def test_315_without_marks_folds_nothing() -> None:
     group = finished(PY315, unit(bytes(12), PAGE, LOAD), ARM)
     assert [patch.func for patch in group.code.patches] == ["patch_aarch64_21rx", "patch_aarch64_12x"]
