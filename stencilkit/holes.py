@@ -97,6 +97,13 @@ TABLE: Final[Mapping[str, Row]] = {
     "IMAGE_REL_ARM64_PAGEOFFSET_12L": Row(Operation.COFF_LO12_LOAD),
 }
 
+# Python/jit.c: patch_aarch64_12 takes the scale from bits 30 and 31 of a load or store (IS_AARCH64_LDR_OR_STR), and
+# asserts that bits 23 and 26 are not both set. They are in LDR and STR of a Q register, whose scale is 4 (Arm ARM,
+# C4.1 "Load/store register (unsigned immediate)": size 00, VR 1, opc 1x).
+_LOW_12: Final = frozenset({Operation.LO12, Operation.GOT_LO12, Operation.COFF_LO12_LOAD, Operation.COFF_LO12_ADD})
+_WIDE_ACCESS: Final = (0x3F800000, 0x3D800000)
+_NO_WIDE_ACCESS: Final = "patch_aarch64_12 cannot scale 128-bit accesses (Python/jit.c says so in its assertion)"
+
 _OTHER_FLAG: Final = f"change the flag that is named, or {REPORT}"
 # Kinds that compilers emit and that no patch function can do; the reason names the flag.
 REFUSED: Final[Mapping[str, str]] = {
@@ -152,9 +159,8 @@ REFUSED: Final[Mapping[str, str]] = {
             "IMAGE_REL_I386_DIR32NB",
             "IMAGE_REL_ARM64_ADDR32NB",
         ),
-        "patch_aarch64_12 cannot scale 128-bit accesses (Python/jit.c says so in its assertion)": (
-            "R_AARCH64_LDST128_ABS_LO12_NC",
-        ),
+        # Of the formats, ELF alone has a kind of its own for these.
+        _NO_WIDE_ACCESS: ("R_AARCH64_LDST128_ABS_LO12_NC",),
     }.items()
     for kind in kinds
 }
@@ -207,6 +213,8 @@ def _hole(name: str, section: Section, relocation: Relocation, base: int, values
     width = 8 if row.operation is Operation.ABS64 else 4
     if not 0 <= relocation.offset <= len(section.data) - width:
         raise _unpatchable(name, section, relocation, f"its {width} bytes reach outside its section", REPORT)
+    if row.operation in _LOW_12 and _is(_WIDE_ACCESS, section.data, relocation.offset):
+        raise _unpatchable(name, section, relocation, _NO_WIDE_ACCESS, _OTHER_FLAG)
     value: HoleValue
     symbol: str | None
     if row.got or relocation.indirect:
@@ -223,6 +231,12 @@ def _hole(name: str, section: Section, relocation: Relocation, base: int, values
         symbol=symbol,
         addend=relocation.addend,
     )
+
+
+def _is(encoding: tuple[int, int], data: bytes, offset: int) -> bool:
+    """Tell whether the bits under a mask say that a word is a certain instruction."""
+    mask, bits = encoding
+    return int.from_bytes(data[offset : offset + 4], "little") & mask == bits
 
 
 def _unpatchable(name: str, section: Section, relocation: Relocation, why: str, fix: str) -> RelocationError:

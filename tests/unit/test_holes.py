@@ -65,6 +65,27 @@ def test_rows_have_names_that_parsers_give() -> None:
     assert not holes.TABLE.keys() & holes.REFUSED.keys()
 
 
+LDR_Q0, STR_Q0, LDR_D0, STR_S0 = 0x3DC00100, 0x3D800100, 0xFD400100, 0xBD000100
+LDR_B0, LDR_X0, ADD_X0, PRFM = 0x3D400100, 0xF9400100, 0x91000100, 0xF9800100
+ARM_LOW_12 = sorted(kind for kind, row in holes.TABLE.items() if "LO12" in row.operation.name)
+
+
+def access(kind: str, word: int) -> ObjectFile:
+    text = section(data=bytes(4) + word.to_bytes(4, "little"), relocations=(relocation(kind),))
+    return ObjectFile(sections=(text,))
+
+
+@pytest.mark.parametrize("kind", ARM_LOW_12)
+def test_128_bit_accesses_are_refused_whatever_the_kind_says(kind: str) -> None:
+    """jit.c would scale them by 1 instead of 16, and asserts in debug builds only."""
+    for word in (LDR_Q0, STR_Q0):
+        with pytest.raises(RelocationError, match="cannot scale 128-bit accesses") as caught:
+            holes.lower("_UOP", access(kind, word), VALUES)
+        assert caught.value.where == "uop _UOP, section .text, offset 0x4"
+    for word in (LDR_D0, STR_S0, LDR_B0, LDR_X0, ADD_X0, PRFM):
+        assert holes.lower("_UOP", access(kind, word), VALUES).code_holes
+
+
 def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(RelocationError, match="has no row for it"):
         lower("R_X86_64_NEW")
