@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,7 +20,11 @@ from stencilkit.asmopt.graph import (
 from stencilkit.asmopt.syntax import Syntax
 from stencilkit.errors import REPORT, AssemblyError
 
-_WORD: Final = re.compile(r"[\w.$]+")
+# A name; a leading $ marks an immediate on x86, and behind an @ there may be a modifier (@PAGE) or more of the name.
+_WORD: Final = re.compile(r'"[^"]*"|[\w.?@][\w.$?@]*')
+_DATA: Final = re.compile(
+    r"\s*\.(?:byte|short|hword|word|long|quad|xword|octa|[248]byte|zero|space|fill|asciz|ascii|string)\b"
+)
 
 
 def insert_continue_label(code: Code, syntax: Syntax) -> Code:
@@ -121,8 +125,10 @@ def remove_redundant_jumps(code: Code, syntax: Syntax) -> Code:
 def remove_unreachable(code: Code, syntax: Syntax) -> Code:
     """Drop the blocks before the next uop's label that no path from an entry reaches.
 
-    What follows the label is data and directives, and stays. So does the first block (upstream's quirk), and data
-    before the code that reachable code refers to (upstream drops it, and then cannot assemble what is left).
+    What follows the label is data and directives, and stays. So does the first block (upstream's quirk), and constants
+    before the code: those that reachable code refers to, and those before the first instruction, where the first block
+    has left .text for them and the last of them is followed by the way back. Upstream drops them, and then cannot
+    assemble what is left.
     """
     where = positions(code.blocks)
     live = _reachable(code, where, syntax)
@@ -134,7 +140,11 @@ def remove_unreachable(code: Code, syntax: Syntax) -> Code:
 
 def _reachable(code: Code, where: dict[str, int], syntax: Syntax) -> set[int]:
     live: set[int] = set()
+    constants: set[int] = set()
     todo = [where[label] for label in code.entries if label in where]
+    first = _without_instructions(code.blocks, 0)
+    if any(_is_data(code.blocks[index]) for index in first):
+        constants.update(first)
     while todo:
         index = todo.pop()
         if index in live:
@@ -145,15 +155,40 @@ def _reachable(code: Code, where: dict[str, int], syntax: Syntax) -> set[int]:
             todo.append(index + 1)
         if block.target in where:
             todo.append(where[block.target])
-        todo.extend(_data_of(block, where, syntax))
-    return live
+        for referred in _referred(block, code.blocks, where, syntax):
+            if _is_data(code.blocks[referred]):
+                # The directives that lead to a section and back are in the blocks around.
+                constants.update(_without_instructions(code.blocks, referred))
+            else:
+                todo.append(referred)
+    return live | constants
 
 
-def _data_of(block: Block, where: dict[str, int], syntax: Syntax) -> Iterator[int]:
-    """Find the constants that a block's instructions refer to."""
+def _referred(block: Block, blocks: Sequence[Block], where: dict[str, int], syntax: Syntax) -> Iterator[int]:
+    """Find what a block's instructions refer to, but for code under a name that others may know, too.
+
+    Such code is a function whose address is taken, which upstream does not follow; jit.c has one of that name.
+    """
     for instruction in block.instructions:
-        if instruction.kind is Kind.OTHER and syntax.label_prefix in instruction.text:
-            yield from (where[word] for word in _WORD.findall(instruction.text) if word in where)
+        if instruction.kind is Kind.OTHER:
+            for word in _WORD.findall(instruction.text):
+                for name in dict.fromkeys((word, word.partition("@")[0])):
+                    if name in where and (name.startswith(syntax.label_prefix) or _is_data(blocks[where[name]])):
+                        yield where[name]
+
+
+def _is_data(block: Block) -> bool:
+    return not block.instructions and any(_DATA.match(line) for line in block.lines)
+
+
+def _without_instructions(blocks: Sequence[Block], index: int) -> range:
+    """Find the blocks without instructions around one of them, and it."""
+    start, end = index, index
+    while start > 0 and not blocks[start - 1].instructions:
+        start -= 1
+    while end < len(blocks) and not blocks[end].instructions:
+        end += 1
+    return range(start, end)
 
 
 def check_frame_pointer(code: Code, syntax: Syntax) -> None:

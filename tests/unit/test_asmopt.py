@@ -10,6 +10,7 @@ from stencilkit.asmopt.syntax import Syntax
 from stencilkit.errors import AssemblyError
 
 TARGETS = {target.triple: target for target in targets.load().targets}
+WINDOWS, MAC_ARM = TARGETS["x86_64-pc-windows-msvc"], TARGETS["aarch64-apple-darwin"]
 X86 = TARGETS["x86_64-unknown-linux-gnu"]
 ARM = TARGETS["aarch64-unknown-linux-gnu"]
 
@@ -211,6 +212,72 @@ def test_unreachable_code_is_dropped_and_data_is_kept() -> None:
         *(".section .rodata", ".L.str:", '.asciz "kept"'),
     ) == ["leaq .L.str(%rip), %rdi", "jmp _JIT_DEOPT", ".L_JIT_CONTINUE:", ".section .rodata", ".L.str:",
           '.asciz "kept"']  # fmt: skip
+
+
+ELF_CONSTANT = [".section .rodata.cst8", ".LCPI0_0:", ".quad 0x3ff8000000000000", ".text", ".globl _JIT_ENTRY"]
+MACHO_CONSTANT = [
+    *(".section __TEXT,__literal8,8byte_literals", "lCPI0_0:", ".quad 0x3ff8000000000000"),
+    *(".section __TEXT,__text,regular,pure_instructions", ".globl __JIT_ENTRY"),
+]
+COFF_CONSTANT = [
+    *(".def _JIT_ENTRY;", ".endef", '.section .rdata,"dr",discard,"__real@3ff8000000000000"'),
+    *('.globl "__real@3ff8000000000000"', '"__real@3ff8000000000000":', ".quad 0x3ff8000000000000"),
+    *(".text", ".globl _JIT_ENTRY"),
+]
+
+
+@pytest.mark.parametrize(
+    ("constant", "body", "target"),
+    [
+        (ELF_CONSTANT, ["movsd .LCPI0_0(%rip), %xmm0", "jmp _JIT_DEOPT"], X86),
+        (ELF_CONSTANT, ["movabsq $.LCPI0_0, %rax", "jmp _JIT_DEOPT"], X86),
+        (ELF_CONSTANT, ["adrp x8, .LCPI0_0", "ldr d0, [x8, :lo12:.LCPI0_0]", "b _JIT_DEOPT"], ARM),
+        (MACHO_CONSTANT, ["adrp x8, lCPI0_0@PAGE", "ldr d0, [x8, lCPI0_0@PAGEOFF]", "b __JIT_DEOPT"], MAC_ARM),
+        (COFF_CONSTANT, ['movsd "__real@3ff8000000000000"(%rip), %xmm0', "rex64 jmpq *%rax"], WINDOWS),
+        # Without quotes before LLVM 21:
+        (
+            [line.replace('"__real@3ff8000000000000"', "__real@3ff8000000000000") for line in COFF_CONSTANT],
+            ["movsd __real@3ff8000000000000(%rip), %xmm0", "rex64 jmpq *%rax"],
+            WINDOWS,
+        ),
+        # Nothing uses it any more; but the way back into .text stands behind it.
+        (ELF_CONSTANT, ["jmp _JIT_DEOPT"], X86),
+    ],
+    ids=["elf", "elf, medium model", "elf, aarch64", "macho", "coff", "coff, no quotes", "unused"],
+)
+def test_constants_before_the_code_are_kept(constant: list[str], body: list[str], target: object) -> None:
+    label = "__JIT_ENTRY:" if target is MAC_ARM else "_JIT_ENTRY:"
+    text = "\n".join(line if line.endswith(":") else f"\t{line}" for line in [*constant, label, *body]) + "\n"
+    after = lines(asmopt.rewrite("_UOP", text, target, "any"))  # type: ignore[arg-type]
+    assert [line for line in after if "_JIT_CONTINUE" not in line] == [*constant, label, *body]
+
+
+def test_a_loop_at_the_entry_behind_a_constant_is_kept() -> None:
+    body = [".LBB0_1:", "addsd .LCPI0_0(%rip), %xmm0", "jne .LBB0_1", "jmp _JIT_DEOPT"]
+    text = "\n".join([*ELF_CONSTANT, "_JIT_ENTRY:", *(f" {line}" for line in body)]) + "\n"
+    assert lines(asmopt.rewrite("_UOP", text, X86, "any"))[: len(ELF_CONSTANT) + 5] == [
+        *ELF_CONSTANT, "_JIT_ENTRY:", *body
+    ]  # fmt: skip
+
+
+def test_the_section_of_a_constant_is_that_of_an_unused_one_before_it() -> None:
+    body = ["movsd .LCPI1_1(%rip), %xmm0", "jmp _JIT_DEOPT"]
+    constants = [".section .rodata.cst8", ".LCPI1_0:", ".quad 0", ".LCPI1_1:", ".quad 1", ".text"]
+    after = rewritten("je helper", "jmp _JIT_DEOPT", ".Lend:", *constants, "helper:", *body)
+    assert [line for line in after if line in constants] == constants
+
+
+def test_constants_of_code_that_is_dropped_are_dropped() -> None:
+    constants = [".section .rodata.cst8", ".LCPI1_0:", ".quad 0", ".text"]
+    after = rewritten("jmp _JIT_DEOPT", ".Lend:", *constants, "helper:", "movsd .LCPI1_0(%rip), %xmm0", "retq")
+    assert after == ["jmp _JIT_DEOPT", ".L_JIT_CONTINUE:"]
+
+
+def test_a_function_whose_address_is_taken_is_dropped() -> None:
+    """As upstream does: jit.c has a function of this name, and the hole is filled with its address."""
+    for name in ("helper", "Lhelper", "helper.L"):
+        after = rewritten(f"leaq {name}(%rip), %rdi", "jmp _JIT_DEOPT", f"{name}:", "incq %rax", "retq")
+        assert after == [f"leaq {name}(%rip), %rdi", "jmp _JIT_DEOPT", ".L_JIT_CONTINUE:"]
 
 
 def test_code_behind_an_indirect_jump_counts_as_reachable() -> None:
