@@ -246,9 +246,15 @@ def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> dict[str, 
     data = session.assemble({merged: merge.merge(texts, target)}).get(merged)
     if data is None:
         # One of them has a mistake: assembled alone, it says which.
-        session.notes.append(f"merged assembly was refused: {session.failures.pop(merged).splitlines()[0]}")
+        said = session.failures.pop(merged).splitlines() or ["the assembler did not say why"]
+        session.notes.append(f"merged assembly was refused: {said[0]}")
         return _from_objects(session, session.assemble(texts))
-    return merge.split(_parse(session, merged, data), list(texts))
+    try:
+        return merge.split(_parse(session, merged, data), list(texts))
+    except ObjectError as error:
+        # A section that cannot be told apart (.data, .bss): alone, each has its own, or the error names the uop.
+        session.notes.append(f"merged assembly could not be taken apart: {error.what}")
+        return _from_objects(session, session.assemble(texts))
 
 
 _ROUTES: Final[Mapping[Emits, Callable[[Session, Mapping[str, bytes]], dict[str, ObjectFile]]]] = {
