@@ -6,9 +6,7 @@ tarball), python.org second. Refuses a version whose hash nobody has given.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -55,18 +53,14 @@ def unpack(tarball: Path, folder: Path) -> Path:
 
     Raises: SourceError.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        archive.unpack_source(tarball, temporary)
+    with files.fresh_beside(folder) as temporary:
+        archive.unpack_source(tarball, temporary / "tree")
         try:
-            temporary.rename(folder)
+            (temporary / "tree").rename(folder)
         except OSError:
             # Another process was faster; its tree is as good as ours.
             if not folder.is_dir():
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

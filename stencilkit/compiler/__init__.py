@@ -121,7 +121,8 @@ class Session:
             compiled, printed = self._emit_texts("short", texts, phis.ARGUMENTS)
             same = phis.insensitive(printed, list(texts))
             outputs = {name: data for name, data in compiled.items() if name in same}
-            self.shortened |= outputs.keys()
+            # Not |=, which makes a new set of a set and keys, and loses what another worker added to the old one.
+            self.shortened.update(outputs)
         texts = {unit.name: unit.tail for unit in units if unit.name not in outputs}
         if texts:
             compiled, _ = self._emit_texts("full", texts)

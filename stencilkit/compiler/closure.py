@@ -22,10 +22,39 @@ def find(plan: Plan, work: Path) -> Closure:
 
     Raises: CompileError with clang's diagnostics.
     """
-    source = work / "closure.c"
-    source.write_text("\n".join(dict.fromkeys(unit.prefix for unit in plan.units)), "utf-8")
-    arguments = [*plan.driver_arguments(entry=False, step="emit"), "-E", "-P", "-dD", "-MD", "-MF", "closure.d"]
-    done = process.run([*plan.toolchain.command, *arguments, source.name], cwd=work, timeout=_TIMEOUT_SECONDS)
+    kinds = list(_kinds(plan).items())
+    with process.workers() as pool:
+        done = list(pool.map(lambda kind: _preprocess(plan, work, *kind), kinds))
+    texts = [text for text, _ in done]
+    found = {path for _, paths in done for path in paths}
+    own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
+    paths = sorted({path.resolve() for path in found | own})
+    places = _places(plan)
+    included = {path: _included(places, path) for path in paths}
+    return Closure(
+        files=tuple(sorted(included.values(), key=lambda file: (file.origin, file.name))),
+        digest=hashlib.sha256(b"\0".join(texts)).hexdigest(),
+        paths=tuple((path, file) for path, file in included.items() if file.origin != "pyconfig"),
+    )
+
+
+def _kinds(plan: Plan) -> dict[tuple[str, ...], str]:
+    """Map the arguments that units are compiled with to all that those include: 3.15's shim has other macros."""
+    kinds: dict[tuple[str, ...], dict[str, None]] = {}
+    for entry in (False, True):
+        arguments = tuple(plan.driver_arguments(entry=entry, step="emit"))
+        prefixes = (unit.prefix for unit in plan.units if (unit.role != "uop") is entry)
+        kinds.setdefault(arguments, {}).update(dict.fromkeys(prefixes))
+    return {arguments: "\n".join(prefixes) for arguments, prefixes in kinds.items() if prefixes}
+
+
+def _preprocess(plan: Plan, work: Path, arguments: tuple[str, ...], text: str) -> tuple[bytes, set[Path]]:
+    """Preprocess a text; return the result with all macro definitions, and the files that it includes."""
+    source = work / f"closure-{hashlib.sha256(repr((arguments, text)).encode()).hexdigest()[:8]}.c"
+    source.write_text(text, "utf-8")
+    rule = source.with_suffix(".d")
+    words = [*arguments, "-E", "-P", "-dD", "-MD", "-MF", rule.name, source.name]
+    done = process.run([*plan.toolchain.command, *words], cwd=source.parent, timeout=_TIMEOUT_SECONDS)
     if done.returncode:
         raise CompileError(
             "clang cannot preprocess what all uops include",
@@ -33,17 +62,8 @@ def find(plan: Plan, work: Path) -> Closure:
             details=done.err,
             fix="check that the headers it names are installed, and that pyconfig.h is for this target",
         )
-    names = _dependencies((work / "closure.d").read_text("utf-8"))
-    own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
-    found = own | {work / name for name in names if name != source.name}
-    paths = sorted(path.resolve() for path in found)
-    places = _places(plan)
-    included = {path: _included(places, path) for path in paths}
-    return Closure(
-        files=tuple(sorted(included.values(), key=lambda file: (file.origin, file.name))),
-        digest=hashlib.sha256(done.stdout).hexdigest(),
-        paths=tuple((path, file) for path, file in included.items() if file.origin != "pyconfig"),
-    )
+    names = _dependencies(rule.read_text("utf-8"))
+    return done.stdout, {source.parent / name for name in names if name != source.name}
 
 
 def _dependencies(rule: str) -> list[str]:

@@ -233,7 +233,7 @@ def run_module(interpreter: Interpreter, name: str, run: Run) -> ModuleRun:
     text = log.read_text("utf-8", "replace")
     cases = junit.read(xml)
     outcome = _outcome(returncode, text, cases)
-    counted = json.loads(counts.read_text("utf-8")) if counts.is_file() else {}
+    counted = _counted(counts)
     return ModuleRun(
         name=name,
         outcome=outcome,
@@ -246,6 +246,15 @@ def run_module(interpreter: Interpreter, name: str, run: Run) -> ModuleRun:
         tail="" if outcome in ("passed", "skipped") else _tail(text, outcome),
         log=str(log),
     )
+
+
+def _counted(path: Path) -> dict[str, int]:
+    """Read what the probe counted; a process that crashed may have left nothing, or half of it."""
+    try:
+        counted: dict[str, int] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return counted
 
 
 def _outcome(returncode: int | None, text: str, cases: junit.Cases) -> Outcome:

@@ -63,7 +63,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a toolchain's output depends on: SHA-256 of the program and of the LLVM libraries that it loads."""
+    """What a toolchain's output depends on: SHA-256 of the program, and of the LLVM libraries that it loads.
+
+    clang's configuration files count as such.
+    """
 
     program: str
     libraries: Mapping[str, str]

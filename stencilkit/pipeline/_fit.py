@@ -46,7 +46,7 @@ def compare(tree: SourceTree, folder: Path, described: Manifest, functions: froz
         compared=len(contents),
         changed=tuple(_changed(contents, described)),
         shadows=tuple(_shadows(tree, folder, described)),
-        runtime=_used(tree, described, "runtime"),
+        runtime=_runtime(tree, described),
         line1=tuple(text for text in _line1(tree, described) if text.partition(":")[0] not in included),
         missing_functions=tuple(sorted(functions - source.patch_functions(tree))),
         config=pyconfig.visible(config.content.decode("utf-8", "replace"), words),
@@ -133,11 +133,10 @@ def _include_folders(tree: SourceTree, folder: Path, described: Manifest) -> Ite
                 yield folder
 
 
-def _used(tree: SourceTree, described: Manifest, use: str) -> tuple[str, ...]:
-    recorded = {file.name: file.sha256 for file in described.used if file.use == use}
-    if not recorded:
-        return ("the manifest names none",)
-    return tuple(_different(tree, recorded, sorted(recorded)))
+def _runtime(tree: SourceTree, described: Manifest) -> tuple[str, ...]:
+    """Compare the code that runs the stencils, which a manifest must name."""
+    recorded = {file.name: file.sha256 for file in described.used if file.use == "runtime"}
+    return tuple(_different(tree, recorded, sorted({*recorded, source.PATCH_SOURCE})))
 
 
 def _line1(tree: SourceTree, described: Manifest) -> Iterator[str]:

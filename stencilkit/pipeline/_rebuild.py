@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from stencilkit import configure, headers, pins, targets, toolchain
+from stencilkit.errors import UsageError
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import SourceTree
+from stencilkit.model.toolchain import Wanted
+from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import building
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
@@ -19,11 +22,20 @@ def again(described: Manifest, tree: SourceTree, pyconfig: Path, llvm: str, stor
     `llvm` is as for --llvm, "" for the exact version that the manifest names. `store` only remembers which toolchains
     this machine has.
 
-    Raises: ToolchainError where the LLVM is not here; whatever a build raises.
+    Raises: ToolchainError where the LLVM is not here; UsageError for flags that only the manifest names, which are
+    somebody else's; whatever a build raises.
     """
+    own = configure.cflags(pyconfig) if (pyconfig / "Makefile").is_file() else ""
+    if described.cflags != own:
+        raise UsageError(
+            f"it was compiled with CFLAGS_JIT={described.cflags!r}, and {pyconfig} has {own!r}",
+            fix="give --pyconfig-dir a build folder that was configured with those flags",
+        )
     target = targets.resolve(targets.load(), described.spelling)
     machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
-    tool = toolchain.select(toolchain.parse_wanted(llvm or described.toolchain.version), machine)[0]
+    # Not parsed as --llvm is: that may be the path of a program.
+    recorded = Wanted(exact=LlvmVersion.parse(described.toolchain.version))
+    tool = toolchain.select(toolchain.parse_wanted(llvm) if llvm else (recorded,), machine)[0]
     building.check(tree, target, tool, described.cflags)
     request = BuildRequest(
         tree=tree,

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from stencilkit import ledger, manifest, targets
+from stencilkit import ledger, targets
 from stencilkit.errors import CompileError
 from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
-from stencilkit.pipeline import _variations, comparing, verifying
+from stencilkit.pipeline import _variations, comparing, opening, verifying
 from stencilkit.support import environ, files, process
 
 # Whether it is the same, not what it is good for:
@@ -41,7 +41,8 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
     works, fails = _variations.usable(variations)
     with files.scratch("gate") as scratch:
         plain = _build(configuration, (), scratch / "plain")
-        described = manifest.parse((plain / MANIFEST_NAME).read_text("utf-8"), str(plain / MANIFEST_NAME))
+        path = plain / MANIFEST_NAME
+        described = opening.read_manifest(path.read_text("utf-8"), str(path))
         unstable: tuple[str, ...] = ()
         if works:
             varied = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))

@@ -9,10 +9,12 @@ from typing import Final
 from stencilkit import dialects, manifest, reader, targets
 from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
 from stencilkit.model.header import ReadHeader
-from stencilkit.model.manifest import HALVES, MANIFEST_NAME, Manifest, half_name
-from stencilkit.model.target import Target
+from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest, half_name
+from stencilkit.model.target import Target, TargetRequest
 from stencilkit.support import archive, files
 
+# What has a digest of its own in the manifest, beside that of the file:
+_DIGESTED: Final[tuple[FileRole, ...]] = ("shim", "unwind")
 _AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
 
 
@@ -77,6 +79,37 @@ def header_of(path: Path, described: Manifest | None) -> Path:
     return found[0]
 
 
+def read_manifest(text: str, where: str) -> Manifest:
+    """Read a manifest, and refuse one of other files than its CPython's build looks for; `where` is for messages.
+
+    Raises: ManifestError; TargetError and SourceError for a target or a CPython that stencilkit does not know.
+    """
+    described = manifest.parse(text, where)
+    request = request_of(described)
+    expected = dialects.dialect_for(described.series).file_names(request)
+    beside: set[FileRole] = {role for role in _DIGESTED if role in expected}
+    if {file.role: file.name for file in described.files} != expected or described.extras.keys() != beside:
+        raise ManifestError(
+            f"its files are not those of CPython {described.series} for {described.spelling}",
+            where=where,
+            details="\n".join(sorted(expected.values())),
+            fix="build it again, or restore it from where it came from",
+        )
+    return described
+
+
+def request_of(described: Manifest) -> TargetRequest:
+    """Resolve the target of a manifest.
+
+    Raises: TargetError.
+    """
+    request = targets.resolve(targets.load(), described.spelling)
+    if request.target.triple != described.triple:
+        found = request.target.triple
+        raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {found}")
+    return request
+
+
 def open_header(path: Path, triple: str | None = None) -> Opened:
     """Open a header of stencilkit's or of CPython's own generator, or the one in an output folder.
 
@@ -100,7 +133,7 @@ def _manifest(path: Path) -> Manifest | None:
     place = manifest_of(path)
     if not place.is_file():
         return None
-    return manifest.parse(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))
+    return read_manifest(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))
 
 
 def _refuse_bundle(path: Path) -> None:

@@ -83,7 +83,6 @@ def input_digest(place: Place, request: TargetRequest) -> str:
 
 
 def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:
-    """Write the files, and before them what tells make that they are current; tell which changed."""
+    """Write the files, or none, and before them what tells make that they are current; tell which changed."""
     stamp = dialects.dialect_for(place.tree.version.series).MAKE_STAMP
-    first = {stamp: files.write(place.folder / stamp, b"")} if stamp else {}
-    return {**first, **files.write_together(place.folder, contents)}
+    return files.write_together(place.folder, {**({stamp: b""} if stamp else {}), **contents})

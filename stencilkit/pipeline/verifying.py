@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit import configure, dialects, ledger, manifest, reader, targets, verify
-from stencilkit.errors import HeaderError, ManifestError, ObjectError, StencilkitError, TargetError
+from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, StencilkitError, TargetError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.ledger import Entry
@@ -62,7 +62,7 @@ def run(subject: Subject) -> Verdict:
     header = _read(original, path, checks)
     if header is None:
         return verify.conclude(str(subject.path), checks, {}, subject.policy, "")
-    arch = _request(described).target.arch if described else ""
+    arch = opening.request_of(described).target.arch if described else ""
     checks.append(_canonical(original, header, arch))
     if described is None:
         digests = _digests(header, None)
@@ -118,9 +118,8 @@ def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
         if not path.is_file():
             return None
     try:
-        described = manifest.parse(path.read_text("utf-8"), str(path))
-        _request(described)
-    except (ManifestError, TargetError, UnicodeDecodeError) as error:
+        described = opening.read_manifest(path.read_text("utf-8"), str(path))
+    except (ManifestError, SourceError, TargetError, UnicodeDecodeError) as error:
         what = error.as_text() if isinstance(error, StencilkitError) else f"{path} is not text"
         checks.append(Check(kind="manifest", status="failed", what="the manifest is invalid", details=(what,)))
         return None
@@ -128,14 +127,6 @@ def _manifest(subject: Subject, checks: list[Check]) -> Manifest | None:
         # It lies there, but speaks of another header.
         return None
     return described
-
-
-def _request(described: Manifest) -> TargetRequest:
-    request = targets.resolve(targets.load(), described.spelling)
-    if request.target.triple != described.triple:
-        found = request.target.triple
-        raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {found}")
-    return request
 
 
 def _read(original: bytes, path: Path, checks: list[Check]) -> ReadHeader | None:
@@ -200,7 +191,7 @@ def _known_extras(
         checks.append(Check(kind="manifest", status="noted", what=what))
         return None, described.extras
     try:
-        extras = _extras.derive(_request(described).target, beside[record.name])
+        extras = _extras.derive(opening.request_of(described).target, beside[record.name])
     except ObjectError as error:
         what = f"{record.name} is not the shim's object"
         checks.append(Check(kind="manifest", status="failed", what=what, details=(error.as_text(),)))
@@ -230,12 +221,12 @@ def _small_files(
             dispatchers[record.name] = data
         elif data is not None and record.role == "unwind" and extras is not None:
             yield from verify.small_file(record.name, data, extras.files(header.line1, header.line2)["unwind"])
-    yield from _dispatchers(dispatchers, header, [_request(described)])
+    yield from _dispatchers(dispatchers, header, [opening.request_of(described)])
 
 
 def _shared_dispatchers(folder: Path, header: ReadHeader, described: Manifest) -> Iterator[Check]:
     """Check the dispatchers that are there against what both halves of a universal platform want."""
-    platform = _request(described).target.universal
+    platform = opening.request_of(described).target.universal
     halves = targets.resolve_all(targets.load(), platform, header.form.series) if platform else ()
     names = _texts.dispatchers(dialects.dialect_for(header.form.series), halves)
     found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
@@ -264,5 +255,5 @@ def _config_folder(subject: Subject, tree: SourceTree, described: Manifest) -> P
     """Name the folder of pyconfig.h: the user's, the tree of an in-tree build, or where Windows' own one is."""
     if subject.pyconfig is not None:
         return subject.pyconfig
-    target = _request(described).target
+    target = opening.request_of(described).target
     return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "tree" else tree.root

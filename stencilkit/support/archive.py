@@ -31,8 +31,19 @@ class Bounds:
 
 # CPython 3.15 has 5,600 members and 140 MB.
 SOURCE_BOUNDS: Final = Bounds(members=20_000, size=1 << 30)
+# What a header that is not a file's content may hold, in bytes: a long name, pax records.
+_HEADER: Final = 1 << 16
 # What reading a damaged archive raises. lzma's error has no base class of its own; OverflowError is for absurd times.
 _DAMAGE: Final = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are small: tarfile reads long names and pax records into memory before anyone is asked."""
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo | None:
+        if self.type not in tarfile.REGULAR_TYPES and self.size > _HEADER:
+            raise tarfile.ReadError("a header is longer than any name")
+        return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]  # typeshed leaves it out
 
 
 def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> PurePosixPath:
@@ -55,7 +66,7 @@ def unpack_source(archive: Path, folder: Path, bounds: Bounds = SOURCE_BOUNDS) -
     Raises: SourceError; OutputError where there is no room.
     """
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=_Member) as tar:
             _unpack_members(tar, archive, folder, bounds)
             _read_to_end(tar, bounds)
     except _DAMAGE as error:
@@ -149,7 +160,7 @@ def read_tar(archive: Path, bounds: Bounds, error: type[StencilkitError]) -> dic
     unsafe paths or a name twice.
     """
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=_Member) as tar:
             contents = _read_members(tar, archive, bounds, error)
             _read_to_end(tar, bounds)
     except SourceError as problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import FetchError
+from stencilkit.support import files
 from stencilkit.support.progress import SILENT, Progress
 
 _CHUNK: Final = 1 << 18
 _TIMEOUT_SECONDS: Final = 60
 _ATTEMPTS: Final = 3
+# A CPython release has 25 MB. A mirror is asked over plain http, and the hash is known only at the end.
+_LARGEST: Final = 128 << 20
 _OTHER: Final = "its SHA-256 is"
-_NETWORK_ERRORS: Final = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+_NETWORK_ERRORS: Final = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+
+
+class _TooLargeError(Exception):
+    """A server does not stop."""
 
 
 def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progress = SILENT) -> None:
@@ -27,17 +34,13 @@ def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progres
     Raises: FetchError, listing what each URL answered.
     """
     problems = []
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with files.fresh_beside(target) as folder:
         for url in urls:
-            problem = _try(url, sha256, temporary, progress)
+            problem = _try(url, sha256, folder / target.name, progress)
             if problem is None:
-                temporary.replace(target)
+                (folder / target.name).replace(target)
                 return
             problems.append(f"{url}: {problem}")
-    finally:
-        temporary.unlink(missing_ok=True)
     other = any(_OTHER in problem for problem in problems)
     raise FetchError(
         f"what was downloaded is not what the hash says: {target.name}" if other else f"cannot download {target.name}",
@@ -61,6 +64,8 @@ def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> str | No
         except urllib.error.HTTPError as error:
             # An answer, and a final one: the next URL may do better.
             return f"HTTP status {error.code}"
+        except _TooLargeError:
+            return f"it is larger than any release ({_LARGEST >> 20} MiB)"
         except _NETWORK_ERRORS as error:
             problem = str(getattr(error, "reason", error)) or type(error).__name__
             continue
@@ -86,6 +91,8 @@ def _download(url: str, temporary: Path, progress: Progress) -> str:
                 hasher.update(chunk)
                 file.write(chunk)
                 received += len(chunk)
+                if received > _LARGEST:
+                    raise _TooLargeError
                 progress.advance(len(chunk))
         finally:
             progress.end()

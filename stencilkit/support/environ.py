@@ -44,10 +44,11 @@ def source_date() -> str:
 
 
 def today() -> str:
-    """Return the day in ISO 8601: that of SOURCE_DATE_EPOCH, or of the clock."""
-    epoch = variable("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
-    return moment.date().isoformat()
+    """Return the day in ISO 8601: that of SOURCE_DATE_EPOCH, or of the clock.
+
+    Raises: UsageError.
+    """
+    return (source_date() or datetime.now(UTC).isoformat())[: len("2026-11-21")]
 
 
 def seconds() -> float:

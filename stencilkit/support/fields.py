@@ -39,7 +39,8 @@ def document(text: str, *, name: str, schema: int, error: type[StencilkitError])
     """
     try:
         root = Fields(tomllib.loads(text), path="", document=name, error=error)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
+        # TOMLDecodeError is a ValueError, as is what int() says of more than 4300 digits.
         raise error(f"not TOML: {problem}", where=name, fix=_AGAIN) from None
     found = root.integer("schema")
     if found != schema:

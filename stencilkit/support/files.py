@@ -172,6 +172,20 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def fresh_beside(path: Path) -> Iterator[Path]:
+    """Make a folder beside a path that nobody else has, for what gets its name when it is whole; remove what is left.
+
+    The number of a process does not serve as a name: containers that share a disk have the same ones.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
     """Make a temporary folder and remove it again, whatever happens."""
     try:

@@ -203,7 +203,7 @@ def test_a_manifest_is_read_as_it_was_written(
 @pytest.fixture(scope="module")
 def manifest_sample(tmp_path_factory: pytest.TempPathFactory) -> manifest.Manifest:
     opened = samples.tree(tmp_path_factory.mktemp("tree"))
-    return samples.describe(opened, {"jit_stencils.h": b""}, samples.stencils(), LINE1)
+    return samples.describe(opened, samples.FILES, samples.stencils(), LINE1)
 
 
 @settings(max_examples=150, deadline=None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit.errors import OutputError, SourceError
+from stencilkit.errors import BundleError, OutputError, SourceError
 from stencilkit.support import archive
 from stencilkit.support.archive import Bounds
 
@@ -87,6 +87,19 @@ def test_a_bomb_is_stopped_by_its_header(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="larger"):
         archive.unpack_source(path, tmp_path / "out", Bounds(members=5, size=1 << 20))
     assert not list((tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize("format_", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_long_name_is_not_read_into_memory(tmp_path: Path, format_: int) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=format_) as file:
+        file.addfile(tarfile.TarInfo("Python/first"), io.BytesIO())
+        file.addfile(tarfile.TarInfo("Python/" + "x" * 100_000), io.BytesIO())
+    (tmp_path / "x.tar").write_bytes(raw.getvalue())
+    with pytest.raises(SourceError, match="longer than any name"):
+        archive.unpack_source(tmp_path / "x.tar", tmp_path / "out")
+    with pytest.raises(BundleError, match="longer than any name"):
+        archive.read_tar(tmp_path / "x.tar", Bounds(members=5, size=1 << 20), BundleError)
 
 
 @pytest.mark.parametrize("names", [(), ("Python",), ("loose file",)])

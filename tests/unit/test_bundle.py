@@ -31,7 +31,11 @@ def other(item: Artifact, **changes: str) -> Artifact:
     """Make an artifact by another LLVM, for another triple, flavour or CPython."""
     llvm = changes.pop("llvm", item.manifest.toolchain.version)
     tool = replace(item.manifest.toolchain, version=llvm)
-    described = replace(item.manifest, toolchain=tool, **changes)  # type: ignore[arg-type]  # names of its fields
+    files = item.manifest.files
+    if triple := changes.get("triple"):
+        changes["spelling"] = triple
+        files = tuple(replace(file, name=file.name.replace(samples.TRIPLE, triple)) for file in files)
+    described = replace(item.manifest, toolchain=tool, files=files, **changes)  # type: ignore[arg-type]  # names of its fields
     return replace(item, manifest=described, manifest_text=manifest.render(described).encode())
 
 

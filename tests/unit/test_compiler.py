@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import fakes
@@ -12,7 +13,7 @@ from stencilkit.compiler import Session, closure
 from stencilkit.errors import CompileError, ProcessError
 from stencilkit.model.build import Emits
 from stencilkit.model.source import Unit
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Flag, Flavour
 from stencilkit.support import process
 
 TRIPLE = "x86_64-unknown-linux-gnu"
@@ -298,8 +299,9 @@ def closure_of(
     calls = []
 
     def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:
-        calls.append((*map(str, command), (cwd / "closure.c").read_text()))
-        (cwd / "closure.d").write_text(rule)
+        source = cwd / command[-1]
+        calls.append((*map(str, command), source.read_text()))
+        source.with_suffix(".d").write_text(rule.replace("closure", source.stem))
         return process.Completed(command=(), returncode=code, stdout=b"text", stderr=b"no Python.h")
 
     build = session(here, monkeypatch, Clang())
@@ -328,7 +330,7 @@ def test_every_file_that_is_included_is_found_by_its_origin(tmp_path: Path, monk
         ("tree", "Tools/jit/template.c"),
     ]
     assert "pyconfig.h" not in {path.name for path, _ in found.paths}
-    assert calls[0][-8:-1] == ("-E", "-P", "-dD", "-MD", "-MF", "closure.d", "closure.c")
+    assert calls[0][-8:-3] == ("-E", "-P", "-dD", "-MD", "-MF")
     assert calls[0][-1] == UNITS[0].prefix, "what all units share is there once"
     assert found.digest == "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
 
@@ -338,3 +340,15 @@ def test_headers_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.M
         closure_of(tmp_path, monkeypatch, "", code=1)
     assert caught.value.details == "no Python.h"
     assert "pyconfig.h is for this target" in caught.value.fix
+
+
+def test_what_only_the_shim_includes_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, 3.15's shim is compiled with other macros than uops are."""
+    build = session(tmp_path, monkeypatch, Clang())
+    shim = fakes.unit("shim", role="object", prefix="#include <shim.h>\n")
+    other = Flag(text="-UPy_BUILD_CORE_MODULE", why="a reason", unit="entry")
+    plan = replace(build.plan, units=(*build.plan.units, shim), flags=(*build.plan.flags, other))
+    kinds = closure._kinds(plan)
+    assert list(kinds.values()) == [UNITS[0].prefix, f"{UNITS[0].prefix}\n{shim.prefix}"]
+    assert ["-UPy_BUILD_CORE_MODULE" in arguments for arguments in kinds] == [False, True]
+    assert list(closure._kinds(build.plan).values()) == [UNITS[0].prefix]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import ssl
 import urllib.error
 import urllib.request
 from email.message import Message
@@ -84,6 +85,7 @@ def test_the_next_place_is_asked_where_one_has_not_got_it(monkeypatch: pytest.Mo
         TimeoutError("slow"),
         ConnectionResetError("reset"),
         http.client.IncompleteRead(b""),
+        ssl.SSLError("bad record"),
         Answer(CONTENT[:5], str(len(CONTENT))),
     ],
 )
@@ -104,6 +106,13 @@ def test_all_that_went_wrong_is_told_and_nothing_is_left(monkeypatch: pytest.Mon
         "https://host/c: slow",
     ]
     assert not list((tmp_path / "deep").iterdir())
+
+
+def test_a_server_that_does_not_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(download, "_LARGEST", 1 << 20)
+    places = Places(a=[Answer(bytes(3 << 20), None)], b=[good()])
+    assert fetch(monkeypatch, places, tmp_path).read_bytes() == CONTENT
+    assert places.asked == ["a", "b"]
 
 
 def test_an_interruption_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

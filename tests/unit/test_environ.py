@@ -28,8 +28,16 @@ def test_source_date(monkeypatch: pytest.MonkeyPatch, value: str, expected: str)
 @pytest.mark.parametrize("value", ["-1", "1.5", "yesterday", "²", "١٢", " 1", "253402300800", "9" * 5000])
 def test_a_malformed_source_date_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
-    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
-        environ.source_date()
+    for asked in (environ.source_date, environ.today):
+        with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+            asked()
+
+
+def test_today_is_the_source_date_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert environ.today() == "2023-11-14"
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert environ.today() > "2026"
 
 
 def test_roots_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -78,3 +78,18 @@ def test_defaults_are_for_what_is_missing_only() -> None:
 def test_a_document_that_cannot_be_read(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         document(text, name="file.toml", schema=1, error=DataError)
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 5000])
+def test_what_python_does_not_decode_is_an_error_of_the_file(value: str) -> None:
+    with pytest.raises(DataError, match="not TOML"):
+        document(f"schema = {value}\n", name="x.toml", schema=1, error=DataError)
+
+
+def test_long_values_are_not_shown() -> None:
+    root = document(
+        'schema = 1\na = "' + "x" * 1000 + '"\nb = [1]\nc = 2026-11-21\n', name="x", schema=1, error=DataError
+    )
+    for key, found in (("a", "a string"), ("b", "an array"), ("c", "a date or a time")):
+        with pytest.raises(DataError, match=f"{key}: must be an integer, not {found}$"):
+            root.integer(key)

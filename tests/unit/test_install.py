@@ -9,7 +9,7 @@ import pytest
 import samples
 
 from stencilkit import dialects, manifest, source
-from stencilkit.errors import BundleError, InstallError
+from stencilkit.errors import BundleError, InstallError, OutputError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.build import IncludedFile
 from stencilkit.pipeline import bundling, installing, placing
@@ -269,3 +269,18 @@ def test_a_keeper_only_where_something_is_deleted(case: Case) -> None:
     for goal, deleted in (("profile-opt", ""), ("build_all", "\n\t-rm -f jit_stencils*.h")):
         case.configure(goal=goal, deleted=deleted)
         assert case.install().make_argument == ""
+
+
+def test_what_tells_make_that_all_is_current_is_written_with_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone, it would make older stencils count as current."""
+    folder = tmp_path / "build"
+    folder.mkdir()
+    (folder / "jit_stencils.h").mkdir()
+    tree = samples.tree(tmp_path / "tree")
+    place = placing.Place(tree=tree, folder=folder, requests=(), flavour="release", cflags="", pyconfig=b"")
+    monkeypatch.setattr(dialects.dialect_for(tree.version.series), "MAKE_STAMP", ".jit-stamp")
+    with pytest.raises(OutputError):
+        placing.write(place, {"jit_stencils.h": b"x"})
+    assert [path.name for path in folder.iterdir()] == ["jit_stencils.h"]

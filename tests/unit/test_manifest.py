@@ -21,7 +21,7 @@ ZERO, ONE = "0" * 64, "1" * 64
 @pytest.fixture
 def good(tmp_path: Path) -> Manifest:
     opened = samples.tree(tmp_path / "tree")
-    return samples.describe(opened, {"jit_stencils.h": b""}, samples.stencils(), ZERO)
+    return samples.describe(opened, samples.FILES, samples.stencils(), ZERO)
 
 
 def stencil(name: str, **more: object) -> StencilRecord:

@@ -118,7 +118,12 @@ def test_a_table_that_contradicts_itself_is_refused(pattern: str, replacement: s
 
 
 @pytest.mark.parametrize(
-    "flag", ["-flto", "-flto=thin", "-fstack-protector-strong", "-fsanitize=address", "-pg", "-g", "-m32", "-arch"]
+    "flag",
+    [
+        *("-flto", "-flto=thin", "-fstack-protector-strong", "-fsanitize=address", "-pg", "-g", "-m32", "-arch"),
+        *("@flags", "--config=x.cfg", "-fplugin=x.so", "-fpass-plugin=x.so", "-load", "-finstrument-functions"),
+        *("-fprofile-instr-generate", "-emit-llvm", "-save-temps=obj", "-oout", "-MF", "--serialize-diagnostics"),
+    ],
 )
 def test_flags_that_make_no_stencils_are_refused(flag: str) -> None:
     with pytest.raises(FlagError) as caught:

@@ -245,3 +245,23 @@ def test_identity_sees_through_wrappers(tmp_path: Path) -> None:
     second = toolchain.identity(tool, NoStore())
     assert (second.program, second.libraries) != (first.program, first.libraries)
     assert second.program == first.program
+
+
+def test_identity_has_configuration_files_with_what_they_include(tmp_path: Path) -> None:
+    (tmp_path / "clang.cfg").write_text("# Gentoo's are like this\n@common.cfg\n")
+    common = tmp_path / "common.cfg"
+    common.write_text("--rtlib=libgcc\n@clang.cfg\n")
+    banner = f"clang version 19.1.7\nInstalledDir: /usr/bin\nConfiguration file: {tmp_path}/clang.cfg"
+    tool = identify(fakes.clang(tmp_path / "bin" / "clang", banner=banner))
+    assert isinstance(tool, Toolchain)
+    first = toolchain.identity(tool, NoStore())
+    assert {"clang.cfg", "common.cfg"} <= first.libraries.keys()
+    common.write_text("--rtlib=compiler-rt\n")
+    assert toolchain.identity(tool, NoStore()) != first
+
+
+def test_named_folders_that_are_not_there_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STENCILKIT_LLVM", str(tmp_path / "no"))
+    monkeypatch.setenv("PATH", "")
+    (rejected,) = [item for item in discover(tmp_path).rejected if item.program == tmp_path / "no"]
+    assert rejected.why == "STENCILKIT_LLVM names it, and it is not there"

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
         line2 = f"{_texts.GENERATOR}, content sha256:{manifest.summarise(held, {}).content}"
         texts = _texts.render(dialect, half, held, none, line1=line1, line2=line2, comments=False)
         described = replace(
-            samples.describe(opened, {}, held, line1),
+            samples.describe(opened, samples.FILES, held, line1),
             triple=half.target.triple,
             spelling=half.spelling,
             files=tuple(

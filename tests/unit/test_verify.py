@@ -11,12 +11,13 @@ import pytest
 import samples
 
 from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, verify
-from stencilkit.errors import PolicyError
+from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
 from stencilkit.model.verdict import Policy, Verdict
-from stencilkit.pipeline import verifying
+from stencilkit.pipeline import _rebuild, verifying
 from stencilkit.pipeline.verifying import Subject
+from stencilkit.support.cache import NoStore
 
 
 class Case:
@@ -173,7 +174,18 @@ def test_a_lie_in_any_field_breaks_the_seal(case: Case) -> None:
 
 LIES = {
     "the CPython": ('cpython = "3.14.7"', 'cpython = "3.14.6"', "version: "),
-    "the series": ('cpython = "3.14.7"', 'cpython = "3.15.7"', "it is a header of CPython 3.14"),
+    "the series": ('cpython = "3.14.7"', 'cpython = "3.15.7"', "its files are not those of CPython 3.15"),
+    "a series that nobody knows": ('cpython = "3.14.7"', 'cpython = "3.99.7"', "does not know CPython 3.99"),
+    "no version": ('cpython = "3.14.7"', 'cpython = "main"', "is not a CPython version"),
+    "the LLVM": ('version = "19.1.7"', 'version = "./evil"', "is not an exact LLVM version"),
+    "two files of a role": ('role = "dispatcher"', 'role = "stencils"', "no role twice"),
+    "a file that is not one of these": ('role = "dispatcher"', 'role = "unwind"', "its files are not those of"),
+    "what runs them": (
+        'use = "runtime"\nname = "Python/jit.c"',
+        'use = "line-1"\nname = "Python/jit.c"',
+        "Python/jit.c",
+    ),
+    "a folder": ("Include/Python.h", "..", "is not a path below a folder"),
     "the triple": (f'triple = "{samples.TRIPLE}"', 'triple = "aarch64-unknown-linux-gnu"', "artifact.triple is"),
     "the flavour": ('flavour = "release"', 'flavour = "debug"', "flavour: "),
     "cflags": ('cflags = ""', 'cflags = "-O3"', "does not follow from what it says went in"),
@@ -378,7 +390,7 @@ def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("STENCILKIT_CACHE", str(tmp_path / "cache"))
     (case.tree.root / "PC").mkdir()
     (case.tree.root / "PC" / "pyconfig.h.in").write_text("#define MS_WINDOWS\n")
-    linux = samples.describe(case.tree, {}, samples.stencils(), "0" * 64)
+    linux = samples.describe(case.tree, samples.FILES, samples.stencils(), "0" * 64)
     windows = replace(linux, spelling="x86_64-pc-windows-msvc", triple="x86_64-pc-windows-msvc")
 
     def place(described: Manifest, given: Path | None = None) -> Path:
@@ -470,3 +482,20 @@ def test_a_policy_that_is_no_text_is_refused(case: Case, tmp_path: Path, capsys:
     (tmp_path / "policy.toml").write_bytes(b"schema = \xff\n")
     assert cli.main(["verify", str(case.header), "--policy", str(tmp_path / "policy.toml")]) == 2
     assert "not UTF-8" in capsys.readouterr().err
+
+
+def test_sizes_that_cost_no_bytes_are_refused(case: Case) -> None:
+    """Zeroes at a body's end are left out, so a table can say anything."""
+    text = case.header.read_text()
+    case.header.write_text(text.replace("{emit__NOP, 16, 8, ", "{emit__NOP, 16, 99999999, ", 1))
+    assert text != case.header.read_text()
+    assert "bytes for _NOP" in failures(case.verify())
+
+
+def test_a_rebuild_takes_no_flags_from_a_manifest(case: Case) -> None:
+    """They could load a plugin: who can write a manifest can write its digests, too."""
+    opened = source.open_tree(case.tree.root, dialects.KNOWN)
+    described = replace(manifest.parse(case.manifest.read_text(), "m"), cflags="-Wl,anything")
+    with pytest.raises(UsageError, match="-Wl,anything") as caught:
+        _rebuild.again(described, opened, case.tree.root, "", NoStore())
+    assert "configured with those flags" in caught.value.fix
