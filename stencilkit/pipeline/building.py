@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stencilkit import (
@@ -21,10 +21,11 @@ from stencilkit.errors import ConfigureError, RelocationError, TargetError, Tool
 from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
+from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree
-from stencilkit.model.stencil import LoweredUnit, StencilSet
+from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import _extras, _texts, _units
@@ -49,11 +50,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         identity = identifying.result()
         session = compiler.Session(plan, work)
         compiled = _units.compile_all(session, included, identity, request, store, progress)
-    values = frozenset(dialect.HEADER.values)
-    lowered = [holes.lower(name, obj, values) for name, obj in compiled.objects.items()]
-    for unit in lowered:
-        holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
-    stencils = _finish(request, dialect, support, lowered)
+    stencils = _finish(request, dialect, support, compiled.objects)
     extras = _extras.derive(request.target.target, compiled.shim)
     summary = manifest.summarise(stencils, extras.digests)
     digest = dialect.input_digest(
@@ -174,8 +171,16 @@ def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Pl
 
 
 def _finish(
-    request: BuildRequest, dialect: Dialect, support: PythonSupport, lowered: Sequence[LoweredUnit]
+    request: BuildRequest, dialect: Dialect, support: PythonSupport, objects: Mapping[str, ObjectFile]
 ) -> StencilSet:
+    """Turn object files into stencils, which call no function that this CPython does not have.
+
+    Raises: ObjectError, RelocationError.
+    """
+    values = frozenset(dialect.HEADER.values)
+    lowered = [holes.lower(name, obj, values) for name, obj in objects.items()]
+    for unit in lowered:
+        holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
     target = request.target.target
     stencils = dialect.finish(lowered, target, support.targets[target.triple])
     available = source.patch_functions(request.tree)

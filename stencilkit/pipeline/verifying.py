@@ -67,26 +67,10 @@ def run(subject: Subject) -> Verdict:
     if described is None:
         digests = _digests(header, None)
         return verify.conclude(str(subject.path), checks, digests, subject.policy, "")
+    found = _Found(path=path, original=original, header=header, described=described)
     facts = _facts(subject, described, header)
-    # The dispatchers of a universal platform's folder are those of neither half.
-    shared = opening.manifest_of(path).name != MANIFEST_NAME
-    beside = _beside(path, described, frozenset(_texts.DISPATCHERS) if shared else frozenset())
-    extras, known = _known_extras(beside, described, checks)
-    summary = manifest.summarise(header.stencils, known)
-    checks += verify.claims(header, summary, described)
-    checks.append(verify.line_1(header, described, facts))
-    hashes: dict[str, str | None] = {}
-    if subject.path.is_dir():
-        # In an output folder, every file must be there.
-        hashes = {record.name: None for record in described.files}
-    hashes |= _hashes({path.name: original, **beside}, header, described)
-    checks.append(verify.written_files(hashes, described))
-    checks += _small_files(beside, header, described, extras)
-    checks += _shared_dispatchers(path.parent, header, described) if shared else ()
-    if facts is not None:
-        checks += verify.fits(header, described, facts)
-    if subject.ledger is not None:
-        checks += ledger.check(_entry(described, summary), ledger.find(subject.ledger, described))
+    summary = _check_files(subject, found, facts, checks)
+    checks += _check_against(subject, found, facts, summary)
     if subject.rebuild is not None and subject.tree is not None and not any(item.status == "failed" for item in checks):
         # Of a tree that it does not fit, something else would come.
         folder = _config_folder(subject, subject.tree, described)
@@ -95,6 +79,46 @@ def run(subject: Subject) -> Verdict:
     checks += verify.obey(subject.policy, described)
     digests = {**_digests(header, described), "content": summary.content}
     return verify.conclude(str(subject.path), checks, digests, subject.policy, facts.stamp if facts else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A header that was read, its bytes, and the manifest that speaks of it."""
+
+    path: Path
+    original: bytes
+    header: ReadHeader
+    described: Manifest
+
+
+def _check_files(subject: Subject, found: _Found, facts: TreeFacts | None, checks: list[Check]) -> Summary:
+    """Hold the header and what lies beside it against the manifest; return the digests of what is there."""
+    header, described = found.header, found.described
+    # The dispatchers of a universal platform's folder are those of neither half.
+    shared = opening.manifest_of(found.path).name != MANIFEST_NAME
+    beside = _beside(found.path, described, frozenset(_texts.DISPATCHERS) if shared else frozenset())
+    extras, known = _known_extras(beside, described, checks)
+    summary = manifest.summarise(header.stencils, known)
+    checks += verify.claims(header, summary, described)
+    checks.append(verify.line_1(header, described, facts))
+    hashes: dict[str, str | None] = {}
+    if subject.path.is_dir():
+        # In an output folder, every file must be there.
+        hashes = {record.name: None for record in described.files}
+    hashes |= _hashes({found.path.name: found.original, **beside}, header, described)
+    checks.append(verify.written_files(hashes, described))
+    checks += _small_files(beside, header, described, extras)
+    checks += _shared_dispatchers(found.path.parent, header, described) if shared else ()
+    return summary
+
+
+def _check_against(subject: Subject, found: _Found, facts: TreeFacts | None, summary: Summary) -> Iterator[Check]:
+    """Hold it against the tree and the ledger that were named."""
+    if facts is not None:
+        yield from verify.fits(found.header, found.described, facts)
+    if subject.ledger is not None:
+        entry = _entry(found.described, summary)
+        yield from ledger.check(entry, ledger.find(subject.ledger, found.described))
 
 
 def _entry(described: Manifest, summary: Summary) -> Entry:
