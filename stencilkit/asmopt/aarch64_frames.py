@@ -74,7 +74,7 @@ def _growth(instruction: Instruction) -> int:
     return 0
 
 
-def _rewrite(blocks: Sequence[tuple[Block, int]]) -> Iterator[Block]:
+def _rewrite(blocks: Sequence[tuple[Block, int]], _flow: frames.Flow) -> Iterator[Block]:
     texts = [instruction.text for block, _ in blocks for instruction in block.instructions]
     _check_pairs(blocks)
     saved = not _is_leaf(texts)

@@ -24,19 +24,31 @@ _FUNCTION: Final = re.compile(r"\s*\.type\s+(?P<label>[\w.$]+),\s*[@%]function")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Where control goes in a function.
+
+    `successors` are, for each of its blocks, the places among them of the blocks that come next. `stencil` says that
+    the function is the one that other stencils jump to.
+    """
+
+    successors: tuple[tuple[int, ...], ...]
+    stencil: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What an architecture's frames look like.
 
     `growth` returns by how many bytes an instruction makes the stack deeper. `call` matches calls of any kind, `leaves`
     jumps through a register, which end a function. `pointer` matches the frame pointer. `rewrite` takes a function's
-    blocks, each with the depth of the stack at its top, and yields them without the frame.
+    blocks, each with the depth of the stack at its top, and where control goes, and yields them without the frame.
     """
 
     growth: Callable[[Instruction], int]
     call: re.Pattern[str]
     leaves: re.Pattern[str]
     pointer: re.Pattern[str]
-    rewrite: Callable[[Sequence[tuple[Block, int]]], Iterator[Block]]
+    rewrite: Callable[[Sequence[tuple[Block, int]], Flow], Iterator[Block]]
 
 
 def drop(code: Code, rules: Rules) -> Code:
@@ -48,9 +60,11 @@ def drop(code: Code, rules: Rules) -> Code:
     where = positions(blocks)
     functions = _functions(code, where)
     for start in functions:
-        depths = _Stack(blocks, where, functions, rules).follow(start)
+        stack = _Stack(blocks, where, functions, rules)
+        depths = stack.follow(start)
         own = sorted(depths)
-        rewritten = rules.rewrite([(blocks[index], depths[index]) for index in own])
+        flow = Flow(successors=stack.successors(own), stencil=blocks[start].label in code.entries)
+        rewritten = rules.rewrite([(blocks[index], depths[index]) for index in own], flow)
         for index, block in zip(own, rewritten, strict=True):
             blocks[index] = block
     for block in blocks:
@@ -97,13 +111,20 @@ class _Stack:
             depth = depths[index] + sum(map(self._rules.growth, self._blocks[index].instructions))
             for successor in self._jumped_to(index):
                 self._arrive(successor, depth, depths, todo)
-            behind = index + 1
-            if self._goes_on(index) and behind not in self._functions:
+            for behind in self._behind(index):
                 if self._rules.call.match(self._blocks[index].last.text if self._blocks[index].instructions else ""):
                     doubtful.setdefault(behind, depth)
                 else:
                     self._arrive(behind, depth, depths, todo)
         return depths
+
+    def successors(self, own: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Find, for each of a function's blocks, the places among them to which control may go next."""
+        place = {index: position for position, index in enumerate(own)}
+        return tuple(
+            tuple(place[other] for other in (*self._jumped_to(index), *self._behind(index)) if other in place)
+            for index in own
+        )
 
     def _arrive(self, index: int, depth: int, depths: dict[int, int], todo: list[int]) -> None:
         if index not in depths:
@@ -120,11 +141,12 @@ class _Stack:
         target = self._where.get(str(block.target))
         return [target] if target is not None and block.last.kind is not Kind.CALL else []
 
-    def _goes_on(self, index: int) -> bool:
-        """Tell whether control can reach the block behind; to the layout passes, an indirect jump goes on."""
+    def _behind(self, index: int) -> list[int]:
+        """Return the block behind if control can reach it; to the layout passes, an indirect jump goes on."""
         block = self._blocks[index]
         jumps = bool(block.instructions) and self._rules.leaves.match(block.last.text) is not None
-        return block.falls_through and not jumps and index + 1 < len(self._blocks)
+        goes_on = block.falls_through and not jumps and index + 1 < len(self._blocks)
+        return [index + 1] if goes_on and index + 1 not in self._functions else []
 
 
 def refused(instruction: Instruction, why: str) -> AssemblyError:

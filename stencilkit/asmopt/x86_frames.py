@@ -43,7 +43,22 @@ _RED_ZONE: Final = 128
 # Nothing is passed in these across a jump to another stencil (preserve_none's first seven arguments are elsewhere), nor
 # returned, nor kept for a caller.
 _SCRATCH: Final = ("rcx", "r8", "r9", "r11")
-_ANY_WIDTH: Final = {"rcx": r"%(?:rcx|ecx|cx|cl)\b", **{name: rf"%{name}[dwb]?\b" for name in _SCRATCH[1:]}}
+_SPELLINGS: Final = {"rcx": r"%(?:rcx|ecx|cx|cl)\b", **{name: rf"%{name}[dwb]?\b" for name in _SCRATCH[1:]}}
+# These use rcx without naming it.
+_COUNTERS: Final = r"^\s*(?:rep|loop|j[er]cxz\b|cmpxchg(?:8|16)b\b|xgetbv\b)"
+_MENTIONS: Final = {
+    name: re.compile(f"{spelling}|{_COUNTERS}" if name == "rcx" else spelling) for name, spelling in _SPELLINGS.items()
+}
+# C functions take their fourth to sixth argument in these (x86-64 psABI, section 3.2.3).
+_ARGUMENTS: Final = frozenset({"rcx", "r8", "r9"})
+# Writing 32 bits of a register clears the rest; narrower writes keep it.
+_FULL: Final = {"rcx": "rcx", "ecx": "rcx", **{name + width: name for name in _SCRATCH[1:] for width in ("", "d")}}
+_WRITES: Final = re.compile(r"\s*(?:mov[a-z]*|lea[lq]|popq)\s+(?P<source>.+, )?%(?P<register>\w+)\s*(?:#.*)?$")
+_CLEARS: Final = re.compile(r"\s*xor[lq]\s+%(?P<register>\w+), %(?P=register)\s*(?:#.*)?$")
+# A jump to another stencil: by name, or to the address of a trace.
+_TO_STENCIL: Final = re.compile(r"\s*j\w+\s+(?:\*(?:%|-?\d*\()|\S*_JIT_)")
+# Takes the word back in which rbp was saved. popq changes no flags, so nor does this.
+_RELEASE: Final = Instruction(Kind.OTHER, "leaq", f"\tleaq\t{_WORD}(%rsp), %rsp")
 
 
 def drop_frames(code: Code) -> Code:
@@ -56,10 +71,12 @@ def drop_frames(code: Code) -> Code:
     )
 
 
-def _rewrite(blocks: Sequence[tuple[Block, int]]) -> Iterator[Block]:
+def _rewrite(blocks: Sequence[tuple[Block, int]], flow: frames.Flow) -> Iterator[Block]:
     slot = _needs_slot([block for block, _ in blocks])
-    for block, depth in blocks:
-        yield replace(block, instructions=tuple(_rewrite_block(block.instructions, depth, slot=slot)))
+    live = _live_behind([block for block, _ in blocks], flow)
+    for (block, depth), behind in zip(blocks, live, strict=True):
+        out = _rewrite_block(block.instructions, depth, slot=slot)
+        yield replace(block, instructions=tuple(_as_push_or_pop(out, index, behind) for index in range(len(out))))
 
 
 def _rewrite_block(instructions: Sequence[Instruction], depth: int, *, slot: bool) -> list[Instruction]:
@@ -69,14 +86,62 @@ def _rewrite_block(instructions: Sequence[Instruction], depth: int, *, slot: boo
         if _SAVE.match(text):
             out += [_adjusted("subq", _WORD)] if slot else []
         elif _RESTORE.match(text):
-            out += [_adjusted("addq", _WORD)] if slot else []
+            out += [_RELEASE] if slot else []
         elif not _SET.match(text):
             # rbp is one word below the return address; without the slot for it, rsp is a word higher than it was.
             distance = depth - _WORD - (0 if slot else _WORD)
             out.append(replace(instruction, text=_LOCAL.sub(functools.partial(_to_rsp, distance), text)))
         _join_adjustments(out)
         depth += _growth(instruction)
-    return [_as_push_or_pop(out, index) for index in range(len(out))]
+    return out
+
+
+def _live_behind(blocks: Sequence[Block], flow: frames.Flow) -> list[frozenset[str]]:
+    """Find the scratch registers that are read behind each block before they are written."""
+    ends = [_read_elsewhere(block, flow, index) for index, block in enumerate(blocks)]
+    behind, before = list(ends), [frozenset[str]()] * len(blocks)
+    changed = True
+    while changed:
+        changed = False
+        for index in reversed(range(len(blocks))):
+            behind[index] = ends[index].union(*(before[other] for other in flow.successors[index]))
+            live = _live(blocks[index].instructions, behind[index])
+            changed = changed or live != before[index]
+            before[index] = live
+    return behind
+
+
+def _read_elsewhere(block: Block, flow: frames.Flow, index: int) -> frozenset[str]:
+    """Return the scratch registers that hold arguments where a block's last instruction leaves the function."""
+    last = block.last if block.instructions else None
+    leaves = last is not None and (
+        _INDIRECT_JUMP.match(last.text)
+        or (block.target is not None and last.kind is not Kind.CALL and not _stays(block, flow, index))
+    )
+    to_stencil = flow.stencil and last is not None and _TO_STENCIL.match(last.text)
+    return _ARGUMENTS if leaves and not to_stencil else frozenset()
+
+
+def _stays(block: Block, flow: frames.Flow, index: int) -> bool:
+    """Tell whether a jump or branch goes to a block of the same function."""
+    return len(flow.successors[index]) > (1 if block.falls_through else 0)
+
+
+def _live(instructions: Sequence[Instruction], behind: frozenset[str]) -> frozenset[str]:
+    """Find the scratch registers that are read before they are written, from before some instructions on."""
+    live = behind
+    for instruction in reversed(instructions):
+        text = instruction.text
+        if _CALL.match(text):
+            live = _ARGUMENTS
+        match = _CLEARS.match(text) or _WRITES.match(text)
+        written = _FULL.get(match["register"]) if match else None
+        read = {name for name, pattern in _MENTIONS.items() if pattern.search(text)}
+        if match and written and not (match.re is _WRITES and _MENTIONS[written].search(match["source"] or "")):
+            read.discard(written)
+            live -= {written}
+        live |= read
+    return live
 
 
 def _to_rsp(distance: int, match: re.Match[str]) -> str:
@@ -120,20 +185,22 @@ def _adjusted(mnemonic: str, size: int) -> Instruction:
 
 def _join_adjustments(out: list[Instruction]) -> None:
     """Make one of two adjustments of rsp in the same direction at the end of a list."""
-    matches = [_ADJUST.match(instruction.text) for instruction in out[-2:]]
+    joined = [_adjusted("addq", _WORD) if instruction is _RELEASE else instruction for instruction in out[-2:]]
+    matches = [_ADJUST.match(instruction.text) for instruction in joined]
     first, last = matches if len(matches) == 2 else (None, None)
     if first and last and first["op"] == last["op"]:
         out[-2:] = [_adjusted(first["op"], int(first["size"]) + int(last["size"]))]
 
 
-def _as_push_or_pop(out: Sequence[Instruction], index: int) -> Instruction:
+def _as_push_or_pop(out: Sequence[Instruction], index: int, behind: frozenset[str]) -> Instruction:
     """Spell moving by one word as compilers do: as a push or pop of a register that holds nothing."""
     instruction = out[index]
     if instruction.text == _adjusted("subq", _WORD).text:
         return Instruction(Kind.OTHER, "pushq", "\tpushq\t%rax")
-    if instruction.text == _adjusted("addq", _WORD).text:
-        rest = " ".join(later.text for later in out[index + 1 :])
-        free = next((name for name in _SCRATCH if not re.search(_ANY_WIDTH[name], rest)), None)
-        if free is not None:
-            return Instruction(Kind.OTHER, "popq", f"\tpopq\t%{free}")
+    if instruction is _RELEASE or instruction.text == _adjusted("addq", _WORD).text:
+        rest = out[index + 1 :]
+        live = _live(rest, behind)
+        for name in _SCRATCH:
+            if name not in live and not any(_MENTIONS[name].search(later.text) for later in rest):
+                return Instruction(Kind.OTHER, "popq", f"\tpopq\t%{name}")
     return instruction

@@ -529,10 +529,76 @@ def test_x86_stack_is_followed_through_every_way_to_move_it() -> None:
     ]  # fmt: skip
 
 
+def popped(*body: str, before: tuple[str, ...] = ("callq f",)) -> str:
+    """Return what a frame becomes at its end: what stands in the place of `popq %rbp`, which is the first in `body`."""
+    after = rewritten(*PROLOGUE, *before, "popq %rbp", *body, frames="all")
+    return after[1 + len(before)]
+
+
 def test_a_register_that_is_still_used_is_not_popped_into() -> None:
-    body = [*PROLOGUE, "callq f", "popq %rbp", "movq %rcx, (%r8)", "movl %r9d, %r11d", "jmp _JIT_DEOPT"]
-    assert "addq $8, %rsp" in rewritten(*body, frames="all")
-    assert "popq %r8" in rewritten(*body[:4], "movb %cl, %al", "jmp _JIT_DEOPT", frames="all")
+    assert popped("movb %cl, %al", "jmp _JIT_DEOPT") == "popq %r8"
+    # Without any, rsp moves as popq moves it: the flags may be needed.
+    assert popped("movq %rcx, (%r8)", "movl %r9d, %r11d", "jmp _JIT_DEOPT") == "leaq 8(%rsp), %rsp"
+    # What moved it together with an addition before may do so still.
+    body = [*PROLOGUE, "subq $16, %rsp", "callq f", "addq $16, %rsp", "popq %rbp", "jmp _JIT_DEOPT"]
+    assert rewritten(*body, frames="all")[2] == "addq $24, %rsp"
+
+
+def test_a_register_that_a_later_block_reads_is_not_popped_into() -> None:
+    """A frame may be taken down before a branch, with what was computed in it still in registers."""
+    behind = ("movq %rcx, (%r13)", "jmp _JIT_CONTINUE", ".LBB0_2:", "movq %r8, 8(%r13)", "jmp _JIT_DEOPT")
+    before = ("callq f", "movq 8(%rax), %rcx", "testq %rax, %rax")
+    assert popped("je .LBB0_2", *behind, before=before) == "popq %r9"
+    everywhere = ("movq %rcx, (%r9)", "jmp _JIT_CONTINUE", ".LBB0_2:", "movq %r8, 8(%r11)", "jmp _JIT_DEOPT")
+    assert popped("je .LBB0_2", *everywhere, before=before) == "leaq 8(%rsp), %rsp"
+
+
+@pytest.mark.parametrize(
+    ("line", "register"),
+    [
+        ("movq (%r13), %rcx", "rcx"),
+        ("movl $1, %ecx", "rcx"),
+        ("xorl %ecx, %ecx", "rcx"),
+        ("movzbl (%r13), %ecx", "rcx"),
+        ("popq %rcx", "rcx"),
+        # These keep some of it, or use it themselves:
+        ("movb $1, %cl", "r8"),
+        ("movzbl %cl, %ecx", "r8"),
+        ("leaq 1(%rcx), %rcx", "r8"),
+        ("movq %rax, (%rcx)", "r8"),
+        ("cmovneq %rax, %rcx", "r8"),
+        ("xorl %eax, %ecx", "r8"),
+        ("rep movsq (%rsi), %es:(%rdi)", "r8"),
+    ],
+)
+def test_a_register_that_a_later_block_writes_first_is_free(line: str, register: str) -> None:
+    if line == "popq %rcx":
+        line = "pushq %rax\n\tpopq %rcx"
+    assert popped("je .LBB0_1", ".LBB0_1:", line, "movq %rcx, (%r13)", "jmp _JIT_DEOPT") == f"popq %{register}"
+
+
+def test_a_loop_is_followed_to_its_end() -> None:
+    body = ("je .LBB0_2", ".LBB0_1:", "incq %rax", "jne .LBB0_1", "movq %rcx, (%r13)", ".LBB0_2:", "jmp _JIT_DEOPT")
+    assert popped(*body) == "popq %r8"
+
+
+@pytest.mark.parametrize(
+    ("jump", "register"),
+    [("jmp PyFoo", "r11"), ("jmpq *PyFoo@GOTPCREL(%rip)", "r11"), ("jmpq *%rax", "r11"), ("retq", "rcx")],
+)
+def test_a_function_of_c_leaves_with_arguments_in_registers(jump: str, register: str) -> None:
+    """What an outlined helper passes on may be in rcx, r8 and r9; what a stencil passes on never is."""
+    helper = [".type helper,@function", "helper:", *PROLOGUE, "callq f", "popq %rbp", jump]
+    after = rewritten("callq helper", "nop", "jmp _JIT_DEOPT", *helper, frames="all")
+    assert after[-3:-1] == [f"popq %{register}", jump]
+
+
+def test_a_stencil_leaves_with_arguments_for_other_functions_only() -> None:
+    assert popped("jmp _JIT_DEOPT") == popped("jmpq *%rax") == popped("jmpq *_JIT_JUMP_TARGET@GOTPCREL(%rip)")
+    assert popped("jmp _JIT_DEOPT") == "popq %rcx"
+    assert popped("jmp PyFoo") == popped("jmpq *PyFoo@GOTPCREL(%rip)") == "popq %r11"
+    # So does a call that follows in another block, without a frame:
+    assert popped("je .LBB0_1", ".LBB0_1:", "pushq %rax", "callq g", "popq %rax", "jmp _JIT_DEOPT") == "popq %r11"
 
 
 def test_the_red_zone_holds_what_is_near() -> None:
