@@ -39,6 +39,13 @@ def derive(table: FrameTable, calls: Sequence[int], arch: str) -> UnwindInfo:
             where=_SHIM,
             fix="leave -fomit-frame-pointer out of --cflags",
         )
+    if row.cfa_register != frame_pointer:
+        # Upstream has no name for any other register; and stencils move the stack pointer.
+        raise ObjectError(
+            f"the shim's frame is not found from the frame pointer, but from register {row.cfa_register}",
+            where=_SHIM,
+            fix=_FIX,
+        )
     return UnwindInfo(
         code_alignment=table.code_alignment,
         data_alignment=table.data_alignment,

@@ -21,7 +21,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import Section as ElfSection
 from elftools.elf.sections import SymbolTableSection
 
-from stencilkit.errors import ObjectError
+from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
 from stencilkit.model.unwind import FrameRow, FrameTable
 from stencilkit.objects.structures import Reader
@@ -247,6 +247,8 @@ def _frame_table(elf: ELFFile) -> FrameTable:
 
 
 def _frame_row(row: Mapping[Any, Any], start: int) -> FrameRow:
+    if row["cfa"].reg is None:
+        raise ObjectError("the shim's frame is described by an expression, not by a register and an offset", fix=REPORT)
     saved = {
         register: rule.arg
         for register, rule in row.items()

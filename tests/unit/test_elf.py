@@ -108,11 +108,12 @@ def test_frame_tables_of_objects_without_any() -> None:
         elf.frame_table(GOOD[:100])
 
 
-def eh_frame(*, functions: int = 1) -> bytes:
+def eh_frame(*, functions: int = 1, set_up: bytes = b"\x0d\x06") -> bytes:
     """Describe a shim: push rbp; mov rbp, rsp; ...; pop rbp (DWARF 5, section 6.4; LSB, ".eh_frame")."""
     # "zR": pointers are relative and have four bytes. Units of 1 and -8, return address in r16.
     common = b"\0\0\0\0\x01zR\0\x01\x78\x10\x01\x1b" + b"\x0c\x07\x08\x90\x01" + bytes(2)
-    steps = b"\x41\x0e\x10\x86\x02" + b"\x43\x0d\x06" + b"\x64\x0c\x07\x08" + bytes(3)
+    steps = b"\x41\x0e\x10\x86\x02" + b"\x43" + set_up + b"\x64\x0c\x07\x08"
+    steps += bytes(-(1 + len(steps)) % 4)
     out = struct.pack("<I", len(common)) + common
     for _ in range(functions):
         body = struct.pack("<Iii", len(out) + 4, 0, 48) + b"\0" + steps
@@ -129,6 +130,13 @@ def test_frame_tables_are_read() -> None:
         FrameRow(pc=4, cfa_register=6, cfa_offset=16, saved={6: -16, 16: -8}),
         FrameRow(pc=40, cfa_register=7, cfa_offset=8, saved={6: -16, 16: -8}),
     )
+
+
+def test_a_frame_that_is_described_by_an_expression_is_refused() -> None:
+    """DW_CFA_def_cfa_expression: there is no register to name, and upstream would take the rule before."""
+    table = eh_frame(set_up=b"\x0f\x02\x76\x10")
+    with pytest.raises(ObjectError, match="described by an expression"):
+        elf.frame_table(of.elf(of.ELF_X86_64, table, [], [of.Name("f", 1)], ".eh_frame"))
 
 
 def test_a_shim_is_one_function() -> None:
