@@ -16,7 +16,7 @@ from stencilkit.errors import PolicyError
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import Manifest, StencilRecord, Summary
 from stencilkit.model.pyconfig import VisibleConfig
-from stencilkit.model.stencil import Patch, StencilGroup
+from stencilkit.model.stencil import Patch, Stencil, StencilGroup
 from stencilkit.model.verdict import Check, Kind, Policy, TreeFacts, Verdict
 from stencilkit.model.version import MajorRange
 from stencilkit.support.fields import document
@@ -30,6 +30,11 @@ _MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
 _SHOWN: Final = 8
 _WIDTHS: Final[Mapping[str, int]] = {"patch_64": 8}
 _INSTRUCTION: Final = 4
+# Python/jit.c: this one rewrites the opcode and ModRM in the two bytes before its place, too, to relax a load, call or
+# jump through a slot. A direct call or jump (COFF has one kind for both) has one byte, and nothing to relax.
+_RELAXING: Final = "patch_x86_64_32rx"
+_REWRITTEN: Final = 2
+_DIRECT: Final = (b"\xe8", b"\xe9")
 _PRINTED: Final = 100
 
 
@@ -78,12 +83,19 @@ def _printable(line: bytes) -> str:
 
 
 def _outside(groups: Iterable[StencilGroup]) -> Iterator[str]:
-    """Name the patches that would write past the end of their stencil."""
+    """Name the patches that would write past the end of their stencil, or before its start."""
     for group in groups:
         for part, stencil in (("code", group.code), ("data", group.data)):
             for patch in stencil.patches:
                 if patch.func and any(end > len(stencil.body) for end in _ends(patch)):
                     yield f"{group.name}: {patch.func} writes past the end of the {part}"
+                # Upstream has such places at the start of data (3.13's jump tables on Windows); code comes before it.
+                elif patch.func == _RELAXING and part == "code" and _rewrites_before(stencil, patch):
+                    yield f"{group.name}: {patch.func} rewrites what is before the start of the {part}"
+
+
+def _rewrites_before(stencil: Stencil, patch: Patch) -> bool:
+    return any(stencil.body[:offset] not in _DIRECT for offset in patch.offsets if offset < _REWRITTEN)
 
 
 def _ends(patch: Patch) -> Iterator[int]:

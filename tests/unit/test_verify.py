@@ -14,7 +14,7 @@ from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, ve
 from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
-from stencilkit.model.verdict import Policy, Verdict
+from stencilkit.model.verdict import Check, Policy, Verdict
 from stencilkit.pipeline import _rebuild, verifying
 from stencilkit.pipeline.verifying import Subject
 from stencilkit.support.cache import NoStore
@@ -144,14 +144,33 @@ def test_smuggled_code_is_refused_even_if_the_manifest_agrees(case: Case) -> Non
     assert "'#define memcpy evil'" in verdict
 
 
-def test_a_write_past_the_end_is_refused_even_if_everything_agrees() -> None:
+def judged(old: str, new: str) -> Check:
+    """Judge a header of the sample stencils with one patch of _NOP's edited."""
     form = dialects.dialect_for("3.14").HEADER
     line2 = f"stencilkit 0.1.0, content sha256:{'0' * 64}"
     text = emit.render_header(samples.stencils(), form, line1="0" * 64, line2=line2)
-    text = text.replace("code + 0x2,", "code + 0x9,")
-    header = reader.read(text, [form], "sample")
-    check = verify.canonical(text.encode(), text, header)
+    assert old in text
+    text = text.replace(old, new)
+    return verify.canonical(text.encode(), text, reader.read(text, [form], "sample"))
+
+
+def test_a_write_past_the_end_is_refused_even_if_everything_agrees() -> None:
+    check = judged("code + 0x2,", "code + 0x9,")
     assert (check.status, check.details) == ("failed", ("_NOP: patch_64 writes past the end of the code",))
+
+
+@pytest.mark.parametrize("offset", ["0x0", "0x1"])
+def test_rewriting_the_stencil_before_is_refused_even_if_everything_agrees(offset: str) -> None:
+    check = judged("patch_64(code + 0x2,", f"patch_x86_64_32rx(code + {offset},")
+    detail = "_NOP: patch_x86_64_32rx rewrites what is before the start of the code"
+    assert (check.status, check.details) == ("failed", (detail,))
+
+
+def test_a_direct_call_at_the_start_is_accepted() -> None:
+    """It has one byte before its displacement; and what upstream writes at the start of data is upstream's."""
+    for old, new in (("patch_32r(code + 0x1,", "code + 0x1,"), ("patch_64(data + 0x0,", "data + 0x0,")):
+        check = judged(old, f"patch_x86_64_32rx({new}")
+        assert (check.status, check.details) == ("passed", ())
 
 
 def reseal(case: Case, text: str) -> None:
