@@ -3,4 +3,5 @@
 set -eu
 ./configure -q --enable-experimental-jit
 stencilkit install --check stencils.tar.gz --cpython . --build-dir .
-install -D -m 0644 stencils.tar.gz "${PREFIX}/share/cpython-jit-stencils/stencils.tar.gz"
+mkdir -p "${PREFIX}/share/cpython-jit-stencils"
+cp stencils.tar.gz "${PREFIX}/share/cpython-jit-stencils/stencils.tar.gz"

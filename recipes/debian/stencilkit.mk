@@ -1,19 +1,18 @@
-# For debian/rules of a CPython: include this file, and let the build depend on jit-stencils-install.
+# For debian/rules of a CPython. Nothing here needs an LLVM; what does not fit is named, and the build stops.
 #
-#   JIT_STENCILS  the bundle that `stencilkit pack` made (an orig-jit component, or a file of a build dependency)
-#   JIT_BUILD_DIR where configure was run
+#   JIT_STENCILS                      the bundle that `stencilkit pack` made
+#   $(call jit_stencils_verify,DIR)   DIR is where configure was run; places nothing
+#   $(call jit_stencils_install,DIR)  between configure and make
+#   $(call jit_stencils_make,DIR)     what this make must then be told, mostly nothing: makefiles of some releases delete the
+#                                     stencils between the passes of a PGO build (python/cpython#141808)
 #
-# Nothing here needs an LLVM. What does not fit is named, and the build stops.
+#     $(call jit_stencils_install,$(buildd_static))
+#     $(MAKE) -C $(buildd_static) $(call jit_stencils_make,$(buildd_static)) ...
 
 STENCILKIT ?= stencilkit
-JIT_BUILD_DIR ?= $(CURDIR)
 
-# In override_dh_auto_test, or after configure:
-jit-stencils-verify:
-	$(STENCILKIT) install --check $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(JIT_BUILD_DIR)
-
-# Between configure and make:
-jit-stencils-install:
-	$(STENCILKIT) install $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(JIT_BUILD_DIR)
-
-.PHONY: jit-stencils-verify jit-stencils-install
+jit_stencils_verify = $(STENCILKIT) install --check $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(1)
+jit_stencils_install = $(STENCILKIT) install $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(1) > $(1)/jit-stencils.log || \
+	{ cat $(1)/jit-stencils.log; exit 1; }; cat $(1)/jit-stencils.log
+# The shell reads it when its line is run, not make when it reads the recipe:
+jit_stencils_make = $$(sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p' $(1)/jit-stencils.log)

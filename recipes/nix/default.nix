@@ -13,7 +13,10 @@
 python.overrideAttrs (old: {
   configureFlags = (old.configureFlags or [ ]) ++ [ "--enable-experimental-jit" ];
   nativeBuildInputs = (old.nativeBuildInputs or [ ]) ++ [ stencilkit ];
+  # Where the makefile deletes stencils between the passes of a PGO build, install says what brings them back.
   postConfigure = (old.postConfigure or "") + ''
-    stencilkit install ${bundle} --cpython . --build-dir .
+    told=$(stencilkit install ${bundle} --cpython . --build-dir .) || { echo "$told"; exit 1; }
+    echo "$told"
+    makeFlagsArray+=($(echo "$told" | sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p'))
   '';
 })

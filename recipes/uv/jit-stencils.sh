@@ -5,14 +5,22 @@
 #   jit-stencils.sh audit            after make, where clang made them: they go out to every user of uv, and nothing else
 #                                    looks at them
 #
-# Both end with 1 if the stencils are refused, with what is wrong and where on standard output.
+# Standard output of install is what make must be told, mostly nothing: makefiles of some releases delete the stencils between
+# the passes of a PGO build (python/cpython#141808).
+#
+#   jit=$(jit-stencils.sh install "${ROOT}/stencils.tar.gz")
+#   make -j "${NUM_CPUS}" ${jit}
+#
+# Both end with 1 if the stencils are refused, and say what is wrong and where.
 set -eu
 
 : "${STENCILKIT:=stencilkit}"
 
 case "${1:-}" in
 install)
-    exec "$STENCILKIT" install "${2:?which bundle?}" --cpython . --build-dir .
+    told=$("$STENCILKIT" install "${2:?which bundle?}" --cpython . --build-dir .) || { echo "$told" >&2; exit 1; }
+    echo "$told" >&2
+    echo "$told" | sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p'
     ;;
 audit)
     # 3.13 has one header; from 3.14 on, jit_stencils.h only includes the others.

@@ -27,6 +27,8 @@ def act(tmp_path: Path, **inputs: str | Path) -> tuple[int, str]:
     summary = tmp_path / "summary.md"
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        # Distributions' builds run the tests on a package that is not installed yet.
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "RUNNER_TEMP": str(tmp_path / "none"),
         "GITHUB_STEP_SUMMARY": str(summary),
         **{key: str(inputs.get(key, "")) for key in INPUTS},
