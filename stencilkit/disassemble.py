@@ -67,8 +67,12 @@ def instructions(stencil: Stencil, arch: str) -> Iterator[Instruction]:
 
 
 def calls(code: bytes, arch: str) -> list[int]:
-    """List the offsets of the call instructions in a function that call through a register or memory or directly."""
+    """List the offsets of a function's calls, as upstream counts them: on aarch64, those through a register only.
+
+    What is no instruction is stepped over, so that a call behind it counts.
+    """
     engine = _engine(arch)
+    engine.skipdata = True
     return [offset for offset, _, mnemonic, _ in engine.disasm_lite(code, 0) if mnemonic in _CALLS]
 
 

@@ -171,7 +171,7 @@ def lower(name: str, obj: ObjectFile, values: frozenset[HoleValue]) -> LoweredUn
 
     `values` are the hole values that this CPython has.
 
-    Raises: RelocationError; ObjectError where the entry point is not where the JIT jumps to.
+    Raises: RelocationError.
     """
     parts = {HoleValue.CODE: bytearray(), HoleValue.DATA: bytearray()}
     holes: dict[HoleValue, list[Hole]] = {HoleValue.CODE: [], HoleValue.DATA: []}

@@ -31,6 +31,8 @@ def insert_continue_label(code: Code, syntax: Syntax) -> Code:
     """Put the label of the next uop behind the last instruction, so that the assembler encodes jumps to it.
 
     Before: `jmp FOO`. After: `jmp FOO`, `_JIT_CONTINUE:`.
+
+    Raises: AssemblyError where there is no instruction.
     """
     ends = [index for index, block in enumerate(code.blocks) if block.instructions]
     if not ends:
@@ -57,6 +59,8 @@ def invert_hot_branches(code: Code, syntax: Syntax) -> Code:
 
     Before: `je HOT`, `jmp COLD`. After: `jne COLD`, `jmp HOT`. The jump must be alone in its block, and be reached
     from the branch only.
+
+    Raises: AssemblyError where a direct call stands in the place of the branch.
     """
     blocks = list(code.blocks)
     where = positions(blocks)

@@ -143,7 +143,10 @@ class _Object:
         self._taken: set[str] = set()
 
     def read(self, count: int) -> ObjectFile:
-        """Read the sections that matter."""
+        """Read the sections that matter.
+
+        Raises: ObjectError.
+        """
         rows = self._reader.table(_SECTION, _HEADER.size, count, "the section table")
         kept = []
         for number, (short, size, offset, relocations, relocation_count, flags) in enumerate(rows, start=1):

@@ -189,6 +189,8 @@ class _Object:
         """Read the sections that matter.
 
         Sections have addresses in one space: the code comes first, and the data follows, with gaps for alignment.
+
+        Raises: ObjectError.
         """
         kept: list[Section] = []
         end = 0
