@@ -101,8 +101,12 @@ TABLE: Final[Mapping[str, Row]] = {
 # asserts that bits 23 and 26 are not both set. They are in LDR and STR of a Q register, whose scale is 4 (Arm ARM,
 # C4.1 "Load/store register (unsigned immediate)": size 00, VR 1, opc 1x).
 _LOW_12: Final = frozenset({Operation.LO12, Operation.GOT_LO12, Operation.COFF_LO12_LOAD, Operation.COFF_LO12_ADD})
+_ANY_ACCESS: Final = (0x3B000000, 0x39000000)
 _WIDE_ACCESS: Final = (0x3F800000, 0x3D800000)
 _NO_WIDE_ACCESS: Final = "patch_aarch64_12 cannot scale 128-bit accesses (Python/jit.c says so in its assertion)"
+
+# To what jit.c aligns the parts of a stencil on aarch64 (3.15: DATA_ALIGN; before, all stencils' sizes are multiples).
+_ALIGNED: Final = {HoleValue.CODE: 4, HoleValue.DATA: 8}
 
 _OTHER_FLAG: Final = f"change the flag that is named, or {REPORT}"
 # Kinds that compilers emit and that no patch function can do; the reason names the flag.
@@ -185,7 +189,7 @@ def lower(name: str, obj: ObjectFile, values: frozenset[HoleValue]) -> LoweredUn
             symbols[symbol.name] = part, base + symbol.offset
         for relocation in section.relocations:
             holes[part].append(_hole(name, section, relocation, base, values))
-    return LoweredUnit(
+    unit = LoweredUnit(
         name=name,
         code=bytes(parts[HoleValue.CODE]),
         data=bytes(parts[HoleValue.DATA]),
@@ -193,6 +197,32 @@ def lower(name: str, obj: ObjectFile, values: frozenset[HoleValue]) -> LoweredUn
         data_holes=tuple(holes[HoleValue.DATA]),
         symbols=symbols,
     )
+    _check_scaled(unit)
+    return unit
+
+
+def _check_scaled(unit: LoweredUnit) -> None:
+    """Refuse a load or store whose place in the stencil is no multiple of its size.
+
+    Sections follow each other as they come, without regard to their alignment (upstream's quirk). Most accesses do not
+    mind; but these count their place in units of their size, and what is left over is lost: jit.c asserts that nothing
+    is, in debug builds only.
+
+    Raises: RelocationError.
+    """
+    for hole in unit.code_holes:
+        target = unit.symbols.get(str(hole.symbol)) if hole.value is HoleValue.ZERO else None
+        if target and hole.operation in _LOW_12 and _is(_ANY_ACCESS, unit.code, hole.offset):
+            part, offset = target
+            size = 1 << (unit.code[hole.offset + 3] >> 6)
+            place = offset + hole.addend
+            if place % size or size > _ALIGNED[part]:
+                raise RelocationError(
+                    f"{hole.kind} against {hole.symbol} cannot be patched: {size} bytes at {place:#x} of the stencil's "
+                    f"{part.value.lower()} are not aligned, and patch_aarch64_12 counts in units of their size",
+                    where=f"uop {unit.name}, offset {hole.offset:#x}",
+                    fix=_OTHER_FLAG,
+                )
 
 
 def check_entry(unit: LoweredUnit, *names: str) -> None:

@@ -86,6 +86,51 @@ def test_128_bit_accesses_are_refused_whatever_the_kind_says(kind: str) -> None:
         assert holes.lower("_UOP", access(kind, word), VALUES).code_holes
 
 
+def constants(kind: str, word: int, *sizes: int, addend: int = 0) -> ObjectFile:
+    """Make code that refers to the last of some constants, each in a section of its own."""
+    text = section(data=word.to_bytes(4, "little"), relocations=(relocation(kind, f"c{len(sizes)}", 0, addend),))
+    data = [
+        section(f".rodata.cst{size}", bytes(size), SectionRole.DATA, symbols=(Symbol(name=f"c{index}", offset=0),))
+        for index, size in enumerate(sizes, start=1)
+    ]
+    return ObjectFile(sections=(text, *data))
+
+
+@pytest.mark.parametrize("kind", ["R_AARCH64_LDST64_ABS_LO12_NC", "ARM64_RELOC_PAGEOFF12"])
+def test_constants_that_a_scaled_load_cannot_reach_are_refused(kind: str) -> None:
+    """A place that is no multiple of 8 would be rounded down: `ldr d0` would load half of each of two constants."""
+    with pytest.raises(RelocationError, match=r"8 bytes at 0x4 of the stencil's data are not aligned") as caught:
+        holes.lower("_UOP", constants(kind, LDR_D0, 4, 8), VALUES)
+    assert caught.value.where == "uop _UOP, offset 0x0"
+    with pytest.raises(RelocationError, match="8 bytes at 0x4"):
+        holes.lower("_UOP", constants(kind, LDR_D0, 8, 8, addend=-4), VALUES)
+    for word, sizes, addend in ((LDR_D0, (8, 8), 0), (STR_S0, (8, 4), 0), (LDR_D0, (4, 8), 4), (LDR_B0, (3, 1), 0)):
+        assert holes.lower("_UOP", constants(kind, word, *sizes, addend=addend), VALUES).code_holes
+    # An addition of the address is not scaled, and a place outside the stencil has an alignment of its own.
+    assert holes.lower("_UOP", constants(kind, ADD_X0, 4, 8), VALUES).code_holes
+    assert holes.lower("_UOP", access(kind, LDR_D0), VALUES).code_holes
+
+
+def test_slots_are_aligned_wherever_the_symbol_is() -> None:
+    text = section(
+        data=LDR_X0.to_bytes(4, "little") + bytes(12),
+        symbols=(Symbol(name="helper", offset=12),),
+        relocations=(relocation("R_AARCH64_LD64_GOT_LO12_NC", "helper", 0, 0),),
+    )
+    assert holes.lower("_UOP", ObjectFile(sections=(text,)), VALUES).code_holes
+
+
+def test_code_is_aligned_to_instructions_only() -> None:
+    kind = "R_AARCH64_LDST64_ABS_LO12_NC"
+    text = section(
+        data=LDR_D0.to_bytes(4, "little") + bytes(12),
+        symbols=(Symbol(name="pool", offset=8),),
+        relocations=(relocation(kind, "pool", 0, 0),),
+    )
+    with pytest.raises(RelocationError, match="8 bytes at 0x8 of the stencil's code are not aligned"):
+        holes.lower("_UOP", ObjectFile(sections=(text,)), VALUES)
+
+
 def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(RelocationError, match="has no row for it"):
         lower("R_X86_64_NEW")
