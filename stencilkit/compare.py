@@ -18,6 +18,9 @@ from stencilkit.model.stencil import Patch, PatchForm, Stencil, StencilGroup, St
 
 _CONTEXT: Final = 2
 _ROW: Final = 16
+# Where instructions repeat, aligning takes time by the product of the lengths (half a second here). The longest stencil
+# of a release has about a thousand.
+_ALIGNABLE: Final = 2048 * 2048
 
 Listing = Callable[[StencilGroup], Sequence[Line]]
 """Disassembles the code of a stencil."""
@@ -115,6 +118,9 @@ def _gone_and_added(before: Counter[str], after: Counter[str]) -> Iterator[str]:
 
 def _aligned(before: Sequence[Line], after: Sequence[Line]) -> Iterator[str]:
     """Align two listings by what the instructions do; where they agree, the second's text is shown."""
+    if len(before) * len(after) > _ALIGNABLE:
+        yield f"  {len(before)} and {len(after)} instructions: too many to be aligned"
+        return
     matcher = difflib.SequenceMatcher(None, [line.key for line in before], [line.key for line in after], autojunk=False)
     groups = list(matcher.get_grouped_opcodes(_CONTEXT))
     if not groups:

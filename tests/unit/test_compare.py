@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import samples
 
-from stencilkit import cli, dialects, emit
+from stencilkit import cli, compare, dialects, emit
 from stencilkit.errors import UsageError
+from stencilkit.model.comparison import Line
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import comparing
@@ -76,6 +77,13 @@ def test_where_a_jump_goes_does_not_count(tmp_path: Path) -> None:
     assert change.instructions == (
         "  the instructions are the same; their encodings, or the distances of jumps, differ",
     )
+
+
+def test_thousands_of_instructions_are_not_aligned() -> None:
+    """Where instructions repeat, it would take minutes: a header may be anybody's."""
+    numbered = [Line(key=f"nop {number}", text=f"{number:4x}:  nop") for number in range(2049)]
+    assert list(compare._aligned(numbered[:-2], numbered[:-1]))[-1] == "+  7ff:  nop"
+    assert list(compare._aligned(numbered, numbered[::-1])) == ["  2049 and 2049 instructions: too many to be aligned"]
 
 
 def test_new_and_gone(tmp_path: Path) -> None:
