@@ -203,9 +203,8 @@ def _known_targets(table: SupportTable) -> str:
     return "choose one of " + ", ".join([*(target.triple for target in table.targets), *universal, "all"])
 
 
-def is_pinned(table: SupportTable, cpython: str, llvm: str) -> bool:
-    """Tell whether an LLVM is the one that a CPython's own generator asks for."""
-    series, _, _ = cpython.rpartition(".")
+def is_pinned(table: SupportTable, series: str, llvm: str) -> bool:
+    """Tell whether an LLVM ("19.1.7") is of the major version that a CPython's own generator asks for."""
     support = table.pythons.get(series)
     return support is not None and llvm.partition(".")[0] == str(support.pinned)
 

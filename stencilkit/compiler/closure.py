@@ -22,9 +22,10 @@ def find(plan: Plan, work: Path) -> Closure:
 
     Raises: CompileError with clang's diagnostics.
     """
-    kinds = list(_kinds(plan).items())
+    kinds = _kinds(plan)
+    sources = [work / f"closure-{number}.c" for number in range(len(kinds))]
     with process.workers() as pool:
-        done = list(pool.map(lambda kind: _preprocess(plan, work, *kind), kinds))
+        done = list(pool.map(lambda source, kind: _preprocess(plan, source, *kind), sources, kinds.items()))
     texts = [text for text, _ in done]
     found = {path for _, paths in done for path in paths}
     own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
@@ -48,9 +49,8 @@ def _kinds(plan: Plan) -> dict[tuple[str, ...], str]:
     return {arguments: "\n".join(prefixes) for arguments, prefixes in kinds.items() if prefixes}
 
 
-def _preprocess(plan: Plan, work: Path, arguments: tuple[str, ...], text: str) -> tuple[bytes, set[Path]]:
+def _preprocess(plan: Plan, source: Path, arguments: tuple[str, ...], text: str) -> tuple[bytes, set[Path]]:
     """Preprocess a text; return the result with all macro definitions, and the files that it includes."""
-    source = work / f"closure-{hashlib.sha256(repr((arguments, text)).encode()).hexdigest()[:8]}.c"
     source.write_text(text, "utf-8")
     rule = source.with_suffix(".d")
     words = [*arguments, "-E", "-P", "-dD", "-MD", "-MF", rule.name, source.name]

@@ -101,4 +101,4 @@ def _llvm(item: Artifact) -> list[int]:
 
 
 def _is_pinned(item: Artifact) -> bool:
-    return targets.is_pinned(targets.load(), item.manifest.cpython, item.manifest.toolchain.version)
+    return targets.is_pinned(targets.load(), item.manifest.series, item.manifest.toolchain.version)

@@ -81,7 +81,7 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 
 def _is_pinned(entry: Entry) -> bool:
-    return targets.is_pinned(targets.load(), entry.cpython, entry.llvm)
+    return targets.is_pinned(targets.load(), entry.series, entry.llvm)
 
 
 def _same(entry: Entry, reference: Entry | None) -> int | None:

@@ -8,6 +8,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,15 @@ _TIMEOUT_SECONDS: Final = 60
 _ATTEMPTS: Final = 3
 # A CPython release has 25 MB. A mirror is asked over plain http, and the hash is known only at the end.
 _LARGEST: Final = 128 << 20
-_OTHER: Final = "its SHA-256 is"
 _NETWORK_ERRORS: Final = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What went wrong with one URL; `other` says that it had another content."""
+
+    text: str
+    other: bool = False
 
 
 class _TooLargeError(Exception):
@@ -40,11 +48,11 @@ def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progres
             if problem is None:
                 (folder / target.name).replace(target)
                 return
-            problems.append(f"{url}: {problem}")
-    other = any(_OTHER in problem for problem in problems)
+            problems.append((url, problem))
+    other = any(problem.other for _, problem in problems)
     raise FetchError(
         f"what was downloaded is not what the hash says: {target.name}" if other else f"cannot download {target.name}",
-        details="\n".join(problems),
+        details="\n".join(f"{url}: {problem.text}" for url, problem in problems),
         fix=(
             "check the hash where the file was published, or get the file from somewhere else and give its path"
             if other
@@ -53,7 +61,7 @@ def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progres
     )
 
 
-def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> str | None:
+def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> _Problem | None:
     """Download one URL; return what went wrong, or None."""
     problem = "no attempt"
     for attempt in range(_ATTEMPTS):
@@ -63,16 +71,16 @@ def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> str | No
             found = _download(url, temporary, progress)
         except urllib.error.HTTPError as error:
             # An answer, and a final one: the next URL may do better.
-            return f"HTTP status {error.code}"
+            return _Problem(f"HTTP status {error.code}")
         except _TooLargeError:
-            return f"it is larger than any release ({_LARGEST >> 20} MiB)"
+            return _Problem(f"it is larger than any release ({_LARGEST >> 20} MiB)")
         except _NETWORK_ERRORS as error:
             problem = str(getattr(error, "reason", error)) or type(error).__name__
             continue
         if found == sha256:
             return None
-        return f"{_OTHER} {found}, not {sha256}"
-    return problem
+        return _Problem(f"its SHA-256 is {found}, not {sha256}", other=True)
+    return _Problem(problem)
 
 
 def _download(url: str, temporary: Path, progress: Progress) -> str:
