@@ -137,11 +137,12 @@ def _from_click(error: click.ClickException) -> StencilkitError:
 
 def _from_os(error: OSError) -> StencilkitError:
     name = str(error.filename or "")
-    for variable, folder in (("STENCILKIT_CACHE", environ.cache_root()), ("STENCILKIT_DATA", environ.data_root())):
-        if name and Path(name).is_relative_to(folder):
-            fix = f"set {variable} to a folder that is writable and has room"
-            return StencilkitError(f"cannot use {name}: {error.strerror or error}", fix=fix)
+    variable = environ.moved_by(Path(name)) if name else ""
     return StencilkitError(
         f"cannot use {name or 'a file'}: {error.strerror or error}",
-        fix="check that it exists, that its permissions allow it, and that the disk has room",
+        fix=(
+            f"set {variable} to a folder that is writable and has room"
+            if variable
+            else "check that it exists, that its permissions allow it, and that the disk has room"
+        ),
     )

@@ -83,6 +83,18 @@ def data_root() -> Path:
     return _root("STENCILKIT_DATA", "XDG_DATA_HOME", ".local/share")
 
 
+def moved_by(path: Path) -> str:
+    """Name the variable that moves the folder of ours in which a path lies, "" where it lies in none."""
+    for variable_, root in (("STENCILKIT_CACHE", cache_root), ("STENCILKIT_DATA", data_root)):
+        try:
+            if path.is_relative_to(root()):
+                return variable_
+        except UsageError:
+            # Without a home there is no such folder, and the path lies elsewhere.
+            continue
+    return ""
+
+
 def _root(own: str, shared: str, below_home: str) -> Path:
     """Find one of our folders. It is absolute: compilers run in a folder of their own.
 

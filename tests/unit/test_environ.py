@@ -72,3 +72,23 @@ def test_the_command_line_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -
     """A name that is no UTF-8 reaches Python as surrogates, which no file can hold."""
     monkeypatch.setattr("sys.argv", ["stencilkit", "--out", "a\udcff", "b\xe9"])
     assert environ.command_line() == ("stencilkit", "--out", "a\\udcff", "bé")
+
+
+def test_the_variable_that_moves_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STENCILKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STENCILKIT_DATA", str(tmp_path / "data"))
+    assert environ.moved_by(tmp_path / "cache" / "trees") == "STENCILKIT_CACHE"
+    assert environ.moved_by(tmp_path / "data") == "STENCILKIT_DATA"
+    assert environ.moved_by(tmp_path) == ""
+
+
+def test_no_home_is_no_trouble_for_a_path_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This is asked while an error is told: another error would hide it."""
+
+    def homeless() -> Path:
+        raise RuntimeError
+
+    for name in ("STENCILKIT_CACHE", "STENCILKIT_DATA", "XDG_CACHE_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert environ.moved_by(tmp_path) == ""
