@@ -10,6 +10,7 @@ toolchain   find, identify and choose LLVM toolchains
 provision   install LLVM toolchains from PyPI
 headers     where the C library's headers come from
 configure   a tree and a target -> pyconfig.h
+cc1         flags -> what clang's driver tells its compiler
 compiler    uops -> objects, LLVM IR or assembly: batched, parallel
 asmopt      assembly -> assembly, as CPython 3.15 wants it
 merge       many assembly texts -> one, and its object -> many

@@ -17,6 +17,7 @@ from stencilkit import __version__
 from stencilkit.errors import ManifestError
 from stencilkit.model import digest
 from stencilkit.model.build import Closure, Driver, FileOrigin, HeaderOrigin, IncludedFile, Plan
+from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import (
     Deviation,
     FileRecord,
@@ -43,6 +44,7 @@ SCHEMA: Final = 1
 _FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _TREE_NAME: Final = re.compile(r"(?!\.\.?(?:/|$)|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+_FEATURE: Final = re.compile(r"[+-][\w.-]+")
 _STENCIL: Final = re.compile(
     r"(?P<content>[0-9a-f]{64}) (?P<code>[0-9]{1,18}) (?P<data>[0-9]{1,18}) (?P<holes>[0-9]{1,18})"
 )
@@ -82,6 +84,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     identity: Identity,
     *,
     driver: Driver,
+    cpu: Cpu,
     input_digest: str,
     summary: Summary,
     visible: VisibleConfig,
@@ -114,6 +117,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
             libraries=identity.libraries,
         ),
         driver=driver,
+        cpu=cpu,
         headers=request.headers.origin,
         cflags=request.cflags,
         deviations=(
@@ -172,6 +176,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "program": manifest.toolchain.program,
             "libraries": dict(manifest.toolchain.libraries),
         },
+        **({"cpu": _cpu_document(manifest.cpu)} if manifest.cpu else {}),
         "build": {
             "driver": manifest.driver,
             "headers": manifest.headers,
@@ -201,6 +206,10 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "command": list(manifest.provenance.command),
         },
     }
+
+
+def _cpu_document(cpu: Cpu) -> dict[str, Any]:
+    return {"name": cpu.name, "tune": cpu.tune, "features": list(cpu.features), "abi": cpu.abi}
 
 
 def parse(text: str, where: str) -> Manifest:
@@ -236,6 +245,7 @@ def _manifest(root: Fields) -> Manifest:
         toolchain=_toolchain(root.table("toolchain")),
         driver=build.choice("driver", get_args(Driver)),
         headers=build.choice("headers", get_args(HeaderOrigin)),
+        cpu=next((_cpu(row) for row in root.optional("cpu")), None),
         cflags=build.text("cflags"),
         deviations=tuple(_deviation(row) for row in build.tables("deviation")),
         flags=tuple(_flag(row) for row in build.tables("flag")),
@@ -316,6 +326,15 @@ def _toolchain(row: Fields) -> ToolchainRecord:
     )
     row.done()
     return record
+
+
+def _cpu(row: Fields) -> Cpu:
+    found = Cpu(name=row.text("name"), tune=row.text("tune"), features=row.texts("features"), abi=row.text("abi"))
+    row.done()
+    for feature in found.features:
+        if not _FEATURE.fullmatch(feature):
+            raise row.fail("features", f"must be of the form +avx2 or -avx2, not {feature[:40]!r}")
+    return found
 
 
 def _file(row: Fields) -> FileRecord:

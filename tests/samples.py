@@ -8,6 +8,7 @@ from pathlib import Path
 from stencilkit import dialects, manifest, source, targets
 from stencilkit.model import pyconfig
 from stencilkit.model.build import IncludedFile
+from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import (
     MANIFEST_NAME,
     Deviation,
@@ -125,6 +126,7 @@ def describe(opened: SourceTree, files: dict[str, bytes], held: StencilSet, line
         toolchain=ToolchainRecord(version="19.1.7", vendor="Sample clang", program=digest(b""), libraries={}),
         driver="batched",
         headers="system",
+        cpu=Cpu(name="x86-64", tune="generic", features=(), abi=""),
         cflags="",
         deviations=(Deviation(what="-fno-plt", why="a reason", cost="none"),),
         flags=(FlagRecord(flag="-I{tree}/Include", why="CPython's headers"),),

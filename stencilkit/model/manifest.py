@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
+from stencilkit.model.cc1 import Cpu
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.target import Flavour
 
@@ -104,7 +105,7 @@ class Manifest:
     """All of manifest.toml but its seal.
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
-    tell which macros of another pyconfig.h would have reached a stencil.
+    tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
     """
 
     cpython: str
@@ -119,6 +120,7 @@ class Manifest:
     toolchain: ToolchainRecord
     driver: Driver
     headers: HeaderOrigin
+    cpu: Cpu | None
     cflags: str
     deviations: tuple[Deviation, ...]
     flags: tuple[FlagRecord, ...]

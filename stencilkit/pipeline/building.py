@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stencilkit import (
+    cc1,
     compiler,
     dialects,
     holes,
@@ -18,6 +19,7 @@ from stencilkit import (
 from stencilkit.compiler import closure
 from stencilkit.dialects import Dialect
 from stencilkit.errors import ConfigureError, RelocationError, TargetError, ToolchainError
+from stencilkit.model import cc1 as model_cc1
 from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
@@ -47,6 +49,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
         identifying = helper.submit(toolchain.identity, request.toolchain, store)
         included = closure.find(plan, work)
+        cpu = model_cc1.cpu(cc1.ask(plan.toolchain.command, plan.driver_arguments(entry=False, step="emit"), work))
         identity = identifying.result()
         session = compiler.Session(plan, work)
         compiled = _units.compile_all(session, included, identity, request, store, progress)
@@ -72,6 +75,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         included,
         identity,
         driver=compiled.driver,
+        cpu=cpu,
         input_digest=digest,
         summary=summary,
         visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),

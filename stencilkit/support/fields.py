@@ -115,6 +115,11 @@ class Fields:
         """Read a sub-table."""
         return self._sub(self._get(key, dict, default), key)
 
+    def optional(self, key: str) -> Iterator[Fields]:
+        """Read a sub-table that may be missing."""
+        if key in self._table:
+            yield self.table(key)
+
     def tables(self, key: str, default: object = _MISSING) -> tuple[Fields, ...]:
         """Read an array of tables."""
         found = []

@@ -237,7 +237,15 @@ def test_lies_under_a_good_seal_are_named(case: Case, name: str) -> None:
 # What a manifest records and nobody can hold against anything without building again: who built, with which
 # program, from which headers of the machine's, and why.
 ONLY_RECORDED = {
-    *("toolchain.vendor", "toolchain.program", "build.deviation", "build.flag", "pyconfig.foreign-words"),
+    *(
+        "cpu.name",
+        "cpu.tune",
+        "toolchain.vendor",
+        "toolchain.program",
+        "build.deviation",
+        "build.flag",
+        "pyconfig.foreign-words",
+    ),
     *("include.system", "provenance.stencilkit", "provenance.host", "provenance.command"),
 }
 

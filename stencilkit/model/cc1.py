@@ -1,0 +1,76 @@
+"""What clang's driver tells `clang -cc1`, the program that compiles: nothing else decides what code comes out.
+
+The driver's flags are many, cancel each other, and mean other things for other targets; of cc1's arguments each says
+one thing, and the last of its kind holds.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+# cc1's options whose value may itself begin with a dash (clang's Options.td: Separate).
+_TAKES_ANYTHING: Final = frozenset({"-target-feature", "-mllvm", "-D", "-U", "-include", "-I"})
+# What describes the one input and output of a question, and not how it is compiled.
+_PER_INPUT: Final = frozenset({"-main-file-name", "-o", "-x", "-dumpdir"})
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of cc1, with its value where that is a word of its own ("" where there is none)."""
+
+    option: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.option} {self.value}" if self.value else self.option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    """The processor that code is generated for, in LLVM's words.
+
+    `tune` is the one that instructions are scheduled for, `features` are those that are switched on or off beside the
+    processor's own ("+avx2", "-sse4.2"), in name order; `abi` is "" where a target has one only.
+    """
+
+    name: str
+    tune: str
+    features: tuple[str, ...]
+    abi: str
+
+
+def commands(answer: str) -> list[list[str]]:
+    """Read the commands of cc1 in what `clang -###` prints, from "-cc1" on."""
+    found = [shlex.split(line) for line in answer.splitlines() if '"-cc1"' in line]
+    return [words[words.index("-cc1") + 1 :] for words in found]
+
+
+def arguments(words: Sequence[str], inputs: Sequence[str] = ()) -> tuple[Argument, ...]:
+    """Pair options with their values; leave out what is about one input."""
+    found: list[Argument] = []
+    rest = [word for word in words if word not in inputs]
+    while rest:
+        option = rest.pop(0)
+        takes = rest and option.startswith("-") and (option in _TAKES_ANYTHING or not rest[0].startswith("-"))
+        value = rest.pop(0) if takes else ""
+        if option not in _PER_INPUT:
+            found.append(Argument(option, value))
+    return tuple(found)
+
+
+def cpu(found: Sequence[Argument]) -> Cpu:
+    """Gather what arguments say of the processor; of a feature that is named twice, the last one holds."""
+    values = {argument.option: argument.value for argument in found}
+    features: dict[str, str] = {}
+    for argument in found:
+        if argument.option == "-target-feature":
+            features[argument.value[1:]] = argument.value
+    return Cpu(
+        name=values.get("-target-cpu", ""),
+        tune=values.get("-tune-cpu", ""),
+        features=tuple(features[name] for name in sorted(features)),
+        abi=values.get("-target-abi", ""),
+    )
