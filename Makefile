@@ -8,10 +8,11 @@ OUT ?= build/demo
 export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
 WORKERS ?= 2
 
-.PHONY: help demo test lint unit oracle gate bench table clean
+.PHONY: help demo setup needs test lint unit oracle gate bench table clean
 
 help:
 	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
+	@echo "make setup   install what make test needs of a Debian or Ubuntu machine (as root, or with sudo)"
 	@echo "make test    lint, types and tests, with one oracle row per dialect and format"
 	@echo "make unit    the tests that need no network"
 	@echo "make oracle  the whole matrix against CPython's own generator"
@@ -29,6 +30,12 @@ demo: $(BIN)/stencilkit
 	STENCILKIT_CACHE=$(STENCILKIT_TEST_CACHE)/cache STENCILKIT_DATA=$(STENCILKIT_TEST_CACHE)/data \
 		sh -c "$(BIN)/stencilkit fetch 3.14.7 && $(BIN)/stencilkit toolchains install 19 20 21 && $(BIN)/stencilkit build --cpython 3.14.7 --llvm 19..21 --out $(OUT)"
 
+setup:
+	@$(PYTHON) .ci/needs.py
+
+needs:
+	@$(PYTHON) .ci/needs.py --check
+
 lint: $(BIN)/stencilkit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -38,10 +45,10 @@ lint: $(BIN)/stencilkit
 unit: $(BIN)/stencilkit
 	$(BIN)/pytest -m "not network and not oracle and not jit" tests/unit tests/golden tests/property tests/cli
 
-test: lint
+test: needs lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not matrix"
 
-oracle: $(BIN)/stencilkit
+oracle: needs $(BIN)/stencilkit
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle"
 
 gate: $(BIN)/stencilkit

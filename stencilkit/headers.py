@@ -29,9 +29,7 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
     """
     if sysroot is not None:
         return _sysroot(target, sysroot)
-    native = environ.is_native(target.native)
-    has_own = native and (not target.system_headers or Path(target.system_headers).is_file())
-    if has_own or environ.is_system(target.system):
+    if _has_own(target) or environ.is_system(target.system):
         return Headers(origin="system", arguments=(), root=Path("/"))
     cross = Path("/usr", target.native, "include")
     if (cross / _PROBE).is_file():
@@ -46,6 +44,11 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
             f"or install the libc development package for {target.triple}, or give --sysroot"
         ),
     )
+
+
+def _has_own(target: Target) -> bool:
+    """Return whether this machine is of the target's platform, and has the C library's headers."""
+    return environ.is_native(target.native) and (not target.system_headers or Path(target.system_headers).is_file())
 
 
 def _sysroot(target: Target, sysroot: Path) -> Headers:
