@@ -13,6 +13,7 @@ from stencilkit.cli import _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.verdict import Kind, Policy
 from stencilkit.pipeline import opening, verifying
+from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
 
@@ -73,7 +74,7 @@ def command(
         "store": _options.store(),
         "policy": _policy(policy, tuple(kind for kind, value in asked.items() if value is not None), mingw=allow_mingw),
     }
-    verdicts = [verifying.run(verifying.Subject(path=path, **held_against)) for path in paths]
+    verdicts = [verifying.run(Subject(path=path, **held_against)) for path in paths]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 

@@ -15,6 +15,7 @@ from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.model.verdict import TreeFacts
+from stencilkit.pipeline.opening import Described
 
 _TREE: Final = "{tree}/"
 _PYCONFIG: Final = "{pyconfig}"
@@ -22,13 +23,14 @@ _INCLUDE: Final = ("-I", "-iquote", "-isystem")
 _MAKEFILE: Final = "Makefile"
 
 
-def compare(tree: SourceTree, folder: Path, described: Manifest, functions: frozenset[str]) -> TreeFacts:
+def compare(tree: SourceTree, folder: Path, known: Described, functions: frozenset[str]) -> TreeFacts:
     """Compare a tree, and the pyconfig.h of a folder, with what a manifest records.
 
     `functions` are the patch functions that the stencils call.
 
     Raises: ConfigureError, TargetError, SourceError.
     """
+    described = known.manifest
     config = configure.read(folder)
     request = _request(config.host or described.spelling, tree, described)
     flavour = _flavour(config, request, described)
@@ -55,7 +57,7 @@ def compare(tree: SourceTree, folder: Path, described: Manifest, functions: froz
         claimed=dialect.input_digest(
             tree,
             config.content,
-            targets.resolve(targets.load(), described.spelling),
+            known.request,
             described.flavour,
             described.cflags,
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stencilkit import configure, headers, pins, targets, toolchain
+from stencilkit import configure, headers, pins, toolchain
 from stencilkit.errors import UsageError
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.request import BuildRequest
@@ -12,11 +12,12 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.toolchain import Wanted
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import building
+from stencilkit.pipeline.opening import Described
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 
 
-def again(described: Manifest, tree: SourceTree, pyconfig: Path, llvm: str, store: Store) -> Manifest:
+def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, store: Store) -> Manifest:
     """Compile all of it again, without the cache of compiled uops; return what the new manifest says.
 
     `llvm` is as for --llvm, "" for the exact version that the manifest names. `store` only remembers which toolchains
@@ -25,26 +26,27 @@ def again(described: Manifest, tree: SourceTree, pyconfig: Path, llvm: str, stor
     Raises: ToolchainError where the LLVM is not here; UsageError for flags that only the manifest names, which are
     somebody else's; whatever a build raises.
     """
+    recorded = described.manifest
     own = configure.cflags(pyconfig) if (pyconfig / "Makefile").is_file() else ""
-    if described.cflags != own:
+    if recorded.cflags != own:
         raise UsageError(
-            f"it was compiled with CFLAGS_JIT={described.cflags!r}, and {pyconfig} has {own!r}",
+            f"it was compiled with CFLAGS_JIT={recorded.cflags!r}, and {pyconfig} has {own!r}",
             fix="give --pyconfig-dir a build folder that was configured with those flags",
         )
-    target = targets.resolve(targets.load(), described.spelling)
     machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
     # Not parsed as --llvm is: that may be the path of a program.
-    recorded = Wanted(exact=LlvmVersion.parse(described.toolchain.version))
-    tool = toolchain.select(toolchain.parse_wanted(llvm) if llvm else (recorded,), machine)[0]
-    building.check(tree, target, tool, described.cflags)
+    exact = Wanted(exact=LlvmVersion.parse(recorded.toolchain.version))
+    tool = toolchain.select(toolchain.parse_wanted(llvm) if llvm else (exact,), machine)[0]
+    target = described.request
+    building.check(tree, target, tool, recorded.cflags)
     request = BuildRequest(
         tree=tree,
         target=target,
-        flavour=described.flavour,
+        flavour=recorded.flavour,
         toolchain=tool,
         headers=headers.choose(target.target, tool, machine),
-        pyconfig=configure.given(pyconfig, target, described.flavour),
-        cflags=described.cflags,
+        pyconfig=configure.given(pyconfig, target, recorded.flavour),
+        cflags=recorded.cflags,
         jobs=environ.cpus(),
     )
     return building.build(request, NoStore()).manifest

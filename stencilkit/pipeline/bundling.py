@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from stencilkit import artifact, dialects, targets, verify
+from stencilkit import artifact, targets, verify
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.manifest import MANIFEST_NAME, Manifest
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import _texts, opening
+from stencilkit.pipeline.opening import Described
 from stencilkit.support import archive
 
 
@@ -27,19 +28,19 @@ def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
     wanted = tuple(stem for stem in stems if PurePosixPath(stem).name in triples) or stems
     unread = {name for stem in stems if stem not in wanted for name in artifact.names(stem)}
     texts = {stem: contents[artifact.manifest_name(stem)].decode("utf-8", "replace") for stem in wanted}
-    described = {stem: opening.read_manifest(text, f"{path}: {stem}") for stem, text in texts.items()}
+    described = {stem: opening.read_manifest(text, f"{path}: {stem}").manifest for stem, text in texts.items()}
     return artifact.unpack(str(path), {n: data for n, data in contents.items() if n not in unread}, described)
 
 
 def _load(path: Path) -> Artifact:
     text = path.read_bytes()
     described = opening.read_manifest(text.decode("utf-8", "replace"), str(path))
-    return artifact.load(path.parent, described, text, {} if path.name == MANIFEST_NAME else _own(described))
+    return artifact.load(path.parent, described.manifest, text, {} if path.name == MANIFEST_NAME else _own(described))
 
 
-def _own(described: Manifest) -> dict[str, bytes]:
+def _own(described: Described) -> dict[str, bytes]:
     """Write the dispatchers of one half of a universal platform: those in its folder are for both halves."""
-    return _texts.dispatchers(dialects.dialect_for(described.series), [opening.request_of(described)])
+    return _texts.dispatchers(described.dialect, [described.request])
 
 
 def check_headers(artifacts: Sequence[Artifact], *, mingw: bool) -> None:

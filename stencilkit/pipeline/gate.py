@@ -13,6 +13,7 @@ from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import _variations, comparing, opening, verifying
+from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import environ, files, process
 
 # Whether it is the same, not what it is good for:
@@ -42,7 +43,7 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
     with files.scratch("gate") as scratch:
         plain = _build(configuration, (), scratch / "plain")
         path = plain / MANIFEST_NAME
-        described = opening.read_manifest(path.read_text("utf-8"), str(path))
+        described = opening.read_manifest(path.read_text("utf-8"), str(path)).manifest
         unstable: tuple[str, ...] = ()
         if works:
             varied = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))
@@ -65,7 +66,7 @@ def _unexpected(plain: Path, folder: Path | None) -> Iterator[str]:
     if folder is None:
         yield "there is no ledger yet"
         return
-    verdict = verifying.run(verifying.Subject(path=plain, ledger=folder, policy=_POLICY))
+    verdict = verifying.run(Subject(path=plain, ledger=folder, policy=_POLICY))
     for check in verdict.checks:
         if check.status == "failed":
             yield "; ".join((check.what, *check.details))

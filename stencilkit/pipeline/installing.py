@@ -12,9 +12,9 @@ from typing import Final
 from stencilkit import artifact, verify
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import bundling, placing, verifying
+from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
 # What mingw's headers went into has been refused, or allowed, before.
@@ -93,12 +93,9 @@ def stamp(
 
 
 def _verify(place: placing.Place, item: Artifact) -> Verdict:
-    """Hold one artifact against the tree and the build folder."""
-    with files.scratch("install") as work:
-        folder = work / "stencils"
-        files.write_together(folder, {**item.files, MANIFEST_NAME: item.manifest_text})
-        subject = verifying.Subject(path=folder, tree=place.tree, pyconfig=place.folder, policy=_REQUIRED)
-        return replace(verifying.run(subject), subject=item.title)
+    """Compare one artifact with the tree and the build folder."""
+    subject = Subject(path=place.folder, tree=place.tree, pyconfig=place.folder, policy=_REQUIRED)
+    return verifying.run_artifact(item, subject)
 
 
 def _check_unbuilt(place: placing.Place, contents: dict[str, bytes]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit import dialects, manifest, reader, targets
+from stencilkit.dialects import Dialect
 from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest, half_name
@@ -16,6 +17,15 @@ from stencilkit.support import archive, files
 # What has a digest of its own in the manifest, beside that of the file:
 _DIGESTED: Final[tuple[FileRole, ...]] = ("shim", "unwind")
 _AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A manifest that was read, with the target and the dialect that it is about."""
+
+    manifest: Manifest
+    request: TargetRequest
+    dialect: Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,11 @@ def manifest_of(path: Path) -> Path:
     return own if own.is_file() else path.with_name(MANIFEST_NAME)
 
 
+def is_half(path: Path, described: Described) -> bool:
+    """Tell whether a header is one of a universal platform's folder, where the dispatchers are for both halves."""
+    return not path.is_dir() and path.with_name(half_name(described.manifest.triple)).is_file()
+
+
 def header_of(path: Path, described: Manifest | None) -> Path:
     """Name the header that is meant: the path itself, or the one of a folder, whether it is there or not.
 
@@ -79,18 +94,18 @@ def header_of(path: Path, described: Manifest | None) -> Path:
     return found[0]
 
 
-def read_manifest(text: str, where: str) -> Manifest:
+def read_manifest(text: str, where: str) -> Described:
     """Read a manifest, and refuse one of other files than its CPython's build looks for; `where` is for messages.
 
     Raises: ManifestError; TargetError and SourceError for a target or a CPython that stencilkit does not know.
     """
-    described = manifest.parse(text, where)
-    request = request_of(described)
-    expected = dialects.dialect_for(described.series).file_names(request)
+    read = manifest.parse(text, where)
+    described = describe(read)
+    expected = described.dialect.file_names(described.request)
     beside: set[FileRole] = {role for role in _DIGESTED if role in expected}
-    if {file.role: file.name for file in described.files} != expected or described.extras.keys() != beside:
+    if {file.role: file.name for file in read.files} != expected or read.extras.keys() != beside:
         raise ManifestError(
-            f"its files are not those of CPython {described.series} for {described.spelling}",
+            f"its files are not those of CPython {read.series} for {read.spelling}",
             where=where,
             details="\n".join(sorted(expected.values())),
             fix="build it again, or restore it from where it came from",
@@ -98,11 +113,15 @@ def read_manifest(text: str, where: str) -> Manifest:
     return described
 
 
-def request_of(described: Manifest) -> TargetRequest:
-    """Resolve the target of a manifest.
+def describe(read: Manifest) -> Described:
+    """Look up the target and the dialect of a manifest.
 
-    Raises: TargetError.
+    Raises: TargetError, SourceError for those that stencilkit does not know.
     """
+    return Described(manifest=read, request=_request(read), dialect=dialects.dialect_for(read.series))
+
+
+def _request(described: Manifest) -> TargetRequest:
     request = targets.resolve(targets.load(), described.spelling)
     if request.target.triple != described.triple:
         found = request.target.triple
@@ -133,7 +152,7 @@ def _manifest(path: Path) -> Manifest | None:
     place = manifest_of(path)
     if not place.is_file():
         return None
-    return read_manifest(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place))
+    return read_manifest(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place)).manifest
 
 
 def _refuse_bundle(path: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import workbench as wb
 
+from stencilkit import manifest, reader
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import verifying
+from stencilkit.pipeline.evidence import Subject
 
 SEEDS = range(10)
 PER_SEED = 1000
@@ -67,12 +69,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_mutants_are_refused(built: Path, seed: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Half of each pair is always the original: these are pure functions, so they need not run on it 1000 times.
-    for module, name in ((verifying.manifest, "parse"), (verifying.reader, "read")):
+    for module, name in ((manifest, "parse"), (reader, "read")):
         monkeypatch.setattr(module, name, remembering(getattr(module, name)))
     header = next(built.glob("jit_stencils-*.h"))
     chance = random.Random(seed)
     originals = {path: path.read_bytes() for path in (header, built / MANIFEST_NAME)}
-    assert verifying.run(verifying.Subject(path=built)).accepted
+    assert verifying.run(Subject(path=built)).accepted
     tried, same, survivors = Counter[str](), Counter[str](), []
     for _ in range(count):
         path = chance.choice(sorted(originals))
@@ -80,7 +82,7 @@ def test_mutants_are_refused(built: Path, seed: int, count: int, monkeypatch: py
         tried[kind] += 1
         path.write_bytes(mutant)
         try:
-            accepted = verifying.run(verifying.Subject(path=built)).accepted
+            accepted = verifying.run(Subject(path=built)).accepted
         finally:
             path.write_bytes(originals[path])
         if mutant == originals[path]:

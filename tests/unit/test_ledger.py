@@ -14,6 +14,7 @@ from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
+from stencilkit.pipeline.evidence import Subject
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def write(folder: Path, entry: Entry, text: str | None = None) -> Path:
 
 def verdict(header: Path, folder: Path) -> Verdict:
     policy = Policy(require=(*verify.DEFAULT_POLICY.require, "ledger"))
-    return verifying.run(verifying.Subject(path=header.parent, ledger=folder, policy=policy))
+    return verifying.run(Subject(path=header.parent, ledger=folder, policy=policy))
 
 
 def failure(found: Verdict) -> str:

@@ -15,8 +15,8 @@ from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
 from stencilkit.model.verdict import Check, Policy, Verdict
-from stencilkit.pipeline import _rebuild, verifying
-from stencilkit.pipeline.verifying import Subject
+from stencilkit.pipeline import _rebuild, evidence, opening, verifying
+from stencilkit.pipeline.evidence import Subject
 from stencilkit.support.cache import NoStore
 
 
@@ -422,7 +422,7 @@ def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: p
 
     def place(described: Manifest, given: Path | None = None) -> Path:
         subject = Subject(path=case.header, tree=case.tree, pyconfig=given)
-        return verifying._config_folder(subject, case.tree, described)
+        return evidence.config_folder(subject, case.tree, opening.describe(described))
 
     assert place(linux) == case.tree.root
     assert (place(windows) / "pyconfig.h").read_text() == "#define MS_WINDOWS\n"
@@ -524,5 +524,5 @@ def test_a_rebuild_takes_no_flags_from_a_manifest(case: Case) -> None:
     opened = source.open_tree(case.tree.root, dialects.KNOWN)
     described = replace(manifest.parse(case.manifest.read_text(), "m"), cflags="-Wl,anything")
     with pytest.raises(UsageError, match="-Wl,anything") as caught:
-        _rebuild.again(described, opened, case.tree.root, "", NoStore())
+        _rebuild.again(opening.describe(described), opened, case.tree.root, "", NoStore())
     assert "configured with those flags" in caught.value.fix

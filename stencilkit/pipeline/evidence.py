@@ -1,0 +1,240 @@
+"""From a path, or an artifact in memory, to all that is known of one header before anybody judges it.
+
+Every file is read once, here: what was judged is what was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stencilkit import configure, dialects, manifest, reader, targets, verify
+from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, StencilkitError, TargetError
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.header import ReadHeader
+from stencilkit.model.manifest import Manifest, Summary
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import TargetRequest
+from stencilkit.model.verdict import Check, Policy, TreeFacts
+from stencilkit.pipeline import _extras, _fit, _texts, opening
+from stencilkit.pipeline.opening import Described
+from stencilkit.support import environ
+from stencilkit.support.cache import NoStore, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is to be verified: a header or an output folder, and what it is compared with.
+
+    `manifest` is a file; None takes the one beside the header. `tree` and `pyconfig` (the folder of pyconfig.h) belong
+    together. `rebuild` says with which LLVM to build again from that tree ("" is the recorded one, None is not at all).
+    """
+
+    path: Path
+    manifest: Path | None = None
+    tree: SourceTree | None = None
+    pyconfig: Path | None = None
+    ledger: Path | None = None
+    rebuild: str | None = None
+    store: Store = field(default_factory=NoStore)
+    policy: Policy = verify.DEFAULT_POLICY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A header that was read: its name, its bytes, and the architecture of its code, "" where nothing says that."""
+
+    name: str
+    original: bytes
+    header: ReadHeader
+    arch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A header with its manifest, and what the questions are asked of.
+
+    `contents` are the files of the manifest that are there, by name; `whole` says that none may be missing. `sharing`
+    are the targets that the dispatchers there are for: the manifest's own, or both halves of a universal platform.
+    `summary` has the digests of what is there, not of what the manifest says; `problems` is what went wrong so far.
+    """
+
+    subject: Subject
+    found: Found
+    described: Described
+    contents: Mapping[str, bytes]
+    whole: bool
+    sharing: Sequence[TargetRequest]
+    extras: _extras.Extras | None
+    summary: Summary
+    facts: TreeFacts | None
+    problems: tuple[Check, ...] = ()
+
+    @property
+    def header(self) -> ReadHeader:
+        """Return the header."""
+        return self.found.header
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        return self.described.manifest
+
+    @property
+    def shared(self) -> bool:
+        """Tell whether the dispatchers are those of a universal platform."""
+        return len(self.sharing) > 1
+
+
+class UnreadableError(Exception):
+    """There is no header to ask questions of; `check` says why."""
+
+    def __init__(self, check: Check) -> None:
+        super().__init__(check.what)
+        self.check = check
+
+
+def describe(subject: Subject) -> tuple[Described | None, tuple[Check, ...]]:
+    """Read the manifest that was named, or that of the folder; what is wrong with it is a check."""
+    path = subject.manifest
+    if path is None:
+        path = opening.manifest_of(subject.path)
+        if not path.is_file():
+            return None, ()
+    try:
+        described = opening.read_manifest(path.read_text("utf-8"), str(path))
+    except (ManifestError, SourceError, TargetError, UnicodeDecodeError) as error:
+        what = error.as_text() if isinstance(error, StencilkitError) else f"{path} is not text"
+        check = Check(kind="manifest", status="failed", what="the manifest is invalid", details=(what,))
+        return None, (check,)
+    named = described.manifest.file("stencils").name
+    if subject.manifest is None and subject.path.is_file() and named != subject.path.name:
+        # It lies there, but speaks of another header.
+        return None, ()
+    return described, ()
+
+
+def find(subject: Subject, described: Described | None) -> Found:
+    """Read the header that is meant.
+
+    Raises: UnreadableError; UsageError where nothing says which header it is.
+    """
+    path = opening.header_of(subject.path, described.manifest if described else None)
+    if subject.path.is_dir() and not path.is_file():
+        what = f"{path.name}, which the manifest names, is missing"
+        raise UnreadableError(Check(kind="manifest", status="failed", what=what))
+    return read(path.name, path.read_bytes(), described)
+
+
+def read(name: str, original: bytes, described: Described | None) -> Found:
+    """Read a header's bytes.
+
+    Raises: UnreadableError where they are not what a stencil generator writes.
+    """
+    try:
+        header = reader.read(original.decode("ascii"), dialects.header_forms(), name)
+    except UnicodeDecodeError as error:
+        line = original.count(b"\n", 0, error.start) + 1
+        details: tuple[str, ...] = (f"line {line} has non-ASCII bytes",)
+    except HeaderError as error:
+        details = (error.what, error.where)
+    else:
+        arch = described.request.target.arch if described else ""
+        return Found(name=name, original=original, header=header, arch=arch)
+    what = "it is not what a stencil generator writes"
+    raise UnreadableError(Check(kind="canonical", status="failed", what=what, details=details))
+
+
+def gather(subject: Subject, found: Found, described: Described) -> Evidence:
+    """Read what lies beside a header, and compare its manifest with a tree.
+
+    Raises: ConfigureError, TargetError, SourceError for a tree that cannot be understood.
+    """
+    folder = subject.path if subject.path.is_dir() else subject.path.parent
+    half = opening.is_half(subject.path, described)
+    sharing = _halves(described) if half else (described.request,)
+    names = {record.name: folder / record.name for record in described.manifest.files}
+    contents = {name: path.read_bytes() for name, path in names.items() if path.is_file()}
+    contents[found.name] = found.original
+    whole = half or subject.path.is_dir()
+    return _complete(subject, found, described, contents, whole=whole, sharing=sharing)
+
+
+def gather_artifact(subject: Subject, item: Artifact) -> Evidence:
+    """Take the files of an artifact that is in memory.
+
+    Raises: UnreadableError; ConfigureError, TargetError, SourceError for a tree that cannot be understood.
+    """
+    described = opening.describe(item.manifest)
+    name = item.manifest.file("stencils").name
+    found = read(name, item.contents["stencils"], described)
+    return _complete(subject, found, described, item.files, whole=True, sharing=(described.request,))
+
+
+def _halves(described: Described) -> tuple[TargetRequest, ...]:
+    platform = described.request.target.universal
+    return targets.resolve_all(targets.load(), platform, described.manifest.series)
+
+
+def _complete(
+    subject: Subject,
+    found: Found,
+    described: Described,
+    contents: Mapping[str, bytes],
+    *,
+    whole: bool,
+    sharing: Sequence[TargetRequest],
+) -> Evidence:
+    extras, digests, problems = _known_extras(contents, described)
+    return Evidence(
+        subject=subject,
+        found=found,
+        described=described,
+        contents=contents,
+        whole=whole,
+        sharing=sharing,
+        extras=extras,
+        summary=manifest.summarise(found.header.stencils, digests),
+        facts=_facts(subject, described, found.header),
+        problems=problems,
+    )
+
+
+def _known_extras(
+    contents: Mapping[str, bytes], described: Described
+) -> tuple[_extras.Extras | None, Mapping[str, str], tuple[Check, ...]]:
+    """Digest the shim that is there; else believe the manifest, and say so."""
+    record = next((record for record in described.manifest.files if record.role == "shim"), None)
+    if record is None:
+        return None, {}, ()
+    if record.name not in contents:
+        what = f"{record.name} is not here, and was not checked"
+        return None, described.manifest.extras, (Check(kind="manifest", status="noted", what=what),)
+    try:
+        extras = _extras.derive(described.request.target, contents[record.name])
+    except ObjectError as error:
+        what = f"{record.name} is not the shim's object, or more than that"
+        return None, {}, (Check(kind="canonical", status="failed", what=what, details=(error.as_text(),)),)
+    return extras, extras.digests, ()
+
+
+def _facts(subject: Subject, described: Described, header: ReadHeader) -> TreeFacts | None:
+    if subject.tree is None:
+        return None
+    folder = config_folder(subject, subject.tree, described)
+    functions = frozenset(patch.func for group in header.stencils.groups for patch in group.patches if patch.func)
+    return _fit.compare(subject.tree, folder, described, functions)
+
+
+def config_folder(subject: Subject, tree: SourceTree, described: Described) -> Path:
+    """Name the folder of pyconfig.h: the user's, the tree of an in-tree build, or where Windows' own one is."""
+    if subject.pyconfig is not None:
+        return subject.pyconfig
+    target = described.request.target
+    return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "tree" else tree.root
+
+
+def dispatchers(evidence: Evidence, generator: str) -> Mapping[str, bytes]:
+    """Render the dispatchers that belong there, as that version of stencilkit wrote them."""
+    return _texts.dispatchers(evidence.described.dialect, evidence.sharing, generator)

@@ -1,0 +1,117 @@
+"""The questions that verify asks: each takes the evidence and yields checks, and none depends on another's answer."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from stencilkit import dialects, ledger, verify
+from stencilkit.model.ledger import Entry
+from stencilkit.model.verdict import Check
+from stencilkit.pipeline import _rebuild, _texts, evidence
+from stencilkit.pipeline.evidence import Evidence, Found
+
+_GENERATOR: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}")
+
+
+def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
+    """Render the header again; it must be the same bytes."""
+    header = found.header
+    rendered = _texts.render_header(
+        dialects.dialect_for(header.form.series),
+        found.arch,
+        header.stencils,
+        line1=header.line1,
+        line2=header.line2,
+        # Only with --comments does a build write any; they must be the disassembly of these stencils.
+        comments=bool(header.comments and found.arch),
+    )
+    yield verify.canonical(found.original, rendered, header)
+
+
+def could_all_of_it_be_read(known: Evidence) -> Iterator[Check]:
+    """Report what was wrong with the files beside the header, or missing."""
+    yield from known.problems
+
+
+def is_it_what_the_manifest_says(known: Evidence) -> Iterator[Check]:
+    """Compare every stencil, the digests and line 1 with the manifest's."""
+    yield from verify.claims(known.header, known.summary, known.manifest)
+    yield verify.line_1(known.header, known.manifest, known.facts)
+
+
+def are_the_files_those_of_the_manifest(known: Evidence) -> Iterator[Check]:
+    """Compare the bytes of every file with the manifest, as they were before line 1 was restamped."""
+    # The manifest of one half has the digests of dispatchers for that half alone; those of both are rendered again.
+    roles = _texts.DISPATCHERS if known.shared else ()
+    names = [record.name for record in known.manifest.files if record.role not in roles]
+    stamped, original = f"// {known.header.line1}\n".encode(), f"// {known.manifest.input_digest}\n".encode()
+    found: dict[str, str | None] = dict.fromkeys(names) if known.whole else {}
+    for name in names:
+        if name in known.contents:
+            data = known.contents[name]
+            before = original + data[len(stamped) :] if data.startswith(stamped) else data
+            found[name] = hashlib.sha256(before).hexdigest()
+    yield verify.written_files(found, known.manifest)
+
+
+def is_the_unwind_header_canonical(known: Evidence) -> Iterator[Check]:
+    """Render what is derived from the shim again."""
+    if known.extras is None:
+        return
+    rendered = known.extras.files(known.header.line1, known.header.line2)
+    for record in known.manifest.files:
+        if record.role == "unwind" and record.name in known.contents:
+            yield from verify.small_file(record.name, known.contents[record.name], rendered["unwind"])
+
+
+def are_the_dispatchers_canonical(known: Evidence) -> Iterator[Check]:
+    """Render dispatchers again, as the version of stencilkit that they name."""
+    for record in known.manifest.files:
+        if record.role not in _texts.DISPATCHERS:
+            continue
+        data = known.contents.get(record.name)
+        if data is not None:
+            generator = data.partition(b"\n")[0].decode("ascii", "replace").removeprefix("// ")
+            rendered = evidence.dispatchers(known, generator) if _GENERATOR.fullmatch(generator) else {}
+            yield from verify.small_file(record.name, data, rendered.get(record.name))
+        elif known.shared:
+            yield Check(kind="manifest", status="failed", what=f"{record.name}, which is for both halves, is missing")
+
+
+def does_it_fit_the_tree(known: Evidence) -> Iterator[Check]:
+    """Compare with the tree that was named."""
+    if known.facts is not None:
+        yield from verify.fits(known.header, known.manifest, known.facts)
+
+
+def is_it_what_the_ledger_expects(known: Evidence) -> Iterator[Check]:
+    """Compare with the ledger that was named: digests of the header, not of its manifest."""
+    if known.subject.ledger is not None:
+        entry = Entry.of(
+            replace(
+                known.manifest,
+                content_digest=known.summary.content,
+                interface_digest=known.summary.interface,
+                stencils=known.summary.stencils,
+                extras=known.summary.extras,
+            )
+        )
+        yield from ledger.check(entry, ledger.find(known.subject.ledger, known.manifest))
+
+
+def does_the_policy_accept_it(known: Evidence) -> Iterator[Check]:
+    """Obey the policy."""
+    yield from verify.obey(known.subject.policy, known.manifest)
+
+
+def is_a_second_build_the_same(known: Evidence) -> Iterator[Check]:
+    """Build again. Minutes; of a tree that it does not fit, something else would come."""
+    subject = known.subject
+    if subject.rebuild is not None and subject.tree is not None:
+        folder = evidence.config_folder(subject, subject.tree, known.described)
+        second = _rebuild.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
+        yield verify.rebuilt(known.summary, second)
