@@ -27,14 +27,30 @@ def install(versions: tuple[str, ...]) -> None:
 
     A range like 19..22 works too. Every wheel's SHA-256 is pinned. STENCILKIT_DATA names another folder.
     """
+    progress = _progress.choose("text")
+    for folder in provision.install(_majors("install", versions), pins.load(), environ.data_root(), progress=progress):
+        click.echo(folder)
+
+
+@command.command()
+@click.argument("versions", nargs=-1, required=True, metavar="MAJOR...")
+def remove(versions: tuple[str, ...]) -> None:
+    """Remove LLVMs that `stencilkit toolchains install` installed; a distribution's are never touched."""
+    for folder in provision.remove(_majors("remove", versions), pins.load(), environ.data_root()):
+        click.echo(f"removed {folder}")
+
+
+def _majors(name: str, versions: tuple[str, ...]) -> list[int]:
+    """Read the major versions that a subcommand was given.
+
+    Raises: UsageError.
+    """
     majors: list[int] = []
     for want in toolchain.parse_wanted(",".join(versions)):
         if want.majors is None:
-            raise UsageError("toolchains install takes major versions", fix="stencilkit toolchains install 19 20 21")
+            raise UsageError(f"toolchains {name} takes major versions", fix=f"stencilkit toolchains {name} 19 20 21")
         majors.extend(want.majors)
-    progress = _progress.choose("text")
-    for folder in provision.install(majors, pins.load(), environ.data_root(), progress=progress):
-        click.echo(folder)
+    return list(dict.fromkeys(majors))
 
 
 def _list(found: Found, form: str) -> None:

@@ -1,4 +1,4 @@
-"""Installing toolchains; pip is replaced."""
+"""Installing and removing toolchains; pip and uv are replaced."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Pip:
         self.environments: list[object] = []
         self.makes = "ziglang"
         self.returncode = 0
+        self.prints = b"ERROR: hashes do not match"
 
     def run(self, command: list[str], *, env: object, **_: object) -> process.Completed:
         self.commands.append(command)
@@ -35,9 +36,7 @@ class Pip:
         self.requirements.append(Path(command[command.index("-r") + 1]).read_text())
         if not self.returncode:
             (Path(command[command.index("--target") + 1]) / self.makes).mkdir()
-        return process.Completed(
-            command=tuple(command), returncode=self.returncode, stdout=b"", stderr=b"ERROR: hashes do not match"
-        )
+        return process.Completed(command=tuple(command), returncode=self.returncode, stdout=b"", stderr=self.prints)
 
 
 @pytest.fixture
@@ -94,3 +93,63 @@ def test_two_at_once_end_with_one_toolchain(tmp_path: Path, pip: Pip, monkeypatc
     monkeypatch.setattr(process, "run", slow)
     assert provision.install((19,), PINS, tmp_path) == (tmp_path / "toolchains" / "llvm-19.1.0",)
     assert [path.name for path in (tmp_path / "toolchains").iterdir()] == ["llvm-19.1.0"]
+
+
+def without_pip(monkeypatch: pytest.MonkeyPatch, uv: str | None) -> None:
+    monkeypatch.setattr(provision.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(provision.shutil, "which", lambda name: uv if name == "uv" else None)
+    monkeypatch.delenv("UV", raising=False)
+
+
+def test_uv_serves_where_there_is_no_pip(tmp_path: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pip(monkeypatch, "/usr/bin/uv")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mirror.invalid/simple")
+    provision.install((19,), PINS, tmp_path)
+    assert pip.commands[0][:3] == ["/usr/bin/uv", "pip", "install"]
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(pip.commands[0])
+    assert pip.environments[0]["UV_DEFAULT_INDEX"] == "https://mirror.invalid/simple"  # type: ignore[index]
+
+
+def test_without_an_installer_the_message_names_the_ways(
+    tmp_path: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_pip(monkeypatch, None)
+    with pytest.raises(FetchError, match="neither pip nor uv") as caught:
+        provision.install((19,), PINS, tmp_path)
+    assert "pipx inject" in caught.value.fix
+    assert not list((tmp_path / "toolchains").iterdir())
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, pip: Pip) -> None:
+    pip.returncode = 1
+    pip.prints = b"Traceback:\n" + b"  frame\n" * 100_000 + b"OSError: [Errno 28] No space left on device\n"
+    with pytest.raises(FetchError, match="no room for ziglang==19") as caught:
+        provision.install((19,), PINS, tmp_path)
+    assert not caught.value.details
+    assert "STENCILKIT_DATA" in caught.value.fix
+
+
+def test_of_what_an_installer_prints_the_reasons_are_shown(tmp_path: Path, pip: Pip) -> None:
+    pip.returncode = 1
+    pip.prints = b"  frame\n" * 1000 + b"ERROR: no matching distribution\n" + b"  frame\n" * 1000
+    with pytest.raises(FetchError) as caught:
+        provision.install((19,), PINS, tmp_path)
+    assert caught.value.details == "ERROR: no matching distribution"
+
+
+def test_without_a_reason_the_last_lines_are_shown(tmp_path: Path, pip: Pip) -> None:
+    pip.returncode = 1
+    pip.prints = b"".join(b"line %d\n" % number for number in range(100))
+    with pytest.raises(FetchError) as caught:
+        provision.install((19,), PINS, tmp_path)
+    assert caught.value.details.splitlines() == [f"line {number}" for number in range(94, 100)]
+
+
+def test_removing_takes_what_was_installed_and_nothing_else(tmp_path: Path, pip: Pip) -> None:
+    first, second = provision.install((19, 20), PINS, tmp_path)
+    assert provision.remove((19,), PINS, tmp_path) == (first,)
+    assert not first.exists()
+    assert second.is_dir()
+    with pytest.raises(UsageError, match=r"llvm-19\.1\.0 is not installed"):
+        provision.remove((20, 19), PINS, tmp_path)
+    assert second.is_dir(), "all are looked at before the first is removed"
