@@ -7,6 +7,7 @@ a CPython's target that no [[target]] describes.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final, get_args
 
@@ -16,6 +17,7 @@ from stencilkit.model.target import (
     Flavour,
     KnownDeviation,
     ObjectFormat,
+    Place,
     PyConfigSource,
     PythonSupport,
     Refusal,
@@ -106,6 +108,7 @@ def _refusal(row: Fields) -> Refusal:
 
 def _python(series: str, row: Fields, known: set[str]) -> PythonSupport:
     llvm = _range(row, "llvm")
+    order = _order(row, "order")
     support = PythonSupport(
         series=series,
         llvm=llvm,
@@ -114,7 +117,9 @@ def _python(series: str, row: Fields, known: set[str]) -> PythonSupport:
         too_new=row.text("too-new"),
         free_threading_refused=row.text("free-threading-refused", ""),
         free_threading_note=row.text("free-threading-note", ""),
-        flags=tuple(_flag(flag) for flag in row.tables("flag")),
+        order=order,
+        entry_order=_order(row, "entry-order", order),
+        flags=tuple(_flag(flag, "common") for flag in row.tables("flag")),
         targets={name: _support(name, sub, known) for name, sub in row.named_tables("target")},
     )
     row.done()
@@ -127,7 +132,7 @@ def _support(triple: str, row: Fields, known: set[str]) -> TargetSupport:
     if triple not in known:
         raise row.fail("", "no [[target]] has this triple")
     support = TargetSupport(
-        flags=tuple(_flag(flag) for flag in row.tables("flag", [])),
+        flags=tuple(_flag(flag, "own") for flag in row.tables("flag", [])),
         deviations=tuple(_deviation(deviation) for deviation in row.tables("deviation", [])),
         alignment=row.integer("alignment", 1),
     )
@@ -135,10 +140,20 @@ def _support(triple: str, row: Fields, known: set[str]) -> TargetSupport:
     return support
 
 
-def _flag(row: Fields) -> Flag:
+def _order(row: Fields, key: str, default: Sequence[Place] | None = None) -> tuple[Place, ...]:
+    words = row.texts(key, None if default is None else list(default))
+    places = tuple(place for word in words for place in get_args(Place) if place == word)
+    if sorted(words) != sorted(get_args(Place)):
+        raise row.fail(key, f"must name each part of a command line once: {', '.join(get_args(Place))}")
+    return places
+
+
+def _flag(row: Fields, place: Place) -> Flag:
     flag = Flag(
         text=row.text("flag"),
         why=row.text("why"),
+        place=place,
+        triple=row.text("triple", "*"),
         flavour=row.choice("flavour", get_args(Flavour), None),
         unit=row.choice("unit", get_args(Unit), None),
         step=row.choice("step", get_args(Step), None),

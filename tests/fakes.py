@@ -105,6 +105,8 @@ def plan(
         toolchain=toolchain,
         headers=Headers(origin="system", arguments=(), root=Path("/")),
         pyconfig=here / "config",
+        order=table.pythons["3.14"].order,
+        entry_order=table.pythons["3.14"].entry_order,
         flags=table.pythons["3.14"].flags_for(table.targets[0]),
         cflags=("-DMINE",),
         units=units,

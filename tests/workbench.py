@@ -106,6 +106,16 @@ def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> P
     return configure.configured(opened, request, flavour, [zig], CACHE / "cache").folder
 
 
+def config_for(version: str, triple: str, flavour: Flavour, to: Path) -> Path:
+    """Return the folder of a pyconfig.h; for macOS Linux's, without what no other machine has: it saves a configure."""
+    if triple not in (MAC_ARM, MAC_X86):
+        return pyconfig(version, triple, flavour)
+    to.mkdir()
+    lines = (pyconfig(version, X86, flavour) / "pyconfig.h").read_text().splitlines(keepends=True)
+    (to / "pyconfig.h").write_text("".join(line for line in lines if "HAVE_GCC_ASM_FOR_X64" not in line))
+    return to
+
+
 @functools.cache
 def header_flags(triple: str) -> str:
     """Return the flags with which a build for another platform finds headers, "" where it needs none.
@@ -136,14 +146,14 @@ def upstream(
     or for 3.13, which has no such option, through a wrapper around clang.
     """
     config = config or pyconfig(version, triple, flavour)
-    cflags = f"{header_flags(triple)} {cflags}".strip()
-    digest = hashlib.sha256(f"{(config / 'pyconfig.h').read_bytes()!r}{cflags}".encode()).hexdigest()[:12]
+    flags = f"{header_flags(triple)} {cflags}".strip()
+    digest = hashlib.sha256(f"{(config / 'pyconfig.h').read_bytes()!r}{flags}".encode()).hexdigest()[:12]
     folder = CACHE / "upstream" / version / triple / flavour / f"llvm-{major}-{digest}"
     with files.locked(folder.with_name(folder.name + ".lock")):
         if not folder.is_dir():
             work = folder.with_name(folder.name + ".work")
             shutil.rmtree(work, ignore_errors=True)
-            run_upstream(version, major, triple, flavour, config, cflags, work)
+            run_upstream(version, major, triple, flavour, config, work, cflags=cflags)
             work.rename(folder)
     return folder
 
@@ -154,11 +164,16 @@ def run_upstream(
     triple: str,
     flavour: Flavour,
     config: Path,
-    cflags: str,
     work: Path,
     source_tree: Path | None = None,
+    *,
+    cflags: str = "",
+    tools: Path | None = None,
 ) -> None:
-    """Run CPython's own generator as `upstream` does, on any tree, and keep nothing of it but what lies in `work`."""
+    """Run CPython's own generator as `upstream` does, on any tree, and keep nothing of it but what lies in `work`.
+
+    `tools` is a folder with a clang that is found before Debian's.
+    """
     copy = work / "tree"
     for name in ("Include", "Python", "Tools/jit"):
         shutil.copytree((source_tree or tree(version)) / name, copy / name)
@@ -174,11 +189,15 @@ def run_upstream(
     folders = [str(debian_llvm(major))]
     if version.startswith("3.13"):
         shutil.copy(config / "pyconfig.h", out)
-        # Upstream's 3.13 leaves the tree's path in asserts; see the deviation in targets.toml.
-        wrapper = _wrap_clang(work, major, f"-ffile-prefix-map={copy}=. {cflags}")
+        # The patch that gives 3.13 --with-cflags puts them first. Upstream's 3.13 leaves the tree's path in asserts: a
+        # deviation that targets.toml records.
+        clang = (tools or debian_llvm(major)) / "clang"
+        wrapper = _wrap_clang(work, clang, cflags, f"-ffile-prefix-map={copy}=. {header_flags(triple)}")
         folders.insert(0, str(wrapper))
     else:
-        arguments += ["--output-dir", str(out), "--pyconfig-dir", str(config), f"--cflags={cflags}"]
+        flags = f"{header_flags(triple)} {cflags}".strip()
+        arguments += ["--output-dir", str(out), "--pyconfig-dir", str(config), f"--cflags={flags}"]
+        folders = [*([str(tools)] if tools else []), *folders]
     path = os.pathsep.join([*folders, os.environ["PATH"]])
     temporary = work / "tmp"  # LLVM writes its output through mmap: on a full /tmp it dies of SIGBUS without a word
     temporary.mkdir()
@@ -211,11 +230,11 @@ def _pin(version: str, major: int) -> str:
     return f'"{major}"' if version.startswith("3.15") else str(major)
 
 
-def _wrap_clang(work: Path, major: int, flags: str) -> Path:
+def _wrap_clang(work: Path, clang: Path, first: str, last: str) -> Path:
     folder = work / "wrapper"
     folder.mkdir()
     script = folder / "clang"
-    script.write_text(f'#!/bin/sh\nexec {debian_llvm(major)}/clang "$@" {flags}\n')
+    script.write_text(f'#!/bin/sh\nexec {clang} {first} "$@" {last}\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return folder
 

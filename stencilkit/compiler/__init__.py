@@ -17,6 +17,7 @@ from stencilkit.compiler import phis
 from stencilkit.errors import CompileError, ProcessError
 from stencilkit.model.build import Driver, Emits, Plan
 from stencilkit.model.source import Unit
+from stencilkit.model.target import Step
 from stencilkit.support import process
 
 # What the driver is told to make, and the suffix of the result:
@@ -59,20 +60,20 @@ class Session:
         if not batched:
             return
         try:
-            self._cc1 = self._extract_cc1("probe.c", self.plan.driver_arguments(entry=False, step="emit"))
+            self._cc1 = self._extract_cc1("probe.c", "emit")
             self._precompile()
             if self.plan.emits == "llvm-ir":
-                second = self.plan.driver_arguments(entry=False, step="finish")
-                self._second_cc1 = self._extract_cc1("probe.ll", second)
+                self._second_cc1 = self._extract_cc1("probe.ll", "finish")
         except (ProcessError, _RefusedError) as refusal:
             self.notes.append(f"one compiler process per uop: {refusal}")
         else:
             self.driver = "batched"
 
-    def _extract_cc1(self, probe: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    def _extract_cc1(self, probe: str, step: Step) -> tuple[str, ...]:
         """Ask the driver how it would call cc1, and keep what is not about one input."""
-        emit = _EMIT[self.plan.emits][0] if probe.endswith(".c") else ("-c",)
-        command = [*self.plan.toolchain.command, *arguments, *emit, probe, "-o", "probe.out", "-###"]
+        emit = _EMIT[self.plan.emits][0] if step == "emit" else ("-c",)
+        arguments = self.plan.driver_arguments(entry=False, step=step, files=(*emit, "-o", "probe.out", probe))
+        command = [*self.plan.toolchain.command, *arguments, "-###"]
         (self.work / probe).touch()
         answer = process.run(command, cwd=self.work, timeout=60).err
         lines = [line for line in answer.splitlines() if '"-cc1"' in line]
@@ -147,13 +148,14 @@ class Session:
         source = folder / f"{unit.name}.c"
         source.write_text(unit.whole, "utf-8")
         self.fallbacks.add(unit.name)
-        arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit")
-        return self._run_driver([*arguments, *emit], source, suffix)
+        files = (*emit, "-o", f"{unit.name}{suffix}", source.name)
+        arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit", files=files)
+        return self._run_driver(arguments, source, suffix)
 
     def _run_driver(self, arguments: Sequence[str], source: Path, suffix: str) -> dict[str, bytes]:
         """Compile or assemble one file, named after its unit; note the diagnostics where that fails."""
         output, name = source.with_suffix(suffix), source.stem
-        command = [*self.plan.toolchain.command, *arguments, "-o", output.name, source.name]
+        command = [*self.plan.toolchain.command, *arguments]
         done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
         if done.returncode or not output.is_file():
             killed = [f"clang {done.ending}"] if done.returncode < 0 or not done.err.strip() else []
@@ -174,11 +176,13 @@ class Session:
             inputs = [f"{unit.name}.ll" for unit in units]
             self._run_cc1([*self._second_cc1, "-x", "ir", *inputs], folder)
             outputs = _collect(folder, texts, ".o")
-        arguments = [*self.plan.driver_arguments(entry=False, step="finish"), "-c"]
         for unit in units:
             if unit.name not in outputs:
                 source = folder / f"{unit.name}.ll"
                 self.fallbacks.add(unit.name)
+                files = ("-c", "-o", f"{unit.name}.o", source.name)
+                entry = unit.role != "uop"
+                arguments = self.plan.driver_arguments(entry=entry, step="finish", files=files)
                 outputs |= self._run_driver(arguments, source, ".o")
         return outputs
 
@@ -198,7 +202,8 @@ class Session:
             outputs = _collect(folder, texts, ".o")
         for name in texts:
             if name not in outputs:
-                outputs |= self._run_driver(arguments, folder / f"{name}.s", ".o")
+                words = [*arguments, "-o", f"{name}.o", f"{name}.s"]
+                outputs |= self._run_driver(words, folder / f"{name}.s", ".o")
         return outputs
 
     def raise_failures(self) -> None:

@@ -39,21 +39,24 @@ def find(plan: Plan, work: Path) -> Closure:
     )
 
 
-def _kinds(plan: Plan) -> dict[tuple[str, ...], str]:
-    """Map the arguments that units are compiled with to all that those include: 3.15's shim has other macros."""
-    kinds: dict[tuple[str, ...], dict[str, None]] = {}
-    for entry in (False, True):
-        arguments = tuple(plan.driver_arguments(entry=entry, step="emit"))
-        prefixes = (unit.prefix for unit in plan.units if (unit.role != "uop") is entry)
-        kinds.setdefault(arguments, {}).update(dict.fromkeys(prefixes))
-    return {arguments: "\n".join(prefixes) for arguments, prefixes in kinds.items() if prefixes}
+def _kinds(plan: Plan) -> dict[bool, str]:
+    """Map whether a unit is the entry to all that such units include: 3.15's shim has other macros.
+
+    Where the two are compiled alike, the uops' part has it all.
+    """
+    kinds: dict[bool, dict[str, None]] = {False: {}, True: {}}
+    alike = plan.line(entry=False, step="emit") == plan.line(entry=True, step="emit")
+    for unit in plan.units:
+        kinds[unit.role != "uop" and not alike][unit.prefix] = None
+    return {entry: "\n".join(prefixes) for entry, prefixes in kinds.items() if prefixes}
 
 
-def _preprocess(plan: Plan, source: Path, arguments: tuple[str, ...], text: str) -> tuple[bytes, set[Path]]:
+def _preprocess(plan: Plan, source: Path, entry: bool, text: str) -> tuple[bytes, set[Path]]:  # noqa: FBT001  # private
     """Preprocess a text; return the result with all macro definitions, and the files that it includes."""
     source.write_text(text, "utf-8")
     rule = source.with_suffix(".d")
-    words = [*arguments, "-E", "-P", "-dD", "-MD", "-MF", rule.name, source.name]
+    made = ("-E", "-P", "-dD", "-MD", "-MF", rule.name, source.name)
+    words = plan.driver_arguments(entry=entry, step="emit", files=made)
     done = process.run([*plan.toolchain.command, *words], cwd=source.parent, timeout=_TIMEOUT_SECONDS)
     if done.returncode:
         raise CompileError(

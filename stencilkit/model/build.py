@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from stencilkit.model.source import SourceTree, Unit
-from stencilkit.model.target import Flag, Flavour, KnownDeviation, Step, Target
+from stencilkit.model.target import Flag, Flavour, KnownDeviation, Place, Step, Target
 from stencilkit.model.toolchain import Toolchain
 
 HeaderOrigin = Literal["system", "cross", "toolchain", "sysroot", "mingw"]
@@ -52,8 +53,9 @@ class Closure:
 class Plan:
     """All that decides what a compiler will make of the units of one build.
 
-    `flags` have their placeholders; `cflags` are the user's own words, in order. `emits` is what the first step
-    makes of C; `deviations` are those that apply, beside those of flags.
+    `order` and `entry_order` are those of the parts of a command line; `flags` have their placeholders; `cflags` are
+    the user's own words, in order. `emits` is what the first step makes of C; `deviations` are those that
+    apply, beside those of flags.
     """
 
     tree: SourceTree
@@ -62,6 +64,8 @@ class Plan:
     toolchain: Toolchain
     headers: Headers
     pyconfig: Path
+    order: tuple[Place, ...]
+    entry_order: tuple[Place, ...]
     flags: tuple[Flag, ...]
     cflags: tuple[str, ...]
     units: tuple[Unit, ...]
@@ -83,12 +87,33 @@ class Plan:
             llvm=self.toolchain.version.major,
         )
 
-    def driver_arguments(self, *, entry: bool, step: Step) -> list[str]:
-        """Spell the driver's command line for a unit, without input, output and -c."""
-        chosen = (flag.text for flag in self.flags if self._applies(flag, entry, step))
+    def line(self, *, entry: bool, step: Step) -> tuple[str, ...]:
+        """Spell the driver's command line for a unit, with placeholders for all that depends on the machine.
+
+        The order is upstream's (PythonSupport.order): where two flags contradict each other, the last one counts.
+        """
+        words: list[str] = []
+        for place in self.entry_order if entry else self.order:
+            match place:
+                case "target":
+                    words.append(f"--target={self.target.triple}")
+                case "common" | "own":
+                    chosen = (flag for flag in self.flags if flag.place == place and self._applies(flag, entry, step))
+                    words.extend(word for flag in chosen for word in _split(flag.text))
+                case "cflags" | "headers" | "files":
+                    words.append(f"{{{place}}}")
+        return tuple(words)
+
+    def driver_arguments(self, *, entry: bool, step: Step, files: Sequence[str] = ()) -> list[str]:
+        """Spell the same with everything in it; `files` say what is made (-c, -S) of which file, and its name."""
+        parts = {"{cflags}": self.cflags, "{headers}": self.headers.arguments, "{files}": tuple(files)}
         places = (("{tree}", str(self.tree.root)), ("{pyconfig}", str(self.pyconfig)))
-        words = [f"--target={self.target.triple}"]
-        for text in chosen:
-            spelt = functools.reduce(lambda word, place: word.replace(*place), places, text)
-            words.extend(spelt.split(" ") if spelt.startswith("-Xclang ") else [spelt])
-        return [*words, *self.headers.arguments, *self.cflags]
+        found: list[str] = []
+        for word in self.line(entry=entry, step=step):
+            spelt = functools.reduce(lambda text, place: text.replace(*place), places, word)
+            found.extend(parts.get(word, (spelt,)))
+        return found
+
+
+def _split(flag: str) -> list[str]:
+    return flag.split(" ") if flag.startswith("-Xclang ") else [flag]

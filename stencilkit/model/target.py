@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from stencilkit.model.version import MajorRange
@@ -14,6 +15,9 @@ WheelHeaders = Literal["toolchain", "mingw"]
 Flavour = Literal["release", "debug"]
 Unit = Literal["uop", "entry"]
 Step = Literal["emit", "finish"]
+Place = Literal["cflags", "target", "common", "own", "headers", "files"]
+"""A part of a command line: the user's flags; --target; the flags of all targets, and those of one; where headers come
+from; what is made of which file."""
 # What configure cannot find out when it cannot run programs for the target; the values are Linux's. libffi for the
 # target may be missing: stencils need no modules, and the tests do without ctypes.
 _CROSS_ANSWERS: Final = (
@@ -84,13 +88,16 @@ class TargetRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """One compiler flag, its reason, and when it applies (None: always).
+    """One compiler flag, its reason, where it stands, and when it applies (None: always).
 
-    `deviates` says what upstream does instead, where that is something else, and `cost` what it costs.
+    `triple` is a pattern (fnmatch) of the targets that it is for. `deviates` says what upstream does instead, where
+    that is something else, and `cost` what it costs.
     """
 
     text: str
     why: str
+    place: Place = "common"
+    triple: str = "*"
     flavour: Flavour | None = None
     unit: Unit | None = None
     step: Step | None = None
@@ -131,6 +138,7 @@ class TargetSupport:
 class PythonSupport:
     """What one CPython minor version needs.
 
+    `order` is that of the parts of a uop's command line, `entry_order` that of the shim's or trampoline's.
     A pyconfig.h with Py_GIL_DISABLED is refused for the reason of `free_threading_refused`, or taken with the warning
     of `free_threading_note`.
     """
@@ -140,14 +148,17 @@ class PythonSupport:
     pinned: int
     too_old: str
     too_new: str
+    order: tuple[Place, ...]
+    entry_order: tuple[Place, ...]
     flags: tuple[Flag, ...]
     targets: Mapping[str, TargetSupport]
     free_threading_refused: str = ""
     free_threading_note: str = ""
 
     def flags_for(self, target: Target) -> tuple[Flag, ...]:
-        """List the flags of a target in command line order: the common ones first, as upstream does."""
-        return self.flags + self.targets[target.triple].flags
+        """List the flags of a target: the common ones, then its own, each in upstream's order."""
+        common = tuple(flag for flag in self.flags if fnmatchcase(target.triple, flag.triple))
+        return common + self.targets[target.triple].flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

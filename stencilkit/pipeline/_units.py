@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
 from stencilkit import asmopt, dialects, merge, objects
 from stencilkit.compiler import Session
@@ -17,6 +17,7 @@ from stencilkit.model.build import Closure, Driver, Emits, Plan
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
+from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
 from stencilkit.support import process, resources
@@ -141,7 +142,8 @@ def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, _Key]:
             plan.toolchain.vendor,
             identity.program,
             sorted(identity.libraries.items()),
-            [flag.text for flag in plan.used_flags()],
+            # With the order, and the step that each flag is for.
+            [plan.line(entry=entry, step=step) for entry in (False, True) for step in get_args(Step)],
             plan.cflags,
             plan.headers.origin,
             closure.digest,

@@ -166,6 +166,8 @@ def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Pl
         toolchain=request.toolchain,
         headers=request.headers,
         pyconfig=request.pyconfig.folder,
+        order=support.order,
+        entry_order=support.entry_order,
         flags=support.flags_for(target),
         cflags=tuple(shlex.split(request.cflags)),
         units=dialect.units(request.tree, source.uops(request.tree), target),

@@ -70,14 +70,6 @@ def test_same_as_upstream(version: str, major: int, triple: str, flavour: str, t
     compare(version, triple, ours, theirs)
 
 
-def lent(version: str, to: Path) -> Path:
-    """Copy Linux's pyconfig.h without what no other machine has."""
-    to.mkdir()
-    lines = (wb.pyconfig(version) / "pyconfig.h").read_text().splitlines(keepends=True)
-    (to / "pyconfig.h").write_text("".join(line for line in lines if "HAVE_GCC_ASM_FOR_X64" not in line))
-    return to
-
-
 @pytest.mark.parametrize(
     ("version", "major", "triple", "flavour", "step"),
     [
@@ -92,14 +84,11 @@ def lent(version: str, to: Path) -> Path:
 def test_a_sample_is_the_same_as_upstreams(
     version: str, major: int, triple: str, flavour: Flavour, step: int, tmp_path: Path
 ) -> None:
-    """Some two dozen uops of what else only the matrix compares.
-
-    For macOS with Linux's pyconfig.h, which both generators are given: it saves a configure.
-    """
+    """Some two dozen uops of what else only the matrix compares."""
     tree = wb.small_tree(version, tmp_path / "tree", uops=24, step=step)
-    config = wb.pyconfig(version, triple, flavour) if triple in wb.WINDOWS else lent(version, tmp_path / "config")
+    config = wb.config_for(version, triple, flavour, tmp_path / "config")
     theirs = tmp_path / "theirs"
-    wb.run_upstream(version, major, triple, flavour, config, wb.header_flags(triple), theirs, tree)
+    wb.run_upstream(version, major, triple, flavour, config, theirs, tree)
     debug = ["--debug"] if flavour == "debug" else []
     more = ["--pyconfig-dir", config, "--no-cache", *debug]
     compare(version, triple, wb.built(version, major, tmp_path / "out", *more, triple=triple, source_tree=tree), theirs)

@@ -34,6 +34,10 @@ CHANGES: dict[str, Callable[[Plan], Plan]] = {
     "vendor": lambda plan: toolchain(plan, vendor="clang version 19.1.7 (another)"),
     "flags": lambda plan: replace(plan, flags=(*plan.flags, Flag(text="-O1", why=""))),
     "order of flags": lambda plan: replace(plan, flags=plan.flags[::-1]),
+    "order of the parts": lambda plan: replace(
+        plan, order=("cflags", *(place for place in plan.order if place != "cflags"))
+    ),
+    "step of a flag": lambda plan: replace(plan, flags=tuple(replace(flag, step="emit") for flag in plan.flags)),
     "cflags": lambda plan: replace(plan, cflags=()),
     "headers": lambda plan: replace(plan, headers=replace(plan.headers, origin="toolchain")),
     "triple": lambda plan: replace(plan, target=replace(plan.target, triple="x86_64-unknown-linux-musl")),
