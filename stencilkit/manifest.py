@@ -30,9 +30,11 @@ from stencilkit.model.manifest import (
     ToolchainRecord,
     Use,
     UsedFile,
+    VariantRecord,
 )
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.request import BuildRequest
+from stencilkit.model.source import Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
@@ -90,6 +92,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     visible: VisibleConfig,
     foreign_words: frozenset[str],
     used: tuple[UsedFile, ...],
+    variants: tuple[Variant, ...],
     files: Mapping[FileRole, tuple[str, bytes]],
 ) -> Manifest:
     """Say what went into a build and what came out.
@@ -124,6 +127,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
             *(Deviation(what=flag.text, why=flag.deviates, cost=flag.cost) for flag in flags if flag.deviates),
             *(Deviation(what=known.what, why=known.why, cost=known.cost) for known in plan.deviations),
         ),
+        variants=tuple(VariantRecord(name=variant.name, why=variant.why) for variant in variants),
         flags=tuple(FlagRecord(flag=flag.text, why=flag.why) for flag in flags),
         includes=closure.files,
         used=used,
@@ -182,6 +186,12 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "headers": manifest.headers,
             "cflags": manifest.cflags,
             "deviation": [{"what": item.what, "why": item.why, "cost": item.cost} for item in manifest.deviations],
+            # Most releases have none, and their manifests stay as they were.
+            **(
+                {"variant": [{"name": item.name, "why": item.why} for item in manifest.variants]}
+                if manifest.variants
+                else {}
+            ),
             "flag": [{"flag": item.flag, "why": item.why} for item in manifest.flags],
         },
         "pyconfig": {
@@ -248,6 +258,7 @@ def _manifest(root: Fields) -> Manifest:
         cpu=next((_cpu(row) for row in root.optional("cpu")), None),
         cflags=build.text("cflags"),
         deviations=tuple(_deviation(row) for row in build.tables("deviation")),
+        variants=tuple(_variant(row) for row in build.tables("variant", [])),
         flags=tuple(_flag(row) for row in build.tables("flag")),
         includes=tuple(_includes(root)),
         pyconfig_sha256=_sha256(pyconfig, "sha256"),
@@ -349,6 +360,12 @@ def _file(row: Fields) -> FileRecord:
 
 def _deviation(row: Fields) -> Deviation:
     record = Deviation(what=row.text("what"), why=row.text("why"), cost=row.text("cost"))
+    row.done()
+    return record
+
+
+def _variant(row: Fields) -> VariantRecord:
+    record = VariantRecord(name=row.text("name"), why=row.text("why"))
     row.done()
     return record
 

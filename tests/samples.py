@@ -128,6 +128,7 @@ def describe(opened: SourceTree, files: dict[str, bytes], held: StencilSet, line
         headers="system",
         cpu=Cpu(name="x86-64", tune="generic", features=(), abi=""),
         cflags="",
+        variants=(),
         deviations=(Deviation(what="-fno-plt", why="a reason", cost="none"),),
         flags=(FlagRecord(flag="-I{tree}/Include", why="CPython's headers"),),
         includes=(

@@ -6,7 +6,7 @@ Flags and LLVM ranges are data and live in targets.toml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final, Protocol
 
 from stencilkit.dialects import _common, py313, py314, py315
@@ -14,7 +14,7 @@ from stencilkit.errors import SourceError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop
+from stencilkit.model.source import SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import LoweredUnit, Operation, StencilSet
 from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
 
@@ -47,6 +47,10 @@ class Dialect(Protocol):
         """The patch function that does each operation."""
 
     @property
+    def VARIANTS(self) -> tuple[Variant, ...]:
+        """What only some of its patch releases do."""
+
+    @property
     def ENTRY_SYMBOLS(self) -> tuple[str, ...]:
         """The names that the first instruction of a unit may have."""
 
@@ -64,7 +68,9 @@ class Dialect(Protocol):
     ) -> str:
         """Compute what this CPython's build compares with line 1 of a header."""
 
-    def finish(self, units: Sequence[LoweredUnit], target: Target, support: TargetSupport) -> StencilSet:
+    def finish(
+        self, units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
+    ) -> StencilSet:
         """Turn holes into patches: slots, trampolines, jumps to the next stencil, padding."""
 
     def file_names(self, request: TargetRequest) -> Mapping[FileRole, str]:
@@ -89,6 +95,19 @@ def dialect_for(series: str) -> Dialect:
 def header_forms() -> tuple[HeaderFormat, ...]:
     """List the header formats of all versions."""
     return tuple(_DIALECTS[series].HEADER for series in KNOWN)
+
+
+def variants(tree: SourceTree) -> tuple[Variant, ...]:
+    """List what a tree's patch release does differently from the last one of its series.
+
+    Raises: SourceError where a file that decides it cannot be read.
+    """
+    found: list[Variant] = []
+    for variant in dialect_for(tree.version.series).VARIANTS:
+        refines = not variant.of or any(known.name == variant.of for known in found)
+        if refines and variant.text in tree.read(variant.file):
+            found.append(variant)
+    return tuple(found)
 
 
 def digested_files(tree: SourceTree) -> tuple[str, ...]:

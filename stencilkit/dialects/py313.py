@@ -5,16 +5,16 @@ Stands for Tools/jit/_targets.py, _stencils.py and _writer.py of the 3.13 branch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from stencilkit.dialects import _common, _ghccc
+from stencilkit.dialects import _common, _ghccc, _pairs
 from stencilkit.errors import SourceError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop
+from stencilkit.model.source import SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -54,13 +54,14 @@ HEADER: Final = HeaderFormat(
         HoleValue.EXIT_INDEX: "instruction->exit_index",
         HoleValue.TOP: "instruction_starts[1]",
     },
-    functions=frozenset(_common.PATCHES.values()),
+    functions=frozenset(_common.PATCHES.values()) | _pairs.FUNCTIONS,
     masks=(),
     strip_zeros=False,
     entry=TRAMPOLINE,
 )
 
 PATCHES: Final = _common.PATCHES
+VARIANTS: Final = _pairs.VARIANTS
 _JUMPS: Final = (
     _common.JUMP_THROUGH_SLOT,
     # Upstream's table has no R_X86_64_PLT32 here: the jumps of its -fpic code go through slots.
@@ -147,26 +148,29 @@ def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
     return {"stencils": "jit_stencils.h"}
 
 
-def finish(units: Sequence[LoweredUnit], target: Target, support: TargetSupport) -> StencilSet:
+def finish(
+    units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
+) -> StencilSet:
     """Finish every unit; where no trampoline is needed, it is an empty group."""
-    groups = {unit.name: _group(unit, support.alignment) for unit in units}
+    groups = {unit.name: _group(unit, support.alignment, variants) for unit in units}
     empty = Stencil(body=b"", patches=())
     groups.setdefault(TRAMPOLINE, StencilGroup(name=TRAMPOLINE, code=empty, data=empty))
     return StencilSet(groups=tuple(groups[name] for name in sorted(groups)), entry=TRAMPOLINE)
 
 
-def _group(unit: LoweredUnit, alignment: int) -> StencilGroup:
+def _group(unit: LoweredUnit, alignment: int, variants: Container[Variant]) -> StencilGroup:
+    functions = _pairs.functions(variants)
     code, holes = _inline_trampolines(unit, alignment)
     code, holes = _common.remove_jump(code, holes, _JUMPS, alignment=alignment)
     code = _common.pad(code, alignment)
     data = _common.pad(unit.data, 8)
     slots = _common.SlotTable(len(data))
-    code_patches = [_common.address_patch(unit, hole, slots, PATCHES) for hole in holes]
-    data_patches = [_common.address_patch(unit, hole, slots, PATCHES) for hole in unit.data_holes]
+    code_patches = [_common.address_patch(unit, hole, slots, functions) for hole in holes]
+    data_patches = [_common.address_patch(unit, hole, slots, functions) for hole in unit.data_holes]
     table, fills = slots.patches(unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
     return StencilGroup(
         name=unit.name,
-        code=_common.stencil(code, code_patches),
+        code=Stencil(body=code, patches=_pairs.fold(_common.in_order(code_patches), code, variants)),
         data=_common.stencil(data + table, [*data_patches, *fills]),
     )
 

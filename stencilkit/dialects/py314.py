@@ -5,15 +5,15 @@ Stands for Tools/jit/_targets.py, _stencils.py and _writer.py of the 3.14 branch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from stencilkit.dialects import _common
+from stencilkit.dialects import _common, _pairs
 from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop
+from stencilkit.model.source import SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -21,6 +21,7 @@ from stencilkit.model.stencil import (
     Operation,
     Patch,
     PatchForm,
+    Stencil,
     StencilGroup,
     StencilSet,
 )
@@ -46,13 +47,14 @@ HEADER: Final = HeaderFormat(
         HoleValue.JUMP_TARGET: "state->instruction_starts[instruction->jump_target]",
         HoleValue.ERROR_TARGET: "state->instruction_starts[instruction->error_target]",
     },
-    functions=frozenset({*_common.PATCHES.values(), "patch_aarch64_trampoline"}),
+    functions=frozenset({*_common.PATCHES.values(), *_pairs.FUNCTIONS, "patch_aarch64_trampoline"}),
     masks=("trampoline",),
     strip_zeros=True,
     entry=SHIM,
 )
 
 PATCHES: Final = _common.PATCHES
+VARIANTS: Final = _pairs.VARIANTS
 _JUMPS: Final = (_common.JUMP_THROUGH_SLOT, _common.JUMP_RELATIVE, _common.JUMP_AARCH64)
 
 
@@ -81,14 +83,19 @@ def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
     return {"stencils": f"jit_stencils-{request.spelling}.h", "dispatcher": "jit_stencils.h"}
 
 
-def finish(units: Sequence[LoweredUnit], target: Target, support: TargetSupport) -> StencilSet:
+def finish(
+    units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
+) -> StencilSet:
     """Finish the units in order; ordinals of `symbols_map` are given out on first use."""
     symbols: dict[str, int] = {}
-    groups = tuple(_group(unit, target, support, symbols) for unit in units)
+    groups = tuple(_group(unit, target, support, symbols, variants) for unit in units)
     return StencilSet(groups=groups, entry=SHIM, symbols=tuple(symbols))
 
 
-def _group(unit: LoweredUnit, target: Target, support: TargetSupport, symbols: dict[str, int]) -> StencilGroup:
+def _group(
+    unit: LoweredUnit, target: Target, support: TargetSupport, symbols: dict[str, int], variants: Container[Variant]
+) -> StencilGroup:
+    functions = _pairs.functions(variants)
     trampolines = [hole for hole in unit.code_holes if _needs_trampoline(hole, unit)]
     for hole in trampolines:
         symbols.setdefault(str(hole.symbol), len(symbols))
@@ -97,14 +104,14 @@ def _group(unit: LoweredUnit, target: Target, support: TargetSupport, symbols: d
     data = _common.pad(unit.data, 8)
     slots = _common.SlotTable(len(data))
     code_patches = [
-        _trampoline(hole) if hole in trampolines else _common.address_patch(unit, hole, slots, PATCHES)
+        _trampoline(hole) if hole in trampolines else _common.address_patch(unit, hole, slots, functions)
         for hole in holes
     ]
-    data_patches = [_common.address_patch(unit, hole, slots, PATCHES) for hole in unit.data_holes]
+    data_patches = [_common.address_patch(unit, hole, slots, functions) for hole in unit.data_holes]
     table, fills = slots.patches(unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
     return StencilGroup(
         name=unit.name,
-        code=_common.stencil(code, code_patches),
+        code=Stencil(body=code, patches=_pairs.fold(_common.in_order(code_patches), code, variants)),
         data=_common.stencil(data + table, [*data_patches, *fills]),
     )
 

@@ -5,16 +5,16 @@ Stands for Tools/jit/_targets.py, _stencils.py and _writer.py of the 3.15 branch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from stencilkit.dialects import _common
+from stencilkit.dialects import _common, _pairs
 from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop
+from stencilkit.model.source import SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -37,10 +37,7 @@ ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 
 # The patch functions that are new in this version's jit.c.
 _OWN_FUNCTIONS: Final = (
-    "patch_aarch64_12x",
     "patch_aarch64_19r",
-    "patch_aarch64_21rx",
-    "patch_aarch64_33rx",
     "patch_aarch64_trampoline",
     "patch_got_symbol",
     "patch_x86_64_trampoline",
@@ -61,7 +58,7 @@ HEADER: Final = HeaderFormat(
         HoleValue.JUMP_TARGET: "state->instruction_starts[instruction->jump_target]",
         HoleValue.ERROR_TARGET: "state->instruction_starts[instruction->error_target]",
     },
-    functions=frozenset({*_common.PATCHES.values(), *_OWN_FUNCTIONS}),
+    functions=frozenset({*_common.PATCHES.values(), *_pairs.FUNCTIONS, *_OWN_FUNCTIONS}),
     masks=("trampoline", "got"),
     strip_zeros=True,
     entry=None,
@@ -77,12 +74,11 @@ _SAME_FIELD: Final = {
 
 PATCHES: Final[Mapping[Operation, str]] = {
     **_common.PATCHES,
-    Operation.GOT_PAGE21: "patch_aarch64_21rx",
-    Operation.COFF_PAGE21: "patch_aarch64_21rx",
-    Operation.GOT_LO12: "patch_aarch64_12x",
-    Operation.COFF_LO12_LOAD: "patch_aarch64_12x",
+    **_pairs.RELAXING,
     Operation.BRANCH19: "patch_aarch64_19r",
 }
+# All releases and candidates that there are do the same.
+VARIANTS: Final[tuple[Variant, ...]] = ()
 
 # Holes that the assembly passes mark with labels, because no relocation describes them on every platform.
 _MARKED: Final = {
@@ -93,7 +89,6 @@ _MARKED: Final = {
 _RELOCATION_MARK: Final = "_JIT_RELOCATION_"
 _PAIR_MARK: Final = "_JIT_PAIR_"
 _CONSTANT_MARK: Final = "CONST_JIT_"
-_FOLDED: Final = "patch_aarch64_33rx"
 
 # A displacement to a slot counts from the end of the instruction, four bytes on.
 _X86_GOT_OPERATIONS: Final = frozenset({Operation.GOT_REL32, Operation.COFF_REL32})
@@ -143,7 +138,9 @@ def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
     }
 
 
-def finish(units: Sequence[LoweredUnit], target: Target, support: TargetSupport) -> StencilSet:
+def finish(
+    units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
+) -> StencilSet:
     """Finish the units in order; ordinals of `symbols_map` are given out on first use."""
     symbols: dict[str, int] = {}
     groups = tuple(_Group(unit, symbols).finish() for unit in units)
@@ -203,7 +200,7 @@ class _Group:
             return Patch(func=function, offsets=(hole.offset,), form=PatchForm.TRAMPOLINE, symbol=hole.symbol)
         patch = self._shared_slot(hole) if _is_foreign_slot(hole) else self._address(hole)
         first = self._pairs.get(id(hole))
-        return patch if first is None else replace(patch, func=_FOLDED, offsets=(first.offset, hole.offset))
+        return patch if first is None else replace(patch, func=_pairs.FOLDED, offsets=(first.offset, hole.offset))
 
     def _data_patch(self, hole: Hole) -> Patch:
         """Make the patch of a hole in the data, where upstream never asks the trace for a slot."""
@@ -280,7 +277,7 @@ def _marked_hole(unit: LoweredUnit, name: str, offset: int) -> Hole:
 def _check_pair(unit: LoweredUnit, first: Hole, second: Hole) -> None:
     functions = (PATCHES.get(first.operation), PATCHES.get(second.operation))
     same = (first.value, first.symbol, first.addend) == (second.value, second.symbol, second.addend)
-    if functions != ("patch_aarch64_21rx", "patch_aarch64_12x") or not same:
+    if functions != _pairs.PAIR or not same:
         raise ObjectError(
             f"the halves of a load from a slot do not belong together: {first.kind}, {second.kind}",
             where=f"uop {unit.name}, offset {first.offset:#x}",

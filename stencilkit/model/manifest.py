@@ -91,6 +91,14 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRecord:
+    """Something that only some patch releases of this CPython do, and what it is."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """Who made it, and where. Enters no digest."""
 
@@ -123,6 +131,7 @@ class Manifest:
     cpu: Cpu | None
     cflags: str
     deviations: tuple[Deviation, ...]
+    variants: tuple[VariantRecord, ...]
     flags: tuple[FlagRecord, ...]
     includes: tuple[IncludedFile, ...]
     used: tuple[UsedFile, ...]

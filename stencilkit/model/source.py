@@ -37,6 +37,20 @@ class SourceTree:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Something that only some patch releases of one CPython do, recognised by a text in one of the tree's files.
+
+    `of` names the variant that this one refines, "" if none: without that one, the file is not looked at.
+    """
+
+    name: str
+    file: str
+    text: str
+    why: str
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uop:
     """One case of Python/executor_cases.c.h: from `case _NAME: {` to its closing brace.
 

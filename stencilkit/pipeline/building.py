@@ -26,7 +26,7 @@ from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
-from stencilkit.model.source import SourceTree
+from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
@@ -53,7 +53,8 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         identity = identifying.result()
         session = compiler.Session(plan, work)
         compiled = _units.compile_all(session, included, identity, request, store, progress)
-    stencils = _finish(request, dialect, support, compiled.objects)
+    variants = dialects.variants(request.tree)
+    stencils = _finish(request, dialect, support, variants, compiled.objects)
     extras = _extras.derive(request.target.target, compiled.shim)
     summary = manifest.summarise(stencils, extras.digests)
     digest = dialect.input_digest(
@@ -81,6 +82,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
         foreign_words=seen.foreign,
         used=_used(request.tree),
+        variants=variants,
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.target).items()},
     )
     outputs[MANIFEST_NAME] = manifest.render(described).encode()
@@ -177,7 +179,11 @@ def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Pl
 
 
 def _finish(
-    request: BuildRequest, dialect: Dialect, support: PythonSupport, objects: Mapping[str, ObjectFile]
+    request: BuildRequest,
+    dialect: Dialect,
+    support: PythonSupport,
+    variants: tuple[Variant, ...],
+    objects: Mapping[str, ObjectFile],
 ) -> StencilSet:
     """Turn object files into stencils, which call no function that this CPython does not have.
 
@@ -188,7 +194,7 @@ def _finish(
     for unit in lowered:
         holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
     target = request.target.target
-    stencils = dialect.finish(lowered, target, support.targets[target.triple])
+    stencils = dialect.finish(lowered, target, support.targets[target.triple], variants)
     available = source.patch_functions(request.tree)
     for group in stencils.groups:
         for patch in group.patches:

@@ -51,7 +51,7 @@ def unit(code: bytes, *code_holes: Hole) -> LoweredUnit:
 
 def finish(series: str, triple: str, one: LoweredUnit) -> Case:
     support = targets.load().pythons[series].targets[triple]
-    return lambda _: dialects.dialect_for(series).finish([one], TARGETS[triple], support)
+    return lambda _: dialects.dialect_for(series).finish([one], TARGETS[triple], support, ())
 
 
 def header(old: str, new: str) -> Case:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stencilkit import dialects, emit, manifest, reader
 from stencilkit.errors import HeaderError, ManifestError
 from stencilkit.model.header import HeaderFormat
-from stencilkit.model.manifest import Deviation, FlagRecord, Provenance, StencilRecord
+from stencilkit.model.manifest import Deviation, FlagRecord, Provenance, StencilRecord, VariantRecord
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.model.version import LlvmVersion, MajorRange, PythonVersion
 
@@ -194,6 +194,7 @@ def test_a_manifest_is_read_as_it_was_written(
         stencils=stencils,
         content_digest=manifest.content_digest(stencils, {}),
         deviations=(Deviation(what=texts[1], why=texts[2], cost=texts[3]),),
+        variants=(VariantRecord(name=texts[2], why=texts[0]),),
         flags=(FlagRecord(flag=texts[3], why=texts[0]),),
         provenance=Provenance(stencilkit=texts[1], host=texts[2], time="", command=tuple(command)),
     )

@@ -10,9 +10,9 @@ import fakes
 import pytest
 
 from stencilkit import dialects, source, targets
-from stencilkit.dialects import Dialect, _common, _ghccc
+from stencilkit.dialects import Dialect, _common, _ghccc, _pairs
 from stencilkit.errors import CompileError, ObjectError, RelocationError, SourceError
-from stencilkit.model.source import SourceTree
+from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -60,9 +60,11 @@ def unit(
     )  # fmt: skip
 
 
-def finish(dialect: Dialect, *units: LoweredUnit, target: Target = X86) -> StencilSet:
+def finish(
+    dialect: Dialect, *units: LoweredUnit, target: Target = X86, variants: tuple[Variant, ...] = ()
+) -> StencilSet:
     series = TABLE.pythons[dialect.SERIES]
-    return dialect.finish(units, target, series.targets[target.triple])
+    return dialect.finish(units, target, series.targets[target.triple], variants)
 
 
 def finished(dialect: Dialect, one: LoweredUnit, target: Target = X86) -> StencilGroup:
@@ -190,20 +192,20 @@ def test_315_goes_through_assembly_and_314_does_not() -> None:
 
 
 # The functions that each version's Python/jit.c defines and a header may call.
+RELAXING = {"patch_aarch64_12x", "patch_aarch64_21rx", "patch_aarch64_33rx"}
 FUNCTIONS = {
     *("patch_32", "patch_32r", "patch_64", "patch_aarch64_12", "patch_aarch64_16a", "patch_aarch64_16b"),
     *("patch_aarch64_16c", "patch_aarch64_16d", "patch_aarch64_21r", "patch_aarch64_26r", "patch_x86_64_32rx"),
 }
 NEW_IN_315 = {
-    *("patch_aarch64_12x", "patch_aarch64_19r", "patch_aarch64_21rx", "patch_aarch64_33rx", "patch_got_symbol"),
-    "patch_x86_64_trampoline",
+    *("patch_aarch64_19r", "patch_got_symbol", "patch_x86_64_trampoline"),
 }
 
 
 def test_headers_call_what_jit_c_has() -> None:
-    assert PY313.HEADER.functions == FUNCTIONS
-    assert PY314.HEADER.functions == FUNCTIONS | {"patch_aarch64_trampoline"}
-    assert PY315.HEADER.functions == FUNCTIONS | {"patch_aarch64_trampoline"} | NEW_IN_315
+    assert PY313.HEADER.functions == FUNCTIONS | RELAXING
+    assert PY314.HEADER.functions == FUNCTIONS | RELAXING | {"patch_aarch64_trampoline"}
+    assert PY315.HEADER.functions == FUNCTIONS | RELAXING | {"patch_aarch64_trampoline"} | NEW_IN_315
     for dialect in (PY313, PY314, PY315):
         assert set(dialect.PATCHES.values()) <= dialect.HEADER.functions
 
@@ -639,3 +641,88 @@ def test_315_refuses_a_slot_that_jit_c_does_not_give_out(plain: Hole, target: Ta
 def test_315_refuses_a_slot_of_the_trace_in_data() -> None:
     with pytest.raises(ObjectError, match="wants a slot for _PyFoo"):
         finished(PY315, unit(bytes(4), got(0, "_PyFoo"), data=bytes(8), data_holes=(got(0, "_PyFoo"),)))
+
+
+# What patch releases of 3.13 and 3.14 do differently
+
+
+def slot_load(adrp: int, load: int, *, symbol: str = "_PyFoo", apart: int = 4) -> LoweredUnit:
+    """adrp and ldr of a slot: the words, and how many bytes lie between their starts."""
+    code = adrp.to_bytes(4, "little") + NOP * (apart // 4 - 1) + load.to_bytes(4, "little") + NOP * 2
+    return unit(
+        code,
+        hole(0, "R_AARCH64_ADR_GOT_PAGE", Operation.GOT_PAGE21, B.GOT, "_PyFoo"),
+        hole(apart, "R_AARCH64_LD64_GOT_LO12_NC", Operation.GOT_LO12, B.GOT, symbol),
+    )
+
+
+ADRP_X8, LDR_X8_X8, LDR_X0_X8 = 0x90000008, 0xF9400108, 0xF9400100
+RELAXES = (_pairs.RELAXED,)
+COMPARES = (_pairs.RELAXED, _pairs.SAME_REGISTER)
+FOLDED = [("patch_aarch64_33rx", (0,))]
+HALVES = [("patch_aarch64_21rx", (0,)), ("patch_aarch64_12x", (4,))]
+
+
+@pytest.mark.parametrize("dialect", [PY313, PY314], ids=lambda dialect: dialect.SERIES)
+@pytest.mark.parametrize(
+    ("variants", "one", "expected"),
+    [
+        ((), slot_load(ADRP_X8, LDR_X8_X8), [("patch_aarch64_21r", (0,)), ("patch_aarch64_12", (4,))]),
+        (RELAXES, slot_load(ADRP_X8, LDR_X8_X8), FOLDED),
+        # Only some releases look at the registers:
+        (RELAXES, slot_load(ADRP_X8, LDR_X0_X8), FOLDED),
+        (COMPARES, slot_load(ADRP_X8, LDR_X8_X8), FOLDED),
+        (COMPARES, slot_load(ADRP_X8, LDR_X0_X8), HALVES),
+        # Not a pair:
+        (RELAXES, slot_load(ADRP_X8, LDR_X8_X8, symbol="_PyBar"), HALVES),
+        (RELAXES, slot_load(ADRP_X8, LDR_X8_X8, apart=8), [HALVES[0], ("patch_aarch64_12x", (8,))]),
+    ],
+)
+def test_older_patch_releases_relax_loads_from_slots(
+    dialect: Dialect, variants: tuple[Variant, ...], one: LoweredUnit, expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    """As the generators of 3.13.5 (RELAXES), 3.14.0 (COMPARES) and 3.14.7 (none) do."""
+    group = finish(dialect, one, target=ARM, variants=variants)["_UOP"]
+    assert [(patch.func, patch.offsets) for patch in group.code.patches] == expected
+
+
+def test_two_loads_in_a_row_are_two_pairs() -> None:
+    pair = slot_load(ADRP_X8, LDR_X8_X8)
+    twice = replace(
+        pair,
+        code=pair.code[:8] * 2,
+        code_holes=(*pair.code_holes, *(replace(h, offset=h.offset + 8) for h in pair.code_holes)),
+    )
+    group = finish(PY313, twice, target=ARM, variants=RELAXES)["_UOP"]
+    assert [(patch.func, patch.offsets) for patch in group.code.patches] == [*FOLDED, ("patch_aarch64_33rx", (8,))]
+
+
+JIT_C = "void\npatch_aarch64_33rx(unsigned char *location, uint64_t value)\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "jit_c", "generator", "expected"),
+    [
+        ("3.13.15", "void\npatch_64(int x)\n", "", ()),
+        ("3.13.5", JIT_C, "", RELAXES),
+        ("3.14.0", JIT_C, "            and reg_a == reg_b1 == reg_b2\n", COMPARES),
+        # What a refinement looks for means nothing without what it refines:
+        ("3.14.7", "void\npatch_64(int x)\n", "reg_a == reg_b1 == reg_b2", ()),
+        # 3.15's only way:
+        ("3.15.0rc1", JIT_C, "reg_a == reg_b1 == reg_b2", ()),
+    ],
+)
+def test_a_patch_release_is_recognised_by_its_files(
+    version: str, jit_c: str, generator: str, expected: tuple[Variant, ...], tmp_path: Path
+) -> None:
+    tree = opened(tmp_path, version)
+    (tmp_path / "Python/jit.c").write_text(jit_c)
+    (tmp_path / "Tools/jit/_stencils.py").write_text(generator)
+    assert dialects.variants(tree) == expected
+
+
+def test_a_release_that_relaxes_must_say_how(tmp_path: Path) -> None:
+    tree = opened(tmp_path, "3.13.5")
+    (tmp_path / "Python/jit.c").write_text(JIT_C)
+    with pytest.raises(SourceError, match=r"_stencils\.py"):
+        dialects.variants(tree)
