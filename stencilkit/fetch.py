@@ -16,6 +16,8 @@ from stencilkit.model.version import PythonVersion
 from stencilkit.support import archive, download, files, process
 from stencilkit.support.progress import SILENT, Progress
 
+# What every CPython has since 1995; `source` reads the version from it.
+PATCHLEVEL: Final = "Include/patchlevel.h"
 _PYTHON_ORG: Final = "https://www.python.org/ftp/python/"
 
 
@@ -54,7 +56,7 @@ def unpack(tarball: Path, folder: Path) -> Path:
     Raises: SourceError.
     """
     with files.fresh_beside(folder) as temporary:
-        archive.unpack_source(tarball, temporary / "tree")
+        archive.unpack_source(tarball, temporary / "tree", PATCHLEVEL)
         try:
             (temporary / "tree").rename(folder)
         except OSError:

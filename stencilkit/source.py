@@ -67,7 +67,11 @@ def _version(patchlevel: Path) -> PythonVersion:
     match = re.search(r'^#define PY_VERSION\s+"([^"]+)"', text, re.MULTILINE)
     version = PythonVersion.parse(match[1]) if match else None
     if version is None:
-        raise SourceError("PY_VERSION is missing or is not a version", where=str(patchlevel))
+        raise SourceError(
+            f"PY_VERSION is not a version: {match[1][:60]!r}" if match else "PY_VERSION is missing",
+            where=str(patchlevel),
+            fix="write it as CPython does, a vendor's words behind a plus sign: 3.14.7, 3.15.0rc1, 3.14.7+vendor.1",
+        )
     return version
 
 

@@ -69,7 +69,7 @@ def _tree_folder(given: str | None, progress: Progress) -> Path:
     if path.is_file():
         progress.say(f"unpacking {path.name}")
         return fetch.unpack_cached(path, environ.cache_root())
-    if "/" in given or given.endswith((".xz", ".gz", ".tgz")):
+    if "/" in given or given.endswith((".xz", ".gz", ".tgz", ".bz2", ".zst", ".zip", ".tar")):
         raise UsageError(
             f"--cpython {given}: there is no such folder or file",
             fix="give a source tree, a release tarball, or a version like 3.14.7",

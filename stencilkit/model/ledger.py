@@ -36,7 +36,7 @@ class Entry:
     @property
     def series(self) -> str:
         """Name the minor version of its CPython, as in "3.14"."""
-        return self.cpython.rpartition(".")[0]
+        return ".".join(self.cpython.split(".")[:2])
 
     @property
     def group(self) -> tuple[str, str, Flavour]:

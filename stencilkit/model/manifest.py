@@ -144,7 +144,7 @@ class Manifest:
     @property
     def series(self) -> str:
         """Name the minor version of its CPython, as in "3.14"."""
-        return self.cpython.rpartition(".")[0]
+        return ".".join(self.cpython.split(".")[:2])
 
     def file(self, role: FileRole) -> FileRecord:
         """Find the file of a role.

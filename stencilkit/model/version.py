@@ -63,8 +63,13 @@ class PythonVersion:
 
     @classmethod
     def parse(cls, text: str) -> PythonVersion | None:
-        """Read "3.14.7", "3.15.0rc1" or "3.15.0a3+"; return None for anything else."""
-        match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?\+?)", text)
+        """Read "3.14.7", "3.15.0rc1", "3.15.0a3+" or "3.14.7+debian"; return None for anything else.
+
+        CPython's own "+" says that the tree is newer than the release; a vendor's words may follow it, as in PEP 440.
+        """
+        match = re.fullmatch(
+            r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?(?:\+[A-Za-z0-9._-]{0,40})?)", text
+        )
         return cls(int(match[1]), int(match[2]), match[3]) if match else None
 
     @property
@@ -75,7 +80,7 @@ class PythonVersion:
     @property
     def age(self) -> tuple[int, int, int, str, int]:
         """Make a key that sorts older versions first: 3.15.0a3, 3.15.0rc1, 3.15.0, 3.15.1."""
-        micro, level, serial = re.fullmatch(r"(\d+)(?:([a-z]+)(\d+))?\+?", self.rest).groups()  # type: ignore[union-attr]  # as parsed
+        micro, level, serial = re.match(r"(\d+)(?:([a-z]+)(\d+))?", self.rest).groups()  # type: ignore[union-attr]  # as parsed
         return self.major, self.minor, int(micro), level or "~", int(serial or 0)
 
     def __str__(self) -> str:

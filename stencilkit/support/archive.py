@@ -37,6 +37,18 @@ _HEADER: Final = 1 << 16
 _DAMAGE: Final = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError)
 
 
+# What tarfile does not read (zstd: before Python 3.14), by its first bytes: the formats' own specifications.
+_OTHERS: Final = (
+    (b"PK\3\4", "a zip archive"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4"),
+    (b"LZIP", "compressed with lzip"),
+    (b"\x1f\x9d", "compressed with compress"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
+)
+
+
 class _Member(tarfile.TarInfo):
     """A member whose headers are small: tarfile reads long names and pax records into memory before anyone is asked."""
 
@@ -57,17 +69,19 @@ def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> Pure
     return path
 
 
-def unpack_source(archive: Path, folder: Path, bounds: Bounds = SOURCE_BOUNDS) -> None:
-    """Unpack a source tarball's single top-level folder as `folder`.
+def unpack_source(archive: Path, folder: Path, marker: str, bounds: Bounds = SOURCE_BOUNDS) -> None:
+    """Unpack the source tree of a tarball as `folder`: its root, or the top-level folder, that holds the file `marker`.
 
-    Only regular files and folders are taken; links (CPython has none that the JIT needs) are skipped, other kinds are
-    refused. So is an archive with two top-level folders, or with nothing in its folder.
+    A release has one folder at the top; `git archive` without a prefix and `tar .` have none. Only regular files and
+    folders are taken; links (CPython has none that the JIT needs) are skipped, other kinds are refused. So is an
+    archive with no such tree, or with several.
 
     Raises: SourceError; OutputError where there is no room.
     """
+    members = folder.with_name(f"{folder.name}.members")
     try:
         with tarfile.open(archive, tarinfo=_Member) as tar:
-            _unpack_members(tar, archive, folder, bounds)
+            _unpack_members(tar, archive, members, bounds)
             _read_to_end(tar, bounds)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _PLACE and error.filename != str(archive):
@@ -76,10 +90,34 @@ def unpack_source(archive: Path, folder: Path, bounds: Bounds = SOURCE_BOUNDS) -
                 where=str(error.filename or folder),
                 fix="choose a folder that is writable and has room (STENCILKIT_CACHE names the cache)",
             ) from None
-        what = f"cannot unpack the archive: {_damage(error)}"
-        raise SourceError(what, where=str(archive), fix="fetch it again") from None
-    if not folder.is_dir():
-        raise SourceError("the archive has no folder with files in it", where=str(archive), fix="fetch it again")
+        raise _unreadable(archive, error) from None
+    roots = [root for root in (members, *_folders(members)) if (root / marker).is_file()]
+    if len(roots) != 1:
+        raise SourceError(
+            f"the archive has {len(roots) or 'no'} source trees (with {marker}) at its root or one folder down",
+            where=str(archive),
+            fix="give a release tarball, or the folder of a source tree",
+        )
+    roots[0].rename(folder)
+    if roots[0] != members:
+        shutil.rmtree(members)
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+
+
+def _unreadable(archive: Path, problem: Exception) -> SourceError:
+    with archive.open("rb") as file:
+        start = file.read(8)
+    other = next((what for magic, what in _OTHERS if start.startswith(magic)), "")
+    return SourceError(
+        f"cannot unpack the archive: {f'it is {other}' if other else _damage(problem)}",
+        where=str(archive),
+        fix="unpack it yourself, and give the folder with CPython's configure and Include/"
+        if other
+        else "fetch it again",
+    )
 
 
 def _damage(problem: Exception) -> str:
@@ -104,20 +142,16 @@ def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
 
 def _unpack_members(tar: tarfile.TarFile, archive: Path, folder: Path, bounds: Bounds) -> None:
     total = 0
-    top = ""
     for count, member in enumerate(tar, start=1):
         path = check_name(member.name, archive=str(archive), error=SourceError)
-        top = top or path.parts[0]
-        if path.parts[0] != top:
-            raise SourceError(f"the archive has two top-level folders: {top!r}, {path.parts[0]!r}", where=str(archive))
         total += member.size
         if count > bounds.members or total > bounds.size:
             raise SourceError("the archive is larger than any CPython source", where=str(archive))
         if member.isdev() or member.isfifo():
             raise SourceError(f"the archive has a device: {member.name!r}", where=str(archive))
         file = tar.extractfile(member) if member.isreg() else None
-        if file is not None and len(path.parts) > 1:
-            target = folder.joinpath(*path.parts[1:])
+        if file is not None:
+            target = folder / path
             _write_member(file, target, executable=bool(member.mode & 0o100))
             # make compares times, so a tree must keep the ones it was released with:
             os.utime(target, (member.mtime, member.mtime))

@@ -16,6 +16,9 @@ from stencilkit.errors import BundleError, OutputError, SourceError
 from stencilkit.support import archive
 from stencilkit.support.archive import Bounds
 
+# The file that the root of a source tree holds.
+MARKER = "a"
+
 
 def member(name: str, content: bytes = b"text", **attributes: object) -> tuple[tarfile.TarInfo, bytes]:
     info = tarfile.TarInfo(name)
@@ -34,11 +37,11 @@ def tar(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w:xz",
 
 
 def test_files_come_out_with_times_and_modes(tmp_path: Path) -> None:
-    path = tar(tmp_path / "x.tar.xz", member("Python/configure", b"#!", mode=0o755), member("Python/a/b", mode=0o644))
-    archive.unpack_source(path, tmp_path / "out")
+    path = tar(tmp_path / "x.tar.xz", member("Python/configure", b"#!", mode=0o755), member("Python/a", mode=0o644))
+    archive.unpack_source(path, tmp_path / "out", MARKER)
     assert (tmp_path / "out/configure").stat().st_mode & 0o111
-    assert not (tmp_path / "out/a/b").stat().st_mode & 0o111
-    assert (tmp_path / "out/a/b").stat().st_mtime == 1_000_000
+    assert not (tmp_path / "out/a").stat().st_mode & 0o111
+    assert (tmp_path / "out/a").stat().st_mtime == 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,7 @@ def test_files_come_out_with_times_and_modes(tmp_path: Path) -> None:
 def test_unsafe_paths_are_refused(tmp_path: Path, name: str) -> None:
     path = tar(tmp_path / "x.tar.xz", member("Python/fine"), member(name))
     with pytest.raises(SourceError, match="unsafe path"):
-        archive.unpack_source(path, tmp_path / "in" / "out")
+        archive.unpack_source(path, tmp_path / "in" / "out", MARKER)
     assert not list(tmp_path.rglob("evil"))
 
 
@@ -55,12 +58,12 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     """A link out of the folder, and then a file through it."""
     path = tar(
         tmp_path / "x.tar.xz",
-        member("Python/fine"),
+        member("Python/a"),
         member("Python/link", b"", type=tarfile.SYMTYPE, linkname=str(tmp_path)),
         member("Python/link/evil"),
         member("Python/hard", b"", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
     )
-    archive.unpack_source(path, tmp_path / "out")
+    archive.unpack_source(path, tmp_path / "out", MARKER)
     assert not (tmp_path / "evil").exists()
     assert not (tmp_path / "out/link").is_symlink()
     assert not (tmp_path / "out/hard").exists()
@@ -70,22 +73,22 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 def test_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
     path = tar(tmp_path / "x.tar.xz", member("Python/device", b"", type=kind))
     with pytest.raises(SourceError, match="device"):
-        archive.unpack_source(path, tmp_path / "out")
+        archive.unpack_source(path, tmp_path / "out", MARKER)
 
 
 def test_bounds_hold(tmp_path: Path) -> None:
-    path = tar(tmp_path / "x.tar.xz", *(member(f"Python/{number}") for number in range(5)))
+    path = tar(tmp_path / "x.tar.xz", *(member(f"Python/{name}") for name in "abcde"))
     for bounds in (Bounds(members=4, size=100), Bounds(members=10, size=19)):
         with pytest.raises(SourceError, match="larger"):
-            archive.unpack_source(path, tmp_path / "out", bounds)
-    archive.unpack_source(path, tmp_path / "out", Bounds(members=5, size=20))
+            archive.unpack_source(path, tmp_path / "out", MARKER, bounds)
+    archive.unpack_source(path, tmp_path / "out", MARKER, Bounds(members=5, size=20))
 
 
 def test_a_bomb_is_stopped_by_its_header(tmp_path: Path) -> None:
     bomb = member("Python/zeros", bytes(1 << 22))
     path = tar(tmp_path / "x.tar.xz", bomb)
     with pytest.raises(SourceError, match="larger"):
-        archive.unpack_source(path, tmp_path / "out", Bounds(members=5, size=1 << 20))
+        archive.unpack_source(path, tmp_path / "out", MARKER, Bounds(members=5, size=1 << 20))
     assert not list((tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else True
 
 
@@ -97,22 +100,60 @@ def test_a_long_name_is_not_read_into_memory(tmp_path: Path, format_: int) -> No
         file.addfile(tarfile.TarInfo("Python/" + "x" * 100_000), io.BytesIO())
     (tmp_path / "x.tar").write_bytes(raw.getvalue())
     with pytest.raises(SourceError, match="longer than any name"):
-        archive.unpack_source(tmp_path / "x.tar", tmp_path / "out")
+        archive.unpack_source(tmp_path / "x.tar", tmp_path / "out", MARKER)
     with pytest.raises(BundleError, match="longer than any name"):
         archive.read_tar(tmp_path / "x.tar", Bounds(members=5, size=1 << 20), BundleError)
 
 
-@pytest.mark.parametrize("names", [(), ("Python",), ("loose file",)])
+@pytest.mark.parametrize("names", [(), ("Python",), ("loose file",), ("Python/deep/a",), ("one/b", "two/b")])
 def test_an_archive_without_a_tree_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
     path = tar(tmp_path / "x.tar.xz", *(member(name) for name in names))
-    with pytest.raises(SourceError, match="no folder with files"):
-        archive.unpack_source(path, tmp_path / "out")
+    with pytest.raises(SourceError, match="has no source trees"):
+        archive.unpack_source(path, tmp_path / "out", MARKER)
 
 
-def test_two_top_level_folders_are_refused(tmp_path: Path) -> None:
-    path = tar(tmp_path / "x.tar.xz", member("Python/a"), member("other/b"))
-    with pytest.raises(SourceError, match="two top-level folders"):
-        archive.unpack_source(path, tmp_path / "out")
+def test_two_trees_are_refused(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar.xz", member("Python/a"), member("other/a"))
+    with pytest.raises(SourceError, match="2 source trees"):
+        archive.unpack_source(path, tmp_path / "out", MARKER)
+
+
+FOLDER = {"type": tarfile.DIRTYPE}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        # A release; tar -C Python-3.14.7 -c .; git archive without a prefix; bsdtar on macOS; a packager's extras.
+        [member("Python-3.14.7/a"), member("Python-3.14.7/b/c")],
+        [member("./", b"", **FOLDER), member("./a"), member("./b", b"", **FOLDER), member("./b/c")],
+        [member("pax_global_header", b""), member("a"), member("b/c")],
+        [member("._Python-3.14.7"), member("Python-3.14.7/a"), member("Python-3.14.7/b/c")],
+        [member("Python-3.14.7/a"), member("Python-3.14.7/b/c"), member("debian/rules")],
+        [member("./Python-3.14.7/a"), member("./Python-3.14.7/b/c")],
+    ],
+    ids=["release", "dot", "git", "macos", "extras", "dot-folder"],
+)
+def test_a_tree_is_found_where_archives_have_it(tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+    archive.unpack_source(tar(tmp_path / "x.tar.gz", *members, mode="w:gz"), tmp_path / "in" / "out", MARKER)
+    assert (tmp_path / "in/out/a").read_bytes() == (tmp_path / "in/out/b/c").read_bytes() == b"text"
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"PK\3\4", "a zip archive"),
+        (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+        (b"\x04\x22\x4d\x18", "compressed with lz4"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    ],
+)
+def test_other_archives_are_named(tmp_path: Path, start: bytes, what: str) -> None:
+    (tmp_path / "x").write_bytes(start + bytes(1000))
+    with pytest.raises(SourceError, match=f"it is {what}") as caught:
+        archive.unpack_source(tmp_path / "x", tmp_path / "out", MARKER)
+    assert "unpack it yourself" in caught.value.fix
 
 
 @pytest.mark.parametrize("suffix", ["xz", "gz", "bz2"])
@@ -122,7 +163,7 @@ def test_every_truncation_is_an_error(tmp_path: Path, suffix: str) -> None:
     for size in range(0, len(whole), max(1, len(whole) // 40)):
         path.write_bytes(whole[:size])
         with pytest.raises(SourceError):
-            archive.unpack_source(path, tmp_path / f"out{size}")
+            archive.unpack_source(path, tmp_path / f"out{size}", MARKER)
 
 
 @pytest.mark.parametrize("compress", [lzma.compress, gzip.compress, bz2.compress, bytes])
@@ -136,7 +177,7 @@ def test_damage_anywhere_is_a_typed_error_or_harmless(tmp_path: Path, compress: 
         path.write_bytes(damaged)
         out = tmp_path / f"out{position}"
         try:
-            archive.unpack_source(path, out)
+            archive.unpack_source(path, out, MARKER)
         except SourceError as error:
             assert error.where
         else:
@@ -147,13 +188,13 @@ def test_damage_anywhere_is_a_typed_error_or_harmless(tmp_path: Path, compress: 
 def test_absurd_times_are_refused(tmp_path: Path, time: float) -> None:
     path = tar(tmp_path / "x.tar.xz", member("Python/a", pax_headers={"mtime": str(time)}), format=tarfile.PAX_FORMAT)
     with pytest.raises(SourceError, match="cannot unpack"):
-        archive.unpack_source(path, tmp_path / "out")
+        archive.unpack_source(path, tmp_path / "out", MARKER)
 
 
 def test_a_file_where_a_folder_must_be_is_damage(tmp_path: Path) -> None:
     path = tar(tmp_path / "x.tar.xz", member("Python/a"), member("Python/a/b"))
     with pytest.raises(SourceError, match="cannot unpack"):
-        archive.unpack_source(path, tmp_path / "out")
+        archive.unpack_source(path, tmp_path / "out", MARKER)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
@@ -167,4 +208,4 @@ def test_a_full_or_closed_place_is_not_blamed_on_the_archive(
 
     monkeypatch.setattr("shutil.copyfileobj", refuse)
     with pytest.raises(OutputError, match="no"):
-        archive.unpack_source(path, tmp_path / "out")
+        archive.unpack_source(path, tmp_path / "out", MARKER)

@@ -18,7 +18,7 @@ from stencilkit.support import download, process
 def tarball(text: str = "text") -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:xz") as file:
-        info = tarfile.TarInfo("Python-3.14.7/README")
+        info = tarfile.TarInfo("Python-3.14.7/Include/patchlevel.h")
         info.size = len(text)
         file.addfile(info, io.BytesIO(text.encode()))
     return out.getvalue()
@@ -56,7 +56,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> Downloads:
 
 def test_a_pinned_version_is_fetched_once(tmp_path: Path, downloads: Downloads) -> None:
     folder = fetch.fetch("3.14.7", PINS, tmp_path)
-    assert (folder / "README").read_text() == "text"
+    assert (folder / "Include/patchlevel.h").read_text() == "text"
     assert fetch.fetch("3.14.7", PINS, tmp_path) == folder
     assert downloads.urls == [
         (
@@ -139,9 +139,9 @@ def test_two_at_once_end_with_one_tree(tmp_path: Path, downloads: Downloads, mon
     stored.write_bytes(TARBALL)
     folder = tmp_path / "tree"
 
-    def slow(tar: Path, to: Path) -> None:
-        real(tar, to)
-        real(tar, folder)
+    def slow(tar: Path, to: Path, marker: str) -> None:
+        real(tar, to, marker)
+        real(tar, folder, marker)
 
     monkeypatch.setattr(fetch.archive, "unpack_source", slow)
     assert fetch.unpack(stored, folder) == folder
@@ -154,4 +154,4 @@ def test_a_tarball_of_the_users_is_unpacked_once_per_content(tmp_path: Path) -> 
     first = fetch.unpack_cached(mine, tmp_path / "cache")
     assert fetch.unpack_cached(mine, tmp_path / "cache") == first
     mine.write_bytes(tarball("other"))
-    assert (fetch.unpack_cached(mine, tmp_path / "cache") / "README").read_text() == "other"
+    assert (fetch.unpack_cached(mine, tmp_path / "cache") / "Include/patchlevel.h").read_text() == "other"

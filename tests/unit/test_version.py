@@ -35,7 +35,10 @@ def test_what_is_no_range(text: str) -> None:
     assert MajorRange.parse(text) is None
 
 
-@pytest.mark.parametrize("text", ["3.14.7", "3.15.0rc1", "3.15.0a3+", "3.13.15", "3.16.0b1"])
+@pytest.mark.parametrize(
+    "text",
+    ["3.14.7", "3.15.0rc1", "3.15.0a3+", "3.13.15", "3.16.0b1", "3.14.7+debian", "3.15.0rc1+dev", "3.14.7+1.el9_4-x"],
+)
 def test_python_versions(text: str) -> None:
     version = PythonVersion.parse(text)
     assert str(version) == text
@@ -43,7 +46,21 @@ def test_python_versions(text: str) -> None:
     assert version.series == text[:4]
 
 
-@pytest.mark.parametrize("text", ["", "3.14", "3.14.x", "3.14.7-dev", "python3.14.7", "3.14.7c1", "3.14.7\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3.14",
+        "3.14.x",
+        "3.14.7-dev",
+        "python3.14.7",
+        "3.14.7c1",
+        "3.14.7\n",
+        "3.14.7+a b",
+        "3.14.7+../x",
+        "3.14.7+" + "x" * 41,
+    ],
+)
 def test_what_is_no_python_version(text: str) -> None:
     assert PythonVersion.parse(text) is None
 
