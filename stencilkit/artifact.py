@@ -85,7 +85,21 @@ def _checked(
 
 def restamped(data: bytes, stamp: str) -> bytes:
     """Put an input digest on line 1 of a file that has one there; others stay as they are."""
-    return _LINE_1.sub(f"// {stamp}\n".encode(), data, count=1) if _LINE_1.match(data) else data
+    return _LINE_1.sub(f"// {stamp}\n".encode(), data, count=1) if is_stamped(data) else data
+
+
+def is_stamped(data: bytes) -> bool:
+    """Return whether a file has an input digest on line 1."""
+    return _LINE_1.match(data) is not None
+
+
+def stamps(contents: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Name the files that vouch for the others of their folder: manifests, and what carries an input digest."""
+    return tuple(
+        name
+        for name, data in contents.items()
+        if name == MANIFEST_NAME or fnmatchcase(name, HALVES) or is_stamped(data)
+    )
 
 
 def choose(

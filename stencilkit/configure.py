@@ -23,7 +23,7 @@ from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin, macros
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target, TargetRequest, cross_arguments
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.support import environ, files, process
+from stencilkit.support import environ, files, private, process
 from stencilkit.support.progress import SILENT, Progress
 
 _NAME: Final = "pyconfig.h"
@@ -147,7 +147,7 @@ def configured(
     if request.target.pyconfig == "tree":
         return from_tree(tree, request.target, cache)
     compiler = compiler_for(request.target, toolchains)
-    folder = cache / "pyconfig" / _key(tree, request.target, flavour, compiler)
+    folder = private.make(cache) / "pyconfig" / _key(tree, request.target, flavour, compiler)
     with files.locked(folder.with_name(folder.name + ".lock")):
         if not (folder / _NAME).is_file():
             progress.say(

@@ -13,7 +13,7 @@ from typing import Final
 from stencilkit.errors import FetchError, ProcessError, UsageError
 from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.model.version import PythonVersion
-from stencilkit.support import archive, download, files, process
+from stencilkit.support import archive, download, files, private, process
 from stencilkit.support.progress import SILENT, Progress
 
 # What every CPython has since 1995; `source` reads the version from it.
@@ -42,6 +42,7 @@ def fetch(
         raise FetchError(f"{to} exists", fix="choose a folder that does not exist yet (--to)")
     if folder.is_dir():
         return folder
+    private.make(cache)
     tarball = cache / "tarballs" / f"Python-{version}-{pin.sha256[:16]}.tar.xz"
     if not tarball.is_file() or files.sha256(tarball) != pin.sha256:
         progress.say(f"fetching CPython {version}")
@@ -71,7 +72,7 @@ def unpack_cached(tarball: Path, cache: Path) -> Path:
 
     Raises: SourceError.
     """
-    folder = cache / "trees" / f"sha256-{files.sha256(tarball)[:32]}"
+    folder = private.make(cache) / "trees" / f"sha256-{files.sha256(tarball)[:32]}"
     return folder if folder.is_dir() else unpack(tarball, folder)
 
 

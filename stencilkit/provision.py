@@ -17,7 +17,7 @@ from typing import Final
 
 from stencilkit.errors import FetchError, UsageError
 from stencilkit.model.pins import Pins, WheelPin
-from stencilkit.support import environ, files, process
+from stencilkit.support import environ, files, private, process
 from stencilkit.support.progress import SILENT, Progress
 
 _TIMEOUT_SECONDS: Final = 1800.0
@@ -42,6 +42,7 @@ def install(majors: Sequence[int], pins: Pins, data: Path, *, progress: Progress
     Raises: UsageError for a version that PyPI does not have; FetchError.
     """
     wheels = [_wheel(major, pins) for major in majors]
+    private.make(data)
     return tuple(_install(wheel, data, progress) for wheel in wheels)
 
 

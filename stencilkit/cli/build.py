@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from stencilkit import configure, headers, pins, targets, toolchain
+from stencilkit import artifact, configure, headers, pins, targets, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.pyconfig import PyConfig
@@ -151,7 +151,7 @@ def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -
     build = building.build(request, store, progress=progress)
     for note in build.notes:
         progress.say(f"note: {note}")
-    changed = files.write_together(out / build.folder, build.files)
+    changed = files.write_together(out / build.folder, build.files, stamps=artifact.stamps(build.files))
     return Written(
         build=build,
         folder=out / build.folder,
@@ -164,4 +164,6 @@ def _bundle(halves: Sequence[Written], out: Path) -> tuple[Path, bool]:
     """Write a universal platform's folder; tell where, and whether anything changed."""
     builds = [half.build for half in halves]
     folder = out / universal.folder(builds)
-    return folder, any(files.write_together(folder, universal.bundle(builds)).values())
+    contents = universal.bundle(builds)
+    changed = files.write_together(folder, contents, stamps=artifact.stamps(contents))
+    return folder, any(changed.values())

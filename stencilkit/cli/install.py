@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import get_args
 
@@ -89,4 +90,4 @@ def _tell(place: placing.Place, done: installing.Installed, *, check: bool) -> N
         click.echo(f"{'placed' if changed else 'unchanged'} {place.folder / name}")
     if done.make_argument:
         click.echo("this makefile deletes stencils between the passes of a PGO build; to have them brought back, run")
-        click.echo(f"  make {done.make_argument}")
+        click.echo(f"  make {shlex.quote(done.make_argument)}")

@@ -71,7 +71,8 @@ def command(
                 f"line 1 of these would fit no build: {'; '.join(left)}",
                 fix="name the folder that each is for with --stamp, or leave them out",
             )
-        files.write_together(output, artifact.fedora_names(stamped))
+        contents = artifact.fedora_names(stamped)
+        files.write_together(output, contents, stamps=artifact.stamps(contents))
     else:
         files.write(output, bundling.pack(stamped, compress=not output.name.endswith(".tar")))
     _bundles.show(output, stamped, form)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit.compiler import phis
+from stencilkit.compiler import completeness, phis
 from stencilkit.errors import CompileError, ProcessError
 from stencilkit.model.build import Driver, Emits, Plan
 from stencilkit.model.source import Unit
@@ -133,35 +133,52 @@ class Session:
     def _emit_texts(
         self, purpose: str, texts: Mapping[str, str], more: Sequence[str] = ()
     ) -> tuple[dict[str, bytes], str]:
-        """Compile texts in one process; return the outputs that there are, and what clang printed."""
+        """Compile texts in one process; return the outputs that are whole, and what clang printed."""
         folder = self._new_folder(purpose, next(iter(texts)))
         for name, text in texts.items():
             (folder / f"{name}.c").write_text(text, "utf-8")
         pch = ("-include-pch", str(self.work / "prefix.pch"))
         done = self._run_cc1([*self._cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
-        return _collect(folder, texts, _EMIT[self.plan.emits][1]), done.err
+        return self._collect(done, folder, texts, self.plan.emits), done.err
 
     def _emit_plain(self, unit: Unit) -> dict[str, bytes]:
         """Compile a unit in a process of its own; return its output under its name, if there is one."""
-        emit, suffix = _EMIT["object" if unit.role == "object" else self.plan.emits]
+        emits: Emits = "object" if unit.role == "object" else self.plan.emits
         folder = self._new_folder("plain", unit.name)
         source = folder / f"{unit.name}.c"
         source.write_text(unit.whole, "utf-8")
         self.fallbacks.add(unit.name)
-        files = (*emit, "-o", f"{unit.name}{suffix}", source.name)
+        files = (*_EMIT[emits][0], "-o", f"{unit.name}{_EMIT[emits][1]}", source.name)
         arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit", files=files)
-        return self._run_driver(arguments, source, suffix)
+        return self._run_driver(arguments, source, emits)
 
-    def _run_driver(self, arguments: Sequence[str], source: Path, suffix: str) -> dict[str, bytes]:
+    def _run_driver(self, arguments: Sequence[str], source: Path, emits: Emits) -> dict[str, bytes]:
         """Compile or assemble one file, named after its unit; note the diagnostics where that fails."""
-        output, name = source.with_suffix(suffix), source.stem
+        output, name = source.with_suffix(_EMIT[emits][1]), source.stem
         command = [*self.plan.toolchain.command, *arguments]
         done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
         if done.returncode or not output.is_file():
             killed = [f"clang {done.ending}"] if done.returncode < 0 or not done.err.strip() else []
             self.failures[name] = "\n".join([*killed, done.err.strip()]).strip()
             return {}
-        return {name: output.read_bytes()}
+        data = output.read_bytes()
+        if cut := completeness.problem(emits, self.plan.target.format, data):
+            self.failures[name] = f"clang wrote {output.name} in part, although it ended with 0: {cut}"
+            return {}
+        return {name: data}
+
+    def _collect(self, done: process.Completed, folder: Path, names: Iterable[str], emits: Emits) -> dict[str, bytes]:
+        """Return the outputs of a batch that are whole; of one that ended with anything but 0, none.
+
+        A compiler that dies may leave a part of an output behind. What is missing is compiled alone.
+        """
+        if done.returncode:
+            self.notes.append(f"a batch was thrown away: clang {done.ending}")
+            return {}
+        paths = {name: folder / f"{name}{_EMIT[emits][1]}" for name in names}
+        found = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+        form = self.plan.target.format
+        return {name: data for name, data in found.items() if not completeness.problem(emits, form, data)}
 
     def finish_ir(self, texts: dict[str, str]) -> dict[str, bytes]:
         """Compile edited LLVM IR to objects; return those that compiled."""
@@ -174,8 +191,8 @@ class Session:
         outputs: dict[str, bytes] = {}
         if self.driver == "batched":
             inputs = [f"{unit.name}.ll" for unit in units]
-            self._run_cc1([*self._second_cc1, "-x", "ir", *inputs], folder)
-            outputs = _collect(folder, texts, ".o")
+            done = self._run_cc1([*self._second_cc1, "-x", "ir", *inputs], folder)
+            outputs = self._collect(done, folder, texts, "object")
         for unit in units:
             if unit.name not in outputs:
                 source = folder / f"{unit.name}.ll"
@@ -183,7 +200,7 @@ class Session:
                 files = ("-c", "-o", f"{unit.name}.o", source.name)
                 entry = unit.role != "uop"
                 arguments = self.plan.driver_arguments(entry=entry, step="finish", files=files)
-                outputs |= self._run_driver(arguments, source, ".o")
+                outputs |= self._run_driver(arguments, source, "object")
         return outputs
 
     def assemble(self, texts: Mapping[str, str]) -> dict[str, bytes]:
@@ -198,12 +215,12 @@ class Session:
         outputs: dict[str, bytes] = {}
         if self.driver == "batched" and len(texts) > 1:
             command = [*self.plan.toolchain.command, *arguments, *(f"{name}.s" for name in texts)]
-            process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
-            outputs = _collect(folder, texts, ".o")
+            done = process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
+            outputs = self._collect(done, folder, texts, "object")
         for name in texts:
             if name not in outputs:
                 words = [*arguments, "-o", f"{name}.o", f"{name}.s"]
-                outputs |= self._run_driver(words, folder / f"{name}.s", ".o")
+                outputs |= self._run_driver(words, folder / f"{name}.s", "object")
         return outputs
 
     def raise_failures(self) -> None:
@@ -247,11 +264,6 @@ def _by_diagnostics(failures: Mapping[str, str]) -> str:
 def _without_resource(command: tuple[str, ...]) -> tuple[str, ...]:
     """Drop the driver's -resource-dir: the -cc1 command has its own, and -cc1 must be the first argument."""
     return command[: command.index("-resource-dir")] if "-resource-dir" in command else command
-
-
-def _collect(folder: Path, names: Iterable[str], suffix: str) -> dict[str, bytes]:
-    paths = {name: folder / f"{name}{suffix}" for name in names}
-    return {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 
 def _shared_prefix(units: Sequence[Unit]) -> str:

@@ -96,10 +96,9 @@ def compile_all(
     progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
     try:
         for unit in plan.units:
-            entry = _entry(store, keys[unit.name])
-            if entry is not None:
-                drivers[unit.name] = _MARKS[entry[:1]]
-                _recall(unit, entry[1:], results)
+            driver = _recall(unit, keys[unit.name], store, results)
+            if driver is not None:
+                drivers[unit.name] = driver
         progress.advance(len(results))
         missing = [unit for unit in plan.units if unit.name not in results]
         if missing:
@@ -165,16 +164,30 @@ def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, _Key]:
     return keys
 
 
-def _entry(store: Store, key: _Key) -> bytes | None:
-    entry = store.get(key.short)
-    return store.get(key.whole) if entry == _SENSITIVE else entry
+def _recall(unit: Unit, key: _Key, store: Store, results: _Results) -> Driver | None:
+    """Take a unit's object from the store; return the driver that compiled it, None where there is nothing of use."""
+    name, entry = key.short, store.get(key.short)
+    if entry == _SENSITIVE:
+        name, entry = key.whole, store.get(key.whole)
+    if entry is None:
+        return None
+    try:
+        return _use(unit, entry, results)
+    except ObjectError:
+        # Somebody wrote it who computed a digest: it is compiled again.
+        store.forget(name)
+        return None
 
 
-def _recall(unit: Unit, content: bytes, results: _Results) -> None:
+def _use(unit: Unit, entry: bytes, results: _Results) -> Driver:
+    driver, content = _MARKS.get(entry[:1]), entry[1:]
+    if driver is None:
+        raise ObjectError("no driver compiles to this")
     if unit.role == "object":
         results.raw[unit.name] = content
     else:
         results.objects[unit.name] = stored.load(content)
+    return driver
 
 
 def _keep(

@@ -65,8 +65,9 @@ def install(
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.files_for(place, chosen)
     _check_unbuilt(place, contents)
-    changed = placing.write(place, contents)
+    # What make looks at comes last of all.
     argument = _keep(place, contents) if _is_deleted_midway(place) else ""
+    changed = placing.write(place, contents)
     return Installed(verdicts=verdicts, files=tuple(sorted(changed.items())), make_argument=argument)
 
 
@@ -127,11 +128,16 @@ def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
 
     The makefile's rule for jit_stencils.h runs `$(PYTHON_FOR_REGEN) Tools/jit/build.py`: where the makefile has deleted
     the files, the script brings them back, and everything else goes to the real python.
+
+    Raises: InstallError where a link would have us write elsewhere.
     """
     makefile = (place.folder / "Makefile").read_text("utf-8", "replace")
     found = _REGEN_PYTHON.search(makefile)
     keeper = place.folder.resolve() / KEEPER
-    files.write_together(keeper / "files", contents)
+    for folder in (keeper, keeper / "files"):
+        if folder.is_symlink():
+            raise InstallError(f"{folder} is a link, and what is behind it is not ours", fix="remove it")
+    files.write_together(keeper / "files", contents, stamps=artifact.stamps(contents))
     script = (
         "#!/bin/sh\n"
         "# Written by stencilkit install: this makefile deletes the JIT's stencils between the passes of a PGO build.\n"
@@ -141,4 +147,5 @@ def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
         f'exec {found[1].strip() if found and found[1].strip() else "python3"} "$@"\n'
     )
     files.write(keeper / "python", script.encode(), executable=True)
-    return f"PYTHON_FOR_REGEN={keeper / 'python'}"
+    # The recipe gives it to a shell, and make expands it first.
+    return "PYTHON_FOR_REGEN=" + shlex.quote(str(keeper / "python")).replace("$", "$$")

@@ -83,6 +83,12 @@ def input_digest(place: Place, request: TargetRequest) -> str:
 
 
 def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:
-    """Write the files, or none, and before them what tells make that they are current; tell which changed."""
+    """Write the files, or none; return which changed.
+
+    What makes make take them for current comes last, and the old one goes first: make's own stamp, and the headers,
+    on line 1 of which build.py looks (Tools/jit/_targets.py, `_Target.build`). make compares times as well, so the
+    stamp is the oldest.
+    """
     stamp = dialects.dialect_for(place.tree.version.series).MAKE_STAMP
-    return files.write_together(place.folder, {**({stamp: b""} if stamp else {}), **contents})
+    vouching = (*artifact.stamps(contents), stamp)
+    return files.write_together(place.folder, {**({stamp: b""} if stamp else {}), **contents}, stamps=vouching)

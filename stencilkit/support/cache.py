@@ -1,8 +1,9 @@
 """A content-addressed store on disk: bounded, safe under concurrent use, and distrustful of itself.
 
-An entry is a file named by its key that starts with the SHA-256 of the rest. Entries are written whole under a
-temporary name and renamed; an entry that does not match its digest is removed and counted, never used. The oldest
-entries (by last use) go first when the store is over its bound. Layout marker: CACHEDIR.TAG
+An entry is a file named by its key that starts with the SHA-256 of that key and the rest, so that an entry under
+another key is as damaged as one with other content. Entries are written whole under a temporary name and renamed; an
+entry that does not match its digest is removed and counted, never used. The oldest entries (by last use) go first when
+the store is over its bound. Links are never followed (support/private.py). Layout marker: CACHEDIR.TAG
 (https://bford.info/cachedir/).
 """
 
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import OutputError
-from stencilkit.support import files
+from stencilkit.support import files, private
 
+_TAG_NAME: Final = "CACHEDIR.TAG"
 _TAG: Final = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of stencilkit; it can be removed.\n"
 )
 _DIGEST_BYTES: Final = 32
+# An object file has 4 MiB at most (objects/structures.py); spelt in JSON, its bytes take twice that.
+_LARGEST: Final = 16 << 20
 DEFAULT_BOUND: Final = 1 << 30
 
 
@@ -45,35 +49,36 @@ class Store:
     def get(self, key: str) -> bytes | None:
         """Return an entry's content, or None where there is none that is whole."""
         path = self._path(key)
-        try:
-            raw = path.read_bytes()
-        except OSError:
+        raw = private.read(self.root, key[:2], key, limit=_LARGEST)
+        if raw is None:
             return None
         content = raw[_DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != raw[:_DIGEST_BYTES]:
-            self.damaged += 1
-            # A store that cannot be written keeps the entry, which is never used.
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        if _digest(key, content) != raw[:_DIGEST_BYTES]:
+            self.forget(key)
             return None
         # The time of last use decides what is evicted; losing a race for it is harmless.
-        with contextlib.suppress(OSError):
-            os.utime(path)
+        with contextlib.suppress(OSError, NotImplementedError):
+            os.utime(path, follow_symlinks=False)
         return content
 
     def put(self, key: str, content: bytes) -> None:
-        """Store an entry. A store that cannot be written is a store that forgets: no error."""
-        path = self._path(key)
+        """Store an entry. A store that cannot be written is a store that forgets: no error.
+
+        Raises: OutputError where the folder is not safe to use.
+        """
         with contextlib.suppress(OSError):
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._mark()
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            try:
-                temporary.write_bytes(hashlib.sha256(content).digest() + content)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            if not self.root.is_dir():
+                private.make(private.make(self.root.parent) / self.root.name)
+                with contextlib.suppress(FileExistsError):
+                    private.write(self.root.parent, _TAG_NAME, data=_TAG, replace=False)
+            private.write(self.root, key[:2], key, data=_digest(key, content) + content)
+
+    def forget(self, key: str) -> None:
+        """Remove an entry whose content turned out to be of no use, and count it as damaged."""
+        self.damaged += 1
+        # A store that cannot be written keeps the entry, which is never used.
+        with contextlib.suppress(OSError):
+            self._path(key).unlink(missing_ok=True)
 
     def info(self) -> StoreInfo:
         """Count entries and bytes."""
@@ -119,10 +124,9 @@ class Store:
     def _path(self, key: str) -> Path:
         return self.root / key[:2] / key
 
-    def _mark(self) -> None:
-        tag = self.root.parent / "CACHEDIR.TAG"
-        if not tag.exists():
-            tag.write_bytes(_TAG)
+
+def _digest(key: str, content: bytes) -> bytes:
+    return hashlib.sha256(b"%b\0%b" % (key.encode(), content)).digest()
 
 
 class NoStore(Store):

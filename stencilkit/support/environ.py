@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import UsageError
+from stencilkit.errors import OutputError, UsageError
+from stencilkit.support import private
 
 
 def variable(name: str) -> str:
@@ -74,13 +75,19 @@ def cpus() -> int:
 
 
 def cache_root() -> Path:
-    """Name the cache folder: STENCILKIT_CACHE, or the platform's place for caches."""
-    return _root("STENCILKIT_CACHE", "XDG_CACHE_HOME", ".cache")
+    """Name the cache folder: STENCILKIT_CACHE, or the platform's place for caches.
+
+    Raises: UsageError where there is none; OutputError where others can write to it.
+    """
+    return private.check(_root("STENCILKIT_CACHE", "XDG_CACHE_HOME", ".cache"))
 
 
 def data_root() -> Path:
-    """Name the folder for installed toolchains: STENCILKIT_DATA, or the platform's place for data."""
-    return _root("STENCILKIT_DATA", "XDG_DATA_HOME", ".local/share")
+    """Name the folder for installed toolchains: STENCILKIT_DATA, or the platform's place for data.
+
+    Raises: UsageError where there is none; OutputError where others can write to it.
+    """
+    return private.check(_root("STENCILKIT_DATA", "XDG_DATA_HOME", ".local/share"))
 
 
 def moved_by(path: Path) -> str:
@@ -89,7 +96,7 @@ def moved_by(path: Path) -> str:
         try:
             if path.is_relative_to(root()):
                 return variable_
-        except UsageError:
+        except (UsageError, OutputError):
             # Without a home there is no such folder, and the path lies elsewhere.
             continue
     return ""

@@ -8,10 +8,11 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stencilkit.errors import OutputError, StencilkitError
+from stencilkit.support import private
 
 try:
     import fcntl
@@ -51,21 +52,28 @@ def write(path: Path, data: bytes, *, executable: bool = False) -> bool:
     return write_together(path.parent, {path.name: data}, executable=executable)[path.name]
 
 
-def write_together(folder: Path, contents: Mapping[str, bytes], *, executable: bool = False) -> dict[str, bool]:
+def write_together(
+    folder: Path, contents: Mapping[str, bytes], *, stamps: Collection[str] = (), executable: bool = False
+) -> dict[str, bool]:
     """Write several files of one folder so that a failure leaves all of them as they were.
 
     Every new content is on disk under a temporary name before the first rename, and a rename that fails (or an
     interruption) undoes those before it. Folders that a failed run made are removed again. Files that would not change
     are not touched. Returns which files changed.
 
+    `stamps` are the files that vouch for the others (a manifest, what make compares). If anything changes, they are
+    gone before the first of the others gets its name, and the last to get theirs: a process that is killed at any point
+    leaves all of the old set, all of the new one, or files that nothing vouches for.
+
     Raises: OutputError.
     """
     try:
         with _made_folder(folder):
             changed = {name: not _same(folder / name, data) for name, data in contents.items()}
-            new = {name: data for name, data in contents.items() if changed[name]}
+            vouching = [name for name in contents if name in stamps] if any(changed.values()) else []
+            new = {name: data for name, data in contents.items() if changed[name] or name in vouching}
             with _staged(folder, new, executable=executable) as staged:
-                _rename_all(folder, staged)
+                _rename_all(folder, staged, vouching)
                 if staged:
                     _sync_folder(folder)
     except OSError as error:
@@ -92,25 +100,44 @@ def _made_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def _rename_all(folder: Path, staged: Mapping[str, Path]) -> None:
-    """Give all files their names, or none."""
+def _rename_all(folder: Path, staged: Mapping[str, Path], vouching: Sequence[str]) -> None:
+    """Give all files their names, or none; `vouching` ones are away while the others change."""
     kept: dict[str, Path | None] = {}
+    others = [name for name in staged if name not in vouching]
     try:
-        for name, temporary in staged.items():
+        for name in vouching:
             kept[name] = _keep_old(folder / name)
-            temporary.replace(folder / name)
+            (folder / name).unlink(missing_ok=True)
+        if vouching and others:
+            _sync_folder(folder)
+        for name in others:
+            kept[name] = _keep_old(folder / name)
+            staged[name].replace(folder / name)
+        if vouching and others:
+            _sync_folder(folder)
+        for name in vouching:
+            staged[name].replace(folder / name)
     except BaseException:
-        for name, old in kept.items():
-            if old is not None:
-                old.replace(folder / name)
-                # Renaming a file to another name of itself does nothing (POSIX, rename):
-                old.unlink(missing_ok=True)
-            elif not staged[name].exists():
-                (folder / name).unlink(missing_ok=True)
+        _undo(folder, staged, kept, vouching)
         raise
     for old in kept.values():
         if old is not None:
             old.unlink(missing_ok=True)
+
+
+def _undo(folder: Path, staged: Mapping[str, Path], kept: Mapping[str, Path | None], vouching: Sequence[str]) -> None:
+    """Give the old files their names back, those that vouch for the others last."""
+    for name in vouching:
+        if not staged[name].exists():
+            (folder / name).unlink(missing_ok=True)
+    for name in sorted(kept, key=lambda name: name in vouching):
+        old = kept[name]
+        if old is not None:
+            old.replace(folder / name)
+            # Renaming a file to another name of itself does nothing (POSIX, rename):
+            old.unlink(missing_ok=True)
+        elif not staged[name].exists():
+            (folder / name).unlink(missing_ok=True)
 
 
 def _keep_old(path: Path) -> Path | None:
@@ -215,10 +242,13 @@ def walk(root: Path) -> Iterator[Path]:
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other processes respect while the block runs (flock(2); Windows: no lock)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    descriptor = private.open_lock(path)
+    try:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from stencilkit.errors import ProcessError
+from stencilkit.support import environ
 
 # What a child may inherit. Compilers change their output with CPATH, C_INCLUDE_PATH, CCC_OVERRIDE_OPTIONS, LANG,
 # SOURCE_DATE_EPOCH and others: they are not here. The rest is needed to find and start programs.
@@ -43,6 +44,10 @@ _INHERITED: Final = (
 # nixpkgs' clang is a wrapper that takes its include paths from these:
 _INHERITED_PREFIXES: Final = ("NIX_",)
 _FIXED: Final = {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+# What is kept of each output stream; of 3.13, clang prints 20 MB of functions (compiler/phis.py). The rest is read, so
+# that the program does not wait, and dropped.
+_KEPT: Final = 64 << 20
+_CHUNK: Final = 1 << 16
 _STOP_SIGNALS: Final = ((signal.SIGINT, 1.0), (signal.SIGTERM, 2.0))
 
 _live: set[subprocess.Popen[bytes]] = set()
@@ -98,9 +103,10 @@ def run(
 ) -> Completed:
     """Run a program to its end.
 
-    `timeout` is in seconds. With `stdout_to`, both output streams go to that file and the result has none.
+    `timeout` is in seconds. With `stdout_to`, both output streams go to that file and the result has none. Of a
+    longer standard error than 64 MiB, the rest is dropped.
 
-    Raises: ProcessError if it cannot be started or takes too long.
+    Raises: ProcessError if it cannot be started, takes too long, or writes more than that to standard output.
     """
     words = tuple(str(word) for word in command)
     with contextlib.ExitStack() as stack:
@@ -109,21 +115,70 @@ def run(
             out = stack.enter_context(stdout_to.open("wb"))
         process = _start(words, cwd, environment(env), out)
         try:
-            stdout, stderr = process.communicate(timeout=timeout)
+            streams = [_Stream(stream) for stream in (process.stdout, process.stderr)]
+            _wait(process, streams, timeout)
         except subprocess.TimeoutExpired:
-            _stop(process)
+            _stop_group(process)
             raise ProcessError(
                 f"{words[0]} did not end within {timeout:g} seconds",
                 where=" ".join(words[:6]),
                 fix="try again on a less busy machine, or report it",
             ) from None
         except BaseException:
-            _stop(process)
+            _stop_group(process)
             raise
         finally:
             with _live_lock:
                 _live.discard(process)
-    return Completed(command=words, returncode=process.returncode, stdout=stdout or b"", stderr=stderr or b"")
+    stdout, stderr = streams
+    if stdout.dropped:
+        raise ProcessError(
+            f"{words[0]} wrote more than {_KEPT >> 20} MiB to its standard output",
+            where=" ".join(words[:6]),
+            fix="check that this is the program that you meant",
+        )
+    return Completed(command=words, returncode=process.returncode, stdout=stdout.data, stderr=stderr.data)
+
+
+class _Stream:
+    """What a program writes to one of its streams, read by a thread: the first part is kept."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._kept = bytearray()
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True) if stream else None
+        self.dropped = False
+        if self._thread is not None:
+            self._thread.start()
+
+    @property
+    def data(self) -> bytes:
+        """Return what was kept."""
+        return bytes(self._kept)
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end of the stream; return whether it came."""
+        if self._thread is not None:
+            self._thread.join(max(seconds, 0))
+        return self._thread is None or not self._thread.is_alive()
+
+    def _read(self, stream: IO[bytes]) -> None:
+        # os.read, because a buffered reader waits until a chunk is full.
+        while chunk := os.read(stream.fileno(), _CHUNK):
+            room = _KEPT - len(self._kept)
+            self.dropped = self.dropped or len(chunk) > room
+            self._kept += chunk[:room]
+        stream.close()
+
+
+def _wait(process: subprocess.Popen[bytes], streams: Sequence[_Stream], timeout: float) -> None:
+    """Wait for the end of the streams, and then of the program.
+
+    Raises: subprocess.TimeoutExpired.
+    """
+    end = environ.seconds() + timeout
+    if not all(stream.join(end - environ.seconds()) for stream in streams):
+        raise subprocess.TimeoutExpired(process.args, timeout)
+    process.wait(max(end - environ.seconds(), 0))
 
 
 def _start(
@@ -174,13 +229,6 @@ def stop_all() -> None:
         processes = list(_live)
     for process in processes:
         _stop_group(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    _stop_group(process)
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def _stop_group(process: subprocess.Popen[bytes]) -> None:

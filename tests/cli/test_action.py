@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,26 @@ def test_it_refuses(header: Path, tmp_path: Path) -> None:
     assert code == 2
     code, said = act(tmp_path, PATHS=header.parent, MANIFEST=header.with_name(MANIFEST_NAME), POLICY=tmp_path / "no")
     assert code == 2
+
+
+def test_a_path_is_no_option(header: Path, tmp_path: Path) -> None:
+    """A path called --policy=FILE made a yes of a no."""
+    header.write_text(header.read_text() + "int evil;\n")
+    lax = tmp_path / "lax.toml"
+    lax.write_text('schema = 1\nrequire = ["manifest"]\n')
+    for path in (f"--policy={lax}", "--check", "--help", "--manifest", "-"):
+        code, said = act(tmp_path, PATHS=f"{path}\n{header.parent}", AUDIT="false")
+        assert code == 2, said
+        assert f"there is no {path}" in said
+
+
+def test_what_the_action_installs_is_hashed_and_all_that_stencilkit_needs() -> None:
+    locked = (ACTION.parent / "requirements.txt").read_text().replace("\\\n", " ")
+    rows = [line.split() for line in locked.splitlines() if line and not line.startswith("#")]
+    for name, *rest in rows:
+        assert "==" in name, name
+        assert any(word.startswith("--hash=sha256:") for word in rest), name
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    needed = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    names = {re.split(r"[^\w.-]", word)[0].lower() for word in needed}
+    assert names <= {row[0].partition("==")[0] for row in rows}, "run .github/actions/verify/lock"

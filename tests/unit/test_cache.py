@@ -48,6 +48,17 @@ def test_every_truncation_is_found(store: Store, size: int) -> None:
     assert store.get(KEYS[0]) is None
 
 
+def test_an_entry_under_another_key_is_damaged(store: Store) -> None:
+    """Two entries that were exchanged have good digests of their content, and gave wrong stencils in silence."""
+    store.put(KEYS[0], b"content of 0")
+    store.put(KEYS[1], b"content of 1")
+    first, second = entry(store, KEYS[0]).read_bytes(), entry(store, KEYS[1]).read_bytes()
+    entry(store, KEYS[0]).write_bytes(second)
+    entry(store, KEYS[1]).write_bytes(first)
+    assert [store.get(key) for key in KEYS[:2]] == [None, None]
+    assert store.damaged == 2
+
+
 def test_a_damaged_entry_that_cannot_be_removed_is_not_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put(KEYS[0], b"content")
     entry(store, KEYS[0]).write_bytes(b"damage")

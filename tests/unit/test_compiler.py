@@ -9,11 +9,11 @@ from pathlib import Path
 import fakes
 import pytest
 
-from stencilkit.compiler import Session, closure
+from stencilkit.compiler import Session, closure, completeness
 from stencilkit.errors import CompileError, ProcessError
 from stencilkit.model.build import Emits
 from stencilkit.model.source import Unit
-from stencilkit.model.target import Flag, Flavour
+from stencilkit.model.target import Flag, Flavour, ObjectFormat
 from stencilkit.support import process
 
 TRIPLE = "x86_64-unknown-linux-gnu"
@@ -21,10 +21,16 @@ SUFFIXES = {"-emit-obj": ".o", "-c": ".o", "-emit-llvm": ".ll", "-S": ".s"}
 
 
 class Clang:
-    """Answers like a clang, in this process; `bad` inputs do not compile, `lost` ones not in a batch."""
+    """Answers like a clang, in this process; `bad` inputs do not compile, `lost` ones not in a batch.
 
-    def __init__(self, *, batches: bool = True, bad: Sequence[str] = (), lost: Sequence[str] = ()) -> None:
+    A batch `dies` after it has written all its outputs, one of them in part.
+    """
+
+    def __init__(
+        self, *, batches: bool = True, bad: Sequence[str] = (), lost: Sequence[str] = (), dies: int = 0
+    ) -> None:
         self.batches = batches
+        self.dies = dies
         self.bad = set(bad)
         self.lost = set(lost)
         self.printed = ""
@@ -55,7 +61,9 @@ class Clang:
                 text = (cwd / name).read_text()
                 target.with_suffix(suffix).write_text(f"{'batch' if batched else 'single'}: {text}")
         err = "".join(f"{name}:1:1: error: no such thing\nnote: {name}\n" for name in failed)
-        return self.done(words, code=bool(failed), err=self.printed + err)
+        unwell = self.bad.intersection(Path(name).stem for name in inputs)
+        code = self.dies if batched and not unwell else bool(unwell)
+        return self.done(words, code=code, err=self.printed + err)
 
     @staticmethod
     def done(command: tuple[str, ...], *, code: int = 0, err: str = "") -> process.Completed:
@@ -78,7 +86,7 @@ def session(
     monkeypatch.setattr(process, "run", clang)
     plan = fakes.plan(here, units, emits=emits, flavour=flavour, command=command)
     work = here / "work"
-    work.mkdir()
+    work.mkdir(parents=True)
     return Session(plan, work)
 
 
@@ -187,6 +195,55 @@ def test_a_unit_that_a_batch_loses_gets_its_own_process(tmp_path: Path, monkeypa
     build.raise_failures()
 
 
+@pytest.mark.parametrize("code", [1, -9, -11, 70])
+def test_nothing_is_kept_of_a_batch_that_did_not_end_well(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clang that was killed while it wrote had left half of a uop, which became a stencil."""
+    build = session(tmp_path, monkeypatch, Clang(dies=code))
+    build.prepare()
+    outputs = build.emit(UNITS)
+    assert {name: text(data) for name, data in outputs.items()} == {one.name: f"single: {one.whole}" for one in UNITS}
+    assert build.fallbacks == {"_A", "_B", "shim"}
+    assert build.notes[0].startswith("a batch was thrown away: clang ")
+    assert build.assemble({"_A": "a", "_B": "b"}) == {"_A": b"single: a", "_B": b"single: b"}
+    build.raise_failures()
+    other = session(tmp_path / "ir", monkeypatch, Clang(dies=code), emits="llvm-ir")
+    other.prepare()
+    assert other.finish_ir({"_A": "ir"}) == {"_A": b"single: ir"}
+
+
+ELF = '\t.text\n\t.globl\tf\n\t.type\tf,@function\nf:\n\tincl\t%eax\n\tretq\n\t.size\tf, .-f\n\t.ident\t"clang"\n'
+WHOLE: dict[tuple[Emits, ObjectFormat], str] = {
+    ("assembly", "elf"): ELF + '\t.section\t".note.GNU-stack","",@progbits\n\t.addrsig\n\t.addrsig_sym f\n',
+    ("assembly", "macho"): "\t.globl\t_f\n_f:\n\tretq\n\t.section\t__TEXT,__const\n.subsections_via_symbols\n",
+    ("assembly", "coff"): "\t.def\tf;\n\t.endef\nf:\n\tincl\t%eax\n\tretq\n\t.addrsig\n\t.addrsig_sym f\n",
+    ("llvm-ir", "elf"): "define void @f() #0 {\n  ret void\n}\nattributes #0 = { noinline }\n"
+    '!llvm.module.flags = !{!0}\n!0 = !{i32 1, !"wchar_size", i32 4}\n',
+}
+
+
+@pytest.mark.parametrize(("emits", "form"), WHOLE, ids=str)
+def test_assembly_and_ir_that_end_early_are_not_taken(emits: Emits, form: ObjectFormat) -> None:
+    """They would assemble all the same, without the last instruction of a function."""
+    whole = WHOLE[emits, form].encode()
+    assert completeness.problem(emits, form, whole) == ""
+    needed = whole.split(b"\t.addrsig_sym")[0]
+    # .addrsig says which addresses matter to a linker: on ELF the note before it is the end.
+    needed = needed.removesuffix(b"\t.addrsig\n") if form == "elf" else needed
+    cuts = [cut for cut in range(len(needed)) if not completeness.problem(emits, form, needed[:cut])]
+    assert cuts == []
+
+
+def test_a_compiler_that_ends_well_with_half_of_its_output_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = session(tmp_path, monkeypatch, Clang(), emits="assembly")
+    build.prepare()
+    assert build.emit(UNITS[:1]) == {}
+    assert build.failures["_A"].startswith("clang wrote _A.s in part, although it ended with 0: ")
+
+
 def test_all_failures_are_told_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = session(tmp_path, monkeypatch, Clang(bad=["_A", "_B"]))
     build.prepare()
@@ -275,11 +332,12 @@ def test_assembly_goes_through_one_driver(tmp_path: Path, monkeypatch: pytest.Mo
     clang = Clang(lost=["_B"], bad=["_C"])
     build = session(tmp_path, monkeypatch, clang)
     build.driver = "batched"
-    outputs = build.assemble({"_A": "a", "_B": "b", "_C": "c"})
-    assert {name: text(data) for name, data in outputs.items()} == {"_A": "batch: a", "_B": "single: b"}
-    assert build.failures == {"_C": "_C.s:1:1: error: no such thing\nnote: _C.s"}
-    assert clang.calls[0] == ("/usr/bin/clang", f"--target={TRIPLE}", "-c", "_A.s", "_B.s", "_C.s")
+    assert build.assemble({"_A": "a", "_B": "b"}) == {"_A": b"batch: a", "_B": b"single: b"}
+    assert clang.calls[0] == ("/usr/bin/clang", f"--target={TRIPLE}", "-c", "_A.s", "_B.s")
     assert "_A" not in build.fallbacks
+    (tmp_path / "work" / "assemble-_A").rename(tmp_path / "work" / "first")
+    assert build.assemble({"_A": "a", "_C": "c"}) == {"_A": b"single: a"}
+    assert build.failures == {"_C": "_C.s:1:1: error: no such thing\nnote: _C.s"}
 
 
 def test_cc1_has_its_own_resource_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,70 @@ def test_undoing_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "link", no_links)
     files.write_together(tmp_path, NEW)
     assert contents(tmp_path) == NEW
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing is undone."""
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_process_that_is_killed_leaves_no_mixed_set_that_is_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """At 25 of 49 points, some files were old and the stamp already new, so make took the mixture."""
+    old, new = ({name: f"{age} {name}".encode() for name in ("stamp", "a", "b", "manifest")} for age in ("old", "new"))
+    steps = [(Path, "replace"), (Path, "unlink"), (os, "link"), (os, "fsync"), (os, "open")]
+    seen: list[str] = []
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    for point in itertools.count():
+        folder = tmp_path / str(point)
+        files.write_together(folder, old)
+        left = [point]
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "_undo", lambda *_: None)
+            for owner, name in steps:
+                patched.setattr(owner, name, _counting(getattr(owner, name), left))
+            try:
+                files.write_together(folder, new, stamps=("stamp", "manifest"))
+            except Killed:
+                pass
+            else:
+                break
+        found = {name: data for name, data in contents(folder).items() if not name.startswith(".")}
+        state = "old" if found == old else "new" if found == new else "unstamped"
+        # Where the manifest is there alone, or with a stamp, the files are those that it is for.
+        ages = {data.split()[0] for name, data in found.items() if name in ("a", "b")}
+        vouched = {found[name].split()[0] for name in ("stamp", "manifest") if name in found}
+        assert not vouched or ages == vouched, found
+        seen.append(state)
+    assert set(seen) == {"old", "unstamped", "new"}
+    assert contents(folder) == new
+    assert len(seen) > 20
+
+
+def _no_links(*_: object) -> None:
+    raise OSError(errno.EPERM, "no links here")
+
+
+def _counting(real: Callable[..., object], left: list[int]) -> Callable[..., object]:
+    def step(*arguments: object, **more: object) -> object:
+        if left[0] <= 0:
+            raise Killed
+        left[0] -= 1
+        return real(*arguments, **more)
+
+    return step
+
+
+def test_stamps_are_written_again_where_only_another_file_changed(tmp_path: Path) -> None:
+    files.write_together(tmp_path, {"a": b"old", "stamp": b""})
+    os.utime(tmp_path / "stamp", (1, 1))
+    changed = files.write_together(tmp_path, {"stamp": b"", "a": b"new"}, stamps=["stamp"])
+    assert changed == {"stamp": False, "a": True}
+    assert (tmp_path / "stamp").stat().st_mtime > 1
+    # make compares times: a file of this set must not be older than the stamp.
+    assert (tmp_path / "stamp").stat().st_mtime_ns <= (tmp_path / "a").stat().st_mtime_ns
 
 
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

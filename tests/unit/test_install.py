@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,6 +264,28 @@ def test_a_makefile_that_deletes_midway_gets_a_keeper(case: Case) -> None:
     assert 'exec python3.11 "$@"' in (keeper / "python").read_text()
     for name, _ in done.files:
         assert (keeper / "files" / name).read_bytes() == (case.build / name).read_bytes()
+
+
+@pytest.mark.parametrize("below", ["", "files"])
+def test_a_keeper_that_is_a_link_is_not_followed(case: Case, below: str, tmp_path: Path) -> None:
+    case.configure(goal="profile-opt", deleted="\n\t-rm -f jit_stencils*.h")
+    (tmp_path / "elsewhere").mkdir()
+    link = case.build / installing.KEEPER / below if below else case.build / installing.KEEPER
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InstallError, match="is a link"):
+        case.install()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not list(case.build.glob("jit_stencils*"))
+
+
+def test_the_argument_for_make_survives_make_and_the_shell(tmp_path: Path) -> None:
+    case = Case(tmp_path / "it's $(touch oops) here")
+    case.configure(goal="profile-opt", deleted="\n\t-rm -f jit_stencils*.h")
+    argument = case.install().make_argument
+    value = argument.removeprefix("PYTHON_FOR_REGEN=").replace("$$", "$")
+    assert shlex.split(value) == [str(case.build.resolve() / installing.KEEPER / "python")]
+    assert "$(" not in argument.replace("$$", "")
 
 
 def test_a_keeper_only_where_something_is_deleted(case: Case) -> None:

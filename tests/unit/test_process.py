@@ -56,6 +56,16 @@ def test_output_that_is_no_utf8_is_shown_all_the_same() -> None:
     assert shell("printf 'a\\377b'").out == "a\ufffdb"
 
 
+def test_a_program_that_writes_without_end_is_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler's 300 MB of diagnostics were kept in memory, several times over."""
+    monkeypatch.setattr(process, "_KEPT", 100_000)
+    done = shell("head -c 30000000 /dev/zero >&2; echo out")
+    assert (done.returncode, done.out, len(done.stderr)) == (0, "out\n", 100_000)
+    with pytest.raises(ProcessError, match="to its standard output"):
+        shell("head -c 100001 /dev/zero")
+    assert len(shell("head -c 100000 /dev/zero").stdout) == 100_000
+
+
 def test_the_environment_is_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CPATH", "C_INCLUDE_PATH", "CCC_OVERRIDE_OPTIONS", "SOURCE_DATE_EPOCH", "LANG", "LC_CTYPE"):
         monkeypatch.setenv(name, "trap")

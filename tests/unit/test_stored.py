@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
+from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
 from stencilkit.objects import stored
 
@@ -29,3 +34,30 @@ def test_an_object_file_survives_the_cache() -> None:
 
 def test_the_same_object_file_is_stored_as_the_same_bytes() -> None:
     assert stored.dump(FULL) == stored.dump(stored.load(stored.dump(FULL)))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"",
+        b"\xff",
+        b"[[",
+        b"[" * 100_000,
+        b"9" * 10_000,
+        json.dumps({}),
+        json.dumps([[]]),
+        json.dumps([["__text", "code", "00", 0, [], [], 1]]),
+        json.dumps([[7, "code", "00", 0, [], []]]),
+        json.dumps([["__text", "nothing", "00", 0, [], []]]),
+        json.dumps([["__text", "code", "0", 0, [], []]]),
+        json.dumps([["__text", "code", "00", 1 << 40, [], []]]),
+        json.dumps([["__text", "code", "00", -1, [], []]]),
+        json.dumps([["__text", "code", "00", True, [], []]]),
+        json.dumps([["__text", "code", "00", 0, [["a"]], []]]),
+        json.dumps([["__text", "code", "00", 0, [["a", "b"]], []]]),
+        json.dumps([["__text", "code", "00", 0, [], [[0, "R", "s", 0, 1]]]]),
+    ],
+)
+def test_what_nobody_dumped_is_an_error_of_ours(forged: str | bytes) -> None:
+    with pytest.raises(ObjectError, match="not an object file of the cache"):
+        stored.load(forged if isinstance(forged, bytes) else forged.encode())
