@@ -13,6 +13,7 @@ from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Section
 from stencilkit.model.target import ObjectFormat, Target
 from stencilkit.model.unwind import FrameTable
+from stencilkit.objects.bookkeeping import Linked
 
 Parser = Callable[[bytes, str, bool], ObjectFile]
 
@@ -21,6 +22,11 @@ _MODULES: Final[dict[ObjectFormat, str]] = {
     "elf": "stencilkit.objects.elf",
     "macho": "stencilkit.objects.macho",
     "coff": "stencilkit.objects.coff",
+}
+_ACCOUNTS: Final[dict[ObjectFormat, str]] = {
+    "elf": "stencilkit.objects.linked_elf",
+    "macho": "stencilkit.objects.linked_macho",
+    "coff": "stencilkit.objects.linked_coff",
 }
 # Where a file says which machine it is for, and how.
 _MACHINES: Final[dict[tuple[ObjectFormat, str], tuple[int, bytes]]] = {
@@ -68,3 +74,12 @@ def frame_table(data: bytes, target: Target) -> FrameTable | None:
     reader = getattr(import_module(_MODULES[target.format]), "frame_table", None)
     table: FrameTable | None = reader(data) if reader is not None else None
     return table
+
+
+def account(data: bytes, target: Target) -> Linked:
+    """Check that an object, which a linker will take whole, is the shim and nothing else: every byte is accounted for.
+
+    Raises: ObjectError.
+    """
+    linked: Linked = import_module(_ACCOUNTS[target.format]).account(data, target.arch)
+    return linked

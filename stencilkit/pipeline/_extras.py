@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stencilkit import disassemble, emit, objects, unwind
@@ -14,11 +14,15 @@ from stencilkit.model.target import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
-    """The shim's bytes, the constants derived from it, and the digest of each one's content."""
+    """The shim's bytes, the constants derived from it, and the digest of each one's content.
+
+    `producer` is what the shim says of its compiler, "" where it says nothing.
+    """
 
     shim: bytes | None
     unwind: tuple[tuple[str, int], ...]
     digests: Mapping[str, str]
+    producer: str = ""
 
     def files(self, line1: str, line2: str) -> dict[FileRole, bytes]:
         """Render the files."""
@@ -31,11 +35,12 @@ class Extras:
 def derive(target: Target, shim: bytes | None) -> Extras:
     """Derive everything from the shim object.
 
-    Raises: ObjectError.
+    Raises: ObjectError, also where the object is more than the shim: make links all of it into python.
     """
     if shim is None:
         return Extras(shim=None, unwind=(), digests={})
     obj = objects.parse(shim, target, unwind=True)
+    linked = objects.account(shim, target)
     table = objects.frame_table(shim, target)
     code = b"".join(section.data for section in obj.sections if section.role is SectionRole.CODE)
     info = unwind.derive(table, disassemble.calls(code, target.arch), target.arch) if table is not None else None
@@ -43,18 +48,25 @@ def derive(target: Target, shim: bytes | None) -> Extras:
     return Extras(
         shim=shim,
         unwind=constants,
-        digests={"shim": _digest(canonical_object(obj)), "unwind": _digest(canonical_constants(constants))},
+        digests={
+            "shim": _digest(canonical_object(obj, linked.varying)),
+            "unwind": _digest(canonical_constants(constants)),
+        },
+        producer=linked.producer,
     )
 
 
-def canonical_object(obj: ObjectFile) -> str:
-    """Spell what is loaded of an object: no comment, no note, no symbol table order."""
+def canonical_object(obj: ObjectFile, varying: Sequence[str] = ()) -> str:
+    """Spell what is loaded of an object, and what else may vary in it; the compiler's name for itself is left out.
+
+    `objects.account` checks that there is nothing else.
+    """
     lines = []
     for section in obj.sections:
         lines.append(f"section {section.name} {section.role.value} {section.data.hex() or '-'}")
         lines += [f"symbol {symbol.name} {symbol.offset:#x}" for symbol in section.symbols]
         lines += [f"relocation {r.offset:#x} {r.kind} {r.symbol} {r.addend:#x}" for r in section.relocations]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in (*lines, *varying))
 
 
 def canonical_constants(constants: tuple[tuple[str, int], ...]) -> str:

@@ -58,6 +58,14 @@ def are_the_files_those_of_the_manifest(known: Evidence) -> Iterator[Check]:
     yield verify.written_files(found, known.manifest)
 
 
+def does_the_shim_name_the_same_compiler(known: Evidence) -> Iterator[Check]:
+    """Compare what the shim says of its compiler, which no digest covers, with the manifest."""
+    found, recorded = known.extras.producer if known.extras else "", known.manifest.toolchain.vendor
+    if found and found != recorded:
+        what = f"the shim was compiled by {found}, and the manifest says {recorded}"
+        yield Check(kind="manifest", status="failed", what=what)
+
+
 def is_the_unwind_header_canonical(known: Evidence) -> Iterator[Check]:
     """Render what is derived from the shim again."""
     if known.extras is None:

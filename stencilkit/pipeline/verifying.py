@@ -18,6 +18,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     questions.could_all_of_it_be_read,
     questions.is_it_what_the_manifest_says,
     questions.are_the_files_those_of_the_manifest,
+    questions.does_the_shim_name_the_same_compiler,
     questions.is_the_unwind_header_canonical,
     questions.are_the_dispatchers_canonical,
     questions.does_it_fit_the_tree,
