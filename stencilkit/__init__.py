@@ -9,6 +9,7 @@ source      a folder -> a CPython tree with a JIT, and its uops
 toolchain   find, identify and choose LLVM toolchains
 provision   install LLVM toolchains from PyPI
 headers     where the C library's headers come from
+buildfolder a folder where configure ran -> what make would do there about the JIT
 configure   a tree and a target -> pyconfig.h
 cc1         flags -> what clang's driver tells its compiler
 compiler    uops -> objects, LLVM IR or assembly: batched, parallel

@@ -1,4 +1,4 @@
-"""Stage 1b: a tree and a target -> pyconfig.h: the user's own, one from the tree's `configure`, or Windows' own.
+"""Stage 1c: a tree and a target -> pyconfig.h: the user's own, one from the tree's `configure`, or Windows' own.
 
 `configure` runs once per tree, target, flavour and compiler, in a folder of the cache. Windows' pyconfig.h is part of
 the tree. Refuses a pyconfig.h that belongs to another target or flavour.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -33,27 +32,16 @@ _CC: Final = "stencilkit-cc"
 _PYTHON: Final = "stencilkit-python"
 _BUILD_PYTHON: Final = "stencilkit-build-python"
 _TREE: Final = "tree"
-# configure writes CFLAGS_JIT into the command of the rule that builds the stencils (REGEN_JIT_COMMAND):
-_CFLAGS_JIT: Final = re.compile(r'^\t.*/Tools/jit/build\.py .*--cflags="([^"]*)"', re.MULTILINE)
-_UNIVERSAL: Final = re.compile(r"^CONFIG_ARGS=.*--with-universal-archs=(\w+)", re.MULTILINE)
-_HOST: Final = re.compile(r"^HOST_GNU_TYPE=\s*(\S+)", re.MULTILINE)
 # The case of configure's lists of cross builds before which another one can stand:
 _ANCHOR: Final = "\t*-*-vxworks*)\n"
 
 
-def cflags(folder: Path) -> str:
-    """Return the CFLAGS_JIT that a build folder was configured with; "" if there are none."""
-    makefile = folder / "Makefile"
-    match = _CFLAGS_JIT.search(makefile.read_text("utf-8", "replace")) if makefile.is_file() else None
-    return match[1] if match else ""
-
-
-def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:
-    """Use the pyconfig.h of a folder that the user named.
+def given(folder: Path, request: TargetRequest, flavour: Flavour, host: str = "") -> PyConfig:
+    """Use the pyconfig.h of a folder that the user named; `host` is what configure ran for there, "" if not known.
 
     Raises: ConfigureError if it is missing, or belongs to another target or flavour.
     """
-    config = read(folder)
+    config = read(folder, host)
     spellings = (*request.target.spellings, request.target.universal)
     if config.host and not any(fnmatchcase(config.host, pattern) for pattern in spellings):
         raise ConfigureError(
@@ -64,7 +52,7 @@ def given(folder: Path, request: TargetRequest, flavour: Flavour) -> PyConfig:
     return config
 
 
-def read(folder: Path) -> PyConfig:
+def read(folder: Path, host: str = "") -> PyConfig:
     """Read the pyconfig.h of a folder that the user named, whatever it is for.
 
     Raises: ConfigureError if it is missing.
@@ -74,31 +62,18 @@ def read(folder: Path) -> PyConfig:
             f"there is no {_NAME} in {folder}",
             fix="give the folder in which you ran configure: --pyconfig-dir",
         )
-    return _read(folder, "given")
+    return _read(folder, "given", host)
 
 
-def _read(folder: Path, origin: PyConfigOrigin) -> PyConfig:
+def _read(folder: Path, origin: PyConfigOrigin, host: str = "") -> PyConfig:
     content = (folder / _NAME).read_bytes()
     return PyConfig(
         folder=folder.resolve(),
         content=content,
         macros=macros(content.decode("utf-8", "replace")),
         origin=origin,
-        host=host(folder),
+        host=host,
     )
-
-
-def host(folder: Path) -> str:
-    """Return the host triple that a build folder was configured for, as configure spelt it; "" if it does not say.
-
-    For macOS with --with-universal-archs it is the universal platform ("universal2-apple-darwin").
-    """
-    makefile = folder / "Makefile"
-    text = makefile.read_text("utf-8", "replace") if makefile.is_file() else ""
-    match, universal = _HOST.search(text), _UNIVERSAL.search(text)
-    if match and universal:
-        return f"{universal[1]}-apple-darwin"
-    return match[1] if match else ""
 
 
 def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:

@@ -88,6 +88,10 @@ class ConfigureError(StencilkitError):
     """pyconfig.h could not be had, or does not belong to the target."""
 
 
+class BuildFolderError(StencilkitError):
+    """A build folder's makefile does not work, or asks for stencils in a way that is not understood."""
+
+
 class FlagError(StencilkitError):
     """A compiler flag would make stencils that CPython cannot run."""
 

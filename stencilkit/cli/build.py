@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from stencilkit import artifact, configure, headers, pins, targets, toolchain
+from stencilkit import artifact, buildfolder, configure, headers, pins, targets, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import UsageError
+from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import building, universal
 from stencilkit.support import environ, files
@@ -70,16 +71,17 @@ def command(
     environ.source_date()
     tree = _options.open_tree(cpython, progress)
     support = targets.load().pythons[tree.version.series]
-    wanted = toolchain.parse_wanted(str(support.pinned) if llvm is None else llvm)
+    folder = buildfolder.read(pyconfig_dir) if pyconfig_dir and buildfolder.is_one(pyconfig_dir) else None
+    wanted = toolchain.parse_wanted(_llvm(llvm, folder, support, progress))
     for major in toolchain.majors(wanted):
         building.check_llvm(support, major)
     machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
     tools = toolchain.select(wanted, machine, skip_missing=skip_missing)
-    cflags = _cflags(cflags, pyconfig_dir)
+    cflags = _cflags(cflags, folder)
     flavour: Flavour = "debug" if debug else "release"
     if "" in triples:
         raise UsageError("--target is empty", fix="leave it out for this machine, or name a triple")
-    spellings = triples or (configure.host(pyconfig_dir) if pyconfig_dir else "",)
+    spellings = triples or (folder.host if folder else "",)
     chosen = _targets(spellings, tree.version.series)
     pairs = [(target, tool) for target in chosen for tool in tools]
     for target, tool in pairs:
@@ -91,7 +93,7 @@ def command(
             flavour=flavour,
             toolchain=tool,
             headers=headers.choose(target.target, tool, machine, sysroot),
-            pyconfig=_pyconfig(tree, target, flavour, pyconfig_dir, machine, progress),
+            pyconfig=_pyconfig(tree, target, flavour, pyconfig_dir, folder, machine, progress),
             cflags=cflags,
             jobs=jobs or environ.cpus(),
             comments=comments,
@@ -103,8 +105,18 @@ def command(
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
 
 
-def _cflags(given: str | None, folder: Path | None) -> str:
-    text = configure.cflags(folder) if given is None and folder is not None else given or ""
+def _llvm(given: str | None, folder: BuildFolder | None, support: PythonSupport, progress: Progress) -> str:
+    """Choose what --llvm says, or what the build folder asks for, or upstream's LLVM."""
+    if given is not None:
+        return given
+    if folder is not None and folder.llvm:
+        progress.say(f"{folder.path} asks for LLVM {folder.llvm}")
+        return folder.llvm
+    return str(support.pinned)
+
+
+def _cflags(given: str | None, folder: BuildFolder | None) -> str:
+    text = folder.cflags if given is None and folder is not None else given or ""
     try:
         shlex.split(text)
     except ValueError as error:
@@ -137,12 +149,13 @@ def _pyconfig(
     tree: SourceTree,
     target: TargetRequest,
     flavour: Flavour,
-    folder: Path | None,
+    given: Path | None,
+    folder: BuildFolder | None,
     machine: Iterable[Toolchain],
     progress: Progress,
 ) -> PyConfig:
-    if folder is not None:
-        return configure.given(folder, target, flavour)
+    if given is not None:
+        return configure.given(given, target, flavour, folder.host if folder else "")
     return configure.configured(tree, target, flavour, machine, environ.cache_root(), progress=progress)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, dialects, source, targets
+from stencilkit import buildfolder, configure, dialects, source, targets
 from stencilkit.model import pyconfig
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import Manifest
@@ -20,7 +20,6 @@ from stencilkit.pipeline.opening import Described
 _TREE: Final = "{tree}/"
 _PYCONFIG: Final = "{pyconfig}"
 _INCLUDE: Final = ("-I", "-iquote", "-isystem")
-_MAKEFILE: Final = "Makefile"
 
 
 def compare(tree: SourceTree, folder: Path, known: Described, functions: frozenset[str]) -> TreeFacts:
@@ -28,13 +27,14 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
 
     `functions` are the patch functions that the stencils call.
 
-    Raises: ConfigureError, TargetError, SourceError.
+    Raises: ConfigureError, BuildFolderError, TargetError, SourceError.
     """
     described = known.manifest
-    config = configure.read(folder)
+    build = buildfolder.read(folder) if buildfolder.is_one(folder) else None
+    config = configure.read(folder, build.host if build else "")
     request = _request(config.host or described.spelling, tree, described)
     flavour = _flavour(config, request, described)
-    cflags = configure.cflags(folder) if (folder / _MAKEFILE).is_file() else described.cflags
+    cflags = build.cflags if build else described.cflags
     contents = dict(_contents(tree, described))
     words = frozenset(described.foreign_words).union(*(pyconfig.words(data) for data in contents.values() if data))
     dialect = dialects.dialect_for(tree.version.series)

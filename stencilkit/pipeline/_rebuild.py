@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stencilkit import configure, headers, pins, toolchain
+from stencilkit import buildfolder, configure, headers, pins, toolchain
 from stencilkit.errors import UsageError
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.request import BuildRequest
@@ -27,7 +27,8 @@ def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, sto
     somebody else's; whatever a build raises.
     """
     recorded = described.manifest
-    own = configure.cflags(pyconfig) if (pyconfig / "Makefile").is_file() else ""
+    build = buildfolder.read(pyconfig) if buildfolder.is_one(pyconfig) else None
+    own = build.cflags if build else ""
     if recorded.cflags != own:
         raise UsageError(
             f"it was compiled with CFLAGS_JIT={recorded.cflags!r}, and {pyconfig} has {own!r}",
@@ -45,7 +46,7 @@ def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, sto
         flavour=recorded.flavour,
         toolchain=tool,
         headers=headers.choose(target.target, tool, machine),
-        pyconfig=configure.given(pyconfig, target, recorded.flavour),
+        pyconfig=configure.given(pyconfig, target, recorded.flavour, build.host if build else ""),
         cflags=recorded.cflags,
         jobs=environ.cpus(),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +18,6 @@ from stencilkit.support import files
 
 # What mingw's headers went into has been refused, or allowed, before.
 _REQUIRED: Final = Policy(require=(*verify.DEFAULT_POLICY.require, "tree"), mingw=True)
-# In some releases of 3.13 and 3.14 a PGO build deletes the stencils between its two passes (python/cpython#141808).
-_DELETES: Final = re.compile(r"^clean(?:-retain)?-profile:.*\n(?:(?:\t.*)?\n)*?\t.*\brm\b.*jit_stencils", re.MULTILINE)
-_PGO: Final = re.compile(r"^(?:all|build_all):.*\bprofile-opt\b|^DEF_MAKE_ALL_RULE\s*=\s*profile-opt", re.MULTILINE)
-_REGEN_PYTHON: Final = re.compile(r"^PYTHON_FOR_REGEN\??=[ \t]*(.*)$", re.MULTILINE)
 KEEPER: Final = "stencilkit-keep"
 
 
@@ -66,7 +61,7 @@ def install(
     contents = placing.files_for(place, chosen)
     _check_unbuilt(place, contents)
     # What make looks at comes last of all.
-    argument = _keep(place, contents) if _is_deleted_midway(place) else ""
+    argument = _keep(place, contents) if place.build.deletes_stencils else ""
     changed = placing.write(place, contents)
     return Installed(verdicts=verdicts, files=tuple(sorted(changed.items())), make_argument=argument)
 
@@ -118,11 +113,6 @@ def _has(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
-def _is_deleted_midway(place: placing.Place) -> bool:
-    makefile = (place.folder / "Makefile").read_text("utf-8", "replace")
-    return bool(_DELETES.search(makefile) and _PGO.search(makefile))
-
-
 def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
     """Keep copies, and a script that make can run in place of the generator; return the argument that makes it so.
 
@@ -131,8 +121,6 @@ def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
 
     Raises: InstallError where a link would have us write elsewhere.
     """
-    makefile = (place.folder / "Makefile").read_text("utf-8", "replace")
-    found = _REGEN_PYTHON.search(makefile)
     keeper = place.folder.resolve() / KEEPER
     for folder in (keeper, keeper / "files"):
         if folder.is_symlink():
@@ -144,7 +132,7 @@ def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
         'case "$1" in\n'
         f"*/Tools/jit/build.py) exec cp {shlex.quote(str(keeper / 'files'))}/* . ;;\n"
         "esac\n"
-        f'exec {found[1].strip() if found and found[1].strip() else "python3"} "$@"\n'
+        f'exec {place.build.python or "python3"} "$@"\n'
     )
     files.write(keeper / "python", script.encode(), executable=True)
     # The recipe gives it to a shell, and make expands it first.

@@ -2,63 +2,57 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from stencilkit import artifact, configure, dialects, targets
+from stencilkit import artifact, buildfolder, dialects, targets
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
-from stencilkit.model.pyconfig import flavour, macros
+from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.pipeline import _texts
 from stencilkit.support import files
 
-# The rule that configure writes where the JIT is on (REGEN_JIT_COMMAND), up to its first option:
-_REGEN: Final = re.compile(r"^\t.*/Tools/jit/build\.py((?: [\w.][\w.-]*)+)", re.MULTILINE)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A configured build folder: for which targets (several in a universal build), with which CFLAGS_JIT."""
+    """A configured build folder of a tree, and for which targets it is (several in a universal build)."""
 
     tree: SourceTree
-    folder: Path
+    build: BuildFolder
     requests: tuple[TargetRequest, ...]
-    flavour: Flavour
-    cflags: str
-    pyconfig: bytes
+
+    @property
+    def folder(self) -> Path:
+        """Name the folder."""
+        return self.build.path
+
+    @property
+    def flavour(self) -> Flavour:
+        """Tell which flavour it was configured for."""
+        return self.build.flavour
 
 
 def look_at(tree: SourceTree, folder: Path) -> Place:
     """See what a build folder was configured for.
 
-    Raises: TargetError, InstallError where it was not configured, or without the JIT.
+    Raises: TargetError; InstallError where it was not configured, or without the JIT; BuildFolderError.
     """
-    makefile, config = folder / "Makefile", folder / "pyconfig.h"
-    if not makefile.is_file() or not config.is_file():
+    if not buildfolder.is_one(folder):
         raise InstallError(
             f"{folder} is not a configured build folder: it has no Makefile and pyconfig.h of CPython's",
             fix="run CPython's configure there first, with --enable-experimental-jit",
         )
-    rule = _REGEN.search(makefile.read_text("utf-8", "replace"))
-    if rule is None:
+    build = buildfolder.read(folder)
+    if build.jit is None:
         raise InstallError(
             f"{folder} was configured without the JIT: its Makefile never asks for stencils",
             fix="run configure again with --enable-experimental-jit (or =yes-off, =interpreter needs no stencils)",
         )
-    content = config.read_bytes()
-    return Place(
-        tree=tree,
-        folder=folder,
-        requests=tuple(targets.resolve(targets.load(), triple) for triple in rule[1].split()),
-        flavour=flavour(macros(content.decode("utf-8", "replace"))),
-        cflags=configure.cflags(folder),
-        pyconfig=content,
-    )
+    table = targets.load()
+    return Place(tree=tree, build=build, requests=tuple(targets.resolve(table, triple) for triple in build.jit.triples))
 
 
 def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
@@ -79,7 +73,7 @@ def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
 def input_digest(place: Place, request: TargetRequest) -> str:
     """Compute what `make` expects on line 1 there."""
     dialect = dialects.dialect_for(place.tree.version.series)
-    return dialect.input_digest(place.tree, place.pyconfig, request, place.flavour, place.cflags)
+    return dialect.input_digest(place.tree, place.build.pyconfig, request, place.flavour, place.build.cflags)
 
 
 def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:

@@ -19,6 +19,7 @@ from stencilkit.cli import main
 from stencilkit.errors import ExitCode
 
 pytestmark = pytest.mark.process
+JIT_MAKEFILE = "jit_stencils.h:\n\tpython3 ./Tools/jit/build.py x86_64-pc-linux-gnu --cflags=$$X\n"
 FOLDER = Path(__file__).parent / "errors"
 PYCONFIG = "#define SIZEOF_VOID_P 8\n#define HAVE_GCC_ASM_FOR_X64 1\n"
 BUILD = ("build", "--pyconfig-dir", "config")
@@ -128,6 +129,9 @@ CASES: list[tuple[str, Callable[[Path], None], tuple[str, ...]]] = [
     ("pyconfig-of-another-host",
      lambda h: (clang()(h), pyconfig(PYCONFIG, "HOST_GNU_TYPE=\taarch64-redhat-linux-gnu\n")(h)),
      (*BUILD, *MINE, *X86)),
+    ("makefile-not-understood",
+     lambda h: (clang()(h), pyconfig(PYCONFIG, JIT_MAKEFILE)(h)),
+     (*BUILD, *MINE, *X86)),
     ("free-threaded-3.13", free_threaded("3.13.15"), (*BUILD, *MINE, *X86)),
     ("free-threaded-3.14", free_threaded("3.14.7"), (*BUILD, *MINE, *X86)),
     ("cflags-quotes", clang(), (*BUILD, *MINE, *X86, "--cflags", "-DX='1")),
@@ -186,7 +190,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(headers, "_has_own", lambda target: target.triple.startswith("x86_64-unknown-linux"))
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda _: None)
     (folder / "path").mkdir()
-    for name in ("sh", "cat", "ldd", "bash"):
+    for name in ("sh", "cat", "ldd", "bash", "make", "env"):
         (folder / "path" / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
     for name, value in {
         "PATH": str(folder / "path"),

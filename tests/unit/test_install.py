@@ -10,10 +10,13 @@ import pytest
 import samples
 
 from stencilkit import dialects, manifest, source
-from stencilkit.errors import BundleError, InstallError, OutputError
+from stencilkit.errors import BuildFolderError, BundleError, InstallError, OutputError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.build import IncludedFile
+from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.pipeline import bundling, installing, placing
+
+pytestmark = pytest.mark.process
 
 MAKEFILE = """\
 HOST_GNU_TYPE=  {host}
@@ -23,6 +26,8 @@ all:\t\t{goal}
 
 jit_stencils.h: $(JIT_DEPS)
 \t$(PYTHON_FOR_REGEN) $(srcdir)/Tools/jit/build.py {triples} --output-dir . --pyconfig-dir . --cflags="{cflags}"{debug}
+
+build_all profile-opt pycremoval:
 
 .PHONY: clean-retain-profile
 clean-retain-profile: pycremoval
@@ -171,6 +176,9 @@ def test_a_macro_that_no_stencil_sees_is_no_matter(case: Case) -> None:
 
 def test_another_flavour_is_refused(case: Case) -> None:
     (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("/* #undef Py_DEBUG */", "#define Py_DEBUG 1"))
+    with pytest.raises(BuildFolderError, match=r"wants release stencils, but pyconfig\.h is that of a debug build"):
+        case.install()
+    case.configure(debug=" --debug")
     with pytest.raises(BundleError, match="there are no debug stencils") as caught:
         case.install()
     assert "release, LLVM 19.1.7" in caught.value.fix
@@ -302,7 +310,8 @@ def test_what_tells_make_that_all_is_current_is_written_with_the_rest(
     folder.mkdir()
     (folder / "jit_stencils.h").mkdir()
     tree = samples.tree(tmp_path / "tree")
-    place = placing.Place(tree=tree, folder=folder, requests=(), flavour="release", cflags="", pyconfig=b"")
+    build = BuildFolder(path=folder, host="", pyconfig=b"", jit=None, python="", deletes_stencils=False)
+    place = placing.Place(tree=tree, build=build, requests=())
     monkeypatch.setattr(dialects.dialect_for(tree.version.series), "MAKE_STAMP", ".jit-stamp")
     with pytest.raises(OutputError):
         placing.write(place, {"jit_stencils.h": b"x"})

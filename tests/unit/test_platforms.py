@@ -169,16 +169,11 @@ def test_any_other_configure_is_run_as_it_is(tree: SourceTree, tmp_path: Path, t
     assert configure._script(tree, TARGETS[triple], tmp_path) == "tree/configure"
 
 
-def test_a_universal_build_folder_says_so(tmp_path: Path) -> None:
-    makefile = tmp_path / "Makefile"
-    makefile.write_text("HOST_GNU_TYPE=\taarch64-apple-darwin24.5.0\n")
-    assert configure.host(tmp_path) == "aarch64-apple-darwin24.5.0"
-    makefile.write_text(makefile.read_text() + "CONFIG_ARGS=\t'--with-universal-archs=universal2' '--with-pydebug'\n")
+def test_both_halves_take_the_pyconfig_of_a_universal_build(tmp_path: Path) -> None:
     (tmp_path / "pyconfig.h").write_text("#define SIZEOF_VOID_P 8\n")
-    assert configure.host(tmp_path) == "universal2-apple-darwin"
     for target in (MAC_ARM, MAC_X86):
         request = targets.resolve(TABLE, target.triple)
-        assert configure.given(tmp_path, request, "release").host == "universal2-apple-darwin"
+        assert configure.given(tmp_path, request, "release", "universal2-apple-darwin").origin == "given"
 
 
 COFF = """\

@@ -87,6 +87,7 @@ jit_stencils.h: $(JIT_DEPS)
 """
 
 
+@pytest.mark.process
 def test_both_halves_are_packed_and_placed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, build = tmp_path / "stencils.tar.gz", tmp_path / "build"
     assert cli.main(["pack", str(folder), "-o", str(bundle)]) == 0

@@ -1,0 +1,58 @@
+"""What a folder that CPython's configure ran in says about its JIT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilkit.model.pyconfig import flavour, macros
+from stencilkit.model.target import Flavour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JitCommand:
+    """The arguments with which `make` runs Tools/jit/build.py.
+
+    `cflags` is CFLAGS_JIT. `llvm` is the LLVM that it asks for ("21"), `tools` the folder that it takes the LLVM from;
+    both are "" where it asks for none.
+    """
+
+    triples: tuple[str, ...]
+    debug: bool
+    cflags: str
+    llvm: str
+    tools: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildFolder:
+    """A folder with a Makefile and pyconfig.h of CPython's.
+
+    `host` is the triple that it was configured for, as configure spelt it, or the universal platform; "" if it does
+    not say. `jit` is None where the JIT is off. `python` is what the makefile runs generators with.
+    `deletes_stencils` says that a plain `make` there is a PGO build that deletes the stencils midway.
+    """
+
+    path: Path
+    host: str
+    pyconfig: bytes
+    jit: JitCommand | None
+    python: str
+    deletes_stencils: bool
+
+    @property
+    def flavour(self) -> Flavour:
+        """Tell which flavour it was configured for."""
+        return flavour(macros(self.pyconfig.decode("utf-8", "replace")))
+
+    @property
+    def cflags(self) -> str:
+        """Return its CFLAGS_JIT, "" where the JIT is off."""
+        return self.jit.cflags if self.jit else ""
+
+    @property
+    def llvm(self) -> str:
+        """Return the LLVM that it asks for, as --llvm takes it: a clang, or a version; "" for upstream's."""
+        if self.jit is None:
+            return ""
+        return str(Path(self.jit.tools, "bin", "clang")) if self.jit.tools else self.jit.llvm
