@@ -32,6 +32,8 @@ _CC: Final = "stencilkit-cc"
 _PYTHON: Final = "stencilkit-python"
 _BUILD_PYTHON: Final = "stencilkit-build-python"
 _TREE: Final = "tree"
+# A pyconfig.h that chooses among others by architecture, and says nothing itself (Debian's and Fedora's packages):
+_CHOICE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]*pyconfig[^">\n]*\.h)[">]', re.MULTILINE)
 # The case of configure's lists of cross builds before which another one can stand:
 _ANCHOR: Final = "\t*-*-vxworks*)\n"
 
@@ -62,7 +64,30 @@ def read(folder: Path, host: str = "") -> PyConfig:
             f"there is no {_NAME} in {folder}",
             fix="give the folder in which you ran configure: --pyconfig-dir",
         )
-    return _read(folder, "given", host)
+    config = _read(folder, "given", host)
+    if config.macros.get("SIZEOF_VOID_P") is None:
+        _refuse_wrapper(config)
+    return config
+
+
+def _refuse_wrapper(config: PyConfig) -> None:
+    """Refuse a pyconfig.h that only includes others, naming those that are there: what it decides is not recorded.
+
+    Raises: ConfigureError.
+    """
+    names = _CHOICE.findall(config.content.decode("utf-8", "replace"))
+    # <x86_64-linux-gnu/python3.14/pyconfig.h> is found from /usr/include, where python3.14/pyconfig.h is, too.
+    found = [root / name for name in names for root in (config.folder, config.folder.parent) if (root / name).is_file()]
+    if names:
+        own = [str(path.parent) for path in found if path.name == _NAME]
+        raise ConfigureError(
+            f"this {_NAME} only chooses among others, one for each architecture",
+            where=str(config.folder / _NAME),
+            details="\n".join(map(str, found)),
+            fix="--pyconfig-dir " + " or ".join(own)
+            if own
+            else f"copy the one that is meant, as {_NAME}, into a folder of its own, and give that as --pyconfig-dir",
+        )
 
 
 def _read(folder: Path, origin: PyConfigOrigin, host: str = "") -> PyConfig:

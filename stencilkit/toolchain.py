@@ -32,17 +32,24 @@ _CONFIGURATION: Final = re.compile(r"^Configuration file: (.+)$", re.MULTILINE)
 # Where distributions put LLVMs that are not on PATH; * is sorted.
 _FOLDERS: Final = (
     "/usr/lib/llvm-*/bin",  # Debian, Ubuntu
+    "/usr/lib/llvm[0-9]*/bin",  # Alpine, Arch
     "/usr/lib64/llvm*/bin",  # Fedora, openSUSE
     "/usr/lib/llvm/*/bin",  # Gentoo
     "/opt/homebrew/opt/llvm*/bin",  # Homebrew on Apple silicon
     "/usr/local/opt/llvm*/bin",  # Homebrew on Intel
     "/opt/local/libexec/llvm-*/bin",  # MacPorts
+    "/usr/local/llvm*/bin",  # FreeBSD
     "/Program Files/LLVM/bin",  # LLVM's own installer on Windows
 )
 # More folders or programs, before all others:
 _VARIABLE: Final = "STENCILKIT_LLVM"
+# Prefixes whose bin folder may have a clang. The first is what CPython 3.15 calls an LLVM that goes before PATH
+# (Tools/jit/README.md); the others name where one may be, as a distribution's folder does: CMake's and conda's.
+_PREFIX_BEFORE_PATH: Final = "LLVM_TOOLS_INSTALL_DIR"
+_PREFIXES: Final = ("LLVM_ROOT", "CONDA_PREFIX")
 _OTHERS: Final = "stencilkit toolchains lists what there is; name a version of it, or the path of another clang"
 _ORIGINS: Final[tuple[Origin, ...]] = ("named", "path", "folder", "pypi")
+_ORDERED: Final[tuple[Origin, ...]] = ("named", "path")
 _BINARY_MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _SHARED_LLVM: Final = re.compile(r"(?P<path>/\S*/lib(?:LLVM|clang-cpp)[^/\s]*)")
 # `clang -print-targets` names -> the arch column of targets.toml. An x86-64 back end also does i686.
@@ -83,14 +90,16 @@ def _wanted(part: str) -> Wanted:
 def discover(data: Path, store: Store) -> Found:
     """Find every toolchain of this machine: PATH, the distributions' folders, and installed ziglang wheels.
 
-    The environment variable STENCILKIT_LLVM may list more folders or programs.
+    The environment variable STENCILKIT_LLVM may list more folders or programs. The newest major comes first; of one
+    major, those that the user put into an order are in that order (what a variable names, then PATH, whatever their
+    versions), and then the newest of the others.
     """
     different: dict[Path, tuple[Origin, Path]] = {}
     for origin, program in _candidates(data):
         different.setdefault(_real(program), (origin, program))
     with process.workers() as pool:
         found = list(pool.map(lambda candidate: identify(candidate[1], candidate[0], store), different.values()))
-    toolchains = sorted((item for item in found if isinstance(item, Toolchain)), key=_preference)
+    toolchains = sorted((item for item in found if isinstance(item, Toolchain)), key=_preference)  # stable: as found
     rejected = [item for item in found if isinstance(item, Rejected)]
     absent = [place for place in environ.search_path(_VARIABLE) if not place.exists()]
     rejected += [Rejected(program=place, why=f"{_VARIABLE} names it, and it is not there") for place in absent]
@@ -118,25 +127,34 @@ class Machine:
 
 
 def _preference(toolchain: Toolchain) -> tuple[object, ...]:
-    version = toolchain.version
-    return (-version.major, -version.minor, -version.patch, _ORIGINS.index(toolchain.origin), toolchain.program)
+    version, origin = toolchain.version, toolchain.origin
+    newest = () if origin in _ORDERED else (-version.minor, -version.patch, toolchain.program)
+    return (-version.major, _ORIGINS.index(origin), newest)
 
 
 def _candidates(data: Path) -> Iterator[tuple[Origin, Path]]:
     for place in environ.search_path(_VARIABLE):
         yield from (("named", program) for program in ([place] if place.is_file() else _clangs(place)))
+    for prefix in environ.search_path(_PREFIX_BEFORE_PATH):
+        yield from (("named", program) for program in _clangs(prefix / "bin"))
     for folder in environ.search_path("PATH"):
         yield from (("path", program) for program in _clangs(folder))
-    for pattern in _FOLDERS:
-        root = Path(pattern).anchor or "/"
-        for folder in sorted(Path(root).glob(pattern.lstrip("/"))):
-            yield from (("folder", program) for program in _clangs(folder))
+    for folder in _folders():
+        yield from (("folder", program) for program in _clangs(folder))
     for wheel in sorted(data.glob("toolchains/*/ziglang")):
         yield from (("pypi", program) for program in (wheel / "zig", wheel / "zig.exe") if program.is_file())
     spec = importlib.util.find_spec("ziglang")
     for location in (spec.submodule_search_locations or ()) if spec else ():
         programs = (Path(location, "zig"), Path(location, "zig.exe"))
         yield from (("pypi", program) for program in programs if program.is_file())
+
+
+def _folders() -> Iterator[Path]:
+    for pattern in _FOLDERS:
+        root = Path(pattern).anchor or "/"
+        yield from sorted(Path(root).glob(pattern.lstrip("/")))
+    for variable in _PREFIXES:
+        yield from (prefix / "bin" for prefix in environ.search_path(variable))
 
 
 def _clangs(folder: Path) -> list[Path]:
@@ -248,6 +266,17 @@ def select(wanted: Sequence[Wanted], machine: Machine, *, skip_missing: bool = F
     if missing and not (skip_missing and chosen):
         raise _absent(missing, machine, others=bool(chosen))
     return _each_once(chosen)
+
+
+def choice(chosen: Toolchain, machine: Machine) -> str:
+    """Say which toolchain is used, and which others of its major version were not chosen.
+
+    Where it was named, nobody else was asked.
+    """
+    major = chosen.version.major
+    others = [] if chosen.origin == "named" else [tool for tool in machine if tool.version.major == major]
+    rest = ", ".join(f"{tool.version} ({tool.program})" for tool in others if tool.program != chosen.program)
+    return f"using {chosen.label}" + (f", and not {rest}" if rest else "")
 
 
 def _each_once(chosen: Sequence[Toolchain]) -> tuple[Toolchain, ...]:

@@ -17,6 +17,7 @@ from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import Manifest, StencilRecord, Summary
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.stencil import Patch, Stencil, StencilGroup
+from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.verdict import Check, Kind, Policy, TreeFacts, Verdict
 from stencilkit.model.version import MajorRange
 from stencilkit.support.fields import document
@@ -282,9 +283,9 @@ def _stamp(header: ReadHeader, facts: TreeFacts) -> Check:
     )
 
 
-def rebuilt(found: Summary, second: Manifest) -> Check:
-    """Check that a second build, whose manifest is given, has the same content."""
-    tool = f"{second.toolchain.vendor}"
+def rebuilt(found: Summary, second: Manifest, toolchain: Toolchain) -> Check:
+    """Check that a second build with a toolchain of this machine, whose manifest is given, has the same content."""
+    tool = f"{toolchain.vendor} ({toolchain.program})"
     if found.content == second.content_digest:
         what = f"building again with {tool} gives the same content"
         return Check(kind="rebuild", status="passed", what=what)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from stencilkit import buildfolder, configure, headers, pins, toolchain
 from stencilkit.errors import UsageError
-from stencilkit.model.manifest import Manifest
-from stencilkit.model.request import BuildRequest
+from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.toolchain import Wanted
 from stencilkit.model.version import LlvmVersion
@@ -17,8 +16,8 @@ from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 
 
-def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, store: Store) -> Manifest:
-    """Compile all of it again, without the cache of compiled uops; return what the new manifest says.
+def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, store: Store) -> Build:
+    """Compile all of it again, without the cache of compiled uops.
 
     `llvm` is as for --llvm, "" for the exact version that the manifest names. `store` only remembers which toolchains
     this machine has.
@@ -50,4 +49,4 @@ def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, sto
         cflags=recorded.cflags,
         jobs=environ.cpus(),
     )
-    return building.build(request, NoStore()).manifest
+    return building.build(request, NoStore())

@@ -122,4 +122,4 @@ def is_a_second_build_the_same(known: Evidence) -> Iterator[Check]:
     if subject.rebuild is not None and subject.tree is not None:
         folder = evidence.config_folder(subject, subject.tree, known.described)
         second = _rebuild.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
-        yield verify.rebuilt(known.summary, second)
+        yield verify.rebuilt(known.summary, second.manifest, second.request.toolchain)

@@ -132,3 +132,39 @@ def test_a_machine_without_a_compiler_for_the_target(
     with pytest.raises(ConfigureError, match=f"no C compiler for {ARM}") as caught:
         run(tree, tmp_path, ARM)
     assert "stencilkit toolchains install" in caught.value.fix
+
+
+DEBIAN = """\
+#if defined(__linux__)
+# if defined(__x86_64__) && defined(__LP64__)
+#  include <x86_64-linux-gnu/python3.14/pyconfig.h>
+# elif defined(__aarch64__) && defined(__AARCH64EL__)
+#  include <aarch64-linux-gnu/python3.14/pyconfig.h>
+# endif
+#endif
+"""
+FEDORA = """\
+#include <bits/wordsize.h>
+#if __WORDSIZE == 64
+#include "pyconfig-64.h"
+#endif
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "real", "fix"),
+    [
+        (DEBIAN, "aarch64-linux-gnu/python3.14/pyconfig.h", "--pyconfig-dir HERE/aarch64-linux-gnu/python3.14"),
+        (FEDORA, "python3.14/pyconfig-64.h", "copy the one that is meant, as pyconfig.h"),
+    ],
+)
+def test_a_pyconfig_that_only_chooses_names_the_folder_that_is_meant(
+    wrapper: str, real: str, fix: str, tmp_path: Path
+) -> None:
+    for name, text in {"python3.14/pyconfig.h": wrapper, real: "#define SIZEOF_VOID_P 8\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigureError, match="only chooses among others") as caught:
+        configure.read(tmp_path / "python3.14")
+    assert caught.value.details == str(tmp_path / real)
+    assert caught.value.fix.replace(str(tmp_path), "HERE").startswith(fix)

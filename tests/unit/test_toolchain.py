@@ -16,13 +16,16 @@ from stencilkit.support.cache import NoStore, Store
 
 pytestmark = pytest.mark.process
 
+FOLDERS = toolchain._FOLDERS
+
 
 @pytest.fixture(autouse=True)
 def _nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the LLVMs of this machine."""
     monkeypatch.setattr(toolchain, "_FOLDERS", ())
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setenv("STENCILKIT_LLVM", "")
+    for name in ("STENCILKIT_LLVM", "LLVM_TOOLS_INSTALL_DIR", "LLVM_ROOT", "CONDA_PREFIX"):
+        monkeypatch.setenv(name, "")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
 
 
@@ -116,6 +119,65 @@ def test_named_folders_come_before_the_path(tmp_path: Path, monkeypatch: pytest.
     mine = fakes.clang(tmp_path / "mine" / "clang", "19.1.7")
     monkeypatch.setenv("STENCILKIT_LLVM", str(tmp_path / "mine"))
     assert discover(tmp_path).toolchains[0].program == mine
+
+
+def programs(tmp_path: Path) -> list[str]:
+    return [tool.program.relative_to(tmp_path).as_posix() for tool in discover(tmp_path).toolchains]
+
+
+def test_of_one_major_the_first_on_the_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with CPython's own generator: a newer patch release elsewhere does not overtake it."""
+    for name, version in (("first/clang", "19.1.1"), ("second/clang-19", "19.1.7"), ("second/clang-20", "20.1.0")):
+        fakes.clang(tmp_path / name, version)
+    for name, version in (("folder/a/clang", "19.1.6"), ("folder/b/clang", "19.1.9")):
+        fakes.clang(tmp_path / name, version)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}:/usr/bin:/bin")
+    monkeypatch.setattr(toolchain, "_FOLDERS", (str(tmp_path / "folder/*"),))
+    expected = ["second/clang-20", "first/clang", "second/clang-19", "folder/b/clang", "folder/a/clang"]
+    assert programs(tmp_path) == expected
+    monkeypatch.setenv("PATH", f"{tmp_path / 'second'}:{tmp_path / 'first'}:/usr/bin:/bin")
+    assert programs(tmp_path)[1:3] == ["second/clang-19", "first/clang"]
+
+
+def test_the_choice_is_said_with_its_path_and_what_was_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (fakes.clang(tmp_path / name / "clang", f"19.1.{name}") for name in "17")
+    fakes.clang(tmp_path / "bin" / "clang", "20.1.0")
+    monkeypatch.setenv("PATH", f"{first.parent}:{second.parent}:{tmp_path / 'bin'}:/usr/bin:/bin")
+    here = machine(discover(tmp_path))
+    newest, used, _ = here
+    said = toolchain.choice(used, here)
+    assert said == f"using LLVM 19.1.1 (path: {first}), and not 19.1.7 ({second})"
+    assert toolchain.choice(newest, here) == f"using LLVM 20.1.0 (path: {tmp_path}/bin/clang)"
+
+
+@pytest.mark.parametrize(
+    ("variable", "first"),
+    [("LLVM_TOOLS_INSTALL_DIR", "prefix"), ("LLVM_ROOT", "bin"), ("CONDA_PREFIX", "bin")],
+)
+def test_prefixes_that_variables_name(
+    variable: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPython's variable goes before PATH, the others do not."""
+    fakes.clang(tmp_path / "bin" / "clang", "19.1.1")
+    fakes.clang(tmp_path / "prefix" / "bin" / "clang", "19.1.7")
+    monkeypatch.setenv(variable, str(tmp_path / "prefix"))
+    assert sorted(programs(tmp_path)) == ["bin/clang", "prefix/bin/clang"]
+    assert programs(tmp_path)[0].startswith(first)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("usr/lib/llvm-19/bin", "usr/lib/llvm19/bin", "usr/lib64/llvm19/bin", "usr/lib/llvm/19/bin"),
+        *("usr/local/llvm19/bin", "opt/local/libexec/llvm-19/bin", "opt/homebrew/opt/llvm@19/bin"),
+    ],
+)
+def test_the_folders_of_distributions(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.clang(tmp_path / folder / "clang", "19.1.7")
+    monkeypatch.setattr(toolchain, "_FOLDERS", tuple(f"{tmp_path}{pattern}" for pattern in FOLDERS))
+    assert programs(tmp_path) == [f"{folder}/clang"]
 
 
 def test_links_to_ccache_are_different_clangs(tmp_path: Path) -> None:
