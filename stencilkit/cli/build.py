@@ -101,6 +101,8 @@ def command(
         )
         for target, tool in pairs
     ]
+    for tool in tools:
+        progress.say(toolchain.choice(tool, machine))
     written = [_write(request, out, store, progress) for request in requests]
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
 
