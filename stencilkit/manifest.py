@@ -87,6 +87,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     *,
     driver: Driver,
     cpu: Cpu,
+    more_deviations: tuple[Deviation, ...],
     input_digest: str,
     summary: Summary,
     visible: VisibleConfig,
@@ -126,6 +127,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         deviations=(
             *(Deviation(what=flag.text, why=flag.deviates, cost=flag.cost) for flag in flags if flag.deviates),
             *(Deviation(what=known.what, why=known.why, cost=known.cost) for known in plan.deviations),
+            *more_deviations,
         ),
         variants=tuple(VariantRecord(name=variant.name, why=variant.why) for variant in variants),
         flags=tuple(FlagRecord(flag=flag.text, why=flag.why) for flag in flags),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final, get_args
 
-from stencilkit.errors import DataError, FlagError, TargetError
+from stencilkit.errors import DataError, TargetError
 from stencilkit.model.target import (
     Flag,
     Flavour,
@@ -55,7 +55,6 @@ def parse(text: str) -> SupportTable:
     table = SupportTable(
         targets=targets,
         refused_targets=tuple(_refusal(row) for row in root.tables("refused-target", [])),
-        refused_flags=tuple(_refusal(row) for row in root.tables("refused-flag", [])),
         pythons={name: _python(name, row, known) for name, row in root.named_tables("cpython")},
     )
     root.done()
@@ -91,6 +90,8 @@ def _target(row: Fields) -> Target:
         own_macros=row.texts("own-macros", []),
         entry_directive=row.choice("entry-directive", (".globl", ".def")),
         text_section=row.text("text-section", ""),
+        cpus=row.texts("cpus"),
+        features=row.texts("features", []),
     )
     row.done()
     if not any(fnmatchcase(target.triple, pattern) for pattern in target.spellings):
@@ -222,18 +223,3 @@ def is_pinned(table: SupportTable, series: str, llvm: str) -> bool:
     """Tell whether an LLVM ("19.1.7") is of the major version that a CPython's own generator asks for."""
     support = table.pythons.get(series)
     return support is not None and llvm.partition(".")[0] == str(support.pinned)
-
-
-def check_cflags(table: SupportTable, flags: tuple[str, ...]) -> None:
-    """Refuse flags that make stencils which cannot run, with the reason.
-
-    Raises: FlagError.
-    """
-    for flag in flags:
-        for refusal in table.refused_flags:
-            if fnmatchcase(flag, refusal.pattern):
-                raise FlagError(
-                    f"{flag} cannot be used for stencils: {refusal.why}",
-                    where="--cflags (CPython's CFLAGS_JIT)",
-                    fix=f"leave {flag} out of the flags for the JIT; CPython's own CFLAGS may keep it",
-                )

@@ -355,6 +355,13 @@ def identity(toolchain: Toolchain, store: Store) -> Identity:
     return Identity(program=digests[program], libraries=dict(sorted(libraries.items())))
 
 
+def starts(toolchain: Toolchain) -> tuple[str, ...]:
+    """Give the command of the clang itself: of a wrapper (ccache, a script), that of the program that it starts."""
+    program = toolchain.program.resolve()
+    called = _called(toolchain, program)
+    return toolchain.command if called == program else (str(called),)
+
+
 def _configuration(toolchain: Toolchain) -> list[Path]:
     """List the configuration files that clang says it takes, and those that they include.
 

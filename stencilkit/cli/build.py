@@ -42,6 +42,7 @@ from stencilkit.support.progress import Progress
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of compiled uops.")
 @click.option("--skip-missing", is_flag=True, help="Build with those LLVMs of a range that are there.")
 @click.option("--comments", is_flag=True, help="Add disassembly comments to the headers.")
+@click.option("--allow-driver-flags", is_flag=True, help="Take and record what a wrapper of clang adds to the flags.")
 @click.option("--one-process-per-uop", "plain", is_flag=True, help="Compile as upstream does, slowly; same bytes.")
 @_options.format_option("text", "json")
 def command(
@@ -57,6 +58,7 @@ def command(
     no_cache: bool,
     skip_missing: bool,
     comments: bool,
+    allow_driver_flags: bool,
     plain: bool,
     form: str,
 ) -> None:
@@ -98,6 +100,7 @@ def command(
             jobs=jobs or environ.cpus(),
             comments=comments,
             batched=not plain,
+            allow_driver_flags=allow_driver_flags,
         )
         for target, tool in pairs
     ]

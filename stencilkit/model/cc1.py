@@ -7,14 +7,20 @@ one thing, and the last of its kind holds.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 # cc1's options whose value may itself begin with a dash (clang's Options.td: Separate).
 _TAKES_ANYTHING: Final = frozenset({"-target-feature", "-mllvm", "-D", "-U", "-include", "-I"})
+# Of these, stencilkit's own -Xclang may follow the driver's: the last one holds.
+_LAST_HOLDS: Final = ("-mframe-pointer=",)
 # What describes the one input and output of a question, and not how it is compiled.
 _PER_INPUT: Final = frozenset({"-main-file-name", "-o", "-x", "-dumpdir"})
+
+Effect = Literal["harmless", "recorded", "refused"]
+"""What an argument may do to stencils; the words are those of cc1.toml, which describes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,24 @@ class Argument:
 
     def __str__(self) -> str:
         return f"{self.option} {self.value}" if self.value else self.option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A row of cc1.toml: patterns (fnmatch) of arguments, what they may do, and why. The first match decides."""
+
+    patterns: tuple[str, ...]
+    effect: Effect
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """All of cc1.toml: `words` are for the driver's flags, `defaults` list what stock clang says unasked."""
+
+    words: tuple[Rule, ...]
+    arguments: tuple[Rule, ...]
+    defaults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +88,40 @@ def arguments(words: Sequence[str], inputs: Sequence[str] = ()) -> tuple[Argumen
 def cpu(found: Sequence[Argument]) -> Cpu:
     """Gather what arguments say of the processor; of a feature that is named twice, the last one holds."""
     values = {argument.option: argument.value for argument in found}
-    features: dict[str, str] = {}
-    for argument in found:
-        if argument.option == "-target-feature":
-            features[argument.value[1:]] = argument.value
+    features = {argument.value[1:]: argument.value for argument in found if argument.option == "-target-feature"}
     return Cpu(
         name=values.get("-target-cpu", ""),
         tune=values.get("-tune-cpu", ""),
         features=tuple(features[name] for name in sorted(features)),
         abi=values.get("-target-abi", ""),
     )
+
+
+def difference(before: Sequence[Argument], after: Sequence[Argument]) -> tuple[tuple[Argument, ...], ...]:
+    """List the arguments that only `before` has, and those that only `after` has, each in its order."""
+    old, new = _effective(before), _effective(after)
+    return tuple(_without(old, new)), tuple(_without(new, old))
+
+
+def _effective(found: Sequence[Argument]) -> list[Argument]:
+    """Drop what a later argument cancels."""
+    last = {key: number for number, argument in enumerate(found) if (key := _cancels(argument))}
+    return [argument for number, argument in enumerate(found) if last.get(_cancels(argument), number) == number]
+
+
+def _cancels(argument: Argument) -> str:
+    """Name what only the last of several arguments decides, "" where each one counts."""
+    if argument.option == "-target-feature":
+        return argument.value[1:]
+    return next((option for option in _LAST_HOLDS if argument.option.startswith(option)), "")
+
+
+def _without(found: Sequence[Argument], others: Sequence[Argument]) -> list[Argument]:
+    left = Counter(others)
+    kept = []
+    for argument in found:
+        if left[argument]:
+            left[argument] -= 1
+        else:
+            kept.append(argument)
+    return kept

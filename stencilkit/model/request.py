@@ -17,7 +17,10 @@ from stencilkit.model.toolchain import Toolchain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """One header: one tree, target, flavour and toolchain. `cflags` is CPython's CFLAGS_JIT."""
+    """One header: one tree, target, flavour and toolchain. `cflags` is CPython's CFLAGS_JIT.
+
+    `allow_driver_flags` takes what a wrapper or a vendor of clang adds to them, and records it as a deviation.
+    """
 
     tree: SourceTree
     target: TargetRequest
@@ -29,6 +32,7 @@ class BuildRequest:
     jobs: int
     comments: bool = False
     batched: bool = True
+    allow_driver_flags: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

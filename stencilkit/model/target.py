@@ -42,7 +42,8 @@ class Target:
     folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
     `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
     In assembly, `entry_directive` declares what is known outside; `text_section` is how a section of code is described
-    where many units can be assembled at once, "" where they cannot.
+    where many units can be assembled at once, "" where they cannot. `cpus` and `features` (fnmatch) are what a clang
+    without -march and the like generates code for: the processors and instruction sets that every machine has.
     """
 
     triple: str
@@ -72,6 +73,8 @@ class Target:
     own_macros: tuple[str, ...]
     entry_directive: str
     text_section: str
+    cpus: tuple[str, ...]
+    features: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +178,6 @@ class SupportTable:
 
     targets: tuple[Target, ...]
     refused_targets: tuple[Refusal, ...]
-    refused_flags: tuple[Refusal, ...]
     pythons: Mapping[str, PythonSupport]
 
 

@@ -81,6 +81,7 @@ def compile_all(
     session: Session,
     closure: Closure,
     identity: Identity,
+    unasked: Sequence[str],
     request: BuildRequest,
     store: Store,
     progress: Progress,
@@ -90,7 +91,7 @@ def compile_all(
     Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
     """
     plan = session.plan
-    keys = _keys(plan, closure, identity)
+    keys = _keys(plan, closure, identity, unasked)
     drivers: dict[str, Driver] = {}
     results = _Results()
     progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
@@ -128,7 +129,7 @@ def compile_all(
     )
 
 
-def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, _Key]:
+def _keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str]) -> dict[str, _Key]:
     """Make the cache keys of every unit: all that its object depends on, and no path."""
     shared = json.dumps(
         [
@@ -144,6 +145,8 @@ def _keys(plan: Plan, closure: Closure, identity: Identity) -> dict[str, _Key]:
             # With the order, and the step that each flag is for.
             [plan.line(entry=entry, step=step) for entry in (False, True) for step in get_args(Step)],
             plan.cflags,
+            # A wrapper may take its flags from anywhere:
+            list(unasked),
             plan.headers.origin,
             closure.digest,
         ]

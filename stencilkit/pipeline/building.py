@@ -19,7 +19,6 @@ from stencilkit import (
 from stencilkit.compiler import closure
 from stencilkit.dialects import Dialect
 from stencilkit.errors import ConfigureError, RelocationError, TargetError, ToolchainError
-from stencilkit.model import cc1 as model_cc1
 from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
@@ -30,7 +29,7 @@ from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import _extras, _texts, _units
+from stencilkit.pipeline import _extras, _texts, _told, _units
 from stencilkit.support import files, process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
@@ -44,15 +43,15 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     dialect = dialects.dialect_for(request.tree.version.series)
     support = check(request.tree, request.target, request.toolchain, request.cflags)
     notes = check_threading(support, request.pyconfig)
-    plan = _plan(request, dialect, support)
+    plan = plan_of(request, dialect)
     with files.scratch("build") as work, process.workers(1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
         identifying = helper.submit(toolchain.identity, request.toolchain, store)
+        told = _told.find(plan, work, allow=request.allow_driver_flags)
         included = closure.find(plan, work)
-        cpu = model_cc1.cpu(cc1.ask(plan.toolchain.command, plan.driver_arguments(entry=False, step="emit"), work))
         identity = identifying.result()
         session = compiler.Session(plan, work)
-        compiled = _units.compile_all(session, included, identity, request, store, progress)
+        compiled = _units.compile_all(session, included, identity, told.unasked, request, store, progress)
     variants = dialects.variants(request.tree)
     stencils = _finish(request, dialect, support, variants, compiled.objects)
     extras = _extras.derive(request.target.target, compiled.shim)
@@ -76,7 +75,8 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         included,
         identity,
         driver=compiled.driver,
-        cpu=cpu,
+        cpu=told.cpu,
+        more_deviations=told.deviations(),
         input_digest=digest,
         summary=summary,
         visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
@@ -125,7 +125,7 @@ def check(tree: SourceTree, target: TargetRequest, tool: Toolchain, cflags: str)
         )
     check_llvm(support, tool.version.major)
     toolchain.check_arch(tool, target.target.arch)
-    targets.check_cflags(table, tuple(shlex.split(cflags)))
+    cc1.check_words(cc1.load(), shlex.split(cflags))
     return support
 
 
@@ -158,7 +158,9 @@ def check_threading(support: PythonSupport, config: PyConfig) -> tuple[str, ...]
     return (f"Py_GIL_DISABLED: {support.free_threading_note}",) if support.free_threading_note else ()
 
 
-def _plan(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Plan:
+def plan_of(request: BuildRequest, dialect: Dialect) -> Plan:
+    """Gather all that decides what a compiler makes of a request."""
+    support = targets.load().pythons[request.tree.version.series]
     target = request.target.target
     major = request.toolchain.version.major
     return Plan(

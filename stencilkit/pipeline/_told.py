@@ -1,0 +1,114 @@
+"""What clang is really told: its driver's answer beside what stencilkit and the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from stencilkit import cc1, toolchain
+from stencilkit.errors import FlagError
+from stencilkit.model import cc1 as arguments
+from stencilkit.model.build import Plan
+from stencilkit.model.cc1 import Argument, Cpu
+from stencilkit.model.manifest import Deviation
+from stencilkit.model.target import Step
+from stencilkit.support import process
+
+_KINDS: Final[tuple[tuple[bool, Step], ...]] = ((False, "emit"), (True, "emit"), (False, "finish"))
+# clang's manual, Configuration files:
+_UNCONFIGURED: Final = "--no-default-config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The processor of the uops' code, and what neither stencilkit nor the user has asked for, as cc1's arguments.
+
+    `changed` tells whether the user's flags change any of them.
+    """
+
+    cpu: Cpu
+    unasked: tuple[str, ...]
+    changed: bool
+
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Say so in the words of a manifest."""
+        return tuple(
+            Deviation(
+                what=argument,
+                why="clang's wrapper, configuration file or vendor says it, and --allow-driver-flags allowed it",
+                cost="CPython's own generator makes the same of this clang only; with another one, it makes other code",
+            )
+            for argument in self.unasked
+        )
+
+
+def find(plan: Plan, work: Path, *, allow: bool) -> Told:
+    """Ask the driver of a plan, and refuse what stencils may not have.
+
+    `allow` records what nobody has asked for instead of refusing it.
+
+    Raises: FlagError.
+    """
+    rules = cc1.load()
+    cc1.check_words(rules, plan.cflags)
+    real = (*toolchain.starts(plan.toolchain), _UNCONFIGURED)
+    kinds = {tuple(plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)): (entry, step) for entry, step in reversed(_KINDS)}
+    unasked: dict[str, None] = {}
+    with process.workers() as pool:
+        answers = list(pool.map(lambda kind: _ask(plan, kind, real, work), reversed(kinds.values())))
+    for answer in answers:
+        _check_user(plan, answer, real, work)
+        baseline = [f"-target-cpu {name}" for name in plan.target.cpus]
+        baseline += [f"-target-feature {feature}" for feature in plan.target.features]
+        unasked |= dict.fromkeys(cc1.vendors(rules, answer.plain, baseline))
+        unasked |= dict.fromkeys(cc1.unasked(rules, answer.told_of_all, answer.told))
+    if unasked and not allow:
+        raise _not_asked(plan, tuple(unasked))
+    changed = any(any(arguments.difference(answer.plain, answer.told_of_all)) for answer in answers)
+    return Told(cpu=arguments.cpu(answers[0].told), unasked=tuple(unasked), changed=changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What cc1 is told by the clang itself of stencilkit's flags; by it, and by the program named, of all flags."""
+
+    kind: tuple[bool, Step]
+    plain: tuple[Argument, ...]
+    told_of_all: tuple[Argument, ...]
+    told: tuple[Argument, ...]
+
+
+def _ask(plan: Plan, kind: tuple[bool, Step], real: Sequence[str], work: Path) -> _Answer:
+    entry, step = kind
+    own = replace(plan, cflags=()).driver_arguments(entry=entry, step=step, files=cc1.PROBE)
+    words = plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)
+    plain = cc1.ask((*real, *own), work)
+    told_of_all = plain if own == words else cc1.ask((*real, *words), work)
+    return _Answer(kind, plain, told_of_all, cc1.ask((*plan.toolchain.command, *words), work))
+
+
+def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) -> None:
+    """Refuse what the user's flags come to; name the one of them that does it, where one alone does.
+
+    Raises: FlagError.
+    """
+    rules = cc1.load()
+    try:
+        cc1.check_user(rules, answer.plain, answer.told_of_all, " ".join(plan.cflags))
+    except FlagError:
+        entry, step = answer.kind
+        for flag in plan.cflags:
+            alone = replace(plan, cflags=(flag,)).driver_arguments(entry=entry, step=step, files=cc1.PROBE)
+            cc1.check_user(rules, answer.plain, cc1.ask((*real, *alone), work), flag)
+        raise
+
+
+def _not_asked(plan: Plan, unasked: tuple[str, ...]) -> FlagError:
+    return FlagError(
+        "this clang is told more than stencilkit and --cflags ask for, so its stencils would not be what they say",
+        where=plan.toolchain.label,
+        details="\n".join(unasked),
+        fix="name the clang that it starts, or say the same with --cflags; --allow-driver-flags takes and records it",
+    )
