@@ -20,8 +20,9 @@ from stencilkit.support.fields import Fields, document
 
 SCHEMA: Final = 1
 _PROBE: Final = "probe.c"
+_OUTPUT: Final = "probe.out"
 # What stands in a command line where an input and an output do.
-PROBE: Final = ("-c", _PROBE, "-o", "probe.out")
+PROBE: Final = ("-c", _PROBE, "-o", _OUTPUT)
 _TIMEOUT_SECONDS: Final = 60.0
 _UNKNOWN: Final = Rule(patterns=("*",), effect="refused", why="nobody has looked at what it does to stencils")
 _WHERE: Final = "--cflags (CPython's CFLAGS_JIT)"
@@ -78,7 +79,7 @@ def ask(command: Sequence[str], work: Path) -> tuple[Argument, ...]:
             details="\n".join(errors) or f"clang -### names {len(commands)} compilers, not one",
             fix="leave out of --cflags what it does not know for this target, or what is not about code",
         )
-    return cc1.arguments(commands[0], (_PROBE,))
+    return cc1.arguments(commands[0], _PROBE, _OUTPUT)
 
 
 def check_words(rules: Rules, flags: Sequence[str]) -> None:

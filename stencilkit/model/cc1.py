@@ -16,8 +16,8 @@ from typing import Final, Literal
 _TAKES_ANYTHING: Final = frozenset({"-target-feature", "-mllvm", "-D", "-U", "-include", "-I"})
 # Of these, stencilkit's own -Xclang may follow the driver's: the last one holds.
 _LAST_HOLDS: Final = ("-mframe-pointer=",)
-# What describes the one input and output of a question, and not how it is compiled.
-_PER_INPUT: Final = frozenset({"-main-file-name", "-o", "-x", "-dumpdir"})
+# What describes the one input of a question, and not how it is compiled.
+_PER_INPUT: Final = ("-main-file-name", "-dumpdir")
 
 Effect = Literal["harmless", "recorded", "refused"]
 """What an argument may do to stencils; the words are those of cc1.toml, which describes them."""
@@ -72,15 +72,15 @@ def commands(answer: str) -> list[list[str]]:
     return [words[words.index("-cc1") + 1 :] for words in found]
 
 
-def arguments(words: Sequence[str], inputs: Sequence[str] = ()) -> tuple[Argument, ...]:
-    """Pair options with their values; leave out what is about one input."""
+def arguments(words: Sequence[str], source: str, output: str) -> tuple[Argument, ...]:
+    """Pair options with their values; leave out what is about the one input, in C, and the one output."""
     found: list[Argument] = []
-    rest = [word for word in words if word not in inputs]
+    rest = [word for word in words if word != source]
     while rest:
         option = rest.pop(0)
         takes = rest and option.startswith("-") and (option in _TAKES_ANYTHING or not rest[0].startswith("-"))
         value = rest.pop(0) if takes else ""
-        if option not in _PER_INPUT:
+        if option not in _PER_INPUT and (option, value) not in (("-x", "c"), ("-o", output)):
             found.append(Argument(option, value))
     return tuple(found)
 

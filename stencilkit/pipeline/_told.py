@@ -25,12 +25,12 @@ _UNCONFIGURED: Final = "--no-default-config"
 class Told:
     """The processor of the uops' code, and what neither stencilkit nor the user has asked for, as cc1's arguments.
 
-    `changed` tells whether the user's flags change any of them.
+    `changed` are those that the user's flags add (+) or take away (-).
     """
 
     cpu: Cpu
     unasked: tuple[str, ...]
-    changed: bool
+    changed: tuple[str, ...]
 
     def deviations(self) -> tuple[Deviation, ...]:
         """Say so in the words of a manifest."""
@@ -54,7 +54,10 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
     rules = cc1.load()
     cc1.check_words(rules, plan.cflags)
     real = (*toolchain.starts(plan.toolchain), _UNCONFIGURED)
-    kinds = {tuple(plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)): (entry, step) for entry, step in reversed(_KINDS)}
+    kinds = {
+        tuple(plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)): (entry, step)
+        for entry, step in reversed(_KINDS)
+    }
     unasked: dict[str, None] = {}
     with process.workers() as pool:
         answers = list(pool.map(lambda kind: _ask(plan, kind, real, work), reversed(kinds.values())))
@@ -66,8 +69,14 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
         unasked |= dict.fromkeys(cc1.unasked(rules, answer.told_of_all, answer.told))
     if unasked and not allow:
         raise _not_asked(plan, tuple(unasked))
-    changed = any(any(arguments.difference(answer.plain, answer.told_of_all)) for answer in answers)
-    return Told(cpu=arguments.cpu(answers[0].told), unasked=tuple(unasked), changed=changed)
+    differences = [arguments.difference(answer.plain, answer.told_of_all) for answer in answers]
+    changed = [
+        f"{sign}{one}"
+        for difference in differences
+        for sign, found in zip("-+", difference, strict=True)
+        for one in found
+    ]
+    return Told(cpu=arguments.cpu(answers[0].told), unasked=tuple(unasked), changed=tuple(changed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ CASES: list[tuple[str, Callable[[Path], None], tuple[str, ...]]] = [
     ("free-threaded-3.13", free_threaded("3.13.15"), (*BUILD, *MINE, *X86)),
     ("free-threaded-3.14", free_threaded("3.14.7"), (*BUILD, *MINE, *X86)),
     ("cflags-quotes", clang(), (*BUILD, *MINE, *X86, "--cflags", "-DX='1")),
-    ("cflags-hardening", clang(), (*BUILD, *MINE, *X86, "--cflags", "-O2 -fstack-protector-strong")),
+    ("cflags-native", clang(), (*BUILD, *MINE, *X86, "--cflags", "-O2 -march=native")),
     ("out-is-a-file", lambda h: (clang()(h), (h / "out").write_text("mine")), (*BUILD, *MINE, "--out", "out")),
     ("option-unknown", void, ("build", "--llmv", "19")),
     ("command-unknown", void, ("biuld",)),

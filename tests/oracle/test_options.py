@@ -65,6 +65,7 @@ class Bench:
     work: Path
     counts: collections.Counter[str] = field(default_factory=collections.Counter)
     wrong: list[str] = field(default_factory=list)
+    known: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tree = few(self.version, self.work / "tree")
@@ -110,7 +111,10 @@ class Bench:
             return "refused by clang" if "clang does not" in error.what else "refused: " + error.what
         if not told.changed:
             return "nothing reaches cc1"
-        return self.compare(flag)
+        # Of flags that tell cc1 the same, the first one is compared.
+        if told.changed not in self.known:
+            self.known[told.changed] = self.compare(flag)
+        return self.known[told.changed]
 
     def compare(self, flag: str) -> str:
         try:

@@ -20,8 +20,10 @@ IDENTITY = Identity(program="1", libraries={"libLLVM.so": "2"})
 UNITS = (fakes.unit("_A"), fakes.unit("_B", short_body="short\n"))
 
 
-def keys(plan: Plan, closure: Closure = CLOSURE, identity: Identity = IDENTITY) -> dict[str, _units._Key]:
-    return _units._keys(plan, closure, identity)
+def keys(
+    plan: Plan, closure: Closure = CLOSURE, identity: Identity = IDENTITY, unasked: tuple[str, ...] = ()
+) -> dict[str, _units._Key]:
+    return _units._keys(plan, closure, identity, unasked)
 
 
 def toolchain(plan: Plan, **changes: object) -> Plan:
@@ -94,3 +96,8 @@ def test_uops_have_keys_of_their_own(tmp_path: Path) -> None:
     one, other = fakes.unit("_A", body="x"), fakes.unit("_B", body="x", file="./_A.c")
     found = keys(fakes.plan(tmp_path, (one, other)))
     assert found["_A"] != found["_B"], "a uop's number is a macro"
+
+
+def test_what_a_wrapper_adds_has_keys_of_its_own(tmp_path: Path) -> None:
+    plan = fakes.plan(tmp_path, UNITS)
+    assert keys(plan, unasked=("-target-feature +avx2",)) != keys(plan)

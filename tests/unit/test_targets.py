@@ -9,7 +9,7 @@ import pytest
 
 from stencilkit import pins, targets
 from stencilkit.dialects import KNOWN
-from stencilkit.errors import ConfigureError, DataError, FlagError, TargetError, ToolchainError
+from stencilkit.errors import ConfigureError, DataError, TargetError, ToolchainError
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.pipeline import building
 from stencilkit.support import resources
@@ -115,25 +115,6 @@ def test_no_spelling_means_two_targets() -> None:
 def test_a_table_that_contradicts_itself_is_refused(pattern: str, replacement: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         targets.parse(changed(pattern, replacement))
-
-
-@pytest.mark.parametrize(
-    "flag",
-    [
-        *("-flto", "-flto=thin", "-fstack-protector-strong", "-fsanitize=address", "-pg", "-g", "-m32", "-arch"),
-        *("@flags", "--config=x.cfg", "-fplugin=x.so", "-fpass-plugin=x.so", "-load", "-finstrument-functions"),
-        *("-fprofile-instr-generate", "-emit-llvm", "-save-temps=obj", "-oout", "-MF", "--serialize-diagnostics"),
-    ],
-)
-def test_flags_that_make_no_stencils_are_refused(flag: str) -> None:
-    with pytest.raises(FlagError) as caught:
-        targets.check_cflags(TABLE, ("-O3", flag))
-    assert flag in caught.value.what
-    assert flag in caught.value.fix
-
-
-def test_ordinary_flags_pass() -> None:
-    targets.check_cflags(TABLE, ("-O3", "-DNDEBUG", "-Wall"))
 
 
 @pytest.mark.parametrize(("series", "major"), [("3.13", 17), ("3.14", 18), ("3.15", 18), ("3.14", 99)])
