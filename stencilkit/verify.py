@@ -214,6 +214,7 @@ def _misfits(manifest: Manifest, facts: TreeFacts) -> Iterator[Check]:
         ("files of the tree would be included in place of those recorded", facts.shadows),
         ("the code that runs the stencils differs", facts.runtime),
         ("Python/jit.c lacks patch functions that the stencils call", facts.missing_functions),
+        ("the stencils need a processor that the tree's CFLAGS_JIT does not ask for", facts.beyond),
         ("pyconfig.h differs in what a stencil can see", macros),
     ):
         if details:

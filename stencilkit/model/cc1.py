@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 # cc1's options whose value may itself begin with a dash (clang's Options.td: Separate).
@@ -95,6 +96,22 @@ def cpu(found: Sequence[Argument]) -> Cpu:
         features=tuple(features[name] for name in sorted(features)),
         abi=values.get("-target-abi", ""),
     )
+
+
+def beyond(found: Cpu, cpus: Sequence[str], features: Sequence[str], flags: Sequence[str]) -> tuple[str, ...]:
+    """List what code needs of a processor that neither its platform has nor the user's flags name.
+
+    `cpus` and `features` (fnmatch) are the platform's. Which features -march and -mcpu stand for, only clang knows:
+    where one of them is named, they are not listed.
+    """
+    named = [flag.partition("=")[2].partition("+")[0] for flag in flags if flag.startswith(("-march=", "-mcpu="))]
+    switched = {flag.removeprefix("-m").removeprefix("no-").replace("_", "-") for flag in flags}
+    wrong = [] if found.name in (*cpus, *named) else [found.name]
+    for feature in found.features:
+        known = named or any(fnmatchcase(feature, pattern) for pattern in features)
+        if not known and feature[1:].replace("_", "-") not in switched:
+            wrong.append(feature)
+    return tuple(wrong)
 
 
 def difference(before: Sequence[Argument], after: Sequence[Argument]) -> tuple[tuple[Argument, ...], ...]:

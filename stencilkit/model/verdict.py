@@ -36,7 +36,8 @@ class TreeFacts:
     `compared` counts the included files of the tree; `changed` names those that differ, `shadows` those that would be
     included instead of recorded ones, `runtime` and `line1` the used files that differ and are not included.
     `stamp` is the input digest that this tree's build computes; `claimed` is that of this tree's files with the triple,
-    flavour and cflags that the manifest names.
+    flavour and cflags that the manifest names. `beyond` is what the stencils need of a processor beside
+    what the target has and this tree's cflags name.
     """
 
     version: str
@@ -54,6 +55,7 @@ class TreeFacts:
     config_sha256: str
     stamp: str
     claimed: str
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

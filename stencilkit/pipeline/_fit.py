@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from stencilkit import buildfolder, configure, dialects, source, targets
-from stencilkit.model import pyconfig
+from stencilkit.model import cc1, pyconfig
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
@@ -61,7 +62,23 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
             described.flavour,
             described.cflags,
         ),
+        beyond=_beyond(described, request, cflags),
     )
+
+
+def _beyond(described: Manifest, request: TargetRequest, cflags: str) -> tuple[str, ...]:
+    """List what the stencils need of a processor beside what the tree is compiled for; 0.1.0 did not record it."""
+    if described.cpu is None:
+        return ()
+    target = request.target
+    return cc1.beyond(described.cpu, target.cpus, target.features, _words(cflags))
+
+
+def _words(cflags: str) -> list[str]:
+    try:
+        return shlex.split(cflags)
+    except ValueError:
+        return cflags.split()
 
 
 def _request(spelling: str, tree: SourceTree, described: Manifest) -> TargetRequest:

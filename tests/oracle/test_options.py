@@ -191,3 +191,42 @@ def test_known_options_are_equal_or_refused(version: str, major: int, tmp_path: 
     bench = Bench(version, major, wb.X86, tmp_path)
     bench.sweep(list(SAMPLE))
     assert not bench.wrong, "\n".join(bench.wrong)
+
+
+def test_what_a_wrapper_adds_is_refused_or_recorded(tmp_path: Path) -> None:
+    """A script under clang's name, and a configuration file: nothing of it is silent, or taken from the cache."""
+    tree = few("3.14.7", tmp_path / "tree")
+    clang = wb.debian_llvm(19) / "clang"
+    base = ["--cpython", tree, "--target", wb.X86, "--pyconfig-dir", wb.pyconfig("3.14.7"), "--out", tmp_path / "out"]
+
+    def build(flags: str, *more: str) -> subprocess.CompletedProcess[str]:
+        script = tmp_path / "wrapper" / "clang-19"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f'#!/bin/sh\nexec {clang} "$@" {flags}\n')
+        script.chmod(0o755)
+        return wb.stencilkit("build", *base, "--llvm", script, *more, check=False)
+
+    plain = build("-Wextra -isystem /nowhere")
+    assert plain.returncode == 0, plain.stderr
+    config = tmp_path / "clang.cfg"
+    config.write_text("-march=x86-64-v3\n")
+    for flags, said in {
+        "-march=x86-64-v4": "-target-cpu x86-64-v4",
+        f"--config={config}": "-target-cpu x86-64-v3",
+        "-O1": "no -O3",
+        "-fstack-clash-protection": "-fstack-clash-protection without being asked",
+        "-fzero-call-used-regs=used": "zeroed registers",
+    }.items():
+        refused = build(flags)
+        assert refused.returncode == 2, flags
+        assert said in refused.stderr
+    assert build("-fstack-clash-protection", "--allow-driver-flags").returncode == 2
+    taken = build("-march=x86-64-v4", "--allow-driver-flags")
+    assert taken.returncode == 0, taken.stderr
+    folder = Path(taken.stdout.strip().splitlines()[-1].split(" ", 1)[1])
+    text = (folder / "manifest.toml").read_text()
+    assert 'what = "-target-cpu x86-64-v4"' in text
+    assert 'name = "x86-64-v4"' in text
+    verdict = wb.stencilkit("verify", folder, "--cpython", tree, "--pyconfig-dir", wb.pyconfig("3.14.7"), check=False)
+    assert verdict.returncode == 1
+    assert "x86-64-v4" in verdict.stdout

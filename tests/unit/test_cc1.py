@@ -133,6 +133,29 @@ def test_what_a_vendor_changes_is_listed() -> None:
         stage.vendors(RULES, told("-stack-protector 2"), baseline)
 
 
+ARM = ("+v8a", "+neon", "-fmv")
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "flags", "beyond"),
+    [
+        ("generic", ("+neon", "+v8a", "-fmv"), "", ()),
+        ("generic", ("+neon", "+sve"), "-O3", ("+sve",)),
+        ("generic", ("+neon", "+sve"), "-march=armv9-a", ()),
+        ("neoverse-n1", ("+neon",), "", ("neoverse-n1",)),
+        ("neoverse-n1", ("+lse", "+neon"), "-mcpu=neoverse-n1+crypto", ()),
+        ("neoverse-v1", (), "-mcpu=neoverse-n1", ("neoverse-v1",)),
+        ("generic", ("+avx2", "-sse4.2"), "-mavx2 -mno-sse4.2", ()),
+        ("generic", ("+avx512f",), "-mavx2", ("+avx512f",)),
+    ],
+)
+def test_what_a_platform_and_its_flags_do_not_have(
+    name: str, features: tuple[str, ...], flags: str, beyond: tuple[str, ...]
+) -> None:
+    needed = Cpu(name=name, tune="generic", features=features, abi="")
+    assert cc1.beyond(needed, ("generic",), ARM, flags.split()) == beyond
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

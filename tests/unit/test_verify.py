@@ -207,6 +207,9 @@ LIES = {
     "a folder": ("Include/Python.h", "..", "is not a path below a folder"),
     "the triple": (f'triple = "{samples.TRIPLE}"', 'triple = "aarch64-unknown-linux-gnu"', "artifact.triple is"),
     "the flavour": ('flavour = "release"', 'flavour = "debug"', "flavour: "),
+    "the processor": ('name = "x86-64"', 'name = "x86-64-v4"', "CFLAGS_JIT does not ask for"),
+    "an instruction set": ("features = []", 'features = [\n    "+avx2",\n]', "CFLAGS_JIT does not ask for"),
+    "no instruction set": ("features = []", 'features = [\n    "avx2",\n]', "must be of the form"),
     "cflags": ('cflags = ""', 'cflags = "-O3"', "does not follow from what it says went in"),
     "an included file": ("Include/Python.h", "Include/patchlevel.h", "Include/patchlevel.h: other content"),
     "the uops": (
@@ -238,7 +241,6 @@ def test_lies_under_a_good_seal_are_named(case: Case, name: str) -> None:
 # program, from which headers of the machine's, and why.
 ONLY_RECORDED = {
     *(
-        "cpu.name",
         "cpu.tune",
         "toolchain.vendor",
         "toolchain.program",
