@@ -9,6 +9,7 @@ import pytest
 import samples
 
 from stencilkit import cli, dialects, emit, manifest, targets
+from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import FileRecord
 from stencilkit.pipeline import _extras, _texts
 
@@ -31,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
         texts = _texts.render(dialect, half, held, none, line1=line1, line2=line2, comments=False)
         described = replace(
             samples.describe(opened, samples.FILES, held, line1),
+            cpu=Cpu(name=half.target.cpus[0], tune="", features=(), abi=""),
             triple=half.target.triple,
             spelling=half.spelling,
             files=tuple(
