@@ -27,6 +27,8 @@ verify      what was read and recorded -> checks and a verdict
 compare     two sets of stencils -> what differs, stencil by stencil
 audit       stencils -> what a careful packager would object to
 ledger      the digests that builds are expected to have
+attest      signed statements about stencils: made, verified, counted
+sbom        manifests -> bills of materials, CycloneDX's and SPDX's
 artifact    output folders, and bundles of them
 jittest     a CPython built on given stencils, and its tests
 """

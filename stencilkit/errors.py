@@ -128,6 +128,10 @@ class LedgerError(StencilkitError):
     """The ledger of expected digests is empty, or an entry cannot be read."""
 
 
+class AttestationError(StencilkitError):
+    """A signed statement cannot be read or written, or a key cannot be used."""
+
+
 class OutputError(StencilkitError):
     """An output cannot be written."""
 

@@ -181,6 +181,17 @@ def _version(entry: Entry) -> LlvmVersion:
     return version
 
 
+def read(path: Path) -> Entry:
+    """Read one entry by its file, which lies in a ledger.
+
+    Raises: LedgerError.
+    """
+    wanted = PurePosixPath(path.absolute().parent.name, path.name)
+    if not path.is_file():
+        raise LedgerError("there is no such entry of a ledger", where=str(path), fix="name a file below its folder")
+    return _read(path.absolute().parents[1], wanted)
+
+
 def read_all(folder: Path) -> Iterator[Entry]:
     """Read every entry of a ledger, in the order of their files.
 

@@ -6,6 +6,7 @@ field.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ from stencilkit.model.manifest import (
 )
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.request import BuildRequest
-from stencilkit.model.source import Variant
+from stencilkit.model.source import ReleaseSignature, Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
@@ -138,6 +139,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         foreign_words=tuple(sorted(foreign_words)),
         stencils=summary.stencils,
         provenance=_provenance_now(),
+        source=request.tree.signature,
     )
 
 
@@ -160,6 +162,8 @@ def render(manifest: Manifest) -> str:
 
 
 def _document(manifest: Manifest) -> dict[str, Any]:
+    # Only where it was verified: other manifests have no such table.
+    source = {"source": dataclasses.asdict(manifest.source)} if manifest.source else {}
     return {
         "schema": SCHEMA,
         "artifact": {
@@ -174,6 +178,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "code-bytes": manifest.code_bytes,
             "data-bytes": manifest.data_bytes,
         },
+        **source,
         "extras": dict(manifest.extras),
         "file": [{"role": item.role, "name": item.name, "sha256": item.sha256} for item in manifest.files],
         "toolchain": {
@@ -274,6 +279,7 @@ def _manifest(root: Fields) -> Manifest:
         foreign_words=tuple(pyconfig.text("foreign-words").split()),
         stencils=tuple(_stencil(root, name, row) for name, row in root.mapping("stencil").items()),
         provenance=_provenance(root.table("provenance")),
+        source=_source(root.table("source")) if root.has("source") else None,
     )
     for key, value in (
         ("stencils", len(manifest.stencils)),
@@ -348,6 +354,19 @@ def _cpu(row: Fields) -> Cpu:
         if not _FEATURE.fullmatch(feature):
             raise row.fail("features", f"must be of the form +avx2 or -avx2, not {feature[:40]!r}")
     return found
+
+
+def _source(row: Fields) -> ReleaseSignature:
+    record = ReleaseSignature(
+        tarball=row.text("tarball"),
+        sha256=_sha256(row, "sha256"),
+        identity=row.text("identity"),
+        issuer=row.text("issuer"),
+    )
+    row.done()
+    if not _FILE_NAME.fullmatch(record.tarball):
+        raise row.fail("tarball", f"is not the name of a file: {record.tarball[:80]!r}")
+    return record
 
 
 def _file(row: Fields) -> FileRecord:

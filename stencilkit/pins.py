@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from stencilkit.errors import DataError
-from stencilkit.model.pins import Pins, SourcePin, WheelPin
+from stencilkit.model.pins import Pins, ReleaseManager, SourcePin, WheelPin
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support import resources
 from stencilkit.support.fields import Fields, document
@@ -33,6 +33,7 @@ def parse(text: str) -> Pins:
     pins = Pins(
         sources=tuple(_source(row) for row in root.tables("cpython")),
         wheels=tuple(_wheel(row) for row in root.tables("llvm")),
+        managers=tuple(_manager(row) for row in root.tables("release-manager", ())),
     )
     root.done()
     return pins
@@ -47,6 +48,12 @@ def _source(row: Fields) -> SourcePin:
     )
     row.done()
     return pin
+
+
+def _manager(row: Fields) -> ReleaseManager:
+    manager = ReleaseManager(series=row.text("series"), identity=row.text("identity"), issuer=row.text("issuer"))
+    row.done()
+    return manager
 
 
 def _wheel(row: Fields) -> WheelPin:

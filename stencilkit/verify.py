@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import Any, Final, get_args
 
 from stencilkit.errors import PolicyError
+from stencilkit.model.attestation import Demand, Signer
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import Manifest, StencilRecord, Summary
 from stencilkit.model.pyconfig import VisibleConfig
@@ -20,7 +21,7 @@ from stencilkit.model.stencil import Patch, Stencil, StencilGroup
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.verdict import Check, Kind, Policy, TreeFacts, Verdict
 from stencilkit.model.version import MajorRange
-from stencilkit.support.fields import document
+from stencilkit.support.fields import Fields, document
 
 DEFAULT_POLICY: Final = Policy()
 _POLICY_SCHEMA: Final = 1
@@ -29,6 +30,7 @@ _COMMENT_LINE: Final = re.compile(rb"^ *//[^\n]*\n", re.MULTILINE)
 # Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
 _MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
 _SHOWN: Final = 8
+_SIGNER: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,80}")
 _WIDTHS: Final[Mapping[str, int]] = {"patch_64": 8}
 _INSTRUCTION: Final = 4
 # Python/jit.c: this one rewrites the opcode and ModRM in the two bytes before its place, too, to relax a load, call or
@@ -344,17 +346,46 @@ def parse_policy(text: str, where: str) -> Policy:
     versions = MajorRange.parse(llvm) if llvm else None
     if llvm and versions is None:
         raise root.fail("llvm", f"is not a version or a range like 19..22: {llvm!r}")
+    demand = _demand(root.table("attestations")) if root.has("attestations") else None
     policy = Policy(
-        require=require,
+        # Who names signers wants to hear from them.
+        require=require if demand is None or "attested" in require else (*require, "attested"),
         llvm=versions,
         vendors=root.texts("vendors", ()),
         deviations=root.boolean("deviations", True),  # noqa: FBT003  # the default
         mingw=root.boolean("mingw", False),  # noqa: FBT003  # the default
+        demand=demand,
     )
     root.done()
     if not policy.require:
         raise root.fail("require", 'demands nothing, so every header would pass; name what must hold: "canonical", ...')
     return policy
+
+
+def _demand(table: Fields) -> Demand:
+    """Read whose attestations count, and how many of them must say the same."""
+    signers = tuple(_signer(row) for row in table.tables("signer"))
+    names = {signer.name for signer in signers}
+    threshold = table.integer("threshold")
+    table.done()
+    if not 1 <= threshold <= len(names):
+        raise table.fail("threshold", f"must be from 1 to the number of builders named, {len(names)}")
+    return Demand(signers=signers, threshold=threshold)
+
+
+def _signer(row: Fields) -> Signer:
+    found = Signer(
+        name=row.text("name"),
+        key=row.text("key", "").encode(),
+        identity=row.text("identity", ""),
+        issuer=row.text("issuer", ""),
+    )
+    row.done()
+    if not _SIGNER.fullmatch(found.name):
+        raise row.fail("name", "must be 1 to 80 printable characters")
+    if bool(found.key) == bool(found.identity) or bool(found.identity) != bool(found.issuer):
+        raise row.fail("", "must have a key (PEM), or an identity with its issuer, and not both")
+    return found
 
 
 def conclude(subject: str, checks: Iterable[Check], digests: Mapping[str, str], policy: Policy, stamp: str) -> Verdict:
@@ -376,5 +407,6 @@ _NEEDS: Final[Mapping[Kind, str]] = {
     "tree": "no tree was given (--cpython, --pyconfig-dir)",
     "ledger": "no ledger was given (--ledger)",
     "rebuild": "nothing was built again (--rebuild)",
+    "attested": "no attestation was given (--attestation, --attestations)",
     "policy": "the policy demands nothing of a manifest",
 }

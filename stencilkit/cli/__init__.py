@@ -34,6 +34,8 @@ _COMMANDS: Final = (
     "pack",
     "inspect",
     "install",
+    "attest",
+    "sbom",
     "test",
     "cache",
 )

@@ -17,7 +17,7 @@ from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import building, universal
+from stencilkit.pipeline import attesting, building, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -44,6 +44,10 @@ from stencilkit.support.progress import Progress
 @click.option("--comments", is_flag=True, help="Add disassembly comments to the headers.")
 @click.option("--allow-driver-flags", is_flag=True, help="Take and record what a wrapper of clang adds to the flags.")
 @click.option("--one-process-per-uop", "plain", is_flag=True, help="Compile as upstream does, slowly; same bytes.")
+@click.option("--verify-source", is_flag=True, help="Verify the sigstore bundle that lies beside the tarball.")
+@click.option(
+    "--trusted-root", type=_options.ANY_PATH, help="Sigstore's trusted_root.json. [default: the public one's]"
+)
 @_options.format_option("text", "json")
 def command(
     cpython: str | None,
@@ -60,6 +64,8 @@ def command(
     comments: bool,
     allow_driver_flags: bool,
     plain: bool,
+    verify_source: bool,
+    trusted_root: Path | None,
     form: str,
 ) -> None:
     """Build the stencils of a CPython, with one LLVM or with a range of them.
@@ -72,6 +78,8 @@ def command(
     # A mistake in it is told now, not after the work.
     environ.source_date()
     tree = _options.open_tree(cpython, progress)
+    if verify_source:
+        tree = _verified(tree, cpython, trusted_root)
     support = targets.load().pythons[tree.version.series]
     folder = buildfolder.read(pyconfig_dir) if pyconfig_dir and buildfolder.is_one(pyconfig_dir) else None
     wanted = toolchain.parse_wanted(_llvm(llvm, folder, support, progress))
@@ -108,6 +116,17 @@ def command(
         progress.say(toolchain.choice(tool, machine))
     written = [_write(request, out, store, progress) for request in requests]
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
+
+
+def _verified(tree: SourceTree, cpython: str | None, root: Path | None) -> SourceTree:
+    """Verify the signature of the tarball; the manifest will name it."""
+    tarball = Path(cpython or "")
+    if not tarball.is_file():
+        raise UsageError(
+            "--verify-source is for a release tarball: python.org signs those, and not what is in them",
+            fix="give --cpython Python-X.Y.Z.tar.xz, with Python-X.Y.Z.tar.xz.sigstore beside it",
+        )
+    return attesting.verify_source(tree, tarball, root)
 
 
 def _llvm(given: str | None, folder: BuildFolder | None, support: PythonSupport, progress: Progress) -> str:

@@ -9,7 +9,7 @@ from typing import get_args
 import click
 
 from stencilkit import targets
-from stencilkit.cli import _options, _render, _verdicts
+from stencilkit.cli import _attestations, _options, _render, _verdicts
 from stencilkit.errors import ExitCode, InstallError
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import bundling, installing, placing
@@ -26,6 +26,7 @@ from stencilkit.pipeline import bundling, installing, placing
 )
 @click.option("--check", is_flag=True, help="Verify and show every check; place nothing.")
 @click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
+@_attestations.asked_options
 @_options.format_option("text", "json")
 def command(
     bundle: Path,
@@ -36,6 +37,7 @@ def command(
     llvm: str,
     check: bool,
     allow_mingw: bool,
+    asked: _attestations.Asked,
     form: str,
 ) -> int:
     """Place the stencils of BUNDLE where `make` of a configured CPython takes them, without any LLVM.
@@ -43,13 +45,22 @@ def command(
     They are verified first: canonical form, digests, and that they were made from what this tree and its pyconfig.h
     would make them from. Line 1 gets this tree's input digest. BUNDLE may also be an output folder of stencilkit build.
 
+    With --attestation or --attestations: the builders that you name must have signed that they got the same.
+
     Exits with 1, and places nothing, if they do not fit.
     """
     tree = _options.open_folder(cpython)
     place = placing.look_at(tree, build_dir or tree.root)
     _expect(place, target, flavour)
     triples = [request.target.triple for request in place.requests]
-    done = installing.install(place, bundling.open_all(bundle, triples), llvm=llvm, mingw=allow_mingw, check=check)
+    done = installing.install(
+        place,
+        bundling.open_all(bundle, triples),
+        llvm=llvm,
+        mingw=allow_mingw,
+        check=check,
+        attestations=asked.gather(),
+    )
     if form == "json":
         content = {
             "accepted": done.accepted,

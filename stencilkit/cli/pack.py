@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from stencilkit import artifact
-from stencilkit.cli import _bundles, _options, _verdicts
+from stencilkit.cli import _attestations, _bundles, _options, _verdicts
 from stencilkit.errors import ExitCode, UsageError
-from stencilkit.pipeline import bundling, installing, placing
+from stencilkit.model.artifact import Artifact
+from stencilkit.model.attestation import Statement
+from stencilkit.model.verdict import Verdict
+from stencilkit.pipeline import attesting, bundling, installing, placing, verifying
+from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
 
@@ -30,6 +36,9 @@ from stencilkit.support import files
 )
 @click.option("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
 @click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
+@click.option("--attest", "wanted", is_flag=True, help="Write a signed statement beside the bundle.")
+@click.option("--ledger", type=_options.FOLDER, help="Folder of expected digests; the statement says what came of it.")
+@_attestations.signing_options
 @_options.format_option("text", "json")
 def command(
     folders: tuple[Path, ...],
@@ -38,6 +47,9 @@ def command(
     stamps: tuple[Path, ...],
     cpython: str | None,
     allow_mingw: bool,
+    wanted: bool,
+    ledger: Path | None,
+    signing: _attestations.Signing,
     form: str,
 ) -> int:
     """Pack the output folders of stencilkit build into one bundle.
@@ -51,8 +63,13 @@ def command(
 
     --stamp is for one source (--cpython) and configuration; the stencils must fit both, or 1 is the exit code. Bundles
     that stencilkit install will place need none.
+
+    With --attest and --sign-key or --sigstore, everything is verified first, and a signed statement lies beside the
+    bundle: who built, from what, and the content and interface digests of every build. With --ledger, it also says that
+    the ledger expects them; if the ledger does not, nothing is packed, and 1 is the exit code.
     """
     _check_output(output, names)
+    _check_signing(signing, names, ledger, wanted=wanted)
     if cpython and not stamps:
         raise UsageError("--cpython is for --stamp", fix="leave it out, or name the configured folders with --stamp")
     artifacts = tuple(item for folder in folders for item in bundling.open_all(folder))
@@ -74,9 +91,42 @@ def command(
         contents = artifact.fedora_names(stamped)
         files.write_together(output, contents, stamps=artifact.stamps(contents))
     else:
-        files.write(output, bundling.pack(stamped, compress=not output.name.endswith(".tar")))
+        packed = bundling.pack(stamped, compress=not output.name.endswith(".tar"))
+        attestation: dict[str, bytes] = {}
+        if signing.wanted:
+            said, found = _statement(artifacts, output, packed, signing.builder or "", ledger)
+            if not all(verdict.accepted for verdict in found):
+                _verdicts.show(found, form, quiet=True)
+                return ExitCode.DIFFERENT
+            attestation = {f"{output.name}{signing.suffix}": signing.sign(said)}
+        # Together: a key that cannot be used leaves no bundle without its signature.
+        files.write_together(output.parent, {output.name: packed, **attestation})
     _bundles.show(output, stamped, form)
     return ExitCode.OK
+
+
+def _statement(
+    artifacts: Sequence[Artifact], output: Path, packed: bytes, builder: str, ledger: Path | None
+) -> tuple[Statement, list[Verdict]]:
+    """Say what is in the bundle, after verifying it."""
+    verdicts = [verifying.run_artifact(item, Subject(path=output)) for item in artifacts]
+    said = attesting.describe(builder, artifacts, {output.name: hashlib.sha256(packed).hexdigest()})
+    if ledger is not None:
+        said, checks = attesting.compare(said, artifacts, ledger)
+        verdicts.append(Verdict(subject=str(ledger), checks=checks, digests={}))
+    return said, verdicts
+
+
+def _check_signing(signing: _attestations.Signing, names: str, ledger: Path | None, *, wanted: bool) -> None:
+    if ledger and not wanted:
+        raise UsageError("--ledger is for the signed statement", fix="leave it out, or add --attest")
+    if wanted != signing.wanted:
+        raise UsageError(
+            "--attest needs somebody to sign, and --sign-key and --sigstore something",
+            fix="give --attest with --sign-key FILE, or with --sigstore",
+        )
+    if signing.wanted and names != "bundle":
+        raise UsageError("a signed statement is about a bundle", fix="pack a bundle, or leave the signature out")
 
 
 def _check_output(output: Path, names: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stencilkit import verify
-from stencilkit.cli import _options, _progress, _verdicts
+from stencilkit.cli import _attestations, _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.verdict import Kind, Policy
 from stencilkit.pipeline import opening, verifying
@@ -28,6 +28,7 @@ from stencilkit.support import files
 @click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
 @click.option("--allow-mingw", is_flag=True, help="Accept what was compiled for msvc with mingw's headers.")
 @click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
+@_attestations.asked_options
 @_options.format_option("text", "json", "markdown", "junit")
 def command(
     paths: tuple[Path, ...],
@@ -40,6 +41,7 @@ def command(
     policy: Path | None,
     allow_mingw: bool,
     check: bool,
+    asked: _attestations.Asked,
     form: str,
 ) -> int:
     """Verify headers or output folders; no compiler is needed, but for --rebuild.
@@ -47,7 +49,8 @@ def command(
     A folder with output folders below it stands for all of them.
 
     Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
-    this source and its pyconfig.h would make them from, and which input digest must line 1 carry?
+    this source and its pyconfig.h would make them from, and which input digest must line 1 carry? With --attestation or
+    --attestations: how many of the builders that you name have signed that they got the same?
 
     Exits with 0 if all are accepted, 1 if one is refused, 2 if one could not be checked.
     """
@@ -64,7 +67,18 @@ def command(
             raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
     paths = tuple(inner for path in paths for inner in opening.subjects(path))
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
-    asked: dict[Kind, object] = {"tree": tree, "ledger": ledger, "rebuild": rebuild or None}
+    obeyed = _policy(policy, mingw=allow_mingw)
+    signed = asked.gather(obeyed.demand)
+    questions: dict[Kind, object] = {
+        "tree": tree,
+        "ledger": ledger,
+        "rebuild": rebuild or None,
+        "attested": signed,
+    }
+    if policy is None:
+        # All that was asked for must hold.
+        kinds = tuple(kind for kind, value in questions.items() if value is not None)
+        obeyed = replace(obeyed, require=(*obeyed.require, *kinds))
     held_against: dict[str, Any] = {
         "manifest": manifest,
         "tree": tree,
@@ -72,17 +86,18 @@ def command(
         "ledger": ledger,
         "rebuild": (llvm or "") if rebuild else None,
         "store": _options.store(),
-        "policy": _policy(policy, tuple(kind for kind, value in asked.items() if value is not None), mingw=allow_mingw),
+        "attestations": signed,
+        "policy": obeyed,
     }
     verdicts = [verifying.run(Subject(path=path, **held_against)) for path in paths]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 
 
-def _policy(path: Path | None, asked: tuple[Kind, ...], *, mingw: bool) -> Policy:
-    """Read the policy; without one, all that was asked for must hold."""
+def _policy(path: Path | None, *, mingw: bool) -> Policy:
+    """Read the policy."""
     if path is None:
-        return Policy(require=(*verify.DEFAULT_POLICY.require, *asked), mingw=mingw)
+        return replace(verify.DEFAULT_POLICY, mingw=mingw)
     text = files.read_text(path, error=PolicyError, fix="give --policy a file as docs/verify.md describes it")
     policy = verify.parse_policy(text, str(path))
     return replace(policy, mingw=policy.mingw or mingw)

@@ -60,5 +60,10 @@ def interface_digest(stencils: StencilSet) -> str:
     return _digest(["stencilkit interface 1", *interface(stencils)])
 
 
+def files_digest(files: Mapping[str, str]) -> str:
+    """Digest many files as one, given SHA-256 by name: over what sha256sum prints for them in the order of names."""
+    return _digest(f"{sha256}  {name}" for name, sha256 in sorted(files.items()))
+
+
 def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
 from stencilkit.model.cc1 import Cpu
 from stencilkit.model.pyconfig import VisibleConfig
+from stencilkit.model.source import ReleaseSignature
 from stencilkit.model.target import Flavour
 
 MANIFEST_NAME: Final = "manifest.toml"
@@ -114,6 +115,7 @@ class Manifest:
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
     tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
+    `source` is the verified signature of the tree's tarball.
     """
 
     cpython: str
@@ -140,6 +142,7 @@ class Manifest:
     foreign_words: tuple[str, ...]
     stencils: tuple[StencilRecord, ...]
     provenance: Provenance
+    source: ReleaseSignature | None = None
 
     @property
     def series(self) -> str:

@@ -27,15 +27,29 @@ class WheelPin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseManager:
+    """Who signs the releases of a series ("3.14") with sigstore, and the issuer that vouches for the identity."""
+
+    series: str
+    identity: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
     """All of pins.toml."""
 
     sources: tuple[SourcePin, ...]
     wheels: tuple[WheelPin, ...]
+    managers: tuple[ReleaseManager, ...] = ()
 
     def source(self, version: str) -> SourcePin | None:
         """Find a CPython release."""
         return next((pin for pin in self.sources if pin.version == version), None)
+
+    def manager(self, series: str) -> ReleaseManager | None:
+        """Find who signs the releases of a series."""
+        return next((manager for manager in self.managers if manager.series == series), None)
 
     def wheel(self, major: int) -> WheelPin | None:
         """Find the wheel for an LLVM major version."""

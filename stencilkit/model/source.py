@@ -14,11 +14,22 @@ UnitRole = Literal["uop", "group", "object"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSignature:
+    """That a release tarball (name and SHA-256) is signed by an identity, which an issuer vouches for."""
+
+    tarball: str
+    sha256: str
+    identity: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTree:
-    """An unpacked CPython that has a JIT."""
+    """An unpacked CPython that has a JIT; `signature` is that of its tarball, where it was verified."""
 
     root: Path
     version: PythonVersion
+    signature: ReleaseSignature | None = None
 
     def read(self, name: str) -> str:
         """Read one of the tree's files as text; `name` is relative to the root.

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from stencilkit.model.attestation import Demand
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.target import Flavour
 from stencilkit.model.version import MajorRange
 
 Status = Literal["passed", "noted", "failed"]
-Kind = Literal["canonical", "manifest", "tree", "ledger", "rebuild", "policy"]
-"""What a header is held against: its grammar, its manifest, a CPython tree, the ledger, a new build, a policy."""
+Kind = Literal["canonical", "manifest", "tree", "ledger", "rebuild", "attested", "policy"]
+"""What is asked: its grammar, its manifest, a CPython tree, the ledger, a new build, what others signed, a policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,8 @@ class Policy:
     """What somebody demands.
 
     Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
-    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers.
+    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers. `demand` says whose
+    attestations count.
     """
 
     require: tuple[Kind, ...] = ("canonical", "manifest")
@@ -71,6 +73,7 @@ class Policy:
     vendors: tuple[str, ...] = ()
     deviations: bool = True
     mingw: bool = False
+    demand: Demand | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

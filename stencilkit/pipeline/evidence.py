@@ -12,6 +12,7 @@ from pathlib import Path
 from stencilkit import configure, dialects, manifest, reader, targets, verify
 from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, StencilkitError, TargetError
 from stencilkit.model.artifact import Artifact
+from stencilkit.model.attestation import Attestations
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import Manifest, Summary
 from stencilkit.model.source import SourceTree
@@ -29,6 +30,7 @@ class Subject:
 
     `manifest` is a file; None takes the one beside the header. `tree` and `pyconfig` (the folder of pyconfig.h) belong
     together. `rebuild` says with which LLVM to build again from that tree ("" is the recorded one, None is not at all).
+    `attestations` are what others signed.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class Subject:
     ledger: Path | None = None
     rebuild: str | None = None
     store: Store = field(default_factory=NoStore)
+    attestations: Attestations | None = None
     policy: Policy = verify.DEFAULT_POLICY
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from stencilkit import artifact, verify
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
+from stencilkit.model.attestation import Attestations
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import bundling, placing, verifying
 from stencilkit.pipeline.evidence import Subject
@@ -39,11 +40,18 @@ class Installed:
 
 
 def install(
-    place: placing.Place, artifacts: Sequence[Artifact], *, llvm: str, mingw: bool, check: bool = False
+    place: placing.Place,
+    artifacts: Sequence[Artifact],
+    *,
+    llvm: str,
+    mingw: bool,
+    check: bool = False,
+    attestations: Attestations | None = None,
 ) -> Installed:
     """Place stencils in a configured build folder.
 
-    `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing.
+    `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing. `attestations` must say the
+    same, if there are any.
 
     Raises: BundleError where there is nothing that is good for this build; InstallError where it cannot be placed.
     """
@@ -55,7 +63,7 @@ def install(
         for request in place.requests
     ]
     bundling.check_headers(chosen, mingw=mingw)
-    verdicts = tuple(_verify(place, item) for item in chosen)
+    verdicts = tuple(_verify(place, item, attestations) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.files_for(place, chosen)
@@ -88,9 +96,12 @@ def stamp(
     return tuple(found), tuple(verdicts)
 
 
-def _verify(place: placing.Place, item: Artifact) -> Verdict:
-    """Compare one artifact with the tree and the build folder."""
-    subject = Subject(path=place.folder, tree=place.tree, pyconfig=place.folder, policy=_REQUIRED)
+def _verify(place: placing.Place, item: Artifact, attestations: Attestations | None = None) -> Verdict:
+    """Compare one artifact with the tree and the build folder, and with what was signed."""
+    policy = _REQUIRED if attestations is None else replace(_REQUIRED, require=(*_REQUIRED.require, "attested"))
+    subject = Subject(
+        path=place.folder, tree=place.tree, pyconfig=place.folder, attestations=attestations, policy=policy
+    )
     return verifying.run_artifact(item, subject)
 
 

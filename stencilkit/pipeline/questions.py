@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from stencilkit import dialects, ledger, verify
+from stencilkit import attest, dialects, ledger, verify
+from stencilkit.model.attestation import Claim
 from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
 from stencilkit.pipeline import _rebuild, _texts, evidence
@@ -109,6 +110,13 @@ def is_it_what_the_ledger_expects(known: Evidence) -> Iterator[Check]:
             )
         )
         yield from ledger.check(entry, ledger.find(known.subject.ledger, known.manifest))
+
+
+def do_others_say_the_same(known: Evidence) -> Iterator[Check]:
+    """Count whose signed statements say what was computed here, not what the manifest says."""
+    if known.subject.attestations is not None:
+        claim = replace(Claim.of(known.manifest), content=known.summary.content, interface=known.summary.interface)
+        yield from attest.judge(claim, known.subject.attestations)
 
 
 def does_the_policy_accept_it(known: Evidence) -> Iterator[Check]:

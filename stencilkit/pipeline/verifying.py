@@ -23,6 +23,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     questions.are_the_dispatchers_canonical,
     questions.does_it_fit_the_tree,
     questions.is_it_what_the_ledger_expects,
+    questions.do_others_say_the_same,
     questions.does_the_policy_accept_it,
 )
 # What takes minutes is asked last, and only if nothing failed before.

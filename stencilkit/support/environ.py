@@ -28,20 +28,28 @@ def search_path(name: str) -> tuple[Path, ...]:
 def source_date() -> str:
     """Return SOURCE_DATE_EPOCH as an ISO 8601 time, "" if it is not set or empty.
 
+    Raises: UsageError.
+    """
+    return source_time().isoformat() if variable("SOURCE_DATE_EPOCH") else ""
+
+
+def source_time() -> datetime:
+    """Return SOURCE_DATE_EPOCH, or the start of 1970.
+
     https://reproducible-builds.org/specs/source-date-epoch/, which wants malformed values refused.
 
     Raises: UsageError.
     """
     epoch = variable("SOURCE_DATE_EPOCH")
     if not epoch:
-        return ""
+        return datetime.fromtimestamp(0, UTC)
     # The last second of the year 9999:
     if not re.fullmatch(r"[0-9]{1,12}", epoch) or int(epoch) > 253402300799:
         raise UsageError(
             f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no time",
             fix="set it to seconds since 1970 (date +%s), or leave it unset",
         )
-    return datetime.fromtimestamp(int(epoch), UTC).isoformat()
+    return datetime.fromtimestamp(int(epoch), UTC)
 
 
 def today() -> str:

@@ -76,6 +76,10 @@ class Fields:
             raise self.fail(key, f"must be {_NAMES[kind]}, not {_shown(value)}")
         return value
 
+    def has(self, key: str) -> bool:
+        """Tell whether a field is there."""
+        return key in self._table
+
     def text(self, key: str, default: object = _MISSING) -> str:
         """Read a string."""
         return self._get(key, str, default)

@@ -1,0 +1,57 @@
+"""`stencilkit attest`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import click
+
+from stencilkit import ledger
+from stencilkit.cli import _attestations, _options, _render, _verdicts
+from stencilkit.errors import ExitCode, UsageError
+from stencilkit.model.attestation import Claim
+from stencilkit.pipeline import attesting, bundling, verifying
+from stencilkit.pipeline.evidence import Subject
+
+
+@click.command()
+@click.argument("entry", metavar="LEDGER-ENTRY", type=_attestations.FILE)
+@click.option("--built", required=True, type=_attestations.FOLDER, metavar="OUT-DIR", help="What you built.")
+@click.option(
+    "-o", "--output", required=True, type=_options.ANY_PATH, help="The attestation (.intoto.json, .sigstore.json)."
+)
+@_attestations.signing_options
+@_options.format_option("text", "json")
+def command(entry: Path, built: Path, output: Path, signing: _attestations.Signing, form: str) -> int:
+    """Sign a rebuilder's statement: "I built this entry of the ledger, and got that".
+
+    OUT-DIR, the output folder of your own stencilkit build, is verified first. The statement has its content and
+    interface digests, what went in, and whether the ledger expects it; docs/attestations.md describes the format.
+
+    Exits with 1 if you got something else than the ledger expects: the statement then says so, and is written.
+    """
+    if not signing.wanted:
+        raise UsageError("an attestation is signed", fix="add --sign-key FILE, or --sigstore")
+    if not output.name.endswith(signing.suffix):
+        raise UsageError(f"{output} must end in {signing.suffix}", fix="others find attestations by their names")
+    expected = ledger.read(entry)
+    verdict = verifying.run(Subject(path=built))
+    if not verdict.accepted:
+        _verdicts.show([verdict], form, quiet=False)
+        return ExitCode.DIFFERENT
+    (item,) = bundling.open_all(built)
+    claim = Claim.of(item.manifest)
+    if claim.place != str(expected.place).removesuffix(".toml"):
+        raise UsageError(f"{built} is {claim.place}, and the entry is {expected.place}", fix="name the entry of that")
+    said, checks = attesting.compare(attesting.describe(signing.builder or "", [item], {}), [item], expected)
+    signing.write(output, said)
+    same = all(check.status == "passed" for check in checks)
+    if form == "json":
+        digest = hashlib.sha256(output.read_bytes()).hexdigest()
+        answer = {"path": str(output), "sha256": digest, "what": claim.place, "content": claim.content, "same": same}
+        _render.print_json("attestation", answer)
+    else:
+        for check in checks:
+            click.echo("\n  ".join((check.what, *check.details)))
+    return ExitCode.OK if same else ExitCode.DIFFERENT
