@@ -39,6 +39,18 @@ FOREIGN = (MAC_ARM, MAC_X86, *WINDOWS)
 NEWEST_WHEEL = 22
 PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
 
+# Other patch releases, which no pin of stencilkit's names: those that Debian carries beside the newest ones, and so
+# the mirrors that apt is configured with; all are at python.org.
+RELEASES = {
+    "3.13.5": "93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640",
+    "3.13.12": "2a84cd31dd8d8ea8aaff75de66fc1b4b0127dd5799aa50a64ae9a313885b4593",
+    "3.13.14": "639e43243c620a308f968213df9e00f2f8f62332f7adbaa7a7eeb9783057c690",
+    "3.14.4": "d923c51303e38e249136fc1bdf3568d56ecb03214efdef48516176d3d7faaef8",
+    "3.14.5": "7e32597b99e5d9a39abed35de4693fa169df3e5850d4c334337ffd6a19a36db6",
+    "3.14.6": "143b1dddefaec3bd2e21e3b839b34a2b7fb9842272883c576420d605e9f30c63",
+    "3.15.0rc2": "8d93af5eaaaea5adfd41bd786a7ba3f03f2ad1ab57c6a65e0b963deab91d5ad7",
+}
+
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Make the environment in which tests run stencilkit: its folders are the test cache's, no LLVM is named."""
@@ -73,7 +85,8 @@ def stencilkit(
 def tree(version: str) -> Path:
     """Fetch a CPython source tree."""
     with files.locked(CACHE / "fetch.lock"):
-        return Path(stencilkit("fetch", version).stdout.strip())
+        pin = ["--sha256", RELEASES[version]] if version in RELEASES else []
+        return Path(stencilkit("fetch", version, *pin).stdout.strip())
 
 
 @functools.cache
