@@ -7,14 +7,16 @@ OUT ?= build/demo
 # What `make test` and `make demo` fetch is kept here; other folders of the user's are not touched.
 export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
 WORKERS ?= 2
+FUZZ_SECONDS ?= 600
 
-.PHONY: help demo setup needs test lint unit oracle gate bench table clean
+.PHONY: help demo setup needs test lint unit fuzz oracle gate bench table clean
 
 help:
 	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
 	@echo "make setup   install what make test needs of a Debian or Ubuntu machine (as root, or with sudo)"
 	@echo "make test    lint, types and tests, with one oracle row per dialect and format"
 	@echo "make unit    the tests that need no network"
+	@echo "make fuzz    coverage-guided fuzzing of every reader, for FUZZ_SECONDS"
 	@echo "make oracle  the whole matrix against CPython's own generator"
 	@echo "make gate    every CPython with every LLVM of PyPI, under variations, against the ledger"
 	@echo "make bench   stencilkit against CPython's own generator, interleaved"
@@ -47,6 +49,11 @@ unit: $(BIN)/stencilkit
 
 test: needs lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not matrix"
+
+# What a reader does not survive is written to tests/fuzz/corpus, to be fixed and committed.
+fuzz: $(BIN)/stencilkit
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/campaign.py --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 oracle: needs $(BIN)/stencilkit
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle"

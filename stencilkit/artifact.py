@@ -19,7 +19,7 @@ from typing import Final
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest
-from stencilkit.support import archive, files
+from stencilkit.support import archive, files, limits
 
 ROOT: Final = PurePosixPath("Tools/jit/stencils")
 SUMS: Final = str(ROOT / "SHA256SUMS")
@@ -64,7 +64,11 @@ def load(folder: Path, manifest: Manifest, text: bytes, own: Mapping[str, bytes]
     Raises: BundleError for one that is missing or has another digest.
     """
     names = {record.name: folder / record.name for record in manifest.files}
-    contents = {name: path.read_bytes() for name, path in names.items() if path.is_file()} | dict(own)
+    contents = {
+        name: files.read_bytes(path, error=BundleError, limit=limits.OUTPUT)
+        for name, path in names.items()
+        if path.is_file()
+    } | dict(own)
     return _checked(str(folder), manifest, text, {r.role: (r.name, contents.get(r.name)) for r in manifest.files})
 
 
@@ -197,9 +201,11 @@ def read_bundle(path: Path) -> dict[str, bytes]:
 
 def _sums(text: bytes, path: Path) -> dict[str, str]:
     found = {}
-    for line in text.decode("utf-8", "replace").splitlines():
+    # Not splitlines, for which other characters end lines, too.
+    *lines, end = text.decode("utf-8", "backslashreplace").split("\n")
+    for line in lines if not end else (*lines, end):
         digest, _, name = line.partition("  ")
-        if not name or name in found:
+        if not name or name in found or not name.isprintable() or line == end:
             raise BundleError(f"SHA256SUMS has the line {line!r}", where=str(path), fix="get the bundle again")
         found[name] = digest
     return found

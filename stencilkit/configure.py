@@ -92,7 +92,7 @@ def _refuse_wrapper(config: PyConfig) -> None:
 
 
 def _read(folder: Path, origin: PyConfigOrigin, host: str = "") -> PyConfig:
-    content = (folder / _NAME).read_bytes()
+    content = files.read_bytes(folder / _NAME, error=ConfigureError)
     return PyConfig(
         folder=folder.resolve(),
         content=content,
@@ -176,7 +176,7 @@ def from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
             where=str(tree.root),
             fix="use a complete release tarball or a checkout, or give --pyconfig-dir",
         )
-    content = path.read_bytes()
+    content = files.read_bytes(path, error=ConfigureError)
     digest = hashlib.sha256(content).hexdigest()
     folder = cache / "pyconfig" / f"{tree.version}-{target.pyconfig}-{digest[:16]}"
     files.write(folder / _NAME, content)

@@ -19,7 +19,7 @@ from stencilkit.model.manifest import Manifest
 from stencilkit.model.target import Flavour
 from stencilkit.model.verdict import Check
 from stencilkit.model.version import LlvmVersion
-from stencilkit.support import files
+from stencilkit.support import files, limits
 from stencilkit.support.fields import Fields, document
 
 _SCHEMA: Final = 1
@@ -151,7 +151,7 @@ def _read_one(folder: Path, wanted: PurePosixPath, read_base: Callable[[PurePosi
     path = folder / wanted
     if not path.is_file():
         raise LedgerError("an entry that others differ from is missing", where=str(path), fix=_AGAIN)
-    return parse(files.read_text(path, error=LedgerError), str(path), read_base)
+    return parse(files.read_text(path, error=LedgerError, limit=limits.MANIFEST), str(path), read_base)
 
 
 def write(folder: Path, entry: Entry, pinned: int) -> None:

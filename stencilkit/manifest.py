@@ -40,7 +40,7 @@ from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
 from stencilkit.model.version import LlvmVersion, PythonVersion
-from stencilkit.support import environ
+from stencilkit.support import environ, limits
 from stencilkit.support.fields import Fields, document
 
 SCHEMA: Final = 1
@@ -238,6 +238,9 @@ def parse(text: str, where: str) -> Manifest:
     manifest = _manifest(root)
     root.done()
     _check_sums(manifest, root)
+    lookups = len(manifest.flags) * sum(file.name.count("/") + 1 for file in manifest.includes)
+    if lookups > limits.LOOKUPS:
+        raise root.fail("include", f"there are {lookups} places to look for these files: no build has so many")
     if render(manifest) != text:
         raise ManifestError(
             "the seal does not fit, or this is not how stencilkit writes a manifest: it was changed",
@@ -328,7 +331,7 @@ def _digests(row: Fields, key: str, *default: dict[str, str]) -> dict[str, str]:
 
 
 def _path(row: Fields, key: str, value: str) -> str:
-    if not _TREE_NAME.fullmatch(value):
+    if len(value) > limits.PATH or not value.isprintable() or not _TREE_NAME.fullmatch(value):
         raise row.fail(key, f"is not a path below a folder: {value!r}")
     return value
 

@@ -49,7 +49,10 @@ _TRAMPOLINES: Final = ("patch_aarch64_trampoline", "patch_x86_64_trampoline")
 _GOT_FILL: Final = "patch_got_symbol"
 # Zeroes at a body's end are left out of the text, so a size costs no bytes there: what no stencil, and no set, has.
 _LARGEST_PART: Final = 1 << 16
-_LARGEST_SET: Final = 16 << 20
+# A debug build of 3.15 has 1.2 MB.
+_LARGEST_SET: Final = 4 << 20
+# The last operand may be zero, but no code is made of zeroes; megabytes of them take minutes to disassemble.
+_LEFT_OUT_OF_CODE: Final = 32
 
 
 def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
@@ -57,6 +60,10 @@ def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
 
     Raises: HeaderError with the line that does not fit.
     """
+    if "\r" in text:
+        raise _error(
+            where, text.count("\n", 0, text.index("\r")) + 1, "it has a carriage return: line ends are LF here"
+        )
     lines = text.split("\n")
     first = _FIRST.fullmatch(lines[0])
     if not first:
@@ -137,6 +144,8 @@ class _Reader:
         if self._text[:1] != "\n" or sizes.keys() != functions.keys():
             odd = sorted(sizes.keys() ^ functions.keys())
             raise self._fail(position, f"the functions and the table do not fit, from {odd[:1]}")
+        if self._form.entry and self._form.entry not in functions:
+            raise self._fail(position, f"there is no emit_{self._form.entry}, through which a trace is entered")
         groups = tuple(self._group(name, start, body, sizes[name]) for name, (start, body) in functions.items())
         return StencilSet(groups=groups, entry=self._form.entry, symbols=self._symbols)
 
@@ -172,6 +181,8 @@ class _Reader:
         code, data = (bodies.get(which, bytes(size)) for which, size in zip(("code", "data"), sizes, strict=True))
         if (len(code), len(data)) != sizes:
             raise self._fail(start, f"the table says {sizes} for {name}, the bodies have {len(code)}, {len(data)}")
+        if len(code) - len(code.rstrip(b"\0")) > _LEFT_OUT_OF_CODE:
+            raise self._fail(start, f"the code of {name} ends in zeroes, which is no code")
         return StencilGroup(
             name=name,
             code=Stencil(body=code, patches=tuple(patches["code"])),

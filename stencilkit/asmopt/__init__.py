@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from stencilkit.asmopt import aarch64, aarch64_frames, graph, layout, reading, x86, x86_frames
+from stencilkit.asmopt.graph import Code
 from stencilkit.asmopt.syntax import Syntax
 from stencilkit.errors import AssemblyError
 from stencilkit.model.target import Target
@@ -26,6 +27,10 @@ _ROUNDS: Final = 4
 
 Frames = Literal["reserved", "all", "any"]
 """What -mframe-pointer says: the compiler left the frame pointer alone, set up frames, or did as it liked."""
+
+
+def _refuse(_code: Code) -> Code:
+    raise AssemblyError("no pass takes frames out of code for this architecture", fix="use LLVM 21 or newer")
 
 
 def rewrite(name: str, text: str, target: Target, frames: Frames) -> str:
@@ -41,7 +46,7 @@ def rewrite(name: str, text: str, target: Target, frames: Frames) -> str:
     try:
         code = reading.read(text, syntax)
         if frames == "all":
-            code = _DROP_FRAMES[target.arch](code)
+            code = _DROP_FRAMES.get(target.arch, _refuse)(code)
         code = layout.insert_continue_label(code, syntax)
         code = layout.mark_hot(code)
         for _ in range(_ROUNDS):

@@ -29,17 +29,17 @@ from stencilkit.asmopt.graph import Block, Code, Instruction, Kind
 _X29: Final = re.compile(r"\b[xw]29\b")
 _X30: Final = re.compile(r"\b[xw]30\b|\blr\b")
 _SP: Final = re.compile(r"\bw?sp\b")
-_IMMEDIATE: Final = r"#(?P<size>-?\d+)"
+_IMMEDIATE: Final = r"#(?P<size>-?\d{1,9})"
 _SAVE_PUSH: Final = re.compile(rf"\s*stp\s+x29, x30, \[sp, {_IMMEDIATE}\]!")
 _SAVE: Final = re.compile(rf"\s*stp\s+x29, x30, \[sp, {_IMMEDIATE}\]")
 _RESTORE_POP: Final = re.compile(rf"\s*ldp\s+x29, x30, \[sp\], {_IMMEDIATE}")
 _RESTORE: Final = re.compile(rf"\s*ldp\s+x29, x30, \[sp, {_IMMEDIATE}\]")
-_SET: Final = re.compile(r"\s*(?:mov\s+x29, sp|add\s+x29, sp, #(?P<size>\d+))\s*(?://.*)?$")
+_SET: Final = re.compile(r"\s*(?:mov\s+x29, sp|add\s+x29, sp, #(?P<size>\d{1,9}))\s*(?://.*)?$")
 _MOVE: Final = re.compile(rf"\s*(?P<op>sub|add)\s+sp, sp, {_IMMEDIATE}\s*(?://.*)?$")
 _ACCESS: Final = re.compile(
-    r"(?P<head>\s*)(?P<op>stur|ldur|str|ldr)(?P<width>[bh]?)(?P<operand>\s+\w+, )\[x29(?:, #(?P<offset>-?\d+))?\]"
+    r"(?P<head>\s*)(?P<op>stur|ldur|str|ldr)(?P<width>[bh]?)(?P<operand>\s+\w+, )\[x29(?:, #(?P<offset>-?\d{1,9}))?\]"
 )
-_ADDRESS: Final = re.compile(r"(?P<head>\s*)(?P<op>sub|add)(?P<operand>\s+x\d+, )x29, #(?P<size>\d+)")
+_ADDRESS: Final = re.compile(r"(?P<head>\s*)(?P<op>sub|add)(?P<operand>\s+x\d+, )x29, #(?P<size>\d{1,9})")
 _CALL: Final = re.compile(r"\s*blr?\s")
 _INDIRECT_JUMP: Final = re.compile(r"\s*br\s")
 # sp in a memory operand without write-back, or as a source: it stays where it is.

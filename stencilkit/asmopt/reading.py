@@ -11,6 +11,8 @@ from stencilkit.asmopt.syntax import InstructionSet, Syntax
 from stencilkit.errors import REPORT, AssemblyError
 
 _LABEL: Final = re.compile(r'\s*(?P<label>[\w."$?@]+):(?P<rest>.*)')
+# Python takes these for ends of lines, as upstream's passes do, and assemblers do not.
+_OTHER_LINE_ENDS: Final = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _COMMENT_OR_NOTHING: Final = re.compile(r"\s*(?:#|//|;|$)")
 _NO_INSTRUCTION: Final = re.compile(r"\s*(?:\.|#|//|;|$)")
 _DIRECTIVE: Final = re.compile(r"\s*(?P<name>\.[a-z_0-9]+)\b(?P<rest>.*)")
@@ -55,6 +57,8 @@ def read(text: str, syntax: Syntax) -> Code:
 
     Raises: AssemblyError with the line.
     """
+    if found := _OTHER_LINE_ENDS.search(text):
+        raise _error(repr(found[0]), text.count("\n", 0, found.start()) + 1, "this character ends a line, or does not")
     pattern = rf"\b{re.escape(syntax.symbol_prefix)}_JIT_CONTINUE\b"
     reader = _Reader(syntax)
     for number, line in enumerate(re.sub(pattern, syntax.continue_label, text).splitlines(), start=1):

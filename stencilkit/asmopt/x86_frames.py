@@ -30,14 +30,15 @@ _SET: Final = re.compile(r"\s*movq\s+%rsp, %rbp\s*(?:#.*)?$")
 _RESTORE: Final = re.compile(r"\s*popq\s+%rbp\s*(?:#.*)?$")
 _PUSH: Final = re.compile(r"\s*pushq\s+%\w+\s*(?:#.*)?$")
 _POP: Final = re.compile(r"\s*popq\s+%\w+\s*(?:#.*)?$")
-_ADJUST: Final = re.compile(r"\s*(?P<op>subq|addq)\s+\$(?P<size>-?\d+), %rsp\s*(?:#.*)?$")
-_LEA: Final = re.compile(r"\s*leaq\s+(?P<size>-?\d+)\(%rsp\), %rsp\s*(?:#.*)?$")
-_LOCAL: Final = re.compile(r"(?P<offset>-?\d*)\(%rbp\)")
+_ADJUST: Final = re.compile(r"\s*(?P<op>subq|addq)\s+\$(?P<size>-?\d{1,9}), %rsp\s*(?:#.*)?$")
+_LEA: Final = re.compile(r"\s*leaq\s+(?P<size>-?\d{1,9})\(%rsp\), %rsp\s*(?:#.*)?$")
+# A number alone: of `sym-4(%rbp)` or `0x10(%rbp)` the digits are a part, and what keeps rbp is refused.
+_LOCAL: Final = re.compile(r"(?:(?<=[\s,:])|(?<=\s\*))(?P<offset>(?:-?\d{1,9})?)\(%rbp\)")
 # These move rsp without naming it.
 _IMPLICIT: Final = re.compile(r"\s*(?:push|pop(?!cnt)|leave|enter)")
 _CALL: Final = re.compile(r"\s*callq?\s")
 _INDIRECT_JUMP: Final = re.compile(r"\s*jmpq?\s+\*")
-_MEMORY: Final = re.compile(r"-?\d*\(%rsp(?:,[^)]*)?\)")
+_MEMORY: Final = re.compile(r"-?\d{0,9}\(%rsp(?:,[^)]*)?\)")
 _WORD: Final = 8
 _RED_ZONE: Final = 128
 # Nothing is passed in these across a jump to another stencil (preserve_none's first seven arguments are elsewhere), nor

@@ -13,7 +13,7 @@ from stencilkit.cli import _options, _render
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.audit import Audit, Finding
 from stencilkit.pipeline import auditing, opening
-from stencilkit.support import files
+from stencilkit.support import files, limits
 
 _SHOWN: Final = 5
 # What an LLVM update may cost unnoticed, in percent.
@@ -61,7 +61,7 @@ def command(
     if not allowed >= 0:
         raise UsageError(f"--growth {growth} is no percentage", fix="give one like 2 or 0.5")
     fix = "give --waive a file as docs/audit.md describes it"
-    text = files.read_text(waive, error=PolicyError, fix=fix) if waive is not None else ""
+    text = files.read_text(waive, error=PolicyError, limit=limits.MANIFEST, fix=fix) if waive is not None else ""
     waivers = audit.parse_waivers(text, str(waive)) if waive is not None else ()
     found = [
         auditing.run(path, waivers=waivers, demanded=demanded, against=against, growth=allowed, triple=triple)

@@ -14,7 +14,7 @@ from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.verdict import Kind, Policy
 from stencilkit.pipeline import opening, verifying
 from stencilkit.pipeline.evidence import Subject
-from stencilkit.support import files
+from stencilkit.support import files, limits
 
 
 @click.command()
@@ -98,6 +98,7 @@ def _policy(path: Path | None, *, mingw: bool) -> Policy:
     """Read the policy."""
     if path is None:
         return replace(verify.DEFAULT_POLICY, mingw=mingw)
-    text = files.read_text(path, error=PolicyError, fix="give --policy a file as docs/verify.md describes it")
+    fix = "give --policy a file as docs/verify.md describes it"
+    text = files.read_text(path, error=PolicyError, limit=limits.MANIFEST, fix=fix)
     policy = verify.parse_policy(text, str(path))
     return replace(policy, mingw=policy.mingw or mingw)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit import buildfolder, configure, dialects, source, targets
+from stencilkit.errors import SourceError
 from stencilkit.model import cc1, pyconfig
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import Manifest
@@ -17,6 +18,7 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.model.verdict import TreeFacts
 from stencilkit.pipeline.opening import Described
+from stencilkit.support import files
 
 _TREE: Final = "{tree}/"
 _PYCONFIG: Final = "{pyconfig}"
@@ -102,7 +104,7 @@ def _contents(tree: SourceTree, described: Manifest) -> Iterator[tuple[str, byte
     names = {file.name for file in described.includes if file.origin == "tree"}
     for name in sorted(names | set(source.STENCIL_SOURCES)):
         path = tree.root / name
-        yield name, path.read_bytes() if path.is_file() else None
+        yield name, files.read_bytes(path, error=SourceError) if path.is_file() else None
 
 
 def _changed(contents: Mapping[str, bytes | None], described: Manifest) -> Iterator[str]:

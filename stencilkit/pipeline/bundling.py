@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from stencilkit import artifact, targets, verify
-from stencilkit.errors import BundleError
+from stencilkit.errors import BundleError, ManifestError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import _texts, opening
 from stencilkit.pipeline.opening import Described
-from stencilkit.support import archive
+from stencilkit.support import archive, files, limits
 
 
 def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
@@ -33,7 +33,7 @@ def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
 
 
 def _load(path: Path) -> Artifact:
-    text = path.read_bytes()
+    text = files.read_bytes(path, error=ManifestError, limit=limits.MANIFEST)
     described = opening.read_manifest(text.decode("utf-8", "replace"), str(path))
     return artifact.load(path.parent, described.manifest, text, {} if path.name == MANIFEST_NAME else _own(described))
 

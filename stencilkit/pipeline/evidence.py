@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stencilkit import configure, dialects, manifest, reader, targets, verify
-from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, StencilkitError, TargetError
+from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, TargetError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Attestations
 from stencilkit.model.header import ReadHeader
@@ -20,7 +20,7 @@ from stencilkit.model.target import TargetRequest
 from stencilkit.model.verdict import Check, Policy, TreeFacts
 from stencilkit.pipeline import _extras, _fit, _texts, opening
 from stencilkit.pipeline.opening import Described
-from stencilkit.support import environ
+from stencilkit.support import environ, files, limits
 from stencilkit.support.cache import NoStore, Store
 
 
@@ -106,10 +106,11 @@ def describe(subject: Subject) -> tuple[Described | None, tuple[Check, ...]]:
         if not path.is_file():
             return None, ()
     try:
-        described = opening.read_manifest(path.read_text("utf-8"), str(path))
-    except (ManifestError, SourceError, TargetError, UnicodeDecodeError) as error:
-        what = error.as_text() if isinstance(error, StencilkitError) else f"{path} is not text"
-        check = Check(kind="manifest", status="failed", what="the manifest is invalid", details=(what,))
+        text = files.read_text(path, error=ManifestError, limit=limits.MANIFEST)
+        described = opening.read_manifest(text, str(path))
+    except (ManifestError, SourceError, TargetError) as error:
+        details = (error.as_text(),)
+        check = Check(kind="manifest", status="failed", what="the manifest is invalid", details=details)
         return None, (check,)
     named = described.manifest.file("stencils").name
     if subject.manifest is None and subject.path.is_file() and named != subject.path.name:
@@ -127,7 +128,7 @@ def find(subject: Subject, described: Described | None) -> Found:
     if subject.path.is_dir() and not path.is_file():
         what = f"{path.name}, which the manifest names, is missing"
         raise UnreadableError(Check(kind="manifest", status="failed", what=what))
-    return read(path.name, path.read_bytes(), described)
+    return read(path.name, files.read_bytes(path, error=HeaderError, limit=limits.HEADER), described)
 
 
 def read(name: str, original: bytes, described: Described | None) -> Found:
@@ -158,7 +159,11 @@ def gather(subject: Subject, found: Found, described: Described) -> Evidence:
     half = opening.is_half(subject.path, described)
     sharing = _halves(described) if half else (described.request,)
     names = {record.name: folder / record.name for record in described.manifest.files}
-    contents = {name: path.read_bytes() for name, path in names.items() if path.is_file()}
+    contents = {
+        name: files.read_bytes(path, error=ManifestError, limit=limits.OUTPUT)
+        for name, path in names.items()
+        if path.is_file()
+    }
     contents[found.name] = found.original
     whole = half or subject.path.is_dir()
     return _complete(subject, found, described, contents, whole=whole, sharing=sharing)

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from stencilkit import ledger, targets
-from stencilkit.errors import CompileError
+from stencilkit.errors import CompileError, ManifestError
 from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import _variations, comparing, opening, verifying
 from stencilkit.pipeline.evidence import Subject
-from stencilkit.support import environ, files, process
+from stencilkit.support import environ, files, limits, process
 
 # Whether it is the same, not what it is good for:
 _POLICY = Policy(require=("canonical", "manifest", "ledger"), mingw=True)
@@ -43,7 +43,9 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
     with files.scratch("gate") as scratch:
         plain = _build(configuration, (), scratch / "plain")
         path = plain / MANIFEST_NAME
-        described = opening.read_manifest(path.read_text("utf-8"), str(path)).manifest
+        described = opening.read_manifest(
+            files.read_text(path, error=ManifestError, limit=limits.MANIFEST), str(path)
+        ).manifest
         unstable: tuple[str, ...] = ()
         if works:
             varied = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))

@@ -12,7 +12,7 @@ from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageErro
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest, half_name
 from stencilkit.model.target import Target, TargetRequest
-from stencilkit.support import archive, files
+from stencilkit.support import archive, files, limits
 
 # What has a digest of its own in the manifest, beside that of the file:
 _DIGESTED: Final[tuple[FileRole, ...]] = ("shim", "unwind")
@@ -140,7 +140,9 @@ def open_header(path: Path, triple: str | None = None) -> Opened:
     found = header_of(path, described)
     if described is not None and described.file("stencils").name != found.name:
         described = None
-    header = reader.read(files.read_text(found, error=HeaderError, fix=_AGAIN), dialects.header_forms(), str(found))
+    header = reader.read(
+        files.read_text(found, error=HeaderError, limit=limits.HEADER, fix=_AGAIN), dialects.header_forms(), str(found)
+    )
     spelling = triple or (described.triple if described else _named(found, header))
     if not spelling:
         raise UsageError(f"{found.name} does not say what it is for", fix="name the triple with --target")
@@ -152,7 +154,9 @@ def _manifest(path: Path) -> Manifest | None:
     place = manifest_of(path)
     if not place.is_file():
         return None
-    return read_manifest(files.read_text(place, error=ManifestError, fix=_AGAIN), str(place)).manifest
+    return read_manifest(
+        files.read_text(place, error=ManifestError, limit=limits.MANIFEST, fix=_AGAIN), str(place)
+    ).manifest
 
 
 def _refuse_bundle(path: Path) -> None:

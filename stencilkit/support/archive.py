@@ -8,14 +8,16 @@ import io
 import lzma
 import os
 import shutil
+import sys
 import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from stencilkit.errors import OutputError, SourceError, StencilkitError
+from stencilkit.support import files, limits
 
 # What the place that is unpacked to may lack, as opposed to the archive.
 _PLACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -31,10 +33,24 @@ class Bounds:
 
 # CPython 3.15 has 5,600 members and 140 MB.
 SOURCE_BOUNDS: Final = Bounds(members=20_000, size=1 << 30)
-# What a header that is not a file's content may hold, in bytes: a long name, pax records.
+# What a header that is not a file's content may hold, in bytes: a long name, pax records. How many of them may come
+# before one member: tarfile calls itself for each. How many bytes of them an archive may have.
 _HEADER: Final = 1 << 16
+_EXTENDING: Final = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+_HEADER_CHAIN: Final = 4
+_HEADERS: Final = 16 << 20
+# How much larger a compressed archive may be than what is in it: headers, and blocks that did not compress.
+_OVERHEAD: Final = 64 << 20
+# Memory for xz: what `xz -9` needs.
+_XZ_MEMORY: Final = 128 << 20
 # What reading a damaged archive raises. lzma's error has no base class of its own; OverflowError is for absurd times.
-_DAMAGE: Final = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError)
+_DAMAGE: Final = (
+    *(tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, OverflowError),
+    *(MemoryError, RecursionError),
+)
 
 
 # What tarfile does not read (zstd: before Python 3.14), by its first bytes: the formats' own specifications.
@@ -50,21 +66,53 @@ _OTHERS: Final = (
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose headers are small: tarfile reads long names and pax records into memory before anyone is asked."""
+    """A member whose headers are small: tarfile reads long names and pax records into memory before anyone is asked.
+
+    Sparse files have maps, of any length; nothing that is read here has any.
+    """
 
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo | None:
         if self.type not in tarfile.REGULAR_TYPES and self.size > _HEADER:
             raise tarfile.ReadError("a header is longer than any name")
+        if self.size < 0:
+            raise tarfile.ReadError("a member has less than no bytes")
+        if isinstance(tarfile_, _Tar):
+            tarfile_.count(self)
         return super()._proc_member(tarfile_)  # type: ignore[misc,no-any-return]  # typeshed leaves it out
+
+    def _refuse_sparse(self, *_: object) -> None:
+        raise tarfile.ReadError("it has a sparse file")
+
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_sparse
+
+
+class _Tar(tarfile.TarFile):
+    """An archive that counts what its headers take."""
+
+    tarinfo = _Member
+    _chain = 0
+    _headers = 0
+
+    def count(self, member: tarfile.TarInfo) -> None:
+        """Count a header: a member's own ends a chain of those that describe it.
+
+        Raises: tarfile.ReadError.
+        """
+        extends = member.type in _EXTENDING
+        self._chain = self._chain + 1 if extends else 0
+        self._headers += member.size if extends else 0
+        if self._chain > _HEADER_CHAIN or self._headers > _HEADERS:
+            raise tarfile.ReadError("it has more headers than members")
 
 
 def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> PurePosixPath:
     """Return a member's path if it stays inside the folder it is unpacked to.
 
-    Raises: `error` for absolute paths, "..", drive letters and backslashes.
+    Raises: `error` for absolute paths, "..", drive letters, backslashes and control characters.
     """
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+    odd = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
+    if odd or not name or not name.isprintable() or len(name) > limits.PATH:
         raise error(f"the archive has a member with an unsafe path: {name!r}", where=archive)
     return path
 
@@ -80,9 +128,12 @@ def unpack_source(archive: Path, folder: Path, marker: str, bounds: Bounds = SOU
     """
     members = folder.with_name(f"{folder.name}.members")
     try:
-        with tarfile.open(archive, tarinfo=_Member) as tar:
+        with (
+            files.open_regular(archive, bounds.size + _OVERHEAD, error=SourceError) as file,
+            _Tar.open(fileobj=file) as tar,
+        ):
             _unpack_members(tar, archive, members, bounds)
-            _read_to_end(tar, bounds)
+            _read_to_end(tar, bounds, str(archive))
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _PLACE and error.filename != str(archive):
             raise OutputError(
@@ -125,7 +176,7 @@ def _damage(problem: Exception) -> str:
     return "it is no tar archive, or a damaged one" if "\n" in str(problem) else str(problem)
 
 
-def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
+def _read_to_end(tar: tarfile.TarFile, bounds: Bounds, where: str) -> None:
     """Read what follows the last member: the end marker, and what makes the compressor compare its checksum.
 
     Raises: EOFError where the archive is cut off; SourceError where it goes on for too long.
@@ -137,14 +188,14 @@ def _read_to_end(tar: tarfile.TarFile, bounds: Bounds) -> None:
     while chunk := file.read(1 << 20):
         rest += len(chunk)
         if rest > bounds.size + tarfile.RECORDSIZE:
-            raise SourceError("the archive is larger than any CPython source", where=str(tar.name))
+            raise SourceError("the archive is larger than any CPython source", where=where)
 
 
 def _unpack_members(tar: tarfile.TarFile, archive: Path, folder: Path, bounds: Bounds) -> None:
     total = 0
     for count, member in enumerate(tar, start=1):
         path = check_name(member.name, archive=str(archive), error=SourceError)
-        total += member.size
+        total += max(member.size, 0)
         if count > bounds.members or total > bounds.size:
             raise SourceError("the archive is larger than any CPython source", where=str(archive))
         if member.isdev() or member.isfifo():
@@ -182,7 +233,7 @@ def write_tar(contents: Mapping[str, bytes], *, compress: bool) -> bytes:
 
 def is_tar(path: Path) -> bool:
     """Tell whether a file is a tar, or compressed: by its first bytes (POSIX ustar, RFC 1952, xz)."""
-    with path.open("rb") as file:
+    with files.open_regular(path, sys.maxsize, error=SourceError) as file:
         start = file.read(262)
     return start.startswith((b"\x1f\x8b", b"\xfd7zXZ\0")) or start[257:] == b"ustar"
 
@@ -190,18 +241,40 @@ def is_tar(path: Path) -> bool:
 def read_tar(archive: Path, bounds: Bounds, error: type[StencilkitError]) -> dict[str, bytes]:
     """Read a tar, compressed or not, into memory: regular files alone, each name once.
 
-    Raises: `error` for an archive that is damaged or cut short, is larger than `bounds`, or holds links, devices,
-    unsafe paths or a name twice.
+    Raises: `error` for an archive that is damaged or cut short, is larger than `bounds`, goes on behind its end, or
+    holds links, devices, unsafe paths or a name twice.
     """
+    data = files.read_bytes(archive, limit=bounds.size + _OVERHEAD, error=error)
     try:
-        with tarfile.open(archive, tarinfo=_Member) as tar:
+        raw = _unpacked(data, bounds.size)
+        with _Tar.open(fileobj=io.BytesIO(raw), mode="r:") as tar:
             contents = _read_members(tar, archive, bounds, error)
-            _read_to_end(tar, bounds)
-    except SourceError as problem:
-        raise error(f"the archive is larger than {bounds.size >> 20} MiB", where=str(problem.where)) from None
+            end = tar.offset
+        if len(raw) - end < tarfile.BLOCKSIZE or raw[end:].strip(b"\0"):
+            raise EOFError("it does not end where its files do")
     except _DAMAGE as problem:
         raise error(f"cannot read the archive: {_damage(problem)}", where=str(archive), fix="get it again") from None
     return contents
+
+
+def _unpacked(data: bytes, limit: int) -> bytes:
+    """Undo the compression of an archive: one stream, and nothing behind it.
+
+    Raises: EOFError, zlib.error, lzma.LZMAError; ValueError where it is larger than `limit`.
+    """
+    stream: Any
+    if data.startswith(b"\x1f\x8b"):
+        stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    elif data.startswith(b"\xfd7zXZ\0"):
+        stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    else:
+        return data
+    raw = bytes(stream.decompress(data, limit + _OVERHEAD))
+    if len(raw) >= limit + _OVERHEAD:
+        raise ValueError(f"it is larger than {limit >> 20} MiB")
+    if not stream.eof or stream.unused_data:
+        raise EOFError("there is more behind it" if stream.eof else "it is cut short")
+    return raw
 
 
 def _read_members(
@@ -209,8 +282,10 @@ def _read_members(
 ) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     total = 0
-    for member in tar:
+    for count, member in enumerate(tar, start=1):
         name = str(check_name(member.name, archive=str(archive), error=error))
+        if count > 2 * bounds.members:
+            raise error("the archive has more folders than files", where=str(archive), fix="do not use it")
         if member.isdir():
             continue
         if not member.isreg():

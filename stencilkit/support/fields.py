@@ -5,15 +5,21 @@ Unknown keys are refused: a misspelt field must not be silently ignored.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from stencilkit.errors import StencilkitError
+from stencilkit.support import limits
 
 T = TypeVar("T")
 _MISSING: Final = object()
 _SHOWN: Final = 60
+# tomllib copies a dotted key for each of its parts: 200 KB of dots took all memory.
+_LONG_KEY: Final = re.compile(
+    rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{limits.KEY_PARTS}}}"""
+)
 _AGAIN: Final = "mend the file, or have it made again"
 _NAMES: Final[dict[type, str]] = {
     str: "a string",
@@ -27,9 +33,14 @@ _NAMES: Final[dict[type, str]] = {
 
 def _shown(value: object) -> str:
     """Say what was found: a short value as it is, of others what they are."""
-    if isinstance(value, str | int) and len(repr(value)) <= _SHOWN:
+    if isinstance(value, str | int) and _fits(value) and len(repr(value)) <= _SHOWN:
         return repr(value)
     return next((name for kind, name in _NAMES.items() if type(value) is kind), "a date or a time")
+
+
+def _fits(value: str | int) -> bool:
+    """Tell whether a number is one of TOML's (64 bits); Python refuses to print those of thousands of digits."""
+    return isinstance(value, str) or -(1 << 63) <= value < 1 << 63
 
 
 def document(text: str, *, name: str, schema: int, error: type[StencilkitError]) -> Fields:
@@ -37,9 +48,13 @@ def document(text: str, *, name: str, schema: int, error: type[StencilkitError])
 
     Raises: `error`.
     """
+    if len(text) > limits.MANIFEST or _LONG_KEY.search(text):
+        what = f"has more than {limits.MANIFEST >> 10} KiB, or keys of more than {limits.KEY_PARTS} parts"
+        raise error(f"not a document of stencilkit's: it {what}", where=name, fix=_AGAIN)
     try:
-        root = Fields(tomllib.loads(text), path="", document=name, error=error)
-    except (ValueError, RecursionError) as problem:
+        with limits.bounded(error, name):
+            root = Fields(tomllib.loads(text), path="", document=name, error=error)
+    except ValueError as problem:
         # TOMLDecodeError is a ValueError, as is what int() says of more than 4300 digits.
         raise error(f"not TOML: {problem}", where=name, fix=_AGAIN) from None
     found = root.integer("schema")
@@ -93,8 +108,11 @@ class Fields:
             raise self.fail(key, f"must be bytes in hexadecimal, not {_shown(spelt)}") from None
 
     def integer(self, key: str, default: object = _MISSING) -> int:
-        """Read an integer."""
-        return self._get(key, int, default)
+        """Read an integer of 64 bits."""
+        value = self._get(key, int, default)
+        if value is not default and not _fits(value):
+            raise self.fail(key, "does not fit into 64 bits")
+        return value
 
     def boolean(self, key: str, default: object = _MISSING) -> bool:
         """Read a boolean."""

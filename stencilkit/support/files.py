@@ -7,12 +7,14 @@ import hashlib
 import itertools
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from stencilkit.errors import OutputError, StencilkitError
-from stencilkit.support import private
+from stencilkit.support import limits, private
 
 try:
     import fcntl
@@ -31,17 +33,50 @@ def sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def read_text(path: Path, *, error: type[StencilkitError], fix: str = "") -> str:
-    """Read a text file of the user's.
+def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: str = "") -> IO[bytes]:
+    """Open a file of the user's that is a file: no FIFO, which waits, no device, which never ends.
+
+    `limit` is the number of bytes that it may have.
+
+    Raises: `error`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as problem:
+        raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
+    file = os.fdopen(descriptor, "rb")
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= limit:
+        return file
+    file.close()
+    if stat.S_ISREG(status.st_mode):
+        what = f"it has {status.st_size} bytes, and nothing that belongs here has more than {limit}"
+    else:
+        what = "it is not a regular file"
+    raise error(what, where=str(path), fix=fix or "give a regular file")
+
+
+def read_bytes(path: Path, *, error: type[StencilkitError], limit: int = limits.TEXT, fix: str = "") -> bytes:
+    """Read a file of the user's.
+
+    Raises: `error` where it cannot be read, is no regular file, or has more bytes than `limit`.
+    """
+    with open_regular(path, limit, error=error, fix=fix) as file, limits.bounded(error, str(path)):
+        try:
+            return file.read(limit)
+        except OSError as problem:
+            raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
+
+
+def read_text(path: Path, *, error: type[StencilkitError], limit: int = limits.TEXT, fix: str = "") -> str:
+    """Read a text file of the user's; line ends stay what they are.
 
     Raises: `error` where it cannot be read or is not UTF-8.
     """
     try:
-        return path.read_text("utf-8")
+        return read_bytes(path, error=error, limit=limit, fix=fix).decode("utf-8")
     except UnicodeDecodeError as problem:
         raise error(f"this is not UTF-8 text (byte {problem.start})", where=str(path), fix=fix) from None
-    except OSError as problem:
-        raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
 
 
 def write(path: Path, data: bytes, *, executable: bool = False) -> bool:
@@ -183,7 +218,7 @@ def _create_beside(path: Path, *, executable: bool) -> tuple[int, Path]:
 
 def _same(path: Path, data: bytes) -> bool:
     try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
+        return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
     except (FileNotFoundError, NotADirectoryError):
         return False
 
