@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from stencilkit.model.audit import Decoded
 from stencilkit.model.comparison import Line
+from stencilkit.model.machine import Operand, Operation
 from stencilkit.model.stencil import Stencil
 
 # The names of capstone's architecture and mode.
@@ -100,6 +101,87 @@ def _decoded(item: Any, stencil: Stencil) -> Decoded:  # noqa: ANN401  # capston
         known=known,
         patches=tuple(patch for patch in stencil.patches if any(offset in inside for offset in patch.offsets)),
     )
+
+
+def operations(stencil: Stencil, arch: str) -> tuple[Operation, ...]:
+    """Disassemble a stencil into operands; what is no instruction has the name "" and is one byte long, or four."""
+    engine = _engine(arch)
+    engine.detail = True
+    engine.skipdata = True
+    return tuple(_operation(item, stencil, arch) for item in engine.disasm(stencil.body, 0))
+
+
+def _operation(item: Any, stencil: Stencil, arch: str) -> Operation:  # noqa: ANN401  # capstone has no annotations
+    inside = range(item.address, item.address + item.size)
+    known = item.id != 0
+    return Operation(
+        offset=item.address,
+        size=item.size,
+        name=item.mnemonic if known else "",
+        text=f"{item.mnemonic} {item.op_str}".strip(),
+        operands=tuple(_OPERANDS[arch](item, operand) for operand in item.operands) if known else (),
+        patches=tuple(
+            (offset - item.address, patch) for patch in stencil.patches for offset in patch.offsets if offset in inside
+        ),
+        **(_DETAILS[arch](item) if known else {}),
+    )
+
+
+def _x86_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # capstone has no annotations
+    if operand.type == _REGISTER:
+        return Operand(kind="register", size=operand.size, register=item.reg_name(operand.reg))
+    if operand.type == _NUMBER:
+        return Operand(kind="number", size=operand.size, number=operand.imm)
+    base, index, segment = (
+        item.reg_name(number) or "" for number in (operand.mem.base, operand.mem.index, operand.mem.segment)
+    )
+    return Operand(
+        kind="memory",
+        size=operand.size,
+        number=operand.mem.disp,
+        base=base,
+        index=index,
+        scale=operand.mem.scale,
+        segment=segment,
+    )
+
+
+def _x86_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
+    found = item.encoding
+    places = (found.imm_offset, found.imm_size), (found.disp_offset, found.disp_size)
+    # A lock or a repeat; the others are part of the mnemonic or of the sizes.
+    return {"places": places, "prefixed": item.mnemonic.split()[0] in ("lock", "rep", "repe", "repne")}
+
+
+def _aarch64_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # capstone has no annotations
+    shift = (_SHIFTS.get(operand.shift.type, "?"), operand.shift.value) if operand.shift.type else ("", 0)
+    extend = _EXTENDS.get(operand.ext, "?") if operand.ext else ""
+    if operand.type == _REGISTER and operand.vas == 0 and operand.vector_index in (-1, None):
+        return Operand(kind="register", size=0, register=item.reg_name(operand.reg), shift=shift, extend=extend)
+    if operand.type == _NUMBER:
+        return Operand(kind="number", size=0, number=operand.imm, shift=shift)
+    if operand.type == _MEMORY:
+        base, index = (item.reg_name(number) or "" for number in (operand.mem.base, operand.mem.index))
+        return Operand(
+            kind="memory", size=0, number=operand.mem.disp, base=base, index=index, shift=shift, extend=extend
+        )
+    return Operand(kind="register", size=0, register="?")
+
+
+def _aarch64_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
+    condition = _CONDITIONS[item.cc] if item.cc < len(_CONDITIONS) else "?"
+    after = item.writeback and len(item.operands) > 1 and item.operands[-1].type == _NUMBER
+    return {"condition": condition, "writeback": "after" if after else "before" if item.writeback else ""}
+
+
+# By capstone's numbers: ARM64_SFT_*, ARM64_EXT_*, ARM64_CC_* (0 is none; 15 and 16 are al and nv).
+_SHIFTS: Final = {1: "lsl", 2: "msl", 3: "lsr", 4: "asr", 5: "ror"}
+_EXTENDS: Final = {1: "uxtb", 2: "uxth", 3: "uxtw", 4: "uxtx", 5: "sxtb", 6: "sxth", 7: "sxtw", 8: "sxtx"}
+_CONDITIONS: Final = ("", *["eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le"], "", "")
+_REGISTER: Final = 1
+_NUMBER: Final = 2
+_OPERANDS: Final = {"x86_64": _x86_operand, "i686": _x86_operand, "aarch64": _aarch64_operand}
+_DETAILS: Final = {"x86_64": _x86_details, "i686": _x86_details, "aarch64": _aarch64_details}
 
 
 def lines(stencil: Stencil, arch: str, calls: tuple[str, ...]) -> list[Line]:

@@ -28,6 +28,7 @@ _COMMANDS: Final = (
     "show",
     "verify",
     "compare",
+    "prove",
     "audit",
     "matrix",
     "gate",

@@ -1,0 +1,157 @@
+"""`stencilkit prove`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+import click
+
+from stencilkit.cli import _options, _progress, _render
+from stencilkit.errors import ExitCode, PolicyError
+from stencilkit.model.proof import Proof, Proofs, Verdict
+from stencilkit.pipeline import proving
+from stencilkit.prove import BUDGET, assumptions, policy
+from stencilkit.support import environ, files
+
+_QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
+
+
+@click.command()
+@click.argument("paths", metavar="A B [C...]", nargs=-1, type=_options.ANY_PATH)
+@click.option("--self", "itself", is_flag=True, help="Prove every stencil of A equal to itself: is it all modelled?")
+@click.option("--uop", "uops", metavar="NAME", multiple=True, help="This stencil alone. May be repeated.")
+@click.option("--assume", metavar="FACT", multiple=True, help="Accept proofs that need this fact. May be repeated.")
+@click.option("--policy", "rules", type=_options.ANY_PATH, metavar="FILE", help="What else is accepted, with reasons.")
+@click.option("--budget", type=click.IntRange(min=1), default=BUDGET, metavar="UNITS", help="Of z3, for a stencil.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Proofs at once. [default: processors]")
+@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of proofs.")
+@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
+@click.option("--assumptions", "listed", is_flag=True, help="List everything that proofs take for granted.")
+@_options.format_option("text", "json", "markdown", "junit")
+def command(
+    paths: tuple[Path, ...],
+    itself: bool,
+    uops: tuple[str, ...],
+    assume: tuple[str, ...],
+    rules: Path | None,
+    budget: int,
+    jobs: int | None,
+    no_cache: bool,
+    triple: str | None,
+    listed: bool,
+    form: str,
+) -> int:
+    """Prove that the stencils of B do the same as those of A, though their code differs.
+
+    Exits with 0 if every stencil is identical or proved, with 1 if one is not.
+    """
+    if listed:
+        _assumptions(form)
+        return ExitCode.OK
+    accepted = _policy(assume, rules)
+    request = proving.Request(uops=uops, budget=budget, jobs=jobs or environ.cpus(), triple=triple, itself=itself)
+    found = proving.run(paths, request, store=_options.store(use=not no_cache), progress=_progress.choose(form))
+    good = all(accepted.accepts(proof) for item in found for proof in item.proofs)
+    if form == "json":
+        _render.print_json("proofs", {"proved": good, "pairs": [_as_json(item, accepted) for item in found]})
+    elif form == "junit":
+        click.echo(_junit(found, accepted))
+    else:
+        for item in found:
+            click.echo("\n".join(_account(item, accepted, form)))
+    return ExitCode.OK if good else ExitCode.DIFFERENT
+
+
+def _policy(assume: tuple[str, ...], rules: Path | None) -> policy.Policy:
+    named = policy.of_names(assume)
+    if rules is None:
+        return named
+    fix = "give --policy a file as docs/prove.md describes it"
+    read = policy.parse(files.read_text(rules, error=PolicyError, fix=fix), str(rules))
+    return policy.Policy(facts=named.facts | read.facts, agreed=read.agreed)
+
+
+def _assumptions(form: str) -> None:
+    rows = assumptions.ASSUMPTIONS
+    if form == "json":
+        content = [{"name": row.name, "text": row.text, "source": row.source, "optional": row.optional} for row in rows]
+        _render.print_json("assumptions", {"assumptions": content, "digest": proving.prover()})
+        return
+    table = [[row.name, "only with --assume" if row.optional else "always", row.text, row.source] for row in rows]
+    head = ["name", "when", "what", "source"]
+    if form == "markdown":
+        click.echo(_render.markdown_table(head, table))
+    else:
+        for name, when, text, source in table:
+            click.echo(f"{name} ({when})\n    {text}\n    source: {source}")
+
+
+def _summary(item: Proofs) -> str:
+    counts = Counter(proof.verdict for proof in item.proofs)
+    return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
+
+
+def _account(item: Proofs, accepted: policy.Policy, form: str) -> Iterator[str]:
+    mark = "## " if form == "markdown" else ""
+    yield f"{mark}{item.first} -> {item.second}"
+    yield f"CPython {item.series}, {item.triple}: {_summary(item)}"
+    yield f"prover and assumptions: {item.assumptions[:16]}"
+    for proof in item.proofs:
+        if proof.verdict not in _QUIET:
+            yield f"{'* ' if form == 'markdown' else '  '}{proof.name}: {_verdict(proof, accepted)}"
+            yield from (f"      {line}" for line in _difference(proof))
+
+
+def _verdict(proof: Proof, accepted: policy.Policy) -> str:
+    text = f"{proof.verdict.value} {', '.join(proof.facts)}".rstrip() + (f" ({proof.why})" if proof.why else "")
+    return f"{text}; accepted" if accepted.accepts(proof) else text
+
+
+def _difference(proof: Proof) -> Iterator[str]:
+    found = proof.difference
+    if found is not None:
+        yield f"{found.what}, at {found.places[0]:#x} and {found.places[1]:#x}:"
+        yield f"A  {found.left}"
+        yield f"B  {found.right}"
+
+
+def _as_json(item: Proofs, accepted: policy.Policy) -> dict[str, Any]:
+    return {
+        "first": item.first,
+        "second": item.second,
+        "cpython": item.series,
+        "triple": item.triple,
+        "assumptions": item.assumptions,
+        "proofs": [
+            {
+                "name": proof.name,
+                "verdict": proof.verdict.value,
+                "accepted": accepted.accepts(proof),
+                "why": proof.why,
+                "facts": list(proof.facts),
+                "difference": list(_difference(proof)),
+                "runs": proof.runs,
+                "spent": proof.spent,
+            }
+            for proof in item.proofs
+        ],
+    }
+
+
+def _junit(found: Sequence[Proofs], accepted: policy.Policy) -> str:
+    root = ET.Element("testsuites")
+    for item in found:
+        bad = [proof for proof in item.proofs if not accepted.accepts(proof)]
+        name, tests = f"{item.first} -> {item.second}", str(len(item.proofs))
+        suite = ET.SubElement(root, "testsuite", name=name, tests=tests, failures=str(len(bad)))
+        for proof in item.proofs:
+            case = ET.SubElement(suite, "testcase", classname="stencilkit.prove", name=proof.name)
+            if not accepted.accepts(proof):
+                failure = ET.SubElement(case, "failure", message=_verdict(proof, accepted))
+                failure.text = "\n".join(_difference(proof))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)

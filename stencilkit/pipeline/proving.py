@@ -1,0 +1,209 @@
+"""From two headers or output folders to a proof for each stencil that differs, or what stands in its way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stencilkit import disassemble, prove
+from stencilkit.errors import UsageError
+from stencilkit.model import digest
+from stencilkit.model.machine import Operation
+from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
+from stencilkit.model.stencil import StencilGroup
+from stencilkit.pipeline.opening import Opened, open_header
+from stencilkit.prove import Setting, solver
+from stencilkit.support import fields, forks, resources
+from stencilkit.support.cache import NoStore, Store
+from stencilkit.support.progress import SILENT, Progress
+
+_PROTOTYPES: Final = "prove/prototypes.toml"
+_PROTOTYPE: Final = re.compile(r"(?P<result>[\w{}, ]+?)\((?P<arguments>[^()]*)\)(?P<ends> noreturn)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How to prove: which uops (all if none is named), with what budget of z3's units, how many at once."""
+
+    uops: tuple[str, ...] = ()
+    budget: int = prove.BUDGET
+    jobs: int = 1
+    triple: str | None = None
+    itself: bool = False
+
+
+def run(
+    paths: Sequence[Path], request: Request, *, store: Store | None = None, progress: Progress = SILENT
+) -> tuple[Proofs, ...]:
+    """Prove the first against each of the others, or against itself.
+
+    Raises: UsageError where they cannot be compared, or z3 is missing; HeaderError, ManifestError, TargetError.
+    """
+    if request.itself != (len(paths) == 1):
+        raise UsageError(
+            "--self takes one path" if request.itself else "prove takes two or more paths, or --self and one",
+            fix="name headers or output folders",
+        )
+    solver.load()
+    first, *others = (open_header(path, request.triple) for path in paths)
+    return tuple(_pair(first, other, request, store or NoStore(), progress) for other in others or [first])
+
+
+def _pair(first: Opened, second: Opened, request: Request, store: Store, progress: Progress) -> Proofs:
+    for what, one, two in (
+        ("CPython", first.header.form.series, second.header.form.series),
+        ("target", first.target.triple, second.target.triple),
+    ):
+        if one != two:
+            raise UsageError(
+                f"{first.label} and {second.label} cannot be compared: {what} {one} and {two}",
+                fix="compare stencils of one CPython series and one target",
+            )
+    names = _names(first, second, request.uops)
+    setting = _setting(first, request.budget)
+    found: dict[str, Proof] = {}
+    todo: list[tuple[StencilGroup, StencilGroup]] = []
+    for name in names:
+        left, right = first.header.stencils.find(name), second.header.stencils.find(name)
+        if left is None or right is None:
+            where = second.label if left is None else first.label
+            found[name] = Proof(name=name, verdict=Verdict.NOT_PROVED, why=f"unsupported: it is in {where} alone")
+        elif not request.itself and digest.canonical_group(left) == digest.canonical_group(right):
+            found[name] = Proof(name=name, verdict=Verdict.IDENTICAL)
+        else:
+            todo.append((left, right))
+    found |= _proved(todo, setting, request.jobs, store, progress)
+    return Proofs(
+        first=first.label,
+        second=second.label,
+        series=first.header.form.series,
+        triple=first.target.triple,
+        assumptions=prover(),
+        proofs=tuple(found[name] for name in sorted(found)),
+    )
+
+
+def _names(first: Opened, second: Opened, wanted: tuple[str, ...]) -> list[str]:
+    names = {group.name for opened in (first, second) for group in opened.header.stencils.groups}
+    for name in wanted:
+        if name not in names:
+            raise UsageError(f"there is no uop {name} here", fix="stencilkit show lists the uops of a header")
+    return sorted(wanted or names)
+
+
+def prover() -> str:
+    """Name the prover: a digest of its code, its assumptions and the prototypes."""
+    code = resources.code_digest("prove", "disassemble.py", "model/machine.py")
+    return hashlib.sha256(f"{code}\n{resources.text(_PROTOTYPES)}".encode()).hexdigest()
+
+
+def _setting(opened: Opened, budget: int) -> Setting:
+    arch = opened.target.arch
+
+    def decode(group: StencilGroup) -> tuple[Operation, ...]:
+        return disassemble.operations(group.code, arch)
+
+    prototypes, alignments = _known()
+    return Setting(
+        series=opened.header.form.series,
+        triple=opened.target.triple,
+        arch=arch,
+        entry=opened.header.form.entry,
+        prototypes=prototypes,
+        alignments=alignments,
+        decode=decode,
+        budget=budget,
+    )
+
+
+def _known() -> tuple[Mapping[str, Prototype], Mapping[str, int]]:
+    root = fields.document(resources.text(_PROTOTYPES), name=_PROTOTYPES, schema=1, error=UsageError)
+    functions, objects = root.mapping("functions"), root.mapping("objects")
+    return (
+        {name: _prototype(text) for name, text in functions.items()},
+        {name: int(bytes_) for name, bytes_ in objects.items()},
+    )
+
+
+def _prototype(text: str) -> Prototype:
+    match = _PROTOTYPE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{_PROTOTYPES}: {text} is not a prototype", fix="make the table again")
+    arguments = [one for one in match["arguments"].split(", ") if one]
+    return Prototype(
+        result=match["result"],
+        arguments=tuple(one for one in arguments if one != "..."),
+        variadic="..." in arguments,
+        returns=not match["ends"],
+    )
+
+
+def _proved(
+    todo: Sequence[tuple[StencilGroup, StencilGroup]], setting: Setting, jobs: int, store: Store, progress: Progress
+) -> dict[str, Proof]:
+    keys = {left.name: _key(left, right, setting) for left, right in todo}
+    found = {name: cached for name, key in keys.items() if (cached := _parsed(name, store.get(key))) is not None}
+    rest = [pair for pair in todo if pair[0].name not in found]
+    progress.begin("stencils proved", len(rest))
+
+    def one(pair: tuple[StencilGroup, StencilGroup]) -> bytes:
+        return _written(prove.prove(*pair, setting))
+
+    answers = forks.each(one, rest, jobs=jobs, done=progress.advance)
+    progress.end()
+    for (left, _), answer in zip(rest, answers, strict=True):
+        proof = _parsed(left.name, answer)
+        found[left.name] = proof or Proof(name=left.name, verdict=Verdict.NOT_PROVED, why="limit (memory)")
+        if answer is not None and proof is not None:
+            store.put(keys[left.name], answer)
+    return found
+
+
+def _key(left: StencilGroup, right: StencilGroup, setting: Setting) -> str:
+    rows = [
+        prover(),
+        solver.version(),
+        setting.series,
+        setting.triple,
+        str(setting.budget),
+        *(digest.canonical_group(group) for group in (left, right)),
+    ]
+    return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+
+
+def _written(proof: Proof) -> bytes:
+    difference = proof.difference
+    rows: dict[str, Any] = {
+        "verdict": proof.verdict.value,
+        "why": proof.why,
+        "facts": list(proof.facts),
+        "spent": proof.spent,
+        "runs": proof.runs,
+        "difference": None
+        if difference is None
+        else [difference.what, difference.left, difference.right, *difference.places],
+    }
+    return json.dumps(rows).encode()
+
+
+def _parsed(name: str, content: bytes | None) -> Proof | None:
+    if content is None:
+        return None
+    rows = json.loads(content)
+    found = rows["difference"]
+    return Proof(
+        name=name,
+        verdict=Verdict(rows["verdict"]),
+        why=rows["why"],
+        facts=tuple(rows["facts"]),
+        spent=rows["spent"],
+        runs=rows["runs"],
+        difference=None
+        if found is None
+        else Difference(what=found[0], left=found[1], right=found[2], places=(found[3], found[4])),
+    )

@@ -1,0 +1,205 @@
+"""Everything that a proof takes for granted: each row with its reason and source. Its digest stands in every answer.
+
+Nothing that is not here, or in the semantics of instructions, is assumed. The prototypes of C functions are data of
+their own (prototypes.toml), made from CPython's headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from stencilkit.model.stencil import HoleValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumption:
+    """One thing that is taken for granted; `optional` ones are used only where --assume or a policy names them."""
+
+    name: str
+    text: str
+    source: str
+    optional: bool = False
+
+
+ASSUMPTIONS: Final = (
+    Assumption(
+        name="same-start",
+        text="both stencils start with the same registers, memory and holes",
+        source="Python/jit.c, _PyJIT_Compile: a stencil is copied whole, nothing runs between two stencils",
+    ),
+    Assumption(
+        name="frame-private",
+        text="no pointer that a stencil gets, or loads from memory, points into its own stack frame",
+        source="C11 6.2.4: an object of automatic storage does not exist before its block is entered",
+    ),
+    Assumption(
+        name="frame-not-kept",
+        text="a callee that is given a pointer into the frame uses what its row below says, and does not keep it",
+        source="the functions of FRAME_POINTERS, read in CPython's sources",
+    ),
+    Assumption(
+        name="callees-deterministic",
+        text="what a callee returns and leaves in memory depends on its arguments and on memory",
+        source="both sides run in the same process; a callee sees no other state of the caller under the ABI",
+    ),
+    Assumption(
+        name="callees-follow-abi",
+        text="a callee keeps the registers, and the caller's frame above the stack pointer, that the ABI says",
+        source="System V ABI AMD64 3.2.1",
+    ),
+    Assumption(
+        name="indirect-callees",
+        text="a function that is called through a pointer, or with a format that is not in the stencil, takes at most "
+        "as many arguments as there are registers, and no floating point",
+        source="Include/cpython/object.h, Include/descrobject.h: the types of slots and C functions; "
+        "Python/ceval.c, _Py_SpecialMethods: the formats",
+    ),
+    Assumption(
+        name="memory-readable",
+        text="memory that is read is there: a load that one side does and the other does not changes nothing",
+        source="C11 6.5.3.2; the order of faults is not part of a program's meaning",
+    ),
+    Assumption(
+        name="symbols-apart",
+        text="the addresses of different symbols differ, are not null, and are aligned as declared",
+        source="C11 6.5.9, 6.2.8",
+    ),
+    Assumption(
+        name="nan-payloads",
+        text="addition and multiplication of floating point commute, whatever the payload of a NaN",
+        source="IEEE 754-2019 6.2.3; LLVM Language Reference, floating-point environment",
+    ),
+    Assumption(
+        name="strings-to-nul",
+        text="a callee that is given an address of a text in the stencil's data reads it up to its first NUL",
+        source="C11 7.1.1; the texts are formats and messages",
+    ),
+    Assumption(
+        name="size-not-negative",
+        text="the size of a list or tuple (ob_size) is not negative",
+        source="Include/cpython/listobject.h, Objects/listobject.c: list_resize and PyList_New refuse negative sizes",
+        optional=True,
+    ),
+)
+
+# How wide a hole is: what the JIT patches in has no more bits. Include/internal/pycore_uop.h, _PyUOpInstruction.
+HOLES: Final[Mapping[HoleValue, tuple[str, int, int]]] = {
+    HoleValue.OPARG: ("oparg", 0, 16),
+    HoleValue.OPARG_16: ("oparg", 0, 16),
+    HoleValue.TARGET: ("target", 0, 32),
+    HoleValue.EXIT_INDEX: ("exit_index", 0, 16),
+    HoleValue.EXECUTOR: ("executor", 0, 64),
+    HoleValue.OPERAND: ("operand0", 0, 64),
+    HoleValue.OPERAND0: ("operand0", 0, 64),
+    HoleValue.OPERAND1: ("operand1", 0, 64),
+    HoleValue.OPERAND_HI: ("operand0", 32, 32),
+    HoleValue.OPERAND_LO: ("operand0", 0, 32),
+    HoleValue.OPERAND0_HI: ("operand0", 32, 32),
+    HoleValue.OPERAND0_LO: ("operand0", 0, 32),
+    HoleValue.OPERAND1_HI: ("operand1", 32, 32),
+    HoleValue.OPERAND1_LO: ("operand1", 0, 32),
+    HoleValue.OPERAND0_16: ("operand0", 0, 64),
+    HoleValue.OPERAND0_32: ("operand0", 0, 64),
+    HoleValue.OPERAND1_16: ("operand1", 0, 64),
+    HoleValue.OPERAND1_32: ("operand1", 0, 64),
+}
+EXITS: Final = (HoleValue.CONTINUE, HoleValue.JUMP_TARGET, HoleValue.ERROR_TARGET, HoleValue.TOP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convention:
+    """Who passes what where.
+
+    `arguments` are the registers of integers and pointers in order, `vectors` those of floating point. `kept` are
+    what a C callee keeps, `results` where its result is. `alignment` is that of the stack pointer at a call, `shadow`
+    the bytes above it that belong to the callee, `popped` how far a return moves it. A stencil passes `live` on (by
+    CPython series), and gives back `restored` as it got them.
+    """
+
+    arguments: tuple[str, ...]
+    vectors: tuple[str, ...]
+    results: tuple[str, ...]
+    kept: frozenset[str]
+    stack: str
+    link: str
+    live: Mapping[str, tuple[str, ...]]
+    restored: tuple[str, ...]
+    popped: int = 0
+    shadow: int = 0
+    alignment: int = 16
+
+
+# LLVM, X86CallingConv.td: CC_X86_64_Preserve_None, CC_X86_64_GHC, CSR_64_NoneRegs; System V ABI AMD64 3.2.3.
+_X86_64_SYSV: Final = Convention(
+    arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+    vectors=tuple(f"xmm{number}" for number in range(8)),
+    results=("rax", "rdx"),
+    kept=frozenset(("rbx", "rbp", "rsp", "r12", "r13", "r14", "r15")),
+    stack="rsp",
+    link="",
+    live={
+        "3.13": ("r13", "rbp", "r12"),
+        "3.14": ("r12", "r13", "r14"),
+        "3.15": ("r12", "r13", "r14", "r15", "rdi", "rsi", "rdx"),
+    },
+    restored=("rsp", "rbp"),
+    popped=8,
+)
+CONVENTIONS: Final[Mapping[str, Convention]] = {
+    "x86_64-unknown-linux-gnu": _X86_64_SYSV,
+    "x86_64-apple-darwin": _X86_64_SYSV,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What a callee does with a pointer into the caller's frame.
+
+    It reads `size` bytes, or as many words as argument `count` says (an index; the flag bit of a vectorcall is not
+    counted), unless it is `always_written` before it is read; it writes the same bytes if `written`.
+    """
+
+    size: int = 0
+    count: int | None = None
+    written: bool = True
+    always_written: bool = False
+
+
+_WORD: Final = Extent(size=8)
+_RESULT: Final = Extent(size=8, always_written=True)
+# By function and argument, from 0. A function that is not here must not be given a pointer into the frame. Each row was
+# read in the function's source, in CPython 3.13 to 3.15; a result is one that every path of the function writes.
+FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
+    "PyDict_Pop": {2: _RESULT},  # Objects/dictobject.c: *result = NULL first
+    "PyMapping_GetOptionalItem": {2: _RESULT},  # Objects/abstract.c
+    "_PyMapping_GetOptionalItem2": {2: Extent(size=4, always_written=True)},  # Objects/abstract.c
+    "_PyAsyncGenASend_Send": {2: _RESULT},  # Objects/genobject.c
+    "_PyEval_GetIter": {1: _RESULT},  # Python/ceval.c
+    "_PyEval_ExceptionGroupMatch": {3: _WORD, 4: _WORD},  # Python/ceval.c: not written where it fails
+    "_PyEval_LoadGlobalStackRef": {3: _WORD},  # Python/ceval.c
+    "_PyForIter_VirtualIteratorNext": {3: _WORD},  # Python/ceval.c
+    "_PyDict_MergeUniq": {2: _WORD},  # Objects/dictobject.c: written where a key occurs twice
+    "_PySuper_Lookup": {3: Extent(size=4)},  # Objects/typeobject.c: written where a method is found
+    "_PyObject_GetMethod": {2: _WORD},  # Objects/object.c
+    "_PyObject_GetMethodStackRef": {1: _WORD, 3: _WORD},  # Objects/object.c
+    "_PyObject_LookupSpecialMethod": {1: Extent(size=16)},  # Objects/typeobject.c: method and self
+    "PyUnicode_Append": {0: _WORD},  # Objects/unicodeobject.c
+    # Objects/call.c; args[-1] is written too, and restored: the caller leaves it undefined.
+    "PyObject_Vectorcall": {1: Extent(count=2, written=False)},
+    "PyObject_VectorcallMethod": {1: Extent(count=2, written=False)},
+    "_PyUnicode_JoinArray": {1: Extent(count=2, written=False)},  # Objects/unicodeobject.c
+}
+# Beside the array of a vectorcall there is one of keyword values, unless this argument is null. Objects/call.c.
+KEYWORDS: Final[Mapping[str, int]] = {"PyObject_Vectorcall": 3, "PyObject_VectorcallMethod": 3}
+
+# How many arguments a function takes that is called through a word at an offset from an operand, by uop (without the
+# register suffix). Include/internal/pycore_code.h, _PyBinaryOpSpecializationDescr: guard and action.
+CALLEES: Final[Mapping[tuple[str, int], tuple[str, ...]]] = {
+    ("_GUARD_BINARY_OP_EXTEND", 8): ("ptr", "ptr"),
+    ("_BINARY_OP_EXTEND", 16): ("ptr", "ptr"),
+}
+
+# Where an optional fact holds: words at this offset from a pointer, in uops of this name, are not negative.
+SIZES: Final[Mapping[str, tuple[str, int]]] = {"size-not-negative": ("_BINARY_OP_SUBSCR_LIST_INT", 16)}

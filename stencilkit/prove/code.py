@@ -1,0 +1,145 @@
+"""One stencil as code to run: instructions by offset, what its holes hold, and the data beside it.
+
+How `Python/jit.c` patches and relaxes is modelled here. What it could take apart wrongly is `UnsupportedError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from stencilkit.model.machine import Operation
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil
+from stencilkit.prove import machine, terms
+from stencilkit.prove.assumptions import EXITS, HOLES
+from stencilkit.prove.machine import State, UnsupportedError
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.terms import Term
+
+_ABSOLUTE: Final = {"patch_64": 8, "patch_32": 4}
+_RELATIVE: Final = ("patch_32r", "patch_x86_64_32rx", "patch_x86_64_trampoline")
+_RELAXING: Final = "patch_x86_64_32rx"
+# What patch_x86_64_32rx looks for before the displacement, and the instruction that it must be.
+_RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 2, "jmp"))
+_POINTER: Final = 8
+
+
+@dataclass(slots=True)
+class Code:
+    """A stencil's instructions and data.
+
+    `name` is that of the uop, `alignments` are those of symbols. `used` collects the symbols that were met, so that
+    facts about them can be given to the solver; `taken` the holes that the instruction at hand has read.
+    """
+
+    operations: Mapping[int, Operation]
+    stencil: Stencil
+    data: Stencil
+    name: str
+    alignments: Mapping[str, int]
+    shared_data: bool
+    side: str
+    used: dict[Term, str] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+
+    @property
+    def end(self) -> int:
+        """The offset behind the code, where the next stencil is."""
+        return len(self.stencil.body)
+
+    def hole(self, op: Operation, place: tuple[int, int], *, relative: bool = False) -> Term | None:
+        """Return what a hole at this place of an instruction holds, None where there is no hole.
+
+        Of a relative one it is the address that is patched in, before the place is subtracted.
+        """
+        for start, patch in op.patches:
+            if start == place[0] and place[1]:
+                self.taken.add(start)
+                self._check(op, patch, place, relative=relative)
+                return self.value(patch)
+        return None
+
+    def _check(self, op: Operation, patch: Patch, place: tuple[int, int], *, relative: bool) -> None:
+        if not relative and _ABSOLUTE.get(patch.func) == place[1]:
+            return
+        if not relative or patch.func not in _RELATIVE or place[1] != 4:
+            raise UnsupportedError(f"{patch.func} in {op.text}")
+        if patch.func == _RELAXING:
+            before = self.stencil.body[: op.offset + place[0]][-2:]
+            for found, length, name in _RELAXED:
+                fits = op.name == name and op.size == place[0] + 4
+                if before[: len(found)] == found and len(before) == length and not fits:
+                    raise UnsupportedError(f"jit.c would take {op.text} for another instruction")
+
+    def value(self, patch: Patch) -> Term:
+        """Return what a patch adds up to."""
+        if patch.form is PatchForm.GOT_SLOT:
+            return terms.offset(terms.sym(f"slot of {patch.symbol}"), patch.addend)
+        if patch.form is PatchForm.TRAMPOLINE:
+            # The trampoline is a jump to the symbol, so the address of either will do; -4 is what it adds itself.
+            return terms.offset(self.symbol(str(patch.symbol)), -4)
+        if patch.symbol is not None:
+            base = self.symbol(patch.symbol)
+            if patch.value is not HoleValue.ZERO:
+                raise UnsupportedError(f"a symbol and {patch.value.value} in one hole")
+            return terms.offset(base, patch.addend)
+        return terms.offset(self._base(patch), patch.addend)
+
+    def _base(self, patch: Patch) -> Term:
+        if patch.value in EXITS:
+            return terms.sym(f"exit {patch.value.value}")
+        if patch.value is HoleValue.DATA:
+            return terms.sym("data" if self.shared_data else f"data of {self.side}")
+        if patch.value not in HOLES:
+            raise UnsupportedError(f"a hole of {patch.value.value}")
+        name, low, width = HOLES[patch.value]
+        whole = {"oparg": 16, "exit_index": 16, "target": 32}.get(name, 64)
+        return terms.zext(terms.extract(terms.sym(name, whole), low, width), 64)
+
+    def symbol(self, name: str) -> Term:
+        """Return a symbol's address: a multiple of its alignment."""
+        bits = min(self.alignments.get(name, 1), 16).bit_length() - 1
+        address = terms.scale(terms.zext(terms.sym(f"&{name}", 64 - bits), 64), 1 << bits)
+        self.used[address] = name
+        return address
+
+    def load(self, state: State, address: Term, size: int) -> Term:
+        """Read memory, the frame, the stencil's data or a slot that holds a symbol's address."""
+        number, factors = terms.parts(address)
+        if len(factors) == 1 and all(one.op == "sym" and factor == 1 for one, factor in factors.items()):
+            name = str(next(iter(factors)).extra[0])
+            if name.startswith("slot of ") and number == 0 and size == _POINTER:
+                return self.symbol(name.removeprefix("slot of "))
+            if name.startswith("data"):
+                return self._datum(number, size)
+        if any(one.op == "sym" and str(one.extra[0]).startswith(("data", "slot of ")) for one in factors):
+            if not self.shared_data or any(patch.offsets for patch in self.data.patches):
+                raise UnsupportedError("data at a variable place")
+            return Memory("data").read(address, size)
+        return machine.load(state, address, size)
+
+    def _datum(self, start: int, size: int) -> Term:
+        if not 0 <= start <= len(self.data.body) - size:
+            raise UnsupportedError("a load from beside the stencil's data")
+        for patch in self.data.patches:
+            for place in patch.offsets:
+                if place < start + size and start < place + _POINTER:
+                    if place == start and size == _POINTER and patch.func == "patch_64":
+                        return self.value(patch)
+                    raise UnsupportedError("a part of a hole in the stencil's data")
+        return terms.const(int.from_bytes(self.data.body[start : start + size], "little"), 8 * size)
+
+    def text(self, address: Term) -> bytes | None:
+        """Return the text with its NUL that an address in the data points to, None where it is no such address."""
+        number, factors = terms.parts(address)
+        if len(factors) != 1 or next(iter(factors)).op != "sym" or set(factors.values()) != {1}:
+            return None
+        if not str(next(iter(factors)).extra[0]).startswith("data"):
+            return None
+        end = self.data.body.find(0, number)
+        if not 0 <= number < len(self.data.body) or end < 0:
+            return None
+        if any(number - _POINTER < place <= end for patch in self.data.patches for place in patch.offsets):
+            return None
+        return self.data.body[number : end + 1]

@@ -1,0 +1,84 @@
+"""What is known to be true on a path: conditions taken, and what holds of every symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stencilkit.prove import terms
+from stencilkit.prove.assumptions import SIZES
+from stencilkit.prove.terms import TRUE, Term
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Booleans that are true, in the order in which they were learnt."""
+
+    rows: tuple[Term, ...] = ()
+    known: frozenset[Term] = frozenset()
+
+    def plus(self, *conditions: Term) -> Facts:
+        """Add facts; a conjunction is taken apart."""
+        rows = list(self.rows)
+        todo = list(reversed(conditions))
+        seen = set(self.known)
+        while todo:
+            one = todo.pop()
+            if one.op == "and":
+                todo.extend(reversed(one.args))
+            elif one.op == "xor" and one.args[-1] is TRUE and one.args[0].op == "or" and len(one.args) == 2:
+                todo.extend(terms.invert(arg) for arg in reversed(one.args[0].args))
+            elif one not in seen and one is not TRUE:
+                rows.append(one)
+                seen.add(one)
+        return Facts(tuple(rows), frozenset(seen))
+
+    def value(self, condition: Term) -> bool | None:
+        """Return whether a condition is true or false by its form alone, None where that does not say."""
+        if condition.value is not None:
+            return bool(condition.value)
+        if condition in self.known:
+            return True
+        if terms.invert(condition) in self.known:
+            return False
+        if condition.op in ("and", "or"):
+            rows = [self.value(arg) for arg in condition.args]
+            absorbing = condition.op == "or"
+            if absorbing in rows:
+                return absorbing
+            return None if None in rows else not absorbing
+        return None
+
+
+def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
+    """List what holds of the addresses of symbols that occur in some terms: they are not null, and differ."""
+    occurring = frozenset().union(*(terms.symbols(row) for row in rows))
+    here = [one for one in sorted(used, key=lambda one: one.order) if terms.symbols(one) <= occurring]
+    found = [terms.invert(terms.eq(one, terms.const(0))) for one in here]
+    return found + [
+        terms.invert(terms.eq(one, other)) for number, one in enumerate(here) for other in here[number + 1 :]
+    ]
+
+
+def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]:
+    """List what optional facts say of the words that occur in some terms."""
+    found: list[Term] = []
+    for name, offset in (SIZES[fact] for fact in given):
+        if not uop.startswith(name):
+            continue
+        words = (
+            one for one in sorted(_words(rows), key=lambda one: one.order) if terms.parts(one.args[0])[0] == offset
+        )
+        found += [terms.invert(terms.less(one, terms.const(0), is_signed=True)) for one in words]
+    return found
+
+
+def _words(rows: Iterable[Term]) -> set[Term]:
+    seen: set[Term] = set()
+    todo = list(rows)
+    while todo:
+        one = todo.pop()
+        if one not in seen:
+            seen.add(one)
+            todo.extend(one.args)
+    return {one for one in seen if one.op == "word"}

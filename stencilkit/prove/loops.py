@@ -1,0 +1,266 @@
+"""Loops, by coinduction: what holds at both loops' heads is guessed from the first rounds, then shown to hold always.
+
+A place (a register or a word of the frame, of either side) keeps its value, or steps by a number each round, or is one
+of a class of places that are equal, or is unknown. The guess starts with "keeps" and is weakened until a round leaves
+it true. Facts on the way to the loop stay true: the symbols in them never change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from stencilkit.model.machine import Operation
+from stencilkit.prove import meeting, terms
+from stencilkit.prove.code import Code
+from stencilkit.prove.facts import Facts
+from stencilkit.prove.machine import FRAME, UnsupportedError
+from stencilkit.prove.meeting import Obligation, Pair, Side
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.terms import Term
+
+if TYPE_CHECKING:
+    from stencilkit.prove.search import Search
+
+Head = tuple[int, int]
+"""Where both sides are: two offsets."""
+Place = tuple[int, str, Term | None]
+"""The side's number, a register's name or "frame", and the address of a word there."""
+_ROUNDS: Final = 40
+_JUMPS: Final = ("jmp", "ret", "b", "br")
+
+
+class WeakerError(Exception):
+    """An invariant does not hold after a round; a weaker one is in its place."""
+
+    def __init__(self, head: Head, serial: int) -> None:
+        super().__init__(head)
+        self.head = head
+        self.serial = serial
+
+
+@dataclass(slots=True)
+class Invariant:
+    """What is guessed to hold at a loop's heads whenever both sides are there."""
+
+    pair: Pair
+    facts: Facts
+    serial: int
+    kinds: dict[Place, tuple[str, int]] = field(default_factory=dict)
+    classes: dict[Place, bytes] = field(default_factory=dict)
+    heap_changes: bool = False
+    frame_changes: bool = False
+    rounds: int = 0
+
+    def ghost(self) -> Term:
+        """Count the rounds: an unknown number."""
+        return terms.sym(f"round of {self.serial}")
+
+
+def heads(code: Code) -> frozenset[int]:
+    """Find the targets of the edges that go back, in a walk over the code from its start."""
+    found: set[int] = set()
+    entered: set[int] = set()
+    left: set[int] = set()
+    todo: list[tuple[int, bool]] = [(0, False)]
+    while todo:
+        place, done = todo.pop()
+        if done:
+            left.add(place)
+            continue
+        if place in entered:
+            continue
+        entered.add(place)
+        todo.append((place, True))
+        for after in _after(code.operations.get(place)):
+            if after in entered and after not in left:
+                found.add(after)
+            elif after not in entered:
+                todo.append((after, False))
+    return frozenset(found)
+
+
+def _after(op: Operation | None) -> list[int]:
+    if op is None or op.name in ("ret", "br"):
+        return []
+    target = op.operands[-1] if op.operands else None
+    jumps = op.name.startswith("j") or op.name.split(".")[0] in ("b", "cbz", "cbnz", "tbz", "tbnz")
+    found = [] if op.name in _JUMPS else [op.end]
+    if jumps and target is not None and target.kind == "number" and not op.patches:
+        found.append(target.number)
+    return found
+
+
+def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invariant], depth: int) -> None:
+    """Go on from a pair of loop heads: the invariant holds here again, or a new one is looked for."""
+    head = pair[0].state.pc, pair[1].state.pc
+    known = assumed.get(head)
+    if known is not None:
+        _check(search, known, pair, facts)
+        return
+    invariant = Invariant(pair, facts, search.fresh())
+    while True:
+        if invariant.rounds > _ROUNDS:
+            raise UnsupportedError("loops differ")
+        exits, serial = len(search.exits), search.serial
+        # It has to hold the first time too; what is a class of equal places is so by its making.
+        search.require(_equal_memories(invariant, pair), facts)
+        try:
+            search.explore(_general(invariant), facts, {**assumed, head: invariant}, depth + 1)
+        except WeakerError as weaker:
+            if weaker.serial != invariant.serial:
+                raise
+            del search.exits[exits:]
+            search.serial = serial
+            invariant.rounds += 1
+            continue
+        return
+
+
+def _places(pair: Pair) -> dict[Place, Term]:
+    found: dict[Place, Term] = {}
+    for number, side in enumerate(pair):
+        for name, term in side.state.registers.items():
+            found[number, name, None] = term
+        for address, term in side.state.frame.writes:
+            if terms.sub(address, FRAME).value is not None:
+                found[number, "frame", address] = term
+    return found
+
+
+def _check(search: Search, known: Invariant, pair: Pair, facts: Facts) -> None:
+    """Ask whether the invariant holds after a round; weaken it where it does not.
+
+    Raises: WeakerError.
+    """
+    before, now = _places(known.pair), _places(pair)
+    changed = False
+    for place in dict.fromkeys((*before, *now)):
+        changed |= _weaken(known, place, pair, before, now)
+    changed |= _split(known, now, pair)
+    for attribute, memories in (("heap_changes", "heap"), ("frame_changes", "frame")):
+        changed |= _memory(known, pair, attribute, memories)
+    if changed:
+        raise WeakerError((0, 0), known.serial)
+    # What is no equality of form has been weakened; the memories that changed must still be equal on both sides.
+    search.require(_equal_memories(known, pair), facts)
+
+
+def _value(pair: Pair, place: Place, values: dict[Place, Term]) -> Term:
+    """Return what is at a place; a word of the frame that was not written is as it was at entry."""
+    if place in values:
+        return values[place]
+    number, _, address = place
+    # Registers are always among the values.
+    return pair[number].state.frame.word(address or FRAME)
+
+
+def _weaken(known: Invariant, place: Place, pair: Pair, before: dict[Place, Term], now: dict[Place, Term]) -> bool:
+    first, value = _value(known.pair, place, before), _value(pair, place, now)
+    kind, step = known.kinds.get(place, ("keeps", 0))
+    if kind == "class":
+        return False
+    expected = first if kind == "keeps" else _stepped(first, step, terms.offset(known.ghost(), 1))
+    if value is expected:
+        return False
+    narrow = _narrow(first)
+    gap = terms.sub(terms.extract(value, 0, narrow), terms.extract(first, 0, narrow)).value
+    if kind == "keeps" and gap and narrow <= terms.WORD and value is _stepped(first, gap, terms.const(1)):
+        known.kinds[place] = "steps", terms.signed(gap, narrow)
+    else:
+        known.kinds[place] = "class", 0
+        known.classes[place] = first.order
+    return True
+
+
+def _narrow(term: Term) -> int:
+    """Return the width of a counter: without the zeroes at its top."""
+    if term.op == "concat" and term.args[0].value == 0:
+        return term.width - term.args[0].width
+    return term.width
+
+
+def _stepped(first: Term, step: int, rounds: Term) -> Term:
+    width = _narrow(first)
+    value = terms.add(terms.extract(first, 0, width), terms.scale(terms.extract(rounds, 0, width), step))
+    return terms.zext(value, first.width)
+
+
+def _split(known: Invariant, now: dict[Place, Term], pair: Pair) -> bool:
+    """Split the classes of equal places by what is in them now."""
+    fresh = {place: old + _value(pair, place, now).order for place, old in known.classes.items()}
+    groups = {
+        old: {fresh[place] for place in known.classes if known.classes[place] == old} for old in known.classes.values()
+    }
+    if all(len(rows) == 1 for rows in groups.values()):
+        return False
+    known.classes = fresh
+    return True
+
+
+def _memory(known: Invariant, pair: Pair, attribute: str, memories: str) -> bool:
+    if getattr(known, attribute):
+        return False
+    for old, new in zip(known.pair, pair, strict=True):
+        first, now = (_free(getattr(side.state, memories), memories) for side in (old, new))
+        if first != now:
+            setattr(known, attribute, True)
+            return True
+    return False
+
+
+def _free(memory: Memory, name: str) -> Memory:
+    """Leave out the words of the frame that are places of their own."""
+    if name == "heap":
+        return memory
+    kept = tuple(row for row in memory.writes if terms.sub(row[0], FRAME).value is None)
+    return replace(memory, writes=kept)
+
+
+def _equal_memories(known: Invariant, pair: Pair) -> list[Obligation]:
+    rows: list[Obligation] = []
+    left, right = (side.state for side in pair)
+    if known.heap_changes:
+        rows += meeting.memories(left.heap, right.heap, "memory at a loop's head")
+    if known.frame_changes:
+        rows += meeting.memories(*_level(known, pair), "the frame at a loop's head")
+    return rows
+
+
+def _level(known: Invariant, pair: Pair) -> tuple[Memory, Memory]:
+    """Write the same over the words of the frames that are places of their own, to compare the rest."""
+    places = {address for _, name, address in (*_places(known.pair), *_places(pair)) if name == "frame" and address}
+    frames = [side.state.frame for side in pair]
+    for address in sorted(places, key=lambda one: one.order):
+        frames = [frame.write(address, terms.const(0)) for frame in frames]
+    return frames[0], frames[1]
+
+
+def _general(known: Invariant) -> Pair:
+    """Make the states of both sides that the invariant describes."""
+    states = [side.state.copy() for side in known.pair]
+    values = {place: _guess(known, place, term) for place, term in _places(known.pair).items()}
+    names = sorted(set(known.classes.values()))
+    for place, signature in known.classes.items():
+        width = values[place].width if place in values else terms.WORD
+        values[place] = terms.sym(f"class {names.index(signature)} of {known.serial}", width)
+    for number, state in enumerate(states):
+        state.flags = {}
+        state.steps = 0
+        if known.heap_changes:
+            state.heap = Memory(f"memory in loop {known.serial}")
+        if known.frame_changes:
+            state.frame = Memory(f"frame in loop {known.serial}")
+        for (owner, name, address), value in values.items():
+            if owner != number:
+                continue
+            if address is None:
+                state.registers[name] = value
+            else:
+                state.frame = state.frame.write(address, value)
+    return Side(known.pair[0].code, states[0]), Side(known.pair[1].code, states[1])
+
+
+def _guess(known: Invariant, place: Place, first: Term) -> Term:
+    kind, step = known.kinds.get(place, ("keeps", 0))
+    return _stepped(first, step, known.ghost()) if kind == "steps" else first

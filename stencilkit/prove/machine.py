@@ -1,0 +1,100 @@
+"""The state of one side: registers, flags, memory and frame as terms; and what an instruction may do next.
+
+Neutral of the architecture: which registers there are, and what each mnemonic does, is in the tables of `x86` and
+`aarch64`. The frame is a memory of its own, byte-exact, at the stack pointer's value at entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from stencilkit.prove import terms
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.terms import FRAME_NAME, Term
+
+FRAME: Final = terms.sym(FRAME_NAME)
+LazyFlag = Callable[[], Term]
+"""Makes a flag's term when somebody asks: most flags are never read."""
+
+
+class UnsupportedError(Exception):
+    """Something that is not modelled, so that nothing can be proved; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Go to `target` if `condition` is true, else on; on the way there, a register may get a value."""
+
+    condition: Term
+    target: int | Term
+    register: str = ""
+    value: Term | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go to an address: a number is an offset in this stencil."""
+
+    target: int | Term
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a function."""
+
+    target: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Return to an address that was in a register or on the stack."""
+
+    address: Term
+
+
+Control = Branch | Jump | Call | Return | None
+
+
+@dataclass(slots=True)
+class State:
+    """Where one side is: its next offset, registers, flags, memory; `labels` names what is unknown to it alone."""
+
+    pc: int
+    registers: dict[str, Term]
+    heap: Memory
+    frame: Memory
+    flags: dict[str, LazyFlag] = field(default_factory=dict)
+    steps: int = 0
+    leaving: Term | None = None
+
+    def copy(self) -> State:
+        """Copy, to go on in two ways."""
+        return State(self.pc, dict(self.registers), self.heap, self.frame, dict(self.flags), self.steps, self.leaving)
+
+
+def in_frame(address: Term) -> bool:
+    """Say whether an address is in the frame.
+
+    Raises: UnsupportedError where it is neither in the frame nor independent of where the frame is.
+    """
+    if not address.frame:
+        return False
+    _, factors = terms.parts(address)
+    if factors.get(FRAME) != 1 or any(one.frame for one in factors if one is not FRAME):
+        raise UnsupportedError("an address made from that of the frame")
+    return True
+
+
+def load(state: State, address: Term, size: int) -> Term:
+    """Read memory or the frame."""
+    return (state.frame if in_frame(address) else state.heap).read(address, size)
+
+
+def store(state: State, address: Term, value: Term) -> None:
+    """Write memory or the frame."""
+    if in_frame(address):
+        state.frame = state.frame.write(address, value)
+    else:
+        state.heap = state.heap.write(address, value)

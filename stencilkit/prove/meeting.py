@@ -1,0 +1,291 @@
+"""What must be equal where both sides come to a call or an exit, and what is known behind a call.
+
+An obligation is a pair of terms with a name. What is not equal by form is left to the solver (`search`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from stencilkit.model.proof import Prototype
+from stencilkit.prove import memory, terms
+from stencilkit.prove.assumptions import CALLEES, FRAME_POINTERS, KEYWORDS, Convention, Extent
+from stencilkit.prove.code import Code
+from stencilkit.prove.machine import FRAME, State, UnsupportedError, in_frame, load
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.terms import Term
+
+_WIDTHS: Final = {"i1": 8, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "ptr": 64}
+_CONVERSION: Final = re.compile(rb"%(?:%|[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?(hh|h|ll|l|z|j|t)?([a-zA-Z]))")
+_SUFFIX: Final = re.compile(r"_r\d\d$")
+ANYWHERE: Final = terms.sym("any address")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One stencil and where it is."""
+
+    code: Code
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """Two terms that must be equal for the proof to go on, and what they are."""
+
+    what: str
+    left: Term
+    right: Term
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What both sides share: the calling convention, the live registers of a stencil, and C's prototypes."""
+
+    convention: Convention
+    live: tuple[str, ...]
+    prototypes: Mapping[str, Prototype]
+
+
+Pair = tuple[Side, Side]
+
+
+def memories(left: Memory, right: Memory, what: str) -> Iterator[Obligation]:
+    """Demand that two memories are equal at every byte."""
+    if left == right:
+        return
+    shared = memory.common((left, right)) if left.base == right.base else 0
+    if left.base != right.base:
+        yield Obligation(f"{what} since the last call", terms.sym(left.base), terms.sym(right.base))
+        return
+    # Bytes under the common writes are equal on both sides, so they stand for the base.
+    left, right = (Memory(f"{left.base}+{shared}", one.writes[shared:]) for one in (left, right))
+    yield Obligation(what, memory.byte_at(left, ANYWHERE), memory.byte_at(right, ANYWHERE))
+
+
+def at_exit(pair: Pair, world: World, *, returns: bool) -> Iterator[Obligation]:
+    """List what the next stencil, or the caller, can see."""
+    left, right = (side.state for side in pair)
+    names = world.convention.results[:1] if returns else world.live
+    for name in names:
+        yield Obligation(name, left.registers[name], right.registers[name])
+    yield from memories(left.heap, right.heap, "memory")
+    for side in pair:
+        yield from _restored(side, world, FRAME if not returns else terms.offset(FRAME, world.convention.popped))
+
+
+def _restored(side: Side, world: World, stack: Term) -> Iterator[Obligation]:
+    """Demand that stack pointer, kept registers and the caller's frame are as they were."""
+    for name in world.convention.restored:
+        expected = stack if name == world.convention.stack else terms.sym(name)
+        if name not in world.live:
+            yield Obligation(f"{name}, which is kept", side.state.registers[name], expected)
+    for address, value in side.state.frame.writes:
+        gap = terms.sub(address, FRAME).value
+        if gap is None:
+            raise UnsupportedError("a write to a variable place in the frame")
+        if terms.signed(gap, 64) > -8:
+            yield Obligation("the caller's frame", value, terms.word("frame", address))
+
+
+def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[Obligation], Prototype | None, str]:
+    """List what a callee can see; return its prototype and name too, where it has one."""
+    left, right = pair
+    found = [Obligation("the function that is called", *targets)]
+    name = left.code.used.get(targets[0], "")
+    prototype = world.prototypes.get(name) or _of_operand(left.code.name, targets[0])
+    if name and prototype is None:
+        raise UnsupportedError(f"a call of {name}, whose prototype is not known")
+    found += memories(left.state.heap, right.state.heap, "memory")
+    found += _aligned(pair, world)
+    if prototype is None:
+        found += _any_arguments(pair, world)
+    else:
+        found += _arguments(pair, world, name, prototype)
+    return found, prototype, name
+
+
+def _of_operand(uop: str, target: Term) -> Prototype | None:
+    """Look up a function that is called through a word at an offset from the operand."""
+    if target.op != "word":
+        return None
+    number, factors = terms.parts(target.args[0])
+    if factors != {terms.sym("operand0"): 1}:
+        return None
+    arguments = CALLEES.get((_SUFFIX.sub("", uop), number))
+    return Prototype(result="pair", arguments=arguments) if arguments is not None else None
+
+
+def _aligned(pair: Pair, world: World) -> Iterator[Obligation]:
+    """Demand that the stack pointer is below the frame, and aligned in the same way on both sides."""
+    stack = world.convention.stack
+    depths = [terms.sub(side.state.registers[stack], FRAME).value for side in pair]
+    if None in depths or any(terms.signed(depth or 0, 64) > 0 for depth in depths):
+        raise UnsupportedError("a stack pointer that is not below the frame")
+    one, other = (terms.const((depth or 0) % world.convention.alignment) for depth in depths)
+    yield Obligation("the alignment of the stack", one, other)
+
+
+def _any_arguments(pair: Pair, world: World, known: int = 0) -> Iterator[Obligation]:
+    """Of a callee that is not known, every register that could be an argument; but not what a call left undefined."""
+    for name in world.convention.arguments[known:]:
+        one, other = (side.state.registers[name] for side in pair)
+        if one.frame or other.frame:
+            raise UnsupportedError("a pointer into the frame, for a function that is not known")
+        if not all(_is_clobbered(term) for term in (one, other)):
+            yield Obligation(f"{name}, perhaps an argument", one, other)
+
+
+def _is_clobbered(term: Term) -> bool:
+    return term.op == "sym" and str(term.extra[0]).startswith("undefined ")
+
+
+def _arguments(pair: Pair, world: World, name: str, prototype: Prototype) -> Iterator[Obligation]:
+    kinds = list(prototype.arguments)
+    rows = _passed(pair, world, kinds)
+    if prototype.variadic:
+        texts = [side.code.text(term) for side, term in zip(pair, rows[-1], strict=True)]
+        if texts[0] is None or texts[0] != texts[1]:
+            yield from _any_arguments(pair, world, len(kinds))
+        else:
+            kinds += _format(texts[0])
+            rows = _passed(pair, world, kinds)
+    for number, (kind, (one, other)) in enumerate(zip(kinds, rows, strict=True)):
+        what = f"argument {number + 1} of {name}"
+        if one.frame or other.frame:
+            yield from _pointed(pair, rows, number, name)
+            continue
+        if kind == "ptr" and one is not other:
+            texts = [side.code.text(term) for side, term in zip(pair, (one, other), strict=True)]
+            if texts[0] is not None and texts[0] == texts[1]:
+                continue
+        width = 32 if kind in ("i1", "i8", "i16") else min(_WIDTHS.get(kind, 64), one.width)
+        yield Obligation(what, terms.extract(one, 0, width), terms.extract(other, 0, width))
+
+
+def _passed(pair: Pair, world: World, kinds: list[str]) -> list[tuple[Term, Term]]:
+    """Find the arguments: in registers, then on the stack."""
+    plain, vectors = iter(world.convention.arguments), iter(world.convention.vectors)
+    rows: list[tuple[Term, Term]] = []
+    slot = world.convention.shadow
+    for kind in kinds:
+        if kind not in _WIDTHS and kind != "double":
+            raise UnsupportedError(f"an argument of the type {kind}")
+        name = next(vectors if kind == "double" else plain, "")
+        found = []
+        for side in pair:
+            if name:
+                found.append(terms.extract(side.state.registers[name], 0, 64))
+            else:
+                place = terms.offset(side.state.registers[world.convention.stack], slot)
+                found.append(load(side.state, place, 8))
+        slot += 0 if name else 8
+        rows.append((found[0], found[1]))
+    return rows
+
+
+def _format(text: bytes) -> list[str]:
+    """List the kinds of the arguments that a format asks for."""
+    kinds: list[str] = []
+    for match in _CONVERSION.finditer(text):
+        if match[0] != b"%%":
+            kinds += ["i32"] * sum(group == b"*" for group in match.groups()[:2])
+            kinds.append("i32" if match[4] in b"cdiuxX" and match[3] in (None, b"h", b"hh") else "i64")
+    return kinds
+
+
+def _pointed(pair: Pair, rows: list[tuple[Term, Term]], number: int, name: str) -> Iterator[Obligation]:
+    """Compare what a callee reads through a pointer into the frame."""
+    extent = FRAME_POINTERS.get(name, {}).get(number)
+    if extent is None:
+        raise UnsupportedError(f"argument {number + 1} of {name} points into the frame")
+    for term in rows[number]:
+        if not in_frame(term):
+            raise UnsupportedError(f"argument {number + 1} of {name} points into the frame on one side")
+    what = f"what argument {number + 1} of {name} points to"
+    if extent.count is not None:
+        keywords = KEYWORDS.get(name)
+        if keywords is not None and any(term.value != 0 for term in rows[keywords]):
+            raise UnsupportedError(f"{name} with keywords, and an array in the frame")
+        yield _array(pair, rows[number], rows[extent.count][0], what)
+    for start in range(0, 0 if extent.always_written else extent.size, 8):
+        size = min(8, extent.size - start)
+        words = [
+            load(side.state, terms.offset(term, start), size) for side, term in zip(pair, rows[number], strict=True)
+        ]
+        yield Obligation(what, words[0], words[1])
+
+
+def _array(pair: Pair, starts: tuple[Term, Term], count: Term, what: str) -> Obligation:
+    """Demand that the words of two arrays are equal, at any index below the count."""
+    index = terms.sym("any index")
+    inside = terms.less(index, terms.zext(terms.extract(count, 0, 63), 64), is_signed=False)
+    words = [
+        terms.ite(inside, load(side.state, terms.add(start, terms.scale(index, 8)), 8), terms.const(0))
+        for side, start in zip(pair, starts, strict=True)
+    ]
+    return Obligation(what, words[0], words[1])
+
+
+def after_call(pair: Pair, world: World, prototype: Prototype | None, name: str, serial: int) -> Pair:
+    """Go on behind a call: results and memory are shared unknowns, what a callee may change is undefined."""
+    sides = []
+    for side in pair:
+        state = side.state.copy()
+        stack = state.registers[world.convention.stack]
+        state.frame = _below(state.frame, stack, side.code.side, serial)
+        for number, extent in FRAME_POINTERS.get(name, {}).items():
+            _written(side, state, world, number, extent, serial)
+        for register, old in state.registers.items():
+            if register not in world.convention.kept:
+                state.registers[register] = terms.sym(f"undefined {register} of {side.code.side} {serial}", old.width)
+        state.flags = {}
+        state.heap = Memory(f"memory {serial}")
+        _results(state, world, prototype, side.code.side, serial)
+        sides.append(Side(side.code, state))
+    return sides[0], sides[1]
+
+
+def _written(side: Side, state: State, world: World, number: int, extent: Extent, serial: int) -> None:
+    """Make what a callee wrote through a pointer into the frame a shared unknown."""
+    pointer = side.state.registers[world.convention.arguments[number]]
+    if not extent.written or not pointer.frame:
+        return
+    for start in range(0, extent.size, 8):
+        width = 8 * min(8, extent.size - start)
+        unknown = terms.sym(f"out {number}+{start} {serial}", width)
+        state.frame = state.frame.write(terms.offset(pointer, start), unknown)
+
+
+def _below(frame: Memory, stack: Term, side: str, serial: int) -> Memory:
+    """Forget what is below the stack pointer: it is the callee's."""
+    rows = []
+    for number, (address, value) in enumerate(frame.writes):
+        gap = terms.sub(address, stack).value
+        gone = gap is not None and terms.signed(gap, 64) < 0
+        rows.append((address, terms.sym(f"undefined frame {number} of {side} {serial}") if gone else value))
+    return Memory(frame.base, tuple(rows))
+
+
+def _results(state: State, world: World, prototype: Prototype | None, side: str, serial: int) -> None:
+    first, second = world.convention.results
+    kind = prototype.result if prototype else "pair"
+    if kind == "void":
+        return
+    if kind == "double":
+        name = world.convention.vectors[0]
+        undefined = terms.extract(state.registers[name], 64, 64)
+        state.registers[name] = terms.concat(undefined, terms.sym(f"result {serial}"))
+        return
+    if kind == "pair":
+        state.registers[second] = terms.sym(f"second result {serial}")
+    width = 64 if kind == "pair" else _WIDTHS.get(kind, 0)
+    if not width:
+        raise UnsupportedError(f"a result of the type {kind}")
+    value = terms.sym(f"result {serial}", width)
+    if width < 64:
+        value = terms.concat(terms.sym(f"undefined top of {side} {serial}", 64 - width), value)
+    state.registers[first] = value

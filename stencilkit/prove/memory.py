@@ -1,0 +1,118 @@
+"""Memory as a base and a list of writes, both in words of eight bytes; the order of writes is normal where it can be.
+
+An address is a sum: a number and the rest. Words are counted from the rest, so two accesses at the same rest never
+overlap by a part of a word. Of words at other rests nothing is assumed: reading over such a write is a choice (`over`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from stencilkit.prove import terms
+from stencilkit.prove.terms import Term
+
+_BYTES = 8
+
+
+def split(address: Term) -> tuple[Term, int]:
+    """Take an address apart: the word's address, and the byte within the word."""
+    number, _ = terms.parts(address)
+    byte = number % _BYTES
+    return terms.offset(address, -byte), byte
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What memory holds: `base` names it as it was, `writes` are words by their address, oldest first."""
+
+    base: str
+    writes: tuple[tuple[Term, Term], ...] = ()
+
+    def word(self, address: Term) -> Term:
+        """Read the word at an address that is the start of one."""
+        above: list[tuple[Term, Term]] = []
+        found = None
+        for place, value in reversed(self.writes):
+            distance = terms.sub(address, place)
+            if distance.value == 0:
+                found = value
+                break
+            if distance.value is None:
+                above.append((distance, value))
+        result = terms.word(self.base, address) if found is None else found
+        for distance, value in reversed(above):
+            result = terms.over(distance, value, result)
+        return result
+
+    def read(self, address: Term, size: int) -> Term:
+        """Read `size` bytes; the first is the lowest."""
+        start, byte = split(address)
+        found: list[Term] = []
+        left = size
+        while left:
+            here = min(left, _BYTES - byte)
+            found.append(terms.extract(self.word(start), 8 * byte, 8 * here))
+            start, byte, left = terms.offset(start, _BYTES), 0, left - here
+        return terms.concat(*reversed(found))
+
+    def write(self, address: Term, value: Term) -> Memory:
+        """Write a value of whole bytes."""
+        start, byte = split(address)
+        memory, done, size = self, 0, value.width // 8
+        while done < size:
+            here = min(size - done, _BYTES - byte)
+            piece = terms.extract(value, 8 * done, 8 * here)
+            if here < _BYTES:
+                old = memory.word(start)
+                rows = [piece]
+                if byte:
+                    rows.append(terms.extract(old, 0, 8 * byte))
+                if byte + here < _BYTES:
+                    rows.insert(0, terms.extract(old, 8 * (byte + here), 8 * (_BYTES - byte - here)))
+                piece = terms.concat(*rows)
+            memory = memory._with(start, piece)  # of this class
+            start, byte, done = terms.offset(start, _BYTES), 0, done + here
+        return memory
+
+    def _with(self, address: Term, value: Term) -> Memory:
+        """Add a write: it takes the place of an older one, and sinks below those that it cannot touch."""
+        kept: list[tuple[Term, Term]] = []
+        rest = list(self.writes)
+        while rest:
+            place, older = rest[-1]
+            distance = terms.sub(place, address).value
+            if distance is None:
+                break
+            rest.pop()
+            if distance == 0:
+                break
+            kept.append((place, older))
+        rows = [*rest, *sorted([*kept, (address, value)], key=lambda row: row[0].order)]
+        return replace(self, writes=tuple(rows))
+
+
+def byte_at(memory: Memory, address: Term) -> Term:
+    """Read one byte at an address that can be anything: exact whatever the distance from each write is."""
+    start = terms.bitwise("and", address, terms.const(-_BYTES))
+    result = _byte_of(terms.word(memory.base, start), terms.sub(address, start))
+    for place, value in memory.writes:
+        distance = terms.sub(address, place)
+        within = terms.less(distance, terms.const(_BYTES), is_signed=False)
+        result = terms.ite(within, _byte_of(value, distance), result)
+    return result
+
+
+def _byte_of(word: Term, byte: Term) -> Term:
+    return terms.extract(terms.shift("lshr", word, terms.scale(byte, 8)), 0, 8)
+
+
+def common(memories: Iterable[Memory]) -> int:
+    """Count the oldest writes that all have, so that only the rest need be compared."""
+    rows = [memory.writes for memory in memories]
+    shared = 0
+    for row in zip(*rows, strict=False):
+        if any(one != row[0] for one in row):
+            break
+        shared += 1
+    return shared

@@ -1,0 +1,254 @@
+"""The search for a proof: both stencils are run side by side, from one call, loop or exit to the next.
+
+Every path of the left is paired with every path of the right that its conditions allow. Where both come to a call or an
+exit, what can be seen there must be equal. What cannot be decided is never taken for proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from stencilkit.model.machine import Operation
+from stencilkit.model.proof import Difference
+from stencilkit.prove import facts as knowledge
+from stencilkit.prove import loops, meeting, terms
+from stencilkit.prove.code import Code
+from stencilkit.prove.facts import Facts
+from stencilkit.prove.loops import Head
+from stencilkit.prove.machine import FRAME, Branch, Call, Control, Jump, Return, State, UnsupportedError
+from stencilkit.prove.meeting import Obligation, Pair, Side, World
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.solver import Answer, LimitError, Solver
+from stencilkit.prove.terms import Term
+
+_LONGEST_PATH: Final = 4000
+_MOST_PAIRS: Final = 3000
+_DEEPEST: Final = 150
+_EXITS_ASKED: Final = 4
+
+Step = Callable[[State, Code, Operation], Control]
+
+
+class StuckError(Exception):
+    """No proof is found: the two sides may differ here. `certain` says that the solver has values for which they do."""
+
+    def __init__(self, difference: Difference, *, certain: bool) -> None:
+        super().__init__(difference.what)
+        self.difference = difference
+        self.certain = certain
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Where a path stops: at a call, an exit, or the head of a loop; `target` is where to, or the exit's name."""
+
+    kind: Literal["call", "exit", "return", "jump", "loop"]
+    state: State
+    facts: Facts
+    place: int
+    target: Term
+
+
+@dataclass(slots=True)
+class Search:
+    """One attempt at a proof; `steps` and `registers` are the tables of the architecture."""
+
+    left: Code
+    right: Code
+    world: World
+    steps: Mapping[str, Step]
+    registers: Mapping[str, int]
+    solver: Solver
+    given: tuple[str, ...] = ()
+    pairs: int = 0
+    serial: int = 0
+    exits: list[Facts] = field(default_factory=list)
+    heads: dict[str, frozenset[int]] = field(default_factory=dict)
+
+    def prove(self) -> None:
+        """Prove that both do the same.
+
+        Raises: StuckError, UnsupportedError, LimitError.
+        """
+        for code in (self.left, self.right):
+            self.heads[code.side] = loops.heads(code)
+        self.explore((self._start(self.left), self._start(self.right)), Facts(), {}, 0)
+        for facts in self.exits[:_EXITS_ASKED]:
+            if self._ask(facts) == "yes":
+                return
+        raise LimitError
+
+    def _start(self, code: Code) -> Side:
+        registers = {name: terms.sym(name, width) for name, width in self.registers.items()}
+        registers[self.world.convention.stack] = FRAME
+        return Side(code, State(0, registers, Memory("memory"), Memory("frame")))
+
+    def _ask(self, facts: Facts, *more: Term) -> Answer:
+        """Ask whether facts and more conditions can be true together with what holds of symbols, and what is given."""
+        rows = [*facts.rows, *more]
+        if terms.FALSE in rows:
+            return "no"
+        used = dict.fromkeys((*self.left.used, *self.right.used))
+        rows += knowledge.of_sizes(self.given, self.left.name, rows)
+        return self.solver.satisfiable([*rows, *knowledge.of_symbols(used, rows)])
+
+    def fresh(self) -> int:
+        """Return a number that no event of this search has."""
+        self.serial += 1
+        return self.serial
+
+    def explore(self, pair: Pair, facts: Facts, assumed: dict[Head, loops.Invariant], depth: int) -> None:
+        """Run both sides to their next events, and go on from there."""
+        if depth > _DEEPEST:
+            raise LimitError
+        for one in self._paths(pair[0], facts, decide=False):
+            for other in self._paths(pair[1], one.facts, decide=True):
+                self.pairs += 1
+                if self.pairs > _MOST_PAIRS:
+                    raise LimitError
+                self._meet((one, other), assumed, depth)
+
+    def _paths(self, side: Side, facts: Facts, *, decide: bool) -> Iterator[Event]:
+        """Run one side on every path to its next event; `decide` asks the solver which ways are open."""
+        todo = [(side.state.copy(), facts, True)]
+        while todo:
+            state, known, start = todo.pop()
+            while (control := self._straight(side.code, state, start=start)) is None:
+                start = False
+            if not isinstance(control, Branch):
+                yield self._event(control, state, known, side.code)
+                continue
+            truth = known.value(control.condition)
+            if truth is None and decide:
+                truth = self._decided(known, control.condition)
+            for way in (True, False) if truth is None else (truth,):
+                then = state.copy()
+                fact = control.condition if way else terms.invert(control.condition)
+                more = known if truth is not None else known.plus(fact)
+                if way:
+                    self._go(then, control)
+                todo.append((then, more, False))
+
+    def _go(self, state: State, branch: Branch) -> None:
+        """Take a branch: to an offset, or beyond the stencil, which `_straight` sees next."""
+        if branch.value is not None:
+            state.registers[branch.register] = branch.value
+        if isinstance(branch.target, int):
+            state.pc = branch.target
+        else:
+            state.leaving = branch.target
+
+    def _decided(self, facts: Facts, condition: Term) -> bool | None:
+        if self._ask(facts, condition) == "no":
+            return False
+        if self._ask(facts, terms.invert(condition)) == "no":
+            return True
+        return None
+
+    def _straight(self, code: Code, state: State, *, start: bool) -> Control | Literal["loop"]:
+        """Run one instruction; return what ends a straight piece of code."""
+        if state.leaving is not None:
+            return Jump(state.leaving)
+        if state.pc == code.end:
+            return Jump(terms.sym("exit CONTINUE"))
+        if state.pc in self.heads[code.side] and not start:
+            return "loop"
+        op = code.operations.get(state.pc)
+        if op is None:
+            raise UnsupportedError("a jump that is not to an instruction")
+        state.steps += 1
+        if state.steps > _LONGEST_PATH:
+            raise LimitError
+        control = run(self.steps, state, code, op)
+        if isinstance(control, Jump) and isinstance(control.target, int):
+            state.pc = control.target
+            return None
+        return control
+
+    def _event(self, control: Control | Literal["loop"], state: State, facts: Facts, code: Code) -> Event:
+        if control == "loop":
+            return Event("loop", state, facts, state.pc, terms.const(state.pc))
+        if isinstance(control, Call):
+            return Event("call", state, facts, state.pc, control.target)
+        if isinstance(control, Return):
+            return Event("return", state, facts, state.pc, control.address)
+        if not isinstance(control, Jump) or isinstance(control.target, int):
+            raise UnsupportedError("a way on that is not known")
+        target = control.target
+        if target.op == "sym" and str(target.extra[0]).startswith("exit "):
+            return Event("exit", state, facts, state.pc, target)
+        if target in code.used:
+            raise UnsupportedError("a tail call of a C function")
+        return Event("jump", state, facts, state.pc, target)
+
+    def _meet(self, events: tuple[Event, Event], assumed: dict[Head, loops.Invariant], depth: int) -> None:
+        one, other = events
+        facts = other.facts
+        if one.kind != other.kind or (one.kind == "exit" and one.target is not other.target):
+            self._impossible(events)
+            return
+        pair = Side(self.left, one.state), Side(self.right, other.state)
+        if one.kind == "loop":
+            loops.enter(self, pair, facts, assumed, depth)
+            return
+        if one.kind == "call":
+            found, prototype, name = meeting.at_call(pair, (one.target, other.target), self.world)
+            self.require(found, facts, events)
+            if prototype is None or prototype.returns:
+                self.explore(
+                    meeting.after_call(pair, self.world, prototype, name, self.fresh()), facts, assumed, depth + 1
+                )
+                return
+        else:
+            targets = [Obligation("the address that it goes to", one.target, other.target)]
+            if one.kind == "return":
+                targets.append(Obligation("the address that it returns to", one.target, terms.word("frame", FRAME)))
+            self.require([*targets, *meeting.at_exit(pair, self.world, returns=one.kind == "return")], facts, events)
+        self.exits.append(facts)
+
+    def _impossible(self, events: tuple[Event, Event]) -> None:
+        """Two events that do not fit are no difference if no values lead to both."""
+        found = self._ask(events[1].facts)
+        if found == "no":
+            return
+        if "loop" in (events[0].kind, events[1].kind):
+            raise UnsupportedError("loops differ")
+        what = [f"{event.kind} {event.target}" for event in events]
+        places = events[0].place, events[1].place
+        raise StuckError(
+            Difference(what="what comes next", left=what[0], right=what[1], places=places), certain=found == "yes"
+        )
+
+    def require(self, obligations: list[Obligation], facts: Facts, events: tuple[Event, Event] | None = None) -> None:
+        """Prove that pairs of terms are equal on this path.
+
+        Raises: StuckError.
+        """
+        open_rows = [row for row in obligations if row.left is not row.right]
+        for row in open_rows:
+            unequal = terms.invert(terms.eq(row.left, row.right))
+            found = self._ask(facts, unequal)
+            if found != "no":
+                places = (events[0].place, events[1].place) if events else (0, 0)
+                difference = Difference(
+                    what=row.what, left=terms.show(row.left), right=terms.show(row.right), places=places
+                )
+                raise StuckError(difference, certain=found == "yes")
+
+
+def run(steps: Mapping[str, Step], state: State, code: Code, op: Operation) -> Control:
+    """Run one instruction by its row in the table; every hole that lies in it must have been read.
+
+    Raises: UnsupportedError.
+    """
+    step = steps.get(op.name)
+    if step is None or op.prefixed:
+        raise UnsupportedError(f"the instruction {op.text}")
+    code.taken.clear()
+    state.pc = op.end
+    control = step(state, code, op)
+    if len(code.taken) != len(op.patches):
+        raise UnsupportedError(f"a hole in {op.text}")
+    return control

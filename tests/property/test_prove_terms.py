@@ -1,0 +1,153 @@
+"""The normal form of terms: whatever is made from symbols is worth what the operations say."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stencilkit.prove import memory, terms
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.terms import Term
+
+WIDTHS = (1, 8, 16, 32, 64)
+SYMBOLS = ("a", "b", "c")
+NUMBERS = st.one_of(
+    st.sampled_from((0, 1, 2, 3, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 1 << 31, (1 << 64) - 1)),
+    st.integers(0, (1 << 64) - 1),
+)
+
+
+class Given:
+    def __init__(self, values: dict[str, int]) -> None:
+        self.values = values
+
+    def symbol(self, name: str) -> int:
+        return self.values[name.partition(":")[0]]
+
+    def word(self, name: str, address: int) -> int:
+        # Memory whose byte at an address follows from it.
+        return int.from_bytes(bytes((address + number) * 37 >> 3 & 0xFF for number in range(8)), "little")
+
+    def function(self, name: str, values: list[int]) -> int:
+        assert name.startswith("mul")
+        return values[0] * values[1]
+
+
+Both = tuple[Term, "object"]
+
+
+def mask(width: int) -> int:
+    return (1 << width) - 1
+
+
+def signed(value: int, width: int) -> int:
+    return value - (1 << width) if value >> width - 1 & 1 else value
+
+
+def leaf(draw, width: int, values: dict[str, int]) -> tuple[Term, int]:
+    if draw(st.booleans()):
+        value = draw(NUMBERS) & mask(width)
+        return terms.const(value, width), value
+    name = draw(st.sampled_from(SYMBOLS))
+    return terms.extract(terms.sym(name), 0, width), values[name] & mask(width)
+
+
+def build(draw, width: int, depth: int, values: dict[str, int]) -> tuple[Term, int]:  # noqa: C901, PLR0911, PLR0912
+    """Draw an expression; return it as a term, and its value worked out here."""
+    if depth == 0:
+        return leaf(draw, width, values)
+    kind = draw(st.sampled_from(("two", "two", "two", "shift", "wide", "narrow", "ite", "compare", "number", "invert")))
+
+    def sub(size: int = width) -> tuple[Term, int]:
+        return build(draw, size, depth - 1, values)
+
+    if kind == "two":
+        (one, x), (other, y) = sub(), sub()
+        name = draw(st.sampled_from(("add", "sub", "mul", "and", "or", "xor")))
+        if name in ("and", "or", "xor"):
+            return terms.bitwise(name, one, other), {"and": x & y, "or": x | y, "xor": x ^ y}[name]
+        return getattr(terms, name)(one, other), {"add": x + y, "sub": x - y, "mul": x * y}[name] & mask(width)
+    if kind == "invert":
+        one, x = sub()
+        return terms.invert(one), x ^ mask(width)
+    if kind == "number":
+        one, x = sub()
+        number = draw(NUMBERS) & mask(width)
+        name = draw(st.sampled_from(("and", "or", "xor")))
+        value = {"and": x & number, "or": x | number, "xor": x ^ number}[name]
+        return terms.bitwise(name, one, terms.const(number, width)), value
+    if kind == "shift":
+        one, x = sub()
+        by = draw(st.integers(0, width + 1))
+        count = terms.const(by, width)
+        by &= mask(width)
+        name = draw(st.sampled_from(("shl", "lshr", "ashr")))
+        value = {"shl": x << by, "lshr": x >> by, "ashr": signed(x, width) >> by}[name] & mask(width)
+        return terms.shift(name, one, count), value
+    if kind == "wide" and width > 1:
+        small = draw(st.sampled_from([size for size in WIDTHS if size < width]))
+        one, x = sub(small)
+        if draw(st.booleans()):
+            return terms.zext(one, width), x
+        return terms.sext(one, width), signed(x, small) & mask(width)
+    if kind == "narrow" and width < 64:
+        large = draw(st.sampled_from([size for size in WIDTHS if size > width]))
+        one, x = sub(large)
+        low = draw(st.integers(0, large - width))
+        return terms.extract(one, low, width), x >> low & mask(width)
+    if kind == "ite":
+        (truth, t), (one, x), (other, y) = sub(1), sub(), sub()
+        return terms.ite(truth, one, other), x if t else y
+    if kind == "compare" and width == 1:
+        size = draw(st.sampled_from(WIDTHS))
+        (one, x), (other, y) = sub(size), sub(size)
+        name = draw(st.sampled_from(("eq", "less", "below")))
+        if name == "eq":
+            return terms.eq(one, other), int(x == y)
+        if name == "below":
+            return terms.less(one, other, is_signed=False), int(x < y)
+        return terms.less(one, other, is_signed=True), int(signed(x, size) < signed(y, size))
+    return leaf(draw, width, values)
+
+
+@st.composite
+def expressions(draw) -> tuple[Term, int, dict[str, int]]:
+    values = {name: draw(NUMBERS) for name in SYMBOLS}
+    width = draw(st.sampled_from(WIDTHS))
+    term, value = build(draw, width, draw(st.integers(1, 4)), values)
+    return term, value, values
+
+
+@settings(max_examples=1500, deadline=None)
+@given(expressions())
+def test_a_term_is_worth_what_its_operations_say(drawn: tuple[Term, int, dict[str, int]]) -> None:
+    term, value, values = drawn
+    assert terms.evaluate(term, Given(values), {}) == value, term
+
+
+ACCESSES = st.lists(
+    st.tuples(st.sampled_from(SYMBOLS), st.integers(-20, 20), st.sampled_from((1, 2, 4, 8, 16)), NUMBERS),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    ACCESSES, st.tuples(st.sampled_from(SYMBOLS), st.integers(-20, 20), st.sampled_from((1, 2, 4, 8, 16))), st.data()
+)
+def test_memory_is_worth_what_was_written(writes, read, data) -> None:
+    values = {name: 0x1000 + data.draw(st.integers(0, 24)) for name in SYMBOLS}
+    held = Memory("memory")
+    truth = {address: address * 37 >> 3 & 0xFF for address in range(0xF00, 0x1100)}
+    for name, offset, size, number in writes:
+        value = number & mask(8 * size)
+        held = held.write(terms.offset(terms.sym(name), offset), terms.const(value, 8 * size))
+        for index, byte in enumerate(value.to_bytes(size, "little")):
+            truth[values[name] + offset + index] = byte
+    name, offset, size = read
+    address = values[name] + offset
+    expected = int.from_bytes(bytes(truth[address + index] for index in range(size)), "little")
+    assert terms.evaluate(held.read(terms.offset(terms.sym(name), offset), size), Given(values), {}) == expected
+    anywhere = memory.byte_at(held, terms.sym("c"))
+    assert terms.evaluate(anywhere, Given(values), {}) == truth[values["c"]]

@@ -1,0 +1,262 @@
+"""The semantics of instructions against unicorn: the same state before, the same state after.
+
+An encoding is run once as terms (`stencilkit.prove`), which are then worked out for many random states, and by unicorn
+on each. Registers, flags, memory and where it goes next must be equal.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from stencilkit import disassemble
+from stencilkit.model.machine import Operation
+from stencilkit.model.stencil import Stencil, StencilGroup
+from stencilkit.prove import machine, search, terms, x86
+from stencilkit.prove.code import Code
+from stencilkit.prove.machine import Branch, Call, Jump, Return, State, UnsupportedError
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.terms import Term
+
+CODE = 0x10_0000
+HEAP = 0x4000_0000
+SIZE = 0x4000
+FLAGS = {"c": 0, "p": 2, "z": 6, "s": 7, "o": 11}
+INTERESTING = (
+    0,
+    1,
+    2,
+    7,
+    8,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+)
+
+
+class OutsideError(Exception):
+    """The random state has an address that is not in the memory there is."""
+
+
+@dataclass
+class Given:
+    """One random state."""
+
+    registers: dict[str, int]
+    memory: bytes
+
+    def symbol(self, name: str) -> int:
+        return self.registers[name]
+
+    def word(self, memory: str, address: int) -> int:
+        return int.from_bytes(self.memory[place(address) : place(address) + 8], "little")
+
+    def function(self, name: str, values: list[int]) -> int:
+        return FUNCTIONS[name](*values)
+
+
+def place(address: int) -> int:
+    if not HEAP + 16 <= address <= HEAP + SIZE - 64:
+        raise OutsideError
+    return address - HEAP
+
+
+def as_float(value: int) -> float:
+    return struct.unpack("<d", value.to_bytes(8, "little"))[0]
+
+
+def as_bits(value: float) -> int:
+    return int.from_bytes(struct.pack("<d", value), "little")
+
+
+def _signed(value: int, width: int) -> int:
+    return value - (1 << width) if value >> (width - 1) & 1 else value
+
+
+def _overflows(width: int):
+    return lambda one, other: int(not -(1 << width - 1) <= _signed(one, width) * _signed(other, width) < 1 << width - 1)
+
+
+def _divide(one: float, other: float) -> float:
+    if other:
+        return one / other
+    raise OutsideError
+
+
+FUNCTIONS = {
+    **{f"mul{width}": lambda one, other: one * other for width in (8, 16, 32, 64)},
+    **{f"imul{width} overflows": _overflows(width) for width in (16, 32, 64)},
+    "float add": lambda one, other: as_bits(as_float(one) + as_float(other)),
+    "float sub": lambda one, other: as_bits(as_float(one) - as_float(other)),
+    "float mul": lambda one, other: as_bits(as_float(one) * as_float(other)),
+    "float div": lambda one, other: as_bits(_divide(as_float(one), as_float(other))),
+    "float less": lambda one, other: int(as_float(one) < as_float(other)),
+    "float unordered": lambda one, other: int(as_float(one) != as_float(one) or as_float(other) != as_float(other)),
+    "cvtsi2sd32": lambda one: as_bits(float(_signed(one, 32))),
+    "cvtsi2sd64": lambda one: as_bits(float(_signed(one, 64))),
+}
+
+
+def encodings(groups: Iterable[StencilGroup], arch: str) -> list[Operation]:
+    """List every encoding of some stencils once, without holes, with its bytes as text."""
+    found = {group.code.body[op.offset : op.end] for group in groups for op in disassemble.operations(group.code, arch)}
+    return [
+        replace(disassemble.operations(Stencil(body=key, patches=()), arch)[0], text=key.hex()) for key in sorted(found)
+    ]
+
+
+@dataclass
+class Outcome:
+    """An encoding as terms."""
+
+    registers: dict[str, Term]
+    flags: dict[str, Term]
+    writes: tuple[tuple[Term, Term], ...]
+    next: Term | None
+    condition: Term | None
+
+
+class X86:
+    """unicorn as an x86-64."""
+
+    def __init__(self) -> None:
+        self.unicorn = importlib.import_module("unicorn")
+        names = importlib.import_module("unicorn.x86_const")
+        self.engine = self.unicorn.Uc(self.unicorn.UC_ARCH_X86, self.unicorn.UC_MODE_64)
+        self.numbers = {
+            name: getattr(names, f"UC_X86_REG_{name.upper()}") for name in (*x86.REGISTERS, "rip", "eflags")
+        }
+        self.engine.mem_map(CODE, 0x1000)
+        self.engine.mem_map(HEAP, SIZE)
+
+    def run(self, code: bytes, given: Given) -> tuple[dict[str, int], bytes]:
+        engine = self.engine
+        engine.mem_write(CODE, code + b"\x90" * (32 - len(code)))
+        engine.ctl_remove_cache(CODE, CODE + 64)
+        engine.mem_write(HEAP, given.memory)
+        for name in x86.REGISTERS:
+            engine.reg_write(self.numbers[name], given.registers[name])
+        engine.reg_write(self.numbers["eflags"], 2 | sum(given.registers[flag] << bit for flag, bit in FLAGS.items()))
+        try:
+            engine.emu_start(CODE, 1 << 62, count=1)
+        except self.unicorn.UcError as error:
+            # A jump to where nothing is has been taken all the same.
+            if error.errno != self.unicorn.UC_ERR_FETCH_UNMAPPED:
+                raise OutsideError from None
+        after = {name: engine.reg_read(number) for name, number in self.numbers.items()}
+        return after, bytes(engine.mem_read(HEAP, SIZE))
+
+
+def as_terms(op: Operation) -> Outcome:
+    """Run an encoding once on symbols."""
+    code = Code(
+        {0: op}, Stencil(body=bytes.fromhex(op.text), patches=()), Stencil(body=b"", patches=()), "", {}, True, ""
+    )
+    registers = {name: terms.sym(name, width) for name, width in x86.REGISTERS.items()}
+    state = State(0, registers, Memory("memory"), Memory("frame"))
+    state.flags = {flag: (lambda flag=flag: terms.sym(flag, 1)) for flag in FLAGS}
+    control = search.run(x86.STEPS, state, code, op)
+    flags = {}
+    for name, flag in state.flags.items():
+        try:
+            flags[name] = flag()
+        except UnsupportedError:
+            continue
+    following: Term | int | None = None
+    condition = None
+    if isinstance(control, Branch):
+        condition, following = control.condition, control.target
+        if control.value is not None:
+            raise UnsupportedError("a choice of addresses")
+    elif isinstance(control, Jump | Call):
+        following = control.target
+    elif isinstance(control, Return):
+        following = control.address
+    if isinstance(control, Call):
+        state.registers["rsp"] = terms.offset(state.registers["rsp"], -8)
+        machine.store(state, state.registers["rsp"], terms.const(CODE + op.size))
+    if isinstance(following, int):
+        following = terms.const(CODE + following)
+    return Outcome(state.registers, flags, state.heap.writes, following, condition)
+
+
+def states(op: Operation, seed: random.Random) -> Iterator[Given]:
+    """Make random states; addresses are mostly in the memory."""
+    while True:
+        registers = {}
+        for name, width in x86.REGISTERS.items():
+            registers[name] = number(seed, width)
+        for operand in op.operands:
+            if operand.kind == "memory":
+                for name, value in (
+                    (operand.index, seed.randrange(0, 64)),
+                    (operand.base, HEAP + SIZE // 2 - operand.number + seed.randrange(-2000, 2000)),
+                ):
+                    if name in x86.VIEWS and x86.VIEWS[name][0] in registers:
+                        registers[x86.VIEWS[name][0]] = value & (1 << 64) - 1
+        if op.name in ("push", "pop", "ret", "call"):
+            registers["rsp"] = HEAP + SIZE // 2 + 8 * seed.randrange(0, 100)
+        registers |= {flag: seed.randrange(2) for flag in FLAGS}
+        yield Given(registers, seed.randbytes(256) * (SIZE // 256))
+
+
+def number(seed: random.Random, width: int) -> int:
+    if width == 128:
+        return number(seed, 64) << 64 | number(seed, 64)
+    kind = seed.randrange(4)
+    if kind == 0:
+        return seed.choice(INTERESTING)
+    if kind == 1:
+        return as_bits(seed.uniform(-1e9, 1e9))
+    return seed.getrandbits(seed.choice((8, 16, 31, 32, 63, 64)))
+
+
+def mismatches(op: Operation, engine: X86, count: int, seed: random.Random) -> list[str]:
+    """Compare an encoding in many states; say what differs."""
+    outcome = as_terms(op)
+    found, done = [], 0
+    for tries, given in enumerate(states(op, seed)):
+        if done == count or tries > 20 * count or found:
+            break
+        try:
+            found += compare(op, outcome, engine, given)
+        except OutsideError:
+            continue
+        done += 1
+    if not done:
+        found.append(f"{op.name} {op.text}: no state of {tries} could be run")
+    return found
+
+
+def compare(op: Operation, outcome: Outcome, engine: X86, given: Given) -> list[str]:
+    seen: dict[Term, int] = {}
+
+    def value(term: Term) -> int:
+        return terms.evaluate(term, given, seen)
+
+    expected = {name: value(term) for name, term in outcome.registers.items()}
+    memory = bytearray(given.memory)
+    for address, word in outcome.writes:
+        start = place(value(address))
+        memory[start : start + 8] = value(word).to_bytes(8, "little")
+    following = CODE + op.size
+    if outcome.next is not None and (outcome.condition is None or value(outcome.condition)):
+        following = value(outcome.next)
+    flags = {name: value(term) for name, term in outcome.flags.items()}
+    after, written = engine.run(bytes.fromhex(op.text), given)
+    found = [f"{name} {after[name]:#x} not {one:#x}" for name, one in expected.items() if after[name] != one]
+    bits = {name: after["eflags"] >> bit & 1 for name, bit in FLAGS.items()}
+    bits |= {"l": bits["s"] ^ bits["o"], "be": bits["c"] | bits["z"]}
+    found += [f"flag {name} {bits[name]} not {one}" for name, one in flags.items() if bits[name] != one]
+    found += ["memory"] if written != bytes(memory) else []
+    found += [f"rip {after['rip']:#x} not {following:#x}"] if after["rip"] != following else []
+    return [f"{op.name} {op.text}: {text} in {given.registers}" for text in found]

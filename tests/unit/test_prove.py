@@ -1,0 +1,240 @@
+"""Proofs over stencils of a few instructions, written as bytes: what is proved, and what must not be."""
+
+from __future__ import annotations
+
+import pytest
+
+from stencilkit import disassemble, prove
+from stencilkit.errors import PolicyError, UsageError
+from stencilkit.model.proof import Proof, Prototype, Verdict
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
+from stencilkit.prove import policy
+from stencilkit.prove.assumptions import ASSUMPTIONS
+
+SETTING = prove.Setting(
+    series="3.15",
+    triple="x86_64-unknown-linux-gnu",
+    arch="x86_64",
+    entry=None,
+    prototypes={
+        "PyOne": Prototype(result="ptr", arguments=("ptr", "ptr")),
+        "PyInt": Prototype(result="i32", arguments=("i32",)),
+        "PyEnd": Prototype(result="void", arguments=(), returns=False),
+        "PyDict_Pop": Prototype(result="i32", arguments=("ptr", "ptr", "ptr")),
+        "PyObject_Vectorcall": Prototype(result="ptr", arguments=("ptr", "ptr", "i64", "ptr")),
+    },
+    alignments={},
+    decode=lambda group: disassemble.operations(group.code, "x86_64"),
+)
+CALL = "ff 15 00 00 00 00"
+
+
+def group(code: str, *patches: Patch, data: bytes = b"") -> StencilGroup:
+    return StencilGroup(
+        name="_UOP_r00",
+        code=Stencil(body=bytes.fromhex(code), patches=patches),
+        data=Stencil(body=data, patches=()),
+    )
+
+
+def called(offset: int, symbol: str) -> Patch:
+    return Patch(func="patch_x86_64_32rx", offsets=(offset,), form=PatchForm.GOT_SLOT, symbol=symbol, addend=-4)
+
+
+def calling(before: str, symbol: str = "PyOne", after: str = "31 ff 31 f6 31 d2") -> StencilGroup:
+    """Set arguments up, call a function, go on; the stack is aligned as a compiler has it."""
+    head = f"50 {before}"
+    return group(f"{head} {CALL} {after} 59", called(len(bytes.fromhex(head)) + 2, symbol))
+
+
+def verdict(left: StencilGroup, right: StencilGroup) -> Proof:
+    return prove.prove(left, right, SETTING)
+
+
+PROVED = {
+    "other instructions": ("48 8d 47 01 48 89 c7", "48 ff c7"),
+    "a register that nobody reads": ("b8 05 00 00 00", "90"),
+    "writes to words beside each other": ("49 89 3e 49 89 76 08", "49 89 76 08 49 89 3e"),
+    "a test of one byte, and of the word": (
+        "41 f6 46 03 80 74 03 48 ff c7",  # test byte [r14+3], 0x80; je; inc rdi
+        "41 f7 06 00 00 00 80 74 03 48 ff c7",  # test dword [r14], 0x80000000
+    ),
+    "a branch, and a conditional move": (
+        "48 85 ff 74 03 48 89 fe",  # if rdi: rsi = rdi
+        "48 85 ff 48 0f 45 f7",
+    ),
+    "a spill": ("57 31 ff 5f", "90"),
+    "a loop that counts, and one with a pointer": (
+        # for rax in 0, 8, ..., 0x40: [r14+rax] = 0
+        "31 c0 49 c7 04 06 00 00 00 00 48 83 c0 08 48 83 f8 40 75 ee",
+        # for rax = r14, ... until rcx = r14 + 0x40
+        "4c 89 f0 49 8d 4e 40 48 c7 00 00 00 00 00 48 83 c0 08 48 39 c8 75 f0",
+    ),
+}
+REFUSED = {
+    "another number": ("48 83 c7 01", "48 83 c7 02"),
+    "another condition": ("48 85 ff 74 03 48 ff c7", "48 85 ff 75 03 48 ff c7"),
+    "a comparison without its sign": ("48 39 f7 7c 03 48 ff c7", "48 39 f7 72 03 48 ff c7"),
+    "a store that is missing": ("49 89 3e", "90"),
+    "writes whose order counts where they overlap": ("48 89 16 48 89 0f", "48 89 0f 48 89 16"),
+    "a narrow store": ("49 89 3e", "41 89 3e"),
+    "a register that is not given back": ("55 5d", "90 bd 00 00 00 00"),
+    "a stack pointer that is not given back": ("90", "50"),
+    "a write to the caller's frame": ("90", "48 89 3c 24"),
+    "no way out": ("eb fe", "eb fe"),
+    "a jump into an instruction": ("eb 01 b8 90 90 90 90", "eb 01 b8 90 90 90 90"),
+    "a jump beyond the code": ("eb 10", "eb 10"),
+    "no instruction": ("06", "06"),
+    "an instruction that is not modelled": ("0f a2", "0f a2"),
+}
+
+
+@pytest.mark.parametrize("name", PROVED)
+def test_is_proved(name: str) -> None:
+    left, right = PROVED[name]
+    found = verdict(group(left), group(right))
+    assert found.verdict is Verdict.PROVED, found
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_is_not_proved(name: str) -> None:
+    left, right = REFUSED[name]
+    found = verdict(group(left), group(right))
+    assert found.verdict is Verdict.NOT_PROVED, found
+    assert found.why
+
+
+def test_loops_that_do_other_things_are_not_proved() -> None:
+    left, right = PROVED["a loop that counts, and one with a pointer"]
+    for wrong in (
+        right.replace("4e 40", "4e 48"),
+        right.replace("c0 08", "c0 10"),
+        right.replace("c7 00 00", "c7 00 01"),
+    ):
+        assert wrong != right
+        assert verdict(group(left), group(wrong)).verdict is Verdict.NOT_PROVED
+
+
+def test_calls_have_equal_arguments() -> None:
+    straight = calling("48 89 f8 48 89 c7")  # rdi through rax
+    assert verdict(straight, calling("90")).verdict is Verdict.PROVED
+    for wrong in (
+        calling("48 87 f7"),  # xchg is not modelled
+        calling("48 89 f7"),  # rdi = rsi
+        calling("48 31 f6"),
+        calling("90", symbol="PyDict_Pop"),
+        calling("90", after="48 ff c0 48 89 c7 31 f6 31 d2"),
+    ):
+        assert verdict(straight, wrong).verdict is Verdict.NOT_PROVED
+
+
+def test_of_an_int_only_its_bits_are_an_argument() -> None:
+    assert verdict(calling("89 ff", symbol="PyInt"), calling("90", symbol="PyInt")).verdict is Verdict.PROVED
+    assert verdict(calling("40 0f b6 ff", symbol="PyInt"), calling("90", symbol="PyInt")).verdict is Verdict.NOT_PROVED
+
+
+def test_what_a_call_may_change_is_unknown() -> None:
+    kept = calling("90", after="48 89 c7 31 f6 31 d2")
+    assert verdict(kept, calling("90", after="48 89 c7 31 f6 31 d2 90")).verdict is Verdict.PROVED
+    # rsi and rdx are not what they were:
+    lost = calling("90", after="48 89 c7")
+    assert verdict(lost, calling("90", after="48 89 c7 90")).verdict is Verdict.NOT_PROVED
+
+
+def test_a_call_that_does_not_return_ends_a_path() -> None:
+    ends = calling("90", symbol="PyEnd", after="0f a2")
+    assert verdict(ends, calling("90 90", symbol="PyEnd")).verdict is Verdict.PROVED
+
+
+def test_an_indirect_call_has_the_arguments_that_either_side_sets_up() -> None:
+    def through(before: str) -> StencilGroup:
+        return group(f"50 {before} ff d0 31 f6 31 d2 31 ff 59")
+
+    assert verdict(through("48 31 f6"), through("31 f6")).verdict is Verdict.PROVED
+    assert verdict(through("31 f6"), through("90")).verdict is Verdict.NOT_PROVED
+
+
+def test_an_array_in_the_frame_is_compared_as_far_as_it_is_read() -> None:
+    def vectorcall(stores: str, count: int) -> StencilGroup:
+        body = f"48 83 ec 18 {stores} 48 89 e6 ba {count:02x} 00 00 00 31 c9"
+        return group(
+            f"{body} {CALL} 31 ff 31 f6 31 d2 48 83 c4 18",
+            called(len(bytes.fromhex(body)) + 2, "PyObject_Vectorcall"),
+        )
+
+    both = "4c 89 3c 24 48 89 7c 24 08"
+    assert verdict(vectorcall(both, 2), vectorcall("48 89 7c 24 08 4c 89 3c 24", 2)).verdict is Verdict.PROVED
+    assert verdict(vectorcall(both, 1), vectorcall("4c 89 3c 24", 1)).verdict is Verdict.PROVED
+    assert verdict(vectorcall(both, 2), vectorcall("4c 89 3c 24", 2)).verdict is Verdict.NOT_PROVED
+
+
+def test_a_result_through_a_pointer_is_what_the_callee_wrote() -> None:
+    def popping(before: str, after: str) -> StencilGroup:
+        body = f"48 83 ec 18 {before} 48 8d 54 24 08"
+        return group(
+            f"{body} {CALL} {after} 31 f6 31 d2 48 83 c4 18", called(len(bytes.fromhex(body)) + 2, "PyDict_Pop")
+        )
+
+    plain = popping("90", "48 8b 7c 24 08")
+    assert verdict(plain, popping("48 c7 44 24 08 00 00 00 00", "48 8b 7c 24 08")).verdict is Verdict.PROVED
+    assert (
+        verdict(popping("48 c7 44 24 08 00 00 00 00", "48 8b 7c 24 08"), popping("90", "31 ff")).verdict
+        is Verdict.NOT_PROVED
+    )
+
+
+def test_holes_are_the_same_on_both_sides() -> None:
+    def operand(value: HoleValue, addend: int = 0) -> StencilGroup:
+        patch = Patch(func="patch_64", offsets=(2,), value=value, addend=addend)
+        return group("48 bf 00 00 00 00 00 00 00 00", patch)
+
+    assert verdict(operand(HoleValue.OPARG), operand(HoleValue.OPARG)).verdict is Verdict.PROVED
+    assert verdict(operand(HoleValue.OPARG), operand(HoleValue.OPERAND0)).verdict is Verdict.NOT_PROVED
+    assert verdict(operand(HoleValue.OPARG), operand(HoleValue.OPARG, 1)).verdict is Verdict.NOT_PROVED
+    # An oparg has 16 bits:
+    masked = group(
+        "48 bf 00 00 00 00 00 00 00 00 0f b7 ff", Patch(func="patch_64", offsets=(2,), value=HoleValue.OPARG)
+    )
+    assert verdict(operand(HoleValue.OPARG), masked).verdict is Verdict.PROVED
+
+
+def test_a_hole_where_none_is_read_is_not_modelled() -> None:
+    odd = group("48 bf 00 00 00 00 00 00 00 00", Patch(func="patch_64", offsets=(1,), value=HoleValue.OPARG))
+    assert verdict(odd, odd).why == "unsupported: a hole in movabs rdi, 0"
+
+
+def test_what_jit_c_would_take_for_a_load_must_be_one() -> None:
+    # The last byte before a jump's own opcode is 0x8b here: patch_x86_64_32rx looks two bytes back.
+    odd = group("b0 8b e9 00 00 00 00", Patch(func="patch_x86_64_32rx", offsets=(3,), symbol="PyOne", addend=-4))
+    assert "jit.c would take" in verdict(odd, odd).why
+
+
+def test_a_small_budget_is_a_limit_not_a_proof() -> None:
+    setting = prove.Setting(**{name: getattr(SETTING, name) for name in SETTING.__slots__} | {"budget": 1})
+    left, right = PROVED["a test of one byte, and of the word"]
+    assert prove.prove(group(left), group(right), setting).verdict is Verdict.NOT_PROVED
+
+
+def test_a_policy_accepts_by_name_and_with_a_reason() -> None:
+    rules = policy.parse(
+        'schema = 1\n[[fact]]\nname = "size-not-negative"\nwhy = "lists refuse it"\n'
+        '[[agreed]]\nstencil = "_BUILD_*"\nwhy = "read by hand"\n',
+        "rules.toml",
+    )
+    given = Proof(name="_X", verdict=Verdict.GIVEN, facts=("size-not-negative",))
+    assert rules.accepts(given)
+    assert not policy.Policy().accepts(given)
+    assert rules.accepts(Proof(name="_BUILD_MAP", verdict=Verdict.AGREED, runs=1))
+    assert not rules.accepts(Proof(name="_X", verdict=Verdict.AGREED, runs=1))
+    assert not rules.accepts(Proof(name="_BUILD_MAP", verdict=Verdict.DIFFERS))
+    with pytest.raises(PolicyError, match="reason"):
+        policy.parse('schema = 1\n[[fact]]\nname = "size-not-negative"\nwhy = ""\n', "rules.toml")
+    with pytest.raises(PolicyError, match="no such fact"):
+        policy.parse('schema = 1\n[[fact]]\nname = "luck"\nwhy = "we hope so"\n', "rules.toml")
+    with pytest.raises(UsageError, match="no fact luck"):
+        policy.of_names(("luck",))
+
+
+def test_every_assumption_has_a_reason_and_a_source() -> None:
+    assert len({row.name for row in ASSUMPTIONS}) == len(ASSUMPTIONS)
+    assert all(row.text and row.source for row in ASSUMPTIONS)
