@@ -67,18 +67,9 @@ def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]
         if not uop.startswith(name):
             continue
         words = (
-            one for one in sorted(_words(rows), key=lambda one: one.order) if terms.parts(one.args[0])[0] == offset
+            one
+            for one in sorted(terms.below(rows), key=lambda one: one.order)
+            if one.op == "word" and terms.parts(one.args[0])[0] == offset
         )
         found += [terms.invert(terms.less(one, terms.const(0), is_signed=True)) for one in words]
     return found
-
-
-def _words(rows: Iterable[Term]) -> set[Term]:
-    seen: set[Term] = set()
-    todo = list(rows)
-    while todo:
-        one = todo.pop()
-        if one not in seen:
-            seen.add(one)
-            todo.extend(one.args)
-    return {one for one in seen if one.op == "word"}

@@ -530,6 +530,18 @@ def symbols(term: Term) -> frozenset[str]:
     return _SYMBOLS[term]
 
 
+def below(rows: Iterable[Term]) -> set[Term]:
+    """Collect terms and all that is in them."""
+    seen: set[Term] = set()
+    todo = list(rows)
+    while todo:
+        one = todo.pop()
+        if one not in seen:
+            seen.add(one)
+            todo.extend(one.args)
+    return seen
+
+
 def show(term: Term, depth: int = 6) -> str:
     """Write a term for people, to a depth."""
     if term.op == "const":

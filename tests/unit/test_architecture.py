@@ -27,7 +27,6 @@ DOORS = {
     "tomli_w": ("manifest", "render", "manifest_text"),
     "tomllib": ("support/fields",),
     "capstone": ("disassemble",),
-<<<<<<< HEAD
     "in_toto_attestation": ("attest/_statement",),
     "google": ("attest/_statement",),
     "securesystemslib": ("attest/_keys",),
@@ -35,11 +34,9 @@ DOORS = {
     "sigstore": ("attest/_keyless",),
     "cyclonedx": ("sbom/_cyclonedx",),
     "spdx_tools": ("sbom/_spdx",),
-=======
     "z3": ("prove/solver",),
     "unicorn": ("prove/emulate",),
     "multiprocessing": ("support/forks",),
->>>>>>> 13bcaa1 (Prove that stencils of another LLVM do the same: translation validation for x86_64)
     "urllib": ("support/download",),
     "http": ("support/download",),
     "socket": (),
