@@ -27,7 +27,7 @@ _BUNDLES: Final = "application/vnd.dev.sigstore.bundle"
 MOST_FILES: Final = 1_000
 MOST_SIGNATURES: Final = 64
 _SHOWN: Final = 8
-_BOUNDS: Final = jsontext.Bounds(size=16 << 20, depth=16)
+_BOUNDS: Final = jsontext.Bounds(size=8 << 20, depth=16)
 _PURPOSE: Final = "signing and verifying statements"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -40,7 +40,7 @@ def sign_with_key(statement: Statement, path: Path, passphrase: str) -> bytes:
     with needing("attest", _PURPOSE):
         from stencilkit.attest import _keys, _statement
     private = _read_private(path)
-    return _keys.sign(_statement.encode(statement), private, passphrase, str(path))
+    return _keys.sign(_statement.readable(statement), private, passphrase, str(path))
 
 
 def _read_private(path: Path) -> bytes:
@@ -64,7 +64,7 @@ def sign_with_identity(statement: Statement, token: str, trust: Path | None) -> 
     """
     with needing("attest", _PURPOSE):
         from stencilkit.attest import _keyless, _statement
-    return _keyless.sign(_statement.encode(statement), token, trust)
+    return _keyless.sign(_statement.readable(statement), token, trust)
 
 
 def key_signer(path: Path) -> Signer:

@@ -21,7 +21,7 @@ from stencilkit.support import jsontext
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 # A bundle has a certificate, a proof and the payload again, encoded twice.
-BOUNDS: Final = jsontext.Bounds(size=16 << 20, depth=16)
+BOUNDS: Final = jsontext.Bounds(size=8 << 20, depth=16)
 
 
 def sign(payload: bytes, token: str, trust: Path | None) -> bytes:

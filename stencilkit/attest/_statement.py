@@ -62,6 +62,17 @@ def encode(statement: Statement) -> bytes:
     return jsontext.write(json_format.MessageToDict(made.pb))
 
 
+def readable(statement: Statement) -> bytes:
+    """Write a statement, and read it again: nothing is signed that nobody would read.
+
+    Raises: AttestationError.
+    """
+    payload = encode(statement)
+    if decode(payload, "the statement") != statement:
+        raise AttestationError("the statement would be read as another one", fix="report this")
+    return payload
+
+
 def _parameters(build: Build) -> dict[str, str]:
     claim = build.claim
     return {

@@ -36,11 +36,15 @@ def command(entry: Path, built: Path, output: Path, signing: _attestations.Signi
     if not output.name.endswith(signing.suffix):
         raise UsageError(f"{output} must end in {signing.suffix}", fix="others find attestations by their names")
     expected = ledger.read(entry)
-    verdict = verifying.run(Subject(path=built))
+    artifacts = bundling.open_all(built)
+    if len(artifacts) != 1:
+        raise UsageError(f"{built} has {len(artifacts)} builds", fix="name the output folder of one, and attest each")
+    (item,) = artifacts
+    # What is signed is what was verified: the same bytes, in memory.
+    verdict = verifying.run_artifact(item, Subject(path=built))
     if not verdict.accepted:
         _verdicts.show([verdict], form, quiet=False)
         return ExitCode.DIFFERENT
-    (item,) = bundling.open_all(built)
     claim = Claim.of(item.manifest)
     if claim.place != str(expected.place).removesuffix(".toml"):
         raise UsageError(f"{built} is {claim.place}, and the entry is {expected.place}", fix="name the entry of that")

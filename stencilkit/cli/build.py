@@ -78,8 +78,8 @@ def command(
     # A mistake in it is told now, not after the work.
     environ.source_date()
     tree = _options.open_tree(cpython, progress)
-    if verify_source:
-        tree = _verified(tree, cpython, trusted_root)
+    if verify_source or trusted_root:
+        tree = _verified(tree, cpython, trusted_root, wanted=verify_source)
     support = targets.load().pythons[tree.version.series]
     folder = buildfolder.read(pyconfig_dir) if pyconfig_dir and buildfolder.is_one(pyconfig_dir) else None
     wanted = toolchain.parse_wanted(_llvm(llvm, folder, support, progress))
@@ -118,8 +118,10 @@ def command(
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
 
 
-def _verified(tree: SourceTree, cpython: str | None, root: Path | None) -> SourceTree:
+def _verified(tree: SourceTree, cpython: str | None, root: Path | None, *, wanted: bool) -> SourceTree:
     """Verify the signature of the tarball; the manifest will name it."""
+    if not wanted:
+        raise UsageError("--trusted-root is for --verify-source", fix="leave it out, or add --verify-source")
     tarball = Path(cpython or "")
     if not tarball.is_file():
         raise UsageError(

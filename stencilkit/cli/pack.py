@@ -99,6 +99,7 @@ def command(
                 _verdicts.show(found, form, quiet=True)
                 return ExitCode.DIFFERENT
             attestation = {f"{output.name}{signing.suffix}": signing.sign(said)}
+            click.echo(f"writing {output}{signing.suffix}", err=True)
         # Together: a key that cannot be used leaves no bundle without its signature.
         files.write_together(output.parent, {output.name: packed, **attestation})
     _bundles.show(output, stamped, form)

@@ -79,6 +79,9 @@ def command(
         # All that was asked for must hold.
         kinds = tuple(kind for kind, value in questions.items() if value is not None)
         obeyed = replace(obeyed, require=(*obeyed.require, *kinds))
+    elif signed is not None and "attested" not in obeyed.require:
+        # A policy without the word does not make attestations that were named a matter of indifference.
+        obeyed = replace(obeyed, require=(*obeyed.require, "attested"))
     held_against: dict[str, Any] = {
         "manifest": manifest,
         "tree": tree,
