@@ -6,6 +6,7 @@ is the trusted root, sigstore's own one as it came with the library, or a file.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,8 @@ from stencilkit.errors import AttestationError
 from stencilkit.model.attestation import Signer
 from stencilkit.support import jsontext
 
+# Its warnings (that it works offline, which is what was asked of it) are not for our users' terminals.
+logging.getLogger("sigstore").addHandler(logging.NullHandler())
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 # A bundle has a certificate, a proof and the payload again, encoded twice.
 BOUNDS: Final = jsontext.Bounds(size=8 << 20, depth=16)
