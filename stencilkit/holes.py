@@ -36,7 +36,7 @@ _SMALL: Final = frozenset({HoleValue.OPARG, HoleValue.OPARG_16, HoleValue.EXIT_I
 _UNSIGNED_32: Final = _SMALL | {HoleValue.TARGET}
 _ABSOLUTE_32: Final = (
     "an absolute 32-bit address cannot reach JIT memory; the small or kernel code model causes it "
-    "(-mcmodel=small or -mcmodel=kernel in the flags; upstream uses -mcmodel=medium -mlarge-data-threshold=0)"
+    "(-mcmodel=small, -mcmodel=kernel or -fplt in the flags; upstream uses -mcmodel=medium -mlarge-data-threshold=0)"
 )
 
 # Offsets and addends: x86-64 psABI section 4.4, AArch64 ELF ABI section 5.7; <mach-o/x86_64/reloc.h>,
@@ -122,6 +122,12 @@ REFUSED: Final[Mapping[str, str]] = {
             "R_X86_64_GOTPCREL64",
             "R_X86_64_PLTOFF64",
             "R_X86_64_PC64",
+        ),
+        "it is of an instruction of APX, whose prefix the patch functions of Python/jit.c do not know "
+        "(-mapx-features or an -march that has them; leave it out)": (
+            *(f"R_X86_64_CODE_{size}_GOTPCRELX" for size in (4, 5, 6)),
+            *(f"R_X86_64_CODE_{size}_GOTTPOFF" for size in (4, 5, 6)),
+            *(f"R_X86_64_CODE_{size}_GOTPC32_TLSDESC" for size in (4, 5, 6)),
         ),
         "thread-local storage needs the linker; upstream's sources declare none that a stencil uses "
         "(a -D flag that turns a variable into __thread one?)": (

@@ -52,7 +52,20 @@ _DAMAGE: Final = (
     AssertionError,
 )
 # Not in pyelftools' tables (x86-64 psABI 1.0, table 4.9; AArch64 ELF ABI, sections 5.7.6 and 5.7.11):
-_NEWER_X86_64: Final = {41: "R_X86_64_GOTPCRELX", 42: "R_X86_64_REX_GOTPCRELX"}
+_NEWER_X86_64: Final = {
+    41: "R_X86_64_GOTPCRELX",
+    42: "R_X86_64_REX_GOTPCRELX",
+    # Of instructions with the prefixes of APX, 4 to 6 bytes before the displacement (llvm/llvm-project#106681).
+    43: "R_X86_64_CODE_4_GOTPCRELX",
+    44: "R_X86_64_CODE_4_GOTTPOFF",
+    45: "R_X86_64_CODE_4_GOTPC32_TLSDESC",
+    46: "R_X86_64_CODE_5_GOTPCRELX",
+    47: "R_X86_64_CODE_5_GOTTPOFF",
+    48: "R_X86_64_CODE_5_GOTPC32_TLSDESC",
+    49: "R_X86_64_CODE_6_GOTPCRELX",
+    50: "R_X86_64_CODE_6_GOTTPOFF",
+    51: "R_X86_64_CODE_6_GOTPC32_TLSDESC",
+}
 _NEWER_AARCH64: Final = {
     299: "R_AARCH64_LDST128_ABS_LO12_NC",
     562: "R_AARCH64_TLSDESC_ADR_PAGE21",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,30 @@ from stencilkit.pipeline._extras import Extras
 
 GENERATOR: Final = f"stencilkit {__version__}"
 DISPATCHERS: Final[Mapping[FileRole, FileRole]] = {"dispatcher": "stencils", "unwind-dispatcher": "unwind"}
+# What line 1 of a dispatcher says of its origin: stencilkit, or the command of build.py. make runs that when the tree
+# was touched; it leaves a header alone whose line 1 is right, and writes the dispatchers again: that line is another.
+_STENCILKIT: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}")
+_BUILD_PY: Final = re.compile(r"\$ [ -~]*/Tools/jit/build\.py [ -~]*")
+
+
+def generator_of(data: bytes) -> str:
+    """Return what line 1 of a dispatcher says of its origin, "" where it is no known one.
+
+    A backslash at the end of it, with or without blanks behind, would make the next line a comment, and so would a
+    trigraph.
+    """
+    line = data.partition(b"\n")[0].decode("ascii", "replace").removeprefix("// ")
+    if _STENCILKIT.fullmatch(line):
+        return line
+    is_plain = not line.rstrip().endswith("\\") and "??/" not in line
+    return line if is_plain and _BUILD_PY.fullmatch(line) else ""
+
+
+def before_make(data: bytes, generator: str) -> bytes:
+    """Return a dispatcher as stencilkit wrote it, where line 1 names build.py; other files as they are."""
+    if not data.startswith(b"// $ ") or not generator_of(data):
+        return data
+    return f"// {generator}\n".encode() + data.partition(b"\n")[2]
 
 
 def render(

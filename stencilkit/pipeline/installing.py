@@ -26,6 +26,8 @@ KEEPER: Final = "stencilkit-keep"
 class Installed:
     """What came of it: a verdict per target, the files with whether each changed, and the make variable to pass.
 
+    `notes` say what is another thing than the build folder asks for.
+
     Nothing was placed if a verdict refuses.
     """
 
@@ -66,7 +68,7 @@ def install(
     verdicts = tuple(_verify(place, item, attestations) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
-    contents = placing.files_for(place, chosen)
+    contents = placing.left_alone(place, placing.files_for(place, chosen))
     _check_unbuilt(place, contents)
     # What make looks at comes last of all.
     argument = _keep(place, contents) if place.build.deletes_stencils else ""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
 from stencilkit import attest, dialects, ledger, verify
 from stencilkit.model.attestation import Claim
@@ -14,8 +12,6 @@ from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
 from stencilkit.pipeline import _rebuild, _texts, evidence
 from stencilkit.pipeline.evidence import Evidence, Found
-
-_GENERATOR: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}")
 
 
 def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
@@ -45,16 +41,18 @@ def is_it_what_the_manifest_says(known: Evidence) -> Iterator[Check]:
 
 
 def are_the_files_those_of_the_manifest(known: Evidence) -> Iterator[Check]:
-    """Compare the bytes of every file with the manifest, as they were before line 1 was restamped."""
+    """Compare the bytes of every file with the manifest, as they were before install and make changed line 1."""
     # The manifest of one half has the digests of dispatchers for that half alone; those of both are rendered again.
     roles = _texts.DISPATCHERS if known.shared else ()
     names = [record.name for record in known.manifest.files if record.role not in roles]
     stamped, original = f"// {known.header.line1}\n".encode(), f"// {known.manifest.input_digest}\n".encode()
     found: dict[str, str | None] = dict.fromkeys(names) if known.whole else {}
+    written_by = f"stencilkit {known.manifest.provenance.stencilkit}"
     for name in names:
         if name in known.contents:
             data = known.contents[name]
-            before = original + data[len(stamped) :] if data.startswith(stamped) else data
+            data = original + data[len(stamped) :] if data.startswith(stamped) else data
+            before = _texts.before_make(data, written_by)
             found[name] = hashlib.sha256(before).hexdigest()
     yield verify.written_files(found, known.manifest)
 
@@ -84,8 +82,8 @@ def are_the_dispatchers_canonical(known: Evidence) -> Iterator[Check]:
             continue
         data = known.contents.get(record.name)
         if data is not None:
-            generator = data.partition(b"\n")[0].decode("ascii", "replace").removeprefix("// ")
-            rendered = evidence.dispatchers(known, generator) if _GENERATOR.fullmatch(generator) else {}
+            generator = _texts.generator_of(data)
+            rendered = evidence.dispatchers(known, generator) if generator else {}
             yield from verify.small_file(record.name, data, rendered.get(record.name))
         elif known.shared:
             yield Check(kind="manifest", status="failed", what=f"{record.name}, which is for both halves, is missing")

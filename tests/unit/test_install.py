@@ -242,6 +242,22 @@ def test_built_on_other_stencils(case: Case) -> None:
         case.install()
 
 
+def test_what_make_wrote_again_is_left_alone(case: Case) -> None:
+    """A touched tree makes make run build.py once, which only names itself in the dispatcher."""
+    case.install()
+    (case.build / "Python").mkdir()
+    (case.build / "Python" / "jit.o").write_text("")
+    path = case.build / "jit_stencils.h"
+    path.write_text("// $ python3.11 ./Tools/jit/build.py x\n" + path.read_text().partition("\n")[2])
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    done = case.install()
+    assert [changed for _, changed in done.files] == [False, False]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    path.write_text("// $ python3.11 ./Tools/jit/build.py x \\\n" + path.read_text().partition("\n")[2])
+    with pytest.raises(InstallError, match="already been built"):
+        case.install()
+
+
 def with_headers(item: Artifact, origin: str, *names: str) -> Artifact:
     more = tuple(IncludedFile(origin="system", name=name, sha256=samples.digest(b"")) for name in names)
     described = replace(item.manifest, headers=origin, includes=(*item.manifest.includes, *more))  # type: ignore[arg-type]  # a Literal

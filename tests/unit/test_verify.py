@@ -379,6 +379,36 @@ def test_a_dispatcher_that_does_more_is_named(case: Case) -> None:
     assert "canonical: jit_stencils.h is not what stencilkit writes" in failures(case.verify())
 
 
+COMMAND = "// $ python3.14 /src/Tools/jit/build.py x86_64-pc-linux-gnu --cflags=-DX"
+
+
+def test_a_dispatcher_that_make_wrote_again_is_the_same(case: Case) -> None:
+    """A touched tree makes make run build.py, which leaves the header alone and names itself in the dispatcher."""
+    path = case.header.with_name("jit_stencils.h")
+    _, _, rest = path.read_text().partition("\n")
+    path.write_text(f"{COMMAND}\n{rest}")
+    assert case.verify().accepted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "// $ anything",
+        f"{COMMAND}\\",
+        f"{COMMAND} \\ ",
+        f"{COMMAND} ??/",
+        f"{COMMAND}\x0b",
+        COMMAND[2:],
+        f"{COMMAND}\n#define EVIL",
+    ],
+)
+def test_a_first_line_of_a_dispatcher_that_is_more_than_a_comment_is_named(case: Case, line: str) -> None:
+    path = case.header.with_name("jit_stencils.h")
+    _, _, rest = path.read_text().partition("\n")
+    path.write_text(f"{line}\n{rest}")
+    assert "canonical: jit_stencils.h is not what stencilkit writes" in failures(case.verify())
+
+
 def test_policies_are_obeyed(case: Case) -> None:
     def parsed(text: str) -> Policy:
         return verify.parse_policy(f"schema = 1\n{text}", "policy.toml")
