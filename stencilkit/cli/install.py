@@ -22,7 +22,10 @@ from stencilkit.pipeline import bundling, installing, placing
 @click.option("--target", metavar="TRIPLE", help="Refuse a build folder for another target.")
 @click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
 @click.option(
-    "--llvm", metavar="VERSION", default="", help="Those made by this LLVM. [default: upstream's, or the only one]"
+    "--llvm",
+    metavar="VERSION",
+    default="",
+    help="Those made by this LLVM. [default: as configured, or upstream's]",
 )
 @click.option("--check", is_flag=True, help="Verify and show every check; place nothing.")
 @click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
@@ -66,6 +69,7 @@ def command(
             "accepted": done.accepted,
             "files": dict(done.files),
             "make": done.make_argument,
+            "notes": list(done.notes),
             "failed": [c.what for verdict in done.verdicts for c in verdict.checks if c.status == "failed"],
         }
         _render.print_json("install", content)
@@ -99,6 +103,8 @@ def _tell(place: placing.Place, done: installing.Installed, *, check: bool) -> N
         return
     for name, changed in done.files:
         click.echo(f"{'placed' if changed else 'unchanged'} {place.folder / name}")
+    for note in done.notes:
+        click.echo(f"note: {note}")
     if done.make_argument:
         click.echo("this makefile deletes stencils between the passes of a PGO build; to have them brought back, run")
         click.echo(f"  make {shlex.quote(done.make_argument)}")

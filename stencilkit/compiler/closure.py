@@ -78,10 +78,14 @@ def _dependencies(rule: str) -> list[str]:
 
 def _places(plan: Plan) -> tuple[tuple[FileOrigin, Path], ...]:
     """List where files come from, the most particular first; pyconfig.h is a file, the others are folders."""
+    roots: list[tuple[FileOrigin, Path]] = [("tree", plan.tree.root.resolve())]
+    if plan.build is not None:
+        roots.append(("build", plan.build.resolve()))
     return (
         ("pyconfig", plan.pyconfig.resolve() / "pyconfig.h"),
         ("compiler", plan.toolchain.resource.resolve() / "include"),
-        ("tree", plan.tree.root.resolve()),
+        # One may lie in the other; where they are one, it is the tree.
+        *sorted(roots, key=lambda place: -len(place[1].parts)),
         ("system", plan.headers.root.resolve()),
     )
 

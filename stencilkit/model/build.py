@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stencilkit.model import cflags
 from stencilkit.model.source import SourceTree, Unit
 from stencilkit.model.target import Flag, Flavour, KnownDeviation, Place, Step, Target
 from stencilkit.model.toolchain import Toolchain
 
 HeaderOrigin = Literal["system", "cross", "toolchain", "sysroot", "mingw"]
 Emits = Literal["object", "llvm-ir", "assembly"]
-FileOrigin = Literal["tree", "pyconfig", "compiler", "system"]
+FileOrigin = Literal["tree", "pyconfig", "build", "compiler", "system"]
 Driver = Literal["batched", "plain"]
 
 
@@ -54,8 +55,8 @@ class Plan:
     """All that decides what a compiler will make of the units of one build.
 
     `order` and `entry_order` are those of the parts of a command line; `flags` have their placeholders; `cflags` are
-    the user's own words, in order. `emits` is what the first step makes of C; `deviations` are those that
-    apply, beside those of flags.
+    the user's own words, in order, and relative paths in them start at `build`, None where no build folder is known.
+    `emits` is what the first step makes of C; `deviations` are those that apply, beside those of flags.
     """
 
     tree: SourceTree
@@ -71,6 +72,7 @@ class Plan:
     units: tuple[Unit, ...]
     emits: Emits
     deviations: tuple[KnownDeviation, ...] = ()
+    build: Path | None = None
 
     def used_flags(self) -> tuple[Flag, ...]:
         """List the flags that any unit of this build is compiled with."""
@@ -106,7 +108,8 @@ class Plan:
 
     def driver_arguments(self, *, entry: bool, step: Step, files: Sequence[str] = ()) -> list[str]:
         """Spell the same with everything in it; `files` say what is made (-c, -S) of which file, and its name."""
-        parts = {"{cflags}": self.cflags, "{headers}": self.headers.arguments, "{files}": tuple(files)}
+        users = self.cflags if self.build is None else cflags.absolute(self.cflags, self.build)
+        parts = {"{cflags}": users, "{headers}": self.headers.arguments, "{files}": tuple(files)}
         places = (("{tree}", str(self.tree.root)), ("{pyconfig}", str(self.pyconfig)))
         found: list[str] = []
         for word in self.line(entry=entry, step=step):

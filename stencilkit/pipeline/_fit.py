@@ -49,7 +49,7 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
         flavour=flavour,
         cflags=cflags,
         compared=len(contents),
-        changed=tuple(_changed(contents, described)),
+        changed=(*_changed(contents, described), *_changed_beside(folder, described)),
         shadows=tuple(_shadows(tree, folder, described)),
         runtime=_runtime(tree, described),
         line1=tuple(text for text in _line1(tree, described) if text.partition(":")[0] not in included),
@@ -118,9 +118,17 @@ def _changed(contents: Mapping[str, bytes | None], described: Manifest) -> Itera
             yield f"{name}: other content"
 
 
+def _changed_beside(folder: Path, described: Manifest) -> Iterator[str]:
+    """Compare the files of the build folder that a relative -I in CFLAGS_JIT found."""
+    recorded = {file.name: file.sha256 for file in described.includes if file.origin == "build"}
+    for text in _different(folder, recorded, sorted(recorded)):
+        yield f"{text} (in {folder})"
+
+
 def _shadows(tree: SourceTree, folder: Path, described: Manifest) -> Iterator[str]:
     """Name files of the tree that an #include would find before one of those that it found when built."""
     known = {tree.root / file.name for file in described.includes if file.origin == "tree"}
+    known |= {folder / file.name for file in described.includes if file.origin == "build"}
     known.add(folder / "pyconfig.h")
     folders = list(dict.fromkeys(_include_folders(tree, folder, described)))
     for file in described.includes:
@@ -157,18 +165,18 @@ def _include_folders(tree: SourceTree, folder: Path, described: Manifest) -> Ite
 def _runtime(tree: SourceTree, described: Manifest) -> tuple[str, ...]:
     """Compare the code that runs the stencils, which a manifest must name."""
     recorded = {file.name: file.sha256 for file in described.used if file.use == "runtime"}
-    return tuple(_different(tree, recorded, sorted({*recorded, source.PATCH_SOURCE})))
+    return tuple(_different(tree.root, recorded, sorted({*recorded, source.PATCH_SOURCE})))
 
 
 def _line1(tree: SourceTree, described: Manifest) -> Iterator[str]:
     recorded = {file.name: file.sha256 for file in described.used if file.use == "line-1"}
     names = sorted(recorded.keys() | set(dialects.digested_files(tree)))
-    yield from _different(tree, recorded, names)
+    yield from _different(tree.root, recorded, names)
 
 
-def _different(tree: SourceTree, recorded: Mapping[str, str], names: list[str]) -> Iterator[str]:
+def _different(root: Path, recorded: Mapping[str, str], names: list[str]) -> Iterator[str]:
     for name in names:
-        path = tree.root / name
+        path = root / name
         if not path.is_file():
             yield f"{name}: missing"
         elif name not in recorded:

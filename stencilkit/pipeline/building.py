@@ -18,8 +18,8 @@ from stencilkit import (
 )
 from stencilkit.compiler import closure
 from stencilkit.dialects import Dialect
-from stencilkit.errors import ConfigureError, RelocationError, TargetError, ToolchainError
-from stencilkit.model import pyconfig
+from stencilkit.errors import ConfigureError, FlagError, RelocationError, TargetError, ToolchainError
+from stencilkit.model import cflags, pyconfig
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
 from stencilkit.model.objectfile import ObjectFile
@@ -163,6 +163,14 @@ def plan_of(request: BuildRequest, dialect: Dialect) -> Plan:
     support = targets.load().pythons[request.tree.version.series]
     target = request.target.target
     major = request.toolchain.version.major
+    words = tuple(shlex.split(request.cflags))
+    build = request.pyconfig.folder if request.pyconfig.origin == "given" else None
+    if build is None and (paths := cflags.relative(words)):
+        raise FlagError(
+            f"{paths[0]} is relative to the folder that CPython is built in, and none was named",
+            where="--cflags (CPython's CFLAGS_JIT)",
+            fix="name that folder with --pyconfig-dir, or write the whole path",
+        )
     return Plan(
         tree=request.tree,
         target=target,
@@ -173,9 +181,10 @@ def plan_of(request: BuildRequest, dialect: Dialect) -> Plan:
         order=support.order,
         entry_order=support.entry_order,
         flags=support.flags_for(target),
-        cflags=tuple(shlex.split(request.cflags)),
+        cflags=words,
         units=dialect.units(request.tree, source.uops(request.tree), target),
         emits=dialect.emits(target),
+        build=build,
         deviations=tuple(known for known in support.targets[target.triple].deviations if major in known.llvm),
     )
 

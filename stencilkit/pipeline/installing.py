@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,14 +26,13 @@ KEEPER: Final = "stencilkit-keep"
 class Installed:
     """What came of it: a verdict per target, the files with whether each changed, and the make variable to pass.
 
-    `notes` say what is another thing than the build folder asks for.
-
-    Nothing was placed if a verdict refuses.
+    `notes` say where they are other stencils than the build folder asks for. Nothing was placed if a verdict refuses.
     """
 
     verdicts: tuple[Verdict, ...]
     files: tuple[tuple[str, bool], ...]
     make_argument: str
+    notes: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -58,12 +57,11 @@ def install(
     Raises: BundleError where there is nothing that is good for this build; InstallError where it cannot be placed.
     """
     version = str(place.tree.version)
-    chosen = [
-        bundling.preferred(
-            artifact.choose(artifacts, version=version, triple=request.target.triple, flavour=place.flavour, llvm=llvm)
-        )
+    candidates = [
+        artifact.choose(artifacts, version=version, triple=request.target.triple, flavour=place.flavour, llvm=llvm)
         for request in place.requests
     ]
+    chosen = [bundling.preferred(_asked_for(place, items)) for items in candidates]
     bundling.check_headers(chosen, mingw=mingw)
     verdicts = tuple(_verify(place, item, attestations) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):
@@ -73,7 +71,29 @@ def install(
     # What make looks at comes last of all.
     argument = _keep(place, contents) if place.build.deletes_stencils else ""
     changed = placing.write(place, contents)
-    return Installed(verdicts=verdicts, files=tuple(sorted(changed.items())), make_argument=argument)
+    return Installed(
+        verdicts=verdicts,
+        files=tuple(sorted(changed.items())),
+        make_argument=argument,
+        notes=tuple(_other_llvms(place, chosen)),
+    )
+
+
+def _asked_for(place: placing.Place, items: Sequence[Artifact]) -> Sequence[Artifact]:
+    """Choose those of the LLVM that the build folder asks for, all where there are none."""
+    return [item for item in items if _is_asked_for(place, item)] or items
+
+
+def _is_asked_for(place: placing.Place, item: Artifact) -> bool:
+    wanted = place.build.jit.llvm if place.build.jit else ""
+    return not wanted or f"{item.manifest.toolchain.version}.".startswith(f"{wanted}.")
+
+
+def _other_llvms(place: placing.Place, chosen: Sequence[Artifact]) -> Iterator[str]:
+    for item in chosen:
+        if not _is_asked_for(place, item):
+            asked = f"{place.folder} asks for LLVM {place.build.jit and place.build.jit.llvm}"
+            yield f"{asked}, and these stencils were made by LLVM {item.manifest.toolchain.version}"
 
 
 def stamp(

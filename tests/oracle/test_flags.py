@@ -170,7 +170,7 @@ def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, 
         cflags=USERS,
         jobs=1,
     )
-    return building._plan(request, dialects.dialect_for(opened.version.series), table.pythons[opened.version.series])
+    return building.plan_of(request, dialects.dialect_for(opened.version.series))
 
 
 def compile_plain(planned: Plan, work: Path) -> None:

@@ -139,6 +139,16 @@ def test_stencils_that_do_not_fit_are_not_stamped(case: Case) -> None:
         installing.stamp([place], [case.item])
 
 
+@pytest.mark.parametrize(("asked", "notes"), [("19", 0), ("19.1", 0), ("21", 1), ("", 0)])
+def test_another_llvm_than_the_folder_asks_for_is_noted(case: Case, asked: str, notes: int) -> None:
+    case.configure(debug=f' --llvm-version="{asked}"')
+    done = case.install()
+    assert done.accepted
+    assert len(done.notes) == notes
+    if notes:
+        assert done.notes[0].endswith("asks for LLVM 21, and these stencils were made by LLVM 19.1.7")
+
+
 def test_in_tree(case: Case) -> None:
     (case.tree.root / "Makefile").write_bytes((case.build / "Makefile").read_bytes())
     case.build = case.tree.root
