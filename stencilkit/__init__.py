@@ -30,6 +30,10 @@ audit       stencils -> what a careful packager would object to
 ledger      the digests that builds are expected to have
 attest      signed statements about stencils: made, verified, counted
 sbom        manifests -> bills of materials, CycloneDX's and SPDX's
+signatures  what is enough to find stencils in a program, for the ledger
+packages    packages -> the programs in them
+programs    bytes -> a linked program
+identify    programs and signatures -> which build their stencils come from
 artifact    output folders, and bundles of them
 jittest     a CPython built on given stencils, and its tests
 """

@@ -152,5 +152,9 @@ class JitTestError(StencilkitError):
     """A CPython could not be built or run, so nothing was tested."""
 
 
+class ProgramError(StencilkitError):
+    """A linked program, or a package of them, is damaged or cannot be parsed."""
+
+
 class DataError(StencilkitError):
     """A data file that travels with stencilkit contradicts itself."""

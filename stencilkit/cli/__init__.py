@@ -37,6 +37,7 @@ _COMMANDS: Final = (
     "install",
     "attest",
     "sbom",
+    "identify",
     "test",
     "cache",
 )

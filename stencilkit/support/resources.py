@@ -18,6 +18,12 @@ def text(name: str) -> str:
     return (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
 
 
+def folder(packaged: str, checkout: str) -> Path:
+    """Name a folder of data files: by its name in the package, or by its path in a checkout."""
+    inside = Path(__file__).parents[1] / packaged
+    return inside if inside.is_dir() else Path(__file__).parents[2] / checkout
+
+
 def code_digest(*names: str) -> str:
     """Hash modules and sub-packages of stencilkit itself, so that what they make can be told from what others made."""
     package = Path(__file__).parents[1]

@@ -1,0 +1,171 @@
+"""From a program, a package, a folder or a process to what its stencils are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from stencilkit import identify, packages, programs, signatures, targets
+from stencilkit.errors import ProgramError, UsageError
+from stencilkit.model.program import Program
+from stencilkit.model.signature import Candidate, Identification, Made
+from stencilkit.pipeline.opening import Opened, open_header, subjects
+
+# --enable-experimental-jit's values, as they are in the flags that CPython's configure.ac sets, which sysconfig records.
+_SETTINGS: Final = {
+    "1": "on",
+    "3": "off unless PYTHON_JIT=1",
+    "4": "interpreter only",
+    "6": "interpreter only, off unless PYTHON_JIT=1",
+}
+_TIER2: Final = re.compile(rb"-D_Py_TIER2=(\d)")
+_MAPPED: Final = re.compile(r"^\S+ \S+ \S+ \S+ \S+ +(/.*)$", re.MULTILINE)
+_LIBRARY: Final = re.compile(r"(?:lib)?python3[^/]*$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What programs are compared with: the signatures of a ledger, or of what the user named."""
+
+    candidates: tuple[Candidate, ...]
+
+    def for_program(self, program: Program) -> tuple[Candidate, ...]:
+        """Take those for a program's format and architecture."""
+        table = targets.load()
+        fitting = {
+            target.triple for target in table.targets if (target.format, target.arch) == (program.format, program.arch)
+        }
+        return tuple(candidate for candidate in self.candidates if candidate.made.triple in fitting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of one path: its Pythons, how many files were looked at, and what could not be read."""
+
+    path: Path
+    found: tuple[Identification, ...]
+    members: int
+    problems: tuple[str, ...] = field(default=())
+
+
+def known(ledger: Path | None, against: Sequence[Path]) -> Known:
+    """Read signatures: those of headers, output folders and ledgers that are named, else those that travel along.
+
+    Raises: LedgerError; HeaderError, ManifestError, TargetError for what `against` names.
+    """
+    triples = {target.triple: target for target in targets.load().targets}
+    candidates = [_candidate(open_header(found)) for path in against for found in subjects(path)]
+    if ledger is not None:
+        candidates += signatures.read_all(ledger, triples)
+    elif not against:
+        candidates += signatures.packaged(triples)
+    return Known(candidates=tuple(candidates))
+
+
+def _candidate(opened: Opened) -> Candidate:
+    described = opened.manifest
+    made = Made(
+        cpython=described.cpython if described else opened.header.form.series,
+        triple=opened.target.triple,
+        flavour=described.flavour if described else "release",
+        llvm=described.toolchain.version if described else "",
+    )
+    return Candidate(
+        made=made,
+        signatures=signatures.of(opened.header.stencils),
+        source=opened.label,
+        codes={group.name: group.code.body for group in opened.header.stencils.groups},
+    )
+
+
+def run(path: Path, against: Known) -> Answer:
+    """Identify what a path names: a program, a package, or a folder of either.
+
+    Raises: ProgramError where a program or package that was named cannot be read; UsageError for no such file.
+    """
+    if path.is_dir():
+        return _gathered(path, packages.open_folder(path), against)
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file or a folder", fix="name a program, a package or a folder")
+    if path.stat().st_size > programs.LARGEST:
+        raise ProgramError(
+            f"it is larger than {programs.LARGEST >> 20} MiB", where=str(path), fix="name a smaller file"
+        )
+    content = path.read_bytes()
+    if programs.is_program(content):
+        setting = _setting(_beside(path))
+        found = tuple(_identify(program, against, setting) for program in programs.read(content, str(path)))
+        return Answer(path=path, found=found, members=1)
+    if packages.is_package(content):
+        return _gathered(path, packages.open_package(content, str(path)), against)
+    raise ProgramError(
+        "it is neither a program nor a package that can be read",
+        where=str(path),
+        fix="name an ELF, PE or Mach-O program or library, a package, or a folder",
+    )
+
+
+def running(number: int) -> tuple[Path, ...]:
+    """List the files of a running process that may hold CPython's runtime: its program, and libpython.
+
+    Raises: UsageError.
+    """
+    folder = Path("/proc", str(number))
+    try:
+        program = (folder / "exe").resolve(strict=True)
+        mapped = _MAPPED.findall((folder / "maps").read_text("utf-8", "replace"))
+    except OSError as error:
+        raise UsageError(
+            f"the files of process {number} cannot be seen: {error.strerror or error}",
+            fix="give the number of a running process of your own, on Linux; or name its program",
+        ) from None
+    libraries = sorted({Path(name) for name in mapped if _LIBRARY.search(name)} - {program})
+    return (program, *(path for path in libraries if path.is_file()))
+
+
+def _gathered(path: Path, contents: packages.Contents, against: Known) -> Answer:
+    setting = _setting(member.content for member in contents.configurations)
+    found: list[Identification] = []
+    problems: list[str] = []
+    for member in contents.runtimes:
+        if not programs.is_program(member.content):
+            continue
+        try:
+            found += [_identify(program, against, setting) for program in programs.read(member.content, member.label)]
+        except ProgramError as error:
+            problems.append(error.as_text())
+    return Answer(path=path, found=tuple(found), members=contents.members, problems=tuple(problems))
+
+
+def _identify(program: Program, against: Known, setting: str) -> Identification:
+    candidates = against.for_program(program)
+    return identify.judge(program, candidates, identify.find(program, identify.index(candidates)), setting)
+
+
+def _setting(configurations: Iterator[bytes]) -> str:
+    """Return how the JIT was configured, "" where nothing says it, or different things are said."""
+    found = {_SETTINGS.get(match.decode(), "") for text in configurations for match in _TIER2.findall(text)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _beside(program: Path) -> Iterator[bytes]:
+    """Read the configuration that is installed with a program: in lib/python3.NN of the same prefix."""
+    prefix = program.resolve().parent.parent
+    for path in sorted(prefix.glob("lib*/python3.*/_sysconfigdata_*.py")):
+        if path.parent.name.removeprefix("python") in program.resolve().name and path.stat().st_size < packages.SMALL:
+            yield path.read_bytes()
+
+
+def sign(paths: Sequence[Path], ledger: Path) -> tuple[Path, ...]:
+    """Add the stencils of output folders to a ledger's signatures; return the files that were written.
+
+    Raises: UsageError where a header has no manifest, which says what it was made from; LedgerError; OutputError.
+    """
+    opened = [open_header(found) for path in paths for found in subjects(path)]
+    for item in opened:
+        if item.manifest is None:
+            raise UsageError(f"{item.label} has no manifest", fix="give output folders of stencilkit build")
+    return signatures.write(ledger, [_candidate(item) for item in opened])

@@ -1,0 +1,193 @@
+"""Signatures of stencils -> JSON that a person can review, one file per series, target and flavour; and back.
+
+A row is one body of a stencil's code: its size, the CRC-32 of its first and of its last 32 bytes, its
+SHA-256, and which builds have it.
+Releases of a series and LLVMs share most bodies, so a file with all of them is hardly larger than with one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, get_args
+
+from stencilkit.errors import LedgerError
+from stencilkit.model.signature import Candidate, Made, Signature, sign
+from stencilkit.model.stencil import StencilSet
+from stencilkit.model.target import Flavour
+from stencilkit.model.version import LlvmVersion, PythonVersion
+from stencilkit.support import files, resources
+
+SCHEMA: Final = 1
+FOLDER: Final = "signatures"
+_ROW: Final = re.compile(
+    r"(\d{2,7}) ([0-9a-f]{8}) ([0-9a-f]{8}) ([0-9a-f]{64}) (\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*)"
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,200}")
+_TRIPLE: Final = re.compile(r"[a-z0-9_]+(?:-[a-z0-9_]+){2,3}")
+_AGAIN: Final = "restore the ledger, or write it again: stencilkit gate --update"
+
+
+def of(stencils: StencilSet) -> dict[str, Signature]:
+    """Sign every stencil whose code is long enough to be found."""
+    signed = ((group.name, sign(group.code.body)) for group in stencils.groups)
+    return {name: signature for name, signature in sorted(signed) if signature is not None}
+
+
+def place(made: Made) -> PurePosixPath:
+    """Name the file of a build, below the folder of signatures."""
+    series = _version(made.cpython).series
+    return PurePosixPath(series, f"{made.triple}-{made.flavour}.json")
+
+
+def render(candidates: Iterable[Candidate]) -> str:
+    """Write the candidates of one series, target and flavour."""
+    ordered = sorted(candidates, key=_order)
+    rows: dict[str, dict[Signature, list[int]]] = {}
+    for number, candidate in enumerate(ordered):
+        for name, signature in candidate.signatures.items():
+            rows.setdefault(name, {}).setdefault(signature, []).append(number)
+    first = ordered[0].made
+    head = {
+        "schema": SCHEMA,
+        "series": _version(first.cpython).series,
+        "triple": first.triple,
+        "flavour": first.flavour,
+        "builds": [f"{candidate.made.cpython} {candidate.made.llvm}" for candidate in ordered],
+    }
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
+    stencils = [
+        f"    {json.dumps(name)}: [\n"
+        + ",\n".join(f"      {json.dumps(_row(signature, numbers))}" for signature, numbers in rows[name].items())
+        + "\n    ]"
+        for name in sorted(rows)
+    ]
+    return "{\n" + "\n".join(lines) + '\n  "stencils": {\n' + ",\n".join(stencils) + "\n  }\n}\n"
+
+
+def _order(candidate: Candidate) -> tuple[object, ...]:
+    version, llvm = _version(candidate.made.cpython), LlvmVersion.parse(candidate.made.llvm)
+    return (version.age, str(candidate.made.cpython), llvm or LlvmVersion(0, 0, 0), candidate.made.llvm)
+
+
+def _row(signature: Signature, numbers: list[int]) -> str:
+    return f"{signature.size} {signature.head:08x} {signature.tail:08x} {signature.sha256} {_ranges(numbers)}"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Spell increasing numbers as 0-3,5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def parse(text: str, where: str) -> tuple[Candidate, ...]:
+    """Read a file of signatures; `where` is its name, for messages.
+
+    Raises: LedgerError.
+    """
+    try:
+        return tuple(_parse(json.loads(text)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LedgerError(f"the signatures cannot be read: {error!s:.200}", where=where, fix=_AGAIN) from None
+
+
+def _parse(root: dict[str, Any]) -> Iterator[Candidate]:
+    if root.keys() != {"schema", "series", "triple", "flavour", "builds", "stencils"} or root["schema"] != SCHEMA:
+        raise ValueError(f"it is not of schema {SCHEMA}")
+    triple, flavour = root["triple"], root["flavour"]
+    if not _TRIPLE.fullmatch(triple) or flavour not in get_args(Flavour):
+        raise ValueError("it names no target and flavour")
+    made = [_made(text, triple, flavour) for text in root["builds"]]
+    if any(_version(item.cpython).series != root["series"] for item in made):
+        raise ValueError("it has builds of another series")
+    found: list[dict[str, Signature]] = [{} for _ in made]
+    for name, rows in root["stencils"].items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r:.40} is not the name of a stencil")
+        for row in rows:
+            signature, numbers = _signature(row)
+            for number in numbers:
+                found[number][name] = signature
+    for item, signatures in zip(made, found, strict=True):
+        yield Candidate(made=item, signatures=signatures)
+
+
+def _made(text: str, triple: str, flavour: Flavour) -> Made:
+    cpython, _, llvm = text.partition(" ")
+    if PythonVersion.parse(cpython) is None or LlvmVersion.parse(llvm) is None:
+        raise ValueError(f"{text!r:.40} is not a CPython and an LLVM")
+    return Made(cpython=cpython, triple=triple, flavour=flavour, llvm=llvm)
+
+
+def _signature(row: str) -> tuple[Signature, list[int]]:
+    match = _ROW.fullmatch(row)
+    if match is None:
+        raise ValueError(f"{row!r:.40} is not a signature")
+    numbers: list[int] = []
+    for part in match[5].split(","):
+        low, _, high = part.partition("-")
+        numbers += range(int(low), int(high or low) + 1)
+    return Signature(size=int(match[1]), head=int(match[2], 16), tail=int(match[3], 16), sha256=match[4]), numbers
+
+
+def _version(text: str) -> PythonVersion:
+    version = PythonVersion.parse(text)
+    if version is None:
+        raise LedgerError(f"{text!r} is not a CPython version", fix=_AGAIN)
+    return version
+
+
+def read_all(ledger: Path, triples: Container[str]) -> tuple[Candidate, ...]:
+    """Read a ledger's signatures of stencils for some targets.
+
+    Raises: LedgerError where there are none at all.
+    """
+    return _read_below(ledger / FOLDER, triples)
+
+
+def packaged(triples: Container[str]) -> tuple[Candidate, ...]:
+    """Read the signatures that travel with stencilkit.
+
+    Raises: LedgerError.
+    """
+    return _read_below(resources.folder(FOLDER, f"reproducibility/ledger/{FOLDER}"), triples)
+
+
+def _read_below(folder: Path, triples: Container[str]) -> tuple[Candidate, ...]:
+    paths = sorted(folder.glob("*/*.json"))
+    if not paths:
+        raise LedgerError(
+            f"{folder} holds no signatures of stencils",
+            fix="give a folder like reproducibility/ledger, or headers and output folders with --against",
+        )
+    wanted = [path for path in paths if path.stem.rpartition("-")[0] in triples]
+    return tuple(
+        candidate
+        for path in wanted
+        for candidate in parse(files.read_text(path, error=LedgerError, fix=_AGAIN), str(path))
+    )
+
+
+def write(folder: Path, candidates: Iterable[Candidate]) -> tuple[Path, ...]:
+    """Add builds to a ledger's files of signatures; those that are there already are written anew.
+
+    Raises: LedgerError where a file that is there cannot be read; OutputError.
+    """
+    groups: dict[PurePosixPath, dict[Made, Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(place(candidate.made), {})[candidate.made] = candidate
+    written = []
+    for name, added in sorted(groups.items()):
+        path = folder / FOLDER / name
+        there = parse(files.read_text(path, error=LedgerError), str(path)) if path.is_file() else ()
+        merged = {**{item.made: item for item in there}, **added}
+        files.write(path, render(merged.values()).encode())
+        written.append(path)
+    return tuple(written)
