@@ -39,6 +39,7 @@ NEEDS = (
     ("patchelf", "patchelf", "LLVMs from Debian's archive"),
     ("xz", "xz-utils", "release tarballs"),
     ("zstd", "zstd", "pkgcheck, which reads Gentoo's metadata"),
+    ("/usr/lib/*/libarchive.so.13", "libarchive13", "packages that stencilkit identify reads"),
     ("rpmbuild", "rpm", "the recipes for Fedora and openSUSE"),
     ("nix-build", "nix-bin", "the recipe for Nix"),
     ("dpkg-buildpackage", "dpkg-dev", "the recipes for Debian"),

@@ -241,9 +241,10 @@ def _located(program: Program, item: Coverage, found: Found) -> Coverage:
     for name, signature in sorted(signatures.items()):
         if signature.sha256 in found.whole:
             continue
-        offset = layout.place(name)
+        code = item.candidate.codes.get(name, b"")
+        offset = _nearest(program, layout.places(name), code)
         if offset >= 0 or signature.size >= SURE:
-            differing = _differing(program, offset, item.candidate.codes.get(name, b"")) if offset >= 0 else ()
+            differing = _differing(program, offset, code) if offset >= 0 else ()
             missing.append(Missing(name=name, size=signature.size, offset=offset, differing=differing))
     short = [one for one in missing if one.size < SURE]
     return replace(
@@ -265,37 +266,44 @@ class _Layout:
         there = {signature for signature in signatures.values() if signature.sha256 in found.whole}
         self._taken = sorted((found.whole[signature.sha256], signature.size) for signature in there)
 
-    def place(self, name: str) -> int:
-        """Return where other bytes are in a stencil's stead, -1 if nowhere.
+    def places(self, name: str) -> range:
+        """Return where other bytes may be in a stencil's stead: empty if nowhere.
 
         That is a place that begins or ends like it, or a gap of its size between its neighbours in the header.
         """
         signature = self._signatures[name]
         for offset in self._found.near.get(signature.sha256, ()):
             if self._is_free(offset, signature.size):
-                return offset
+                return range(offset, offset + 1)
         return self._gap(name, signature.size)
 
     def _is_free(self, offset: int, size: int) -> bool:
         after = bisect_left(self._taken, (offset + size, 0))
         return after == 0 or sum(self._taken[after - 1]) <= offset
 
-    def _gap(self, name: str, size: int) -> int:
+    def _gap(self, name: str, size: int) -> range:
         position = bisect_left(self._names, name)
         neighbours = (self._names[position - 1 :: -1] if position else [], self._names[position + 1 :])
         offsets = [next((place for place in map(self._offset, names) if place >= 0), -1) for names in neighbours]
         low, high = sorted(offsets)
         if low < 0 or high - low > _NEAR:
-            return -1
+            return range(0)
         inside = [(offset, length) for offset, length in self._taken if low <= offset < high]
         ends = [offset + length for offset, length in inside]
         starts = [*(offset for offset, _ in inside[1:]), high]
-        # An array of another kind may be in a gap that is larger.
-        gaps = [end for end, start in zip(ends, starts, strict=True) if size <= start - end < size + 2 * _ALIGNMENT]
-        return gaps[0] if gaps else -1
+        for end, start in zip(ends, starts, strict=True):
+            # An array of another kind may be in a gap that is larger.
+            if size <= start - end < size + 2 * _ALIGNMENT:
+                return range(end, start - size + 1)
+        return range(0)
 
     def _offset(self, name: str) -> int:
         return self._found.whole.get(self._signatures[name].sha256, -1)
+
+
+def _nearest(program: Program, places: range, code: bytes) -> int:
+    """Choose the place whose bytes differ least, or the first if the code is not known; -1 if there is none."""
+    return min(places, key=lambda offset: (len(_differing(program, offset, code)), offset), default=-1)
 
 
 def _differing(program: Program, offset: int, code: bytes) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Look for programs in packages and folders: .deb, .rpm, .whl, .conda, .apk, .zip and tar files, one within another.
 
-libarchive reads all of them, from memory; nothing is unpacked to disk. Members are bounded in number, size and depth, and
-their names are checked as those of bundles are.
+libarchive reads all of them, from memory; nothing is unpacked to disk. Members are bounded in number, size and depth,
+and their names are checked as those of bundles are.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Member:
 
 @dataclass(slots=True)
 class Contents:
-    """What is in a package or folder: files with CPython's runtime, how it was configured, and how many files there are."""
+    """What is in a package or folder: files with CPython's runtime, how it was configured, how many files there are."""
 
     runtimes: list[Member] = field(default_factory=list)
     configurations: list[Member] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Contents:
         self.size += size
         if self.members > _MOST_MEMBERS or self.size > _LARGEST or size > _LARGEST_MEMBER:
             raise ProgramError(
-                f"it holds more than {_MOST_MEMBERS} files, {_LARGEST >> 20} MiB, or {_LARGEST_MEMBER >> 20} MiB in one",
+                f"it has more than {_MOST_MEMBERS} files, {_LARGEST >> 20} MiB, or {_LARGEST_MEMBER >> 20} MiB in one",
                 where=label,
                 fix="unpack it and name the program that is meant",
             )

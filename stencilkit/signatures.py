@@ -94,7 +94,7 @@ def parse(text: str, where: str) -> tuple[Candidate, ...]:
     """
     try:
         return tuple(_parse(json.loads(text)))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise LedgerError(f"the signatures cannot be read: {error!s:.200}", where=where, fix=_AGAIN) from None
 
 
@@ -157,7 +157,7 @@ def packaged(triples: Container[str]) -> tuple[Candidate, ...]:
 
     Raises: LedgerError.
     """
-    return _read_below(resources.folder(FOLDER, f"reproducibility/ledger/{FOLDER}"), triples)
+    return _read_below(resources.folder(f"data/{FOLDER}", f"reproducibility/ledger/{FOLDER}"), triples)
 
 
 def _read_below(folder: Path, triples: Container[str]) -> tuple[Candidate, ...]:

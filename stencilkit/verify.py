@@ -408,5 +408,6 @@ _NEEDS: Final[Mapping[Kind, str]] = {
     "ledger": "no ledger was given (--ledger)",
     "rebuild": "nothing was built again (--rebuild)",
     "attested": "no attestation was given (--attestation, --attestations)",
+    "binary": "no program was given (--binary)",
     "policy": "the policy demands nothing of a manifest",
 }

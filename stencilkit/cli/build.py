@@ -17,7 +17,7 @@ from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import attesting, building, universal
+from stencilkit.pipeline import attesting, building, identifying, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -48,6 +48,9 @@ from stencilkit.support.progress import Progress
 @click.option(
     "--trusted-root", type=_options.ANY_PATH, help="Sigstore's trusted_root.json. [default: the public one's]"
 )
+@click.option(
+    "--signatures", type=_options.FOLDER, help="Ledger to add signatures of the stencils to, for stencilkit identify."
+)
 @_options.format_option("text", "json")
 def command(
     cpython: str | None,
@@ -66,6 +69,7 @@ def command(
     plain: bool,
     verify_source: bool,
     trusted_root: Path | None,
+    signatures: Path | None,
     form: str,
 ) -> None:
     """Build the stencils of a CPython, with one LLVM or with a range of them.
@@ -115,6 +119,8 @@ def command(
     for tool in tools:
         progress.say(toolchain.choice(tool, machine))
     written = [_write(request, out, store, progress) for request in requests]
+    if signatures is not None:
+        identifying.sign([item.folder for item in written], signatures)
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
 
 

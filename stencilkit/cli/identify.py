@@ -34,8 +34,8 @@ def command(
 ) -> int:
     """Say which stencils a Python contains: of which CPython, made with which LLVM.
 
-    PATH is a program or library (ELF, PE, Mach-O), a package (.deb, .rpm, .whl, .conda, .apk, .zip, .tar.*), or a folder.
-    Exits with 0 if every Python that was found is identified, with 1 if one is not.
+    PATH is a program or library (ELF, PE, Mach-O), a package (.deb, .rpm, .whl, .conda, .apk, .zip, .tar.*), or a
+    folder. Exits with 0 if every Python that was found is identified, with 1 if one is not.
     """
     everything = [*paths, *(path for number in numbers for path in identifying.running(number))]
     if not everything:
@@ -57,8 +57,7 @@ def _answer(answer: identifying.Answer, *, markdown: bool) -> Iterator[str]:
     for item in answer.found:
         yield f"{'### ' if markdown else ''}{item.program.label}: {item.verdict}"
         yield from (f"{'* ' if markdown else '  '}{line}" for line in _lines(item))
-    for problem in answer.problems:
-        yield problem
+    yield from answer.problems
     if not answer.found:
         yield f"{answer.path}: no CPython among {answer.members} files"
 

@@ -25,6 +25,9 @@ from stencilkit.support import files, limits
 @click.option("--ledger", type=_options.FOLDER, help="Folder of expected digests.")
 @click.option("--rebuild", is_flag=True, help="Build again from --cpython: is the content the same?")
 @click.option("--llvm", metavar="VERSION", help="LLVM to build again with. [default: the recorded version]")
+@click.option(
+    "--binary", type=_options.ANY_PATH, help="A python or libpython that was built on it: is it really in there?"
+)
 @click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
 @click.option("--allow-mingw", is_flag=True, help="Accept what was compiled for msvc with mingw's headers.")
 @click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
@@ -38,6 +41,7 @@ def command(
     ledger: Path | None,
     rebuild: bool,
     llvm: str | None,
+    binary: Path | None,
     policy: Path | None,
     allow_mingw: bool,
     check: bool,
@@ -62,7 +66,7 @@ def command(
         raise UsageError("--rebuild needs --cpython", fix="name the source to build from")
     if llvm is not None and not rebuild:
         raise UsageError("--llvm is for --rebuild", fix="leave it out, or add --rebuild and --cpython")
-    for path in filter(None, (*paths, manifest, ledger, policy)):
+    for path in filter(None, (*paths, manifest, ledger, binary, policy)):
         if not path.exists():
             raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
     paths = tuple(inner for path in paths for inner in opening.subjects(path))
@@ -73,6 +77,7 @@ def command(
         "tree": tree,
         "ledger": ledger,
         "rebuild": rebuild or None,
+        "binary": binary,
         "attested": signed,
     }
     if policy is None:
@@ -88,6 +93,7 @@ def command(
         "pyconfig": pyconfig_dir,
         "ledger": ledger,
         "rebuild": (llvm or "") if rebuild else None,
+        "binary": binary,
         "store": _options.store(),
         "attestations": signed,
         "policy": obeyed,

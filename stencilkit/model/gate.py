@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stencilkit.model.ledger import Entry
+from stencilkit.model.signature import Candidate
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
 from stencilkit.model.toolchain import Toolchain
@@ -42,13 +43,14 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one configuration gave: `entry` is what the ledger should say, `expected` whether it does.
+    """What one configuration gave: `entry` is what the ledger should say, `candidate` its signatures.
 
     `unstable` says what differed under which variation, `unexpected` what the ledger says otherwise; `varied` and
     `not_varied` name variations, the latter with the reason. `seconds` is how long all of it took.
     """
 
     entry: Entry
+    candidate: Candidate
     vendor: str
     unstable: tuple[str, ...]
     unexpected: tuple[str, ...]

@@ -31,6 +31,7 @@ class Subject:
     `manifest` is a file; None takes the one beside the header. `tree` and `pyconfig` (the folder of pyconfig.h) belong
     together. `rebuild` says with which LLVM to build again from that tree ("" is the recorded one, None is not at all).
     `attestations` are what others signed.
+    `binary` is a program that was built on these stencils.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Subject:
     pyconfig: Path | None = None
     ledger: Path | None = None
     rebuild: str | None = None
+    binary: Path | None = None
     store: Store = field(default_factory=NoStore)
     attestations: Attestations | None = None
     policy: Policy = verify.DEFAULT_POLICY

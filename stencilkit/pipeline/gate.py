@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from stencilkit import ledger, targets
+from stencilkit import ledger, signatures, targets
 from stencilkit.errors import CompileError, ManifestError
 from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
-from stencilkit.pipeline import _variations, comparing, opening, verifying
+from stencilkit.pipeline import _variations, comparing, identifying, opening, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import environ, files, limits, process
 
@@ -53,8 +54,10 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
                 alone = tuple(_alone(configuration, works, plain, scratch))
                 unstable = alone or (f"only with all variations at once: {'; '.join(varied)}",)
         unexpected = tuple(_unexpected(plain, folder))
+        candidate = identifying.candidate(opening.open_header(plain))
     return Outcome(
         entry=Entry.of(described),
+        candidate=candidate,
         vendor=described.toolchain.vendor,
         unstable=unstable,
         unexpected=unexpected,
@@ -132,14 +135,18 @@ def settle(outcomes: Sequence[Outcome], folder: Path) -> Settlement:
     Raises: LedgerError, OutputError.
     """
     written, left = dict[PurePosixPath, None](), dict[PurePosixPath, None]()
+    signed = []
     for outcome in outcomes:
         entry = outcome.entry
         same = all(other.entry == entry for other in outcomes if other.entry.place == entry.place)
         if outcome.unstable or not same:
             left[entry.place] = None
-        elif outcome.unexpected:
+            continue
+        signed.append(replace(outcome.candidate, source="", codes={}))
+        if outcome.unexpected:
             ledger.write(folder, entry, targets.load().pythons[entry.series].pinned)
             written[entry.place] = None
+    signatures.write(folder, signed)
     return Settlement(written=tuple(written), left=tuple(left))
 
 

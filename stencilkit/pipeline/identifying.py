@@ -12,9 +12,11 @@ from stencilkit import identify, packages, programs, signatures, targets
 from stencilkit.errors import ProgramError, UsageError
 from stencilkit.model.program import Program
 from stencilkit.model.signature import Candidate, Identification, Made
+from stencilkit.model.verdict import Check
+from stencilkit.pipeline.evidence import Evidence
 from stencilkit.pipeline.opening import Opened, open_header, subjects
 
-# --enable-experimental-jit's values, as they are in the flags that CPython's configure.ac sets, which sysconfig records.
+# The values of --enable-experimental-jit, as the flags that CPython's configure.ac makes of them; sysconfig has those.
 _SETTINGS: Final = {
     "1": "on",
     "3": "off unless PYTHON_JIT=1",
@@ -22,6 +24,7 @@ _SETTINGS: Final = {
     "6": "interpreter only, off unless PYTHON_JIT=1",
 }
 _TIER2: Final = re.compile(rb"-D_Py_TIER2=(\d)")
+_SHOWN: Final = 8
 _MAPPED: Final = re.compile(r"^\S+ \S+ \S+ \S+ \S+ +(/.*)$", re.MULTILINE)
 _LIBRARY: Final = re.compile(r"(?:lib)?python3[^/]*$")
 
@@ -57,7 +60,7 @@ def known(ledger: Path | None, against: Sequence[Path]) -> Known:
     Raises: LedgerError; HeaderError, ManifestError, TargetError for what `against` names.
     """
     triples = {target.triple: target for target in targets.load().targets}
-    candidates = [_candidate(open_header(found)) for path in against for found in subjects(path)]
+    candidates = [candidate(open_header(found)) for path in against for found in subjects(path)]
     if ledger is not None:
         candidates += signatures.read_all(ledger, triples)
     elif not against:
@@ -65,7 +68,8 @@ def known(ledger: Path | None, against: Sequence[Path]) -> Known:
     return Known(candidates=tuple(candidates))
 
 
-def _candidate(opened: Opened) -> Candidate:
+def candidate(opened: Opened) -> Candidate:
+    """Sign the stencils of a header that was opened."""
     described = opened.manifest
     made = Made(
         cpython=described.cpython if described else opened.header.form.series,
@@ -140,6 +144,35 @@ def _gathered(path: Path, contents: packages.Contents, against: Known) -> Answer
     return Answer(path=path, found=tuple(found), members=contents.members, problems=tuple(problems))
 
 
+def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
+    """Ask whether a program that was built on these stencils contains them.
+
+    Raises: ProgramError where the program cannot be read.
+    """
+    path = known.subject.binary
+    if path is None:
+        return
+    described, stencils = known.described.manifest, known.header.stencils
+    made = Made(
+        cpython=described.cpython,
+        triple=described.triple,
+        flavour=described.flavour,
+        llvm=described.toolchain.version,
+    )
+    codes = {group.name: group.code.body for group in stencils.groups}
+    ours = Candidate(made=made, signatures=signatures.of(stencils), source="it", codes=codes)
+    for item in run(path, Known(candidates=(ours,))).found:
+        coverage = item.best[0] if item.best else None
+        if coverage is not None and coverage.whole:
+            what = f"{item.program.label} contains all {coverage.stencils} stencils that can be found in a program"
+            yield Check(kind="binary", status="passed", what=what, details=item.notes)
+        else:
+            missing = coverage.missing if coverage else ()
+            what = f"{item.program.label} does not contain these stencils ({item.verdict})"
+            details = tuple(f"{one.name} ({one.size} bytes) is not in it" for one in missing[:_SHOWN])
+            yield Check(kind="binary", status="failed", what=what, details=details)
+
+
 def _identify(program: Program, against: Known, setting: str) -> Identification:
     candidates = against.for_program(program)
     return identify.judge(program, candidates, identify.find(program, identify.index(candidates)), setting)
@@ -168,4 +201,4 @@ def sign(paths: Sequence[Path], ledger: Path) -> tuple[Path, ...]:
     for item in opened:
         if item.manifest is None:
             raise UsageError(f"{item.label} has no manifest", fix="give output folders of stencilkit build")
-    return signatures.write(ledger, [_candidate(item) for item in opened])
+    return signatures.write(ledger, [candidate(item) for item in opened])

@@ -10,7 +10,7 @@ from stencilkit.model import digest
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.verdict import Check, Verdict
-from stencilkit.pipeline import evidence, questions
+from stencilkit.pipeline import evidence, identifying, questions
 from stencilkit.pipeline.evidence import Evidence, Subject, UnreadableError
 
 Question = Callable[[Evidence], Iterator[Check]]
@@ -24,6 +24,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     questions.does_it_fit_the_tree,
     questions.is_it_what_the_ledger_expects,
     questions.do_others_say_the_same,
+    identifying.is_it_in_the_binary,
     questions.does_the_policy_accept_it,
 )
 # What takes minutes is asked last, and only if nothing failed before.

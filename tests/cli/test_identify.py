@@ -1,0 +1,256 @@
+"""`stencilkit identify` on real programs: libraries with the arrays of real headers, and Debian's Pythons."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import workbench as wb
+
+from stencilkit.support import files
+
+pytestmark = [pytest.mark.network, pytest.mark.xdist_group("identify")]
+VERSION = "3.14.7"
+# The target of each library, as zig spells it, and its name.
+LIBRARIES = {
+    wb.X86: ("x86_64-linux-gnu", "libpython3.14.so"),
+    wb.ARM: ("aarch64-linux-gnu", "libpython3.14.so"),
+    wb.WIN_X86: ("x86_64-windows-gnu", "python314.dll"),
+    wb.WIN_ARM: ("aarch64-windows-gnu", "python314.dll"),
+    wb.WIN_I686: ("x86-windows-gnu", "python314.dll"),
+    wb.MAC_X86: ("x86_64-macos", "libpython3.14.dylib"),
+    wb.MAC_ARM: ("aarch64-macos", "libpython3.14.dylib"),
+}
+RUNTIME = """
+static const char version[] = "3.14.7", tag[] = "cpython-314", home[] = "PYTHONHOME", warning[] = "JIT %s (%d)";
+__attribute__((used)) static const char *const texts[] = {version, tag, home, warning};
+"""
+
+
+@pytest.fixture(scope="module")
+def stencils(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build stencils of 60 uops for every target, and for x86_64 Linux with another LLVM, too."""
+    root = tmp_path_factory.mktemp("stencils")
+    tree = wb.small_tree(VERSION, root / "tree", uops=60, step=4)
+    shutil.copytree(wb.tree(VERSION) / "PC", tree / "PC")
+    for triple, majors in {**dict.fromkeys(LIBRARIES, (19,)), wb.X86: (19, 21)}.items():
+        config = () if triple in wb.WINDOWS else ("--pyconfig-dir", wb.pyconfig(VERSION, triple))
+        for major in majors:
+            llvm = wb.pypi_llvm(major)
+            wb.header_flags(triple)
+            wb.stencilkit(
+                *("build", "--cpython", tree, "--llvm", llvm, "--target", triple, "--out", root / "out", *config)
+            )
+    return root / "out"
+
+
+def header(stencils: Path, triple: str, llvm: str = "19.1.7") -> Path:
+    (found,) = stencils.glob(f"*/{triple}/release/llvm-{llvm}/jit_stencils-{triple}.h")
+    return found
+
+
+@pytest.fixture(scope="module")
+def libraries(stencils: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Compile a library for each target, with the arrays of its header and what else identify looks for."""
+    root = tmp_path_factory.mktemp("libraries")
+    return {triple: library(header(stencils, triple), triple, root / triple) for triple in LIBRARIES}
+
+
+def library(stencils: Path, triple: str, folder: Path) -> Path:
+    """Compile the arrays of a header as CPython's Python/jit.c does: constant data that is copied from."""
+    folder.mkdir(parents=True)
+    target, name = LIBRARIES[triple]
+    bodies = re.findall(
+        r"^    const unsigned char code_body\[(\d+)\] = \{$(.*?)^    \};$",
+        stencils.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert len(bodies) > 20
+    functions = [
+        f"void emit_{number}(char *to) {{ static const unsigned char body[{size}] = {{{text}}};"
+        f" __builtin_memcpy(to, body, {size}); }}"
+        for number, (size, text) in enumerate(bodies)
+    ]
+    (folder / "jit.c").write_text(RUNTIME + "\n".join(functions))
+    path = folder / name
+    command = [wb.pypi_llvm(19), "cc", "-target", target, "-O2", "-shared", "-o", path, folder / "jit.c"]
+    caches = {name: str(folder / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **caches}, cwd=folder, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return path
+
+
+def identified(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
+    done = wb.stencilkit("identify", *arguments, "--format", "json", check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, [python for answer in json.loads(done.stdout)["answers"] for python in answer["pythons"]]
+
+
+@pytest.mark.parametrize("triple", LIBRARIES)
+def test_every_format_and_architecture(triple: str, stencils: Path, libraries: dict[str, Path]) -> None:
+    code, (python,) = identified(libraries[triple], "--against", stencils)
+    assert (code, python["verdict"], python["cpython"]) == (0, "identified", VERSION), python
+    assert [(best["target"], best["llvm"]) for best in python["best"]] == [(triple, "19.1.7")]
+    assert python["best"][0]["stencils"] > 20
+
+
+def test_the_llvm_is_told_by_stencils_that_are_named(stencils: Path, tmp_path: Path) -> None:
+    path = library(header(stencils, wb.X86, "21.1.0"), wb.X86, tmp_path / "library")
+    code, (python,) = identified(path, "--against", stencils)
+    assert (code, [best["llvm"] for best in python["best"]]) == (0, ["21.1.0"])
+    assert python["telling"]
+
+
+def test_a_universal_library(stencils: Path, libraries: dict[str, Path], tmp_path: Path) -> None:
+    slices = [(0x01000007, 3, libraries[wb.MAC_X86]), (0x0100000C, 0, libraries[wb.MAC_ARM])]
+    content = bytearray(struct.pack(">II", 0xCAFEBABE, len(slices)))
+    offset, parts = 1 << 14, []
+    for kind, subtype, path in slices:
+        data = path.read_bytes()
+        content += struct.pack(">IIIII", kind, subtype, offset, len(data), 14)
+        parts.append((offset, data))
+        offset = -(-(offset + len(data)) // (1 << 14)) * (1 << 14)
+    for start, data in parts:
+        content += bytes(start - len(content)) + data
+    path = tmp_path / "Python"
+    path.write_bytes(content)
+    code, pythons = identified(path, "--against", stencils)
+    assert code == 0, pythons
+    assert [best["target"] for python in pythons for best in python["best"]] == [wb.MAC_X86, wb.MAC_ARM]
+
+
+def test_packages_and_folders(stencils: Path, libraries: dict[str, Path], tmp_path: Path) -> None:
+    """The configuration beside the program says whether the JIT is on."""
+    settings = {
+        "usr/lib/libpython3.14.so.1.0": libraries[wb.X86].read_bytes(),
+        "usr/lib/python3.14/_sysconfigdata__x.py": b"build = {'X': '-D_Py_TIER2=3 -D_Py_JIT'}",
+        "usr/bin/other": b"\x7fELF" + bytes(100),
+    }
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as wheel:
+        for name, data in settings.items():
+            wheel.writestr(name, data)
+    for name, data in settings.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    for name, mode in (("a.tar.gz", "w:gz"), ("a.tar.xz", "w:xz"), ("a.tar", "w")):
+        with tarfile.open(tmp_path / name, mode) as tar:
+            tar.add(tmp_path / "root", "x")
+    with zipfile.ZipFile(tmp_path / "a.conda", "w") as conda:
+        conda.write(tmp_path / "a.tar.xz", "pkg-a.tar.xz")
+    for name in ("a.whl", "root", "a.tar.gz", "a.tar.xz", "a.tar", "a.conda"):
+        code, (python,) = identified(tmp_path / name, "--against", stencils)
+        assert (code, python["verdict"], python["jit_setting"]) == (0, "identified", "off unless PYTHON_JIT=1"), name
+
+
+def test_a_changed_byte(stencils: Path, libraries: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray(libraries[wb.X86].read_bytes())
+    code, (python,) = identified(libraries[wb.X86], "--against", stencils)
+    assert code == 0
+    text = header(stencils, wb.X86).read_text()
+    name, body = next(
+        (name, bytes.fromhex(re.sub(r"[^0-9a-f]", "", numbers.replace("0x", ""))))
+        for name, numbers in re.findall(
+            r"^emit_(\w+)\(.*?code_body\[\d{3}\] = \{$(.*?)^    \};$", text, re.MULTILINE | re.DOTALL
+        )
+    )
+    content[content.index(body) + 50] ^= 1
+    (tmp_path / "changed.so").write_bytes(content)
+    code, (python,) = identified(tmp_path / "changed.so", "--against", stencils)
+    assert (code, python["verdict"]) == (1, "changed")
+    missing = [one for one in python["best"][0]["missing"] if one["name"] == name]
+    assert [one["differing"] for one in missing] == [[50]]
+    done = wb.stencilkit("verify", header(stencils, wb.X86).parent, "--binary", tmp_path / "changed.so", check=False)
+    assert done.returncode == 1
+    assert "does not contain these stencils (changed)" in done.stdout
+    done = wb.stencilkit("verify", header(stencils, wb.X86).parent, "--binary", libraries[wb.X86], check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_damaged_programs_are_refused_or_read_within_bounds(libraries: dict[str, Path], tmp_path: Path) -> None:
+    drawn = random.Random(11)
+    for triple in (wb.X86, wb.WIN_X86, wb.MAC_ARM):
+        whole = libraries[triple].read_bytes()
+        for number in range(6):
+            data = bytearray(whole[: drawn.randrange(64, len(whole))] if number % 2 else whole)
+            for _ in range(40):
+                data[drawn.randrange(min(len(data), 2048))] = drawn.randrange(256)
+            data[:4] = whole[:4]
+            path = tmp_path / f"{triple}-{number}"
+            path.write_bytes(data)
+            done = wb.stencilkit("identify", path, check=False, timeout=120)
+            assert done.returncode in (1, 2), (done.returncode, done.stderr)
+            assert "Traceback" not in done.stderr
+
+
+def test_what_is_no_python(tmp_path: Path) -> None:
+    """Nothing is found in programs of this machine; a Python without a JIT is called that."""
+    programs = [path for path in sorted(Path("/usr/bin").iterdir()) if path.is_file() and not path.is_symlink()]
+    programs = [path for path in programs if path.read_bytes()[:4] == b"\x7fELF" and "python" not in path.name][:6]
+    assert len(programs) == 6
+    code, found = identified(*programs)
+    assert code == 1
+    assert {python["verdict"] for python in found} == {"unknown"}
+    (tmp_path / "random").write_bytes(random.Random(1).randbytes(100_000))
+    done = wb.stencilkit("identify", tmp_path / "random", check=False)
+    assert (done.returncode, "neither a program nor a package" in done.stderr) == (2, True)
+
+
+def debian_package(name: str, architecture: str) -> Path:
+    """Download a package of Debian's unstable, through apt, which checks its signature."""
+    script = wb.ROOT / "recipes" / "toolchains" / "debian_llvm.py"
+    spec = importlib.util.spec_from_file_location("debian_llvm", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = wb.CACHE / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.locked(wb.CACHE / "packages.lock"):
+        found = sorted(folder.glob(f"{name}_*_{architecture}.deb"))
+        if not found:
+            environment = module._private_apt(folder)
+            configuration = Path(environment["APT_CONFIG"])
+            configuration.write_text(configuration.read_text() + 'APT::Architectures {"amd64"; "arm64";};\n')
+            for words in (["update"], ["download", f"{name}:{architecture}"]):
+                done = subprocess.run(
+                    ["apt-get", "-qq", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, done.stderr
+            found = sorted(folder.glob(f"{name}_*_{architecture}.deb"))
+    return found[-1]
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+@pytest.mark.parametrize("series", ["3.14", "3.15"])
+def test_debians_pythons(series: str, architecture: str) -> None:
+    """They are built with LLVM 21, whatever their release is, from sources that cannot be had here."""
+    path = debian_package(f"python{series}-minimal", architecture)
+    _, (python,) = identified(path)
+    assert python["cpython"].startswith(f"{series}.")
+    assert python["jit"] is True
+    assert python["verdict"] in ("identified", "nearest"), python
+    best = python["best"][0]
+    assert best["llvm"].startswith("21."), python
+    assert best["stencils"] > 0.7 * best["of_stencils"]
+
+
+def test_a_running_process() -> None:
+    """This Python: whatever it is, it is found, and nothing false is said of it."""
+    code, found = identified("--pid", str(os.getpid()))
+    assert code in (0, 1)
+    assert any(python["cpython"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.") for python in found)

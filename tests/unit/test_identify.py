@@ -1,0 +1,162 @@
+"""Finding stencils in programs: the programs are made of bytes here, no lief is needed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from stencilkit import identify
+from stencilkit.model.program import JIT_TEXT, Program, Region
+from stencilkit.model.signature import Candidate, Identification, Made, sign
+
+# The first and the last are long: a short one needs a neighbour on both sides to be missed.
+SIZES = (90, 36, 40, 57, 63, 64, 80, 81, 96, 130, 200, 257, 333, 64, 33, 70)
+
+
+def codes(seed: int = 1, sizes: tuple[int, ...] = SIZES) -> dict[str, bytes]:
+    drawn = random.Random(seed)
+    return {f"_UOP_{number:02}": drawn.randbytes(size) for number, size in enumerate(sizes)}
+
+
+def candidate(
+    bodies: Mapping[str, bytes], *, cpython: str = "3.14.7", llvm: str = "21.1.0", known: bool = False
+) -> Candidate:
+    signed = {name: sign(code) for name, code in bodies.items()}
+    made = Made(cpython=cpython, triple="x86_64-unknown-linux-gnu", flavour="release", llvm=llvm)
+    found = {name: item for name, item in signed.items() if item}
+    return Candidate(made=made, signatures=found, codes=dict(bodies) if known else {})
+
+
+def program(
+    bodies: Mapping[str, bytes], *, version: bytes = b"3.14.7", jit: bool = True, reverse: bool = False, align: int = 16
+) -> Program:
+    """Lay arrays out as a C compiler does, behind text and other constants."""
+    noise = random.Random(7).randbytes(70_000)
+    text = b"\0" + version + b"\0cpython-314\0" + b"\x003.45.1\0" + (JIT_TEXT if jit else b"")
+    arrays = b""
+    for code in reversed(bodies.values()) if reverse else bodies.values():
+        arrays += bytes(-len(arrays) % align) + code
+    content = noise + text + bytes(-(len(noise) + len(text)) % 16) + arrays + noise
+    regions = (
+        Region(name=".text", offset=64, size=60_000),
+        Region(name=".rodata", offset=60_064, size=len(content) - 60_064),
+    )
+    return Program(label="python", format="elf", arch="x86_64", content=content, regions=regions, protections=())
+
+
+def asked(found: Program, *candidates: Candidate) -> Identification:
+    return identify.judge(found, candidates, identify.find(found, identify.index(candidates)), "")
+
+
+def changed(found: Program, code: bytes, at: int) -> Program:
+    place = found.content.index(code) + at
+    content = found.content[:place] + bytes([found.content[place] ^ 0x10]) + found.content[place + 1 :]
+    return Program(
+        label=found.label, format="elf", arch="x86_64", content=content, regions=found.regions, protections=()
+    )
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("align", [1, 4, 8, 16, 32])
+def test_all_of_a_candidate_is_found(reverse: bool, align: int) -> None:
+    answer = asked(program(codes(), reverse=reverse, align=align), candidate(codes()))
+    assert answer.verdict == "identified"
+    (coverage,) = answer.best
+    assert (coverage.stencils, coverage.of_stencils, coverage.hidden) == (16, 16, 0)
+    assert coverage.size == sum(SIZES)
+    assert (answer.python, answer.jit) == ("3.14.7", True)
+
+
+def test_the_exact_llvm_is_told_from_others_by_what_differs() -> None:
+    other = {**codes(), "_UOP_09": random.Random(2).randbytes(131)}
+    one, two = candidate(codes()), candidate(other, llvm="20.1.2")
+    answer = asked(program(codes()), two, one)
+    assert answer.verdict == "identified"
+    assert [item.candidate.made.llvm for item in answer.best] == ["21.1.0"]
+    assert [item.candidate.made.llvm for item in answer.others] == ["20.1.2"]
+    assert answer.telling == ("_UOP_09",)
+
+
+def test_builds_with_the_same_stencils_are_all_named() -> None:
+    answer = asked(program(codes()), candidate(codes()), candidate(codes(), llvm="21.1.8"))
+    assert [item.candidate.made.llvm for item in answer.best] == ["21.1.0", "21.1.8"]
+
+
+def test_of_releases_with_the_same_stencils_the_programs_own_is_named() -> None:
+    found = program(codes(), version=b"3.14.10")
+    answer = asked(found, candidate(codes()), candidate(codes(), cpython="3.14.10"))
+    assert [item.candidate.made.cpython for item in answer.best] == ["3.14.10"]
+    answer = asked(found, candidate(codes()))
+    assert answer.verdict == "identified"
+    assert "no signatures of CPython 3.14.10 are known" in answer.notes[0]
+
+
+def test_another_release_is_nearest() -> None:
+    differing = {**codes(), **{f"_UOP_{number:02}": random.Random(3).randbytes(100) for number in (6, 8, 9)}}
+    answer = asked(program(differing, version=b"3.14.10"), candidate(codes()))
+    assert answer.verdict == "nearest"
+    assert [missing.name for missing in answer.best[0].missing] == ["_UOP_06", "_UOP_08", "_UOP_09"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_every_change_of_a_byte_is_found(known: bool) -> None:
+    bodies = codes()
+    found, item = program(bodies), candidate(bodies, known=known)
+    drawn = random.Random(5)
+    for name, code in bodies.items():
+        for at in {0, len(code) // 2, len(code) - 1, drawn.randrange(len(code))}:
+            answer = asked(changed(found, code, at), item)
+            assert answer.verdict == "changed", (name, at)
+            (missing,) = answer.best[0].missing
+            assert missing.name == name
+            if known:
+                assert missing.differing == (at,)
+
+
+def test_short_code_that_became_instructions_is_not_missed() -> None:
+    stored = {name: code for name, code in codes().items() if len(code) > 36}
+    answer = asked(program(stored), candidate(codes()))
+    assert answer.verdict == "identified"
+    assert answer.best[0].hidden == 2
+    assert "2 stencils of less than 64 bytes" in answer.notes[0]
+
+
+def test_long_code_that_is_not_there_is_missed() -> None:
+    stored = {name: code for name, code in codes().items() if name != "_UOP_12"}
+    answer = asked(program(stored), candidate(codes()))
+    assert answer.verdict == "nearest"
+    assert [(missing.name, missing.offset) for missing in answer.best[0].missing] == [("_UOP_12", -1)]
+
+
+def test_a_python_without_a_jit() -> None:
+    assert asked(program({}, jit=False), candidate(codes())).verdict == "no JIT"
+
+
+def test_a_program_that_is_no_python() -> None:
+    found = program({}, version=b"x", jit=False)
+    assert asked(found, candidate(codes())).verdict == "unknown"
+
+
+def test_a_jit_of_which_nothing_is_known() -> None:
+    answer = asked(program(codes(seed=9)), candidate(codes()))
+    assert (answer.verdict, answer.jit) == ("unknown", True)
+
+
+def test_a_few_stencils_by_chance_say_nothing() -> None:
+    few = dict(list(codes().items())[:5])
+    assert asked(program(few, version=b"x", jit=False), candidate(codes())).verdict == "unknown"
+
+
+def test_code_that_is_a_part_of_another_is_not_found_in_it() -> None:
+    bodies = codes()
+    bodies["_UOP_00"] = bodies["_UOP_12"][16:60]
+    stored = {name: code for name, code in bodies.items() if name != "_UOP_00"}
+    answer = asked(program(stored), candidate(bodies))
+    assert answer.best[0].hidden == 1
+
+
+def test_the_versions_of_libraries_are_not_cpythons() -> None:
+    assert identify.version(program({}, version=b"3.14.10")) == "3.14.10"
+    assert identify.version(program({}, version=b"3.13.1")) == ""
