@@ -13,8 +13,8 @@ from stencilkit.model.version import MajorRange
 
 Status = Literal["passed", "noted", "failed"]
 Kind = Literal["canonical", "manifest", "tree", "ledger", "rebuild", "binary", "attested", "policy"]
-"""What is asked: its grammar, its manifest, a CPython tree, the ledger, a new build, a program that was built on it, what
-others signed, a policy."""
+"""What is asked: its grammar, its manifest, a CPython tree, the ledger, a new build, a program that was built
+on it, what others signed, a policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from stencilkit.errors import LedgerError
 from stencilkit.model.gate import Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.model.signature import Candidate, Made, Signature
 from stencilkit.pipeline import _variations, gate
 from stencilkit.support import process
 
@@ -35,7 +36,17 @@ def entry(out: Path) -> Entry:
 
 
 def outcome(entry: Entry, **fields: object) -> Outcome:
-    common = {"vendor": "A", "unstable": (), "unexpected": ("new",), "varied": (), "not_varied": (), "seconds": 0.0}
+    made = Made(cpython=entry.cpython, triple=entry.triple, flavour="release", llvm=entry.llvm)
+    signed = Signature(size=64, head=1, tail=2, sha256="0" * 64)
+    common = {
+        "candidate": Candidate(made=made, signatures={"_NOP": signed}),
+        "vendor": "A",
+        "unstable": (),
+        "unexpected": ("new",),
+        "varied": (),
+        "not_varied": (),
+        "seconds": 0.0,
+    }
     return Outcome(**{"entry": entry, **common, **fields})
 
 
