@@ -26,6 +26,7 @@ manifest    what went in, what came out, every digest
 verify      what was read and recorded -> checks and a verdict
 compare     two sets of stencils -> what differs, stencil by stencil
 prove       two stencils that differ -> a proof that they do the same
+references  a CPython source tree -> the names that its uops can reach
 audit       stencils -> what a careful packager would object to
 ledger      the digests that builds are expected to have
 attest      signed statements about stencils: made, verified, counted

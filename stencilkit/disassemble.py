@@ -1,17 +1,18 @@
 """Machine code -> readable instructions, with capstone.
 
-For people only: nothing that is compared or hashed comes from here.
+For people, and for the stages that judge what code does: nothing that is hashed comes from here.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stencilkit.model.audit import Decoded
+from stencilkit.model.audit import Argument, Decoded
 from stencilkit.model.comparison import Line
 from stencilkit.model.machine import Operand, Operation
 from stencilkit.model.stencil import Stencil
@@ -22,13 +23,39 @@ _ENGINES: Final = {
     "i686": ("CS_ARCH_X86", "CS_MODE_32"),
     "aarch64": ("CS_ARCH_ARM64", "CS_MODE_ARM"),
 }
+# Where operands have a size of their own, and the disassembler says where they lie in an instruction.
+_VARIABLE_LENGTH: Final = {"x86_64": True, "i686": True, "aarch64": False}
 # A jump within the stencil, whose last operand is where to; and where a patch lies.
 _JUMP: Final = re.compile(r"^((?:j\w+|callq?|loop\w*|b(?:\.\w+)?|bl|cbn?z|tbn?z) (?:.*, )?)#?(?:0x[0-9a-f]+|\d)$")
 _JUMPS: Final = re.compile(r"(?:j\w+|callq?|loop\w*|b(?:\.\w+)?|bl|cbn?z|tbn?z)$")
 _GOES: Final = re.compile(r"(?:^|, )#?(-?0x[0-9a-f]+|\d+)$")
-# capstone's CS_OP_MEM and CS_AC_WRITE.
+# capstone's CS_OP_REG, CS_OP_MEM, the kinds of numbers (CS_OP_IMM, ARM64_OP_CIMM), CS_AC_READ and CS_AC_WRITE.
+_REGISTER: Final = 1
 _MEMORY: Final = 3
+_NUMBERS: Final = (2, 64)
+_READ: Final = 1
 _WRITE: Final = 2
+# Registers by the name of the whole: rax for eax, ax, al and ah; x0 for w0; xmm0 for ymm0 and zmm0; v0 for q0 and b0.
+_WHOLE_X86: Final = {
+    **{f"{prefix}{name}{suffix}": f"r{name}{suffix}" for prefix in "er" for name in "abcd" for suffix in "x"},
+    **{f"{name}{part}": f"r{name}x" for name in "abcd" for part in "xlh"},
+    **{f"{prefix}{name}": f"r{name}" for prefix in ("e", "r", "") for name in ("si", "di", "bp", "sp")},
+    **{f"{name}l": f"r{name}" for name in ("si", "di", "bp", "sp")},
+    "eip": "rip",
+}
+_WHOLE: Final = {
+    "x86_64": _WHOLE_X86,
+    "i686": _WHOLE_X86,
+    "aarch64": {"wsp": "sp", "fp": "x29", "lr": "x30", "wzr": "xzr"},
+}
+_NUMBERED: Final = re.compile(r"(?P<file>r|[xyz]mm|mm|[wx]|[vqdshb])(?P<number>\d+)[bwd]?")
+_FILES: Final = {
+    "r": "r",
+    **dict.fromkeys(("xmm", "ymm", "zmm"), "xmm"),
+    "mm": "mm",
+    **dict.fromkeys("wx", "x"),
+    **dict.fromkeys("vqdshb", "v"),
+}
 _PLACE: Final = re.compile(r"(?:code|data) \+ 0x[0-9a-f]+(?:, )?")
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
@@ -78,28 +105,32 @@ def calls(code: bytes, arch: str) -> list[int]:
 
 
 def decode(stencil: Stencil, arch: str) -> tuple[Decoded, ...]:
-    """Disassemble a stencil with what each instruction does to registers and memory."""
+    """Disassemble a stencil with what each instruction reads and writes; bytes that are no instruction are in it."""
     engine = _engine(arch)
     engine.detail = True
     engine.skipdata = True
-    return tuple(_decoded(item, stencil) for item in engine.disasm(stencil.body, 0))
+    return tuple(_decoded(item, stencil, arch) for item in engine.disasm(stencil.body, 0))
 
 
-def _decoded(item: Any, stencil: Stencil) -> Decoded:  # noqa: ANN401  # capstone has no annotations
-    inside = range(item.address, item.address + item.size)
+def _decoded(item: Any, stencil: Stencil, arch: str) -> Decoded:  # noqa: ANN401  # capstone has no annotations
     known = item.id != 0
     goes = _GOES.search(item.op_str) if known and _JUMPS.match(item.mnemonic) else None
     # Bytes that are no instruction have no details to ask for.
-    written = item.regs_access()[1] if known else ()
+    encoding = item.encoding if known and _VARIABLE_LENGTH[arch] else None
+    read, written = item.regs_access() if known else ((), ())
     return Decoded(
         offset=item.address,
+        encoding=stencil.body[item.address : item.address + item.size],
         mnemonic=item.mnemonic,
         operands=item.op_str,
-        writes=frozenset(item.reg_name(register) for register in written),
-        writes_memory=known and any(operand.type == _MEMORY and operand.access & _WRITE for operand in item.operands),
+        arguments=tuple(_argument(item, operand, arch) for operand in item.operands) if known else (),
+        reads=frozenset(_register(item.reg_name(register), arch) for register in read),
+        writes=frozenset(_register(item.reg_name(register), arch) for register in written),
+        groups=frozenset(item.group_name(group) for group in item.groups) if known else frozenset(),
+        displacement=(encoding.disp_offset, encoding.disp_size) if encoding else (0, 0),
+        immediate=(encoding.imm_offset, encoding.imm_size) if encoding else (0, 0),
         goes=int(goes[1], 0) if goes else None,
         known=known,
-        patches=tuple(patch for patch in stencil.patches if any(offset in inside for offset in patch.offsets)),
     )
 
 
@@ -178,10 +209,53 @@ def _aarch64_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone h
 _SHIFTS: Final = {1: "lsl", 2: "msl", 3: "lsr", 4: "asr", 5: "ror"}
 _EXTENDS: Final = {1: "uxtb", 2: "uxth", 3: "uxtw", 4: "uxtx", 5: "sxtb", 6: "sxth", 7: "sxtw", 8: "sxtx"}
 _CONDITIONS: Final = ("", *["eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le"], "", "")
-_REGISTER: Final = 1
 _NUMBER: Final = 2
 _OPERANDS: Final = {"x86_64": _x86_operand, "i686": _x86_operand, "aarch64": _aarch64_operand}
 _DETAILS: Final = {"x86_64": _x86_details, "i686": _x86_details, "aarch64": _aarch64_details}
+
+
+def _argument(item: Any, operand: Any, arch: str) -> Argument:  # noqa: ANN401  # capstone has no annotations
+    # capstone knows no access of some operands (0): fail closed, and take both.
+    access = operand.access or _READ | _WRITE
+    size = (
+        operand.size
+        if _VARIABLE_LENGTH[arch]
+        else _size(item.reg_name(operand.reg) if operand.type == _REGISTER else "")
+    )
+    common: dict[str, Any] = {"size": size, "read": bool(access & _READ), "written": bool(access & _WRITE)}
+    if operand.type == _REGISTER:
+        return Argument(kind="register", register=_register(item.reg_name(operand.reg), arch), **common)
+    if operand.type == _MEMORY:
+        return Argument(
+            kind="memory",
+            register=_register(item.reg_name(operand.mem.base), arch),
+            index=_register(item.reg_name(operand.mem.index), arch),
+            number=operand.mem.disp,
+            **common,
+        )
+    if operand.type in _NUMBERS:
+        return Argument(kind="number", number=operand.imm, **common)
+    return Argument(kind="other", **common)
+
+
+def _size(register: str) -> int:
+    """Return the size of a register of aarch64; vectors (v0 with an arrangement) are taken whole."""
+    if register == "sp":
+        return 8
+    return {"w": 4, "s": 4, "h": 2, "b": 1, "q": 16, "v": 16}.get(register[:1], 8)
+
+
+@functools.cache
+def _register(name: str | None, arch: str) -> str:
+    """Name the whole register that a register is a part of, "" for none; the 64-bit names stand for i686's, too."""
+    if name is None:
+        return ""
+    whole = _WHOLE[arch]
+    if name in whole:
+        return whole[name]
+    if match := _NUMBERED.fullmatch(name):
+        return f"{_FILES[match['file']]}{match['number']}"
+    return name
 
 
 def lines(stencil: Stencil, arch: str, calls: tuple[str, ...]) -> list[Line]:

@@ -66,6 +66,7 @@ def _target(row: Fields) -> Target:
         triple=row.text("triple"),
         spellings=row.texts("spellings"),
         arch=row.text("arch"),
+        isa=row.text("isa"),
         format=row.choice("format", get_args(ObjectFormat)),
         pointer_bytes=row.integer("pointer-bytes"),
         symbol_prefix=row.text("symbol-prefix"),
@@ -136,6 +137,7 @@ def _support(triple: str, row: Fields, known: set[str]) -> TargetSupport:
         flags=tuple(_flag(flag, "own") for flag in row.tables("flag", [])),
         deviations=tuple(_deviation(deviation) for deviation in row.tables("deviation", [])),
         alignment=row.integer("alignment", 1),
+        reserved_frame_pointer=row.boolean("reserved-frame-pointer", False),  # noqa: FBT003  # the default
     )
     row.done()
     return support

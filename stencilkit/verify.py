@@ -26,6 +26,8 @@ from stencilkit.support.fields import Fields, document
 DEFAULT_POLICY: Final = Policy()
 _POLICY_SCHEMA: Final = 1
 _PROVENANCE: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}, content sha256:([0-9a-f]{64})")
+_CARRIED_ON: Final = re.compile(rb"(?:\\|\?\?/)[ \t\v\f\r]*$")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _COMMENT_LINE: Final = re.compile(rb"^ *//[^\n]*\n", re.MULTILINE)
 # Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
 _MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
@@ -66,6 +68,22 @@ def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterato
         yield f"{header.comments} comment lines are not stencilkit's disassembly"
     else:
         yield _first(*((original, again) if not header.comments else (bare, bare_again)))
+
+
+def foreign_text(original: bytes, again: bytes) -> Iterator[str]:
+    """Find what a header of any generator holds beside its stencils and comments.
+
+    `again` are its stencils, rendered. A comment may not carry on in the next line: C joins a line with the next one at
+    a backslash, which C11 also spells ??/ (6.4.2.1, 5.2.1.1), and compilers allow blanks behind it.
+    """
+    for number, line in enumerate(original.split(b"\n"), start=1):
+        if _CARRIED_ON.search(line):
+            yield f"line {number} carries on in the next one: {_printable(line)}"
+        elif _CONTROL.search(line):
+            yield f"line {number} has a control character: {_printable(line)}"
+    bare, bare_again = (b"".join(_COMMENT_LINE.split(data)) for data in (original, again))
+    if bare != bare_again:
+        yield _first(bare, bare_again)
 
 
 def content_claim(header: ReadHeader) -> str:

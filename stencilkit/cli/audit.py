@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from stencilkit import audit
-from stencilkit.cli import _options, _render
+from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.audit import Audit, Finding
 from stencilkit.pipeline import auditing, opening
@@ -23,11 +23,16 @@ _GROWTH: Final = 2.0
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
 @click.option("--waive", type=_options.ANY_PATH, metavar="FILE", help="Findings that are accepted, each until a day.")
-@click.option("--demand", "demanded", multiple=True, metavar="GATE", help="Fail on the notes of this gate.")
-@click.option("--against", type=_options.ANY_PATH, help="The stencils that these replace, for the growth gate.")
+@click.option("--demand", "demanded", multiple=True, metavar="RULE", help="Fail on the notes of this rule.")
+@click.option("--against", type=_options.ANY_PATH, help="The stencils that these replace, for the growth rule.")
 @click.option("--growth", type=float, metavar="PERCENT", help="Growth over --against that is fine. [default: 2]")
 @click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
-@click.option("--gates", is_flag=True, help="List the gates, with the issues that they come from.")
+@click.option(
+    "--isa", default="", metavar="NAME", help="What the code may need, as in x86-64-v3. [default: the target's]"
+)
+@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="Do its uops reach the names that the stencils use?")
+@click.option("--ledger", type=_options.ANY_PATH, help="Do the stencils use the names that this ledger expects?")
+@click.option("--rules", is_flag=True, help="List the rules, with the issues that they come from.")
 @_options.format_option("text", "json", "markdown")
 def command(
     paths: tuple[Path, ...],
@@ -36,24 +41,27 @@ def command(
     against: Path | None,
     growth: float | None,
     triple: str | None,
-    gates: bool,
+    isa: str,
+    cpython: str | None,
+    ledger: Path | None,
+    rules: bool,
     form: str,
 ) -> int:
     """Look in headers or output folders for what has hurt packagers before.
 
     A folder with output folders below it stands for all of them.
 
-    Exits with 0 if no gate objects, 1 if one does.
+    Exits with 0 if no rule failed, 1 if one did.
     """
-    if gates:
-        _gates(form)
+    if rules:
+        _rules(form)
         return ExitCode.OK
     if not paths:
         raise UsageError("nothing was given to audit", fix="name headers or output folders")
-    names = {gate.name for gate in audit.GATES}
+    names = {rule.name for rule in audit.RULES}
     for name in demanded:
         if name not in names:
-            raise UsageError(f"there is no gate {name}", fix=f"there are {', '.join(sorted(names))}")
+            raise UsageError(f"there is no rule {name}", fix=f"there are {', '.join(sorted(names))}")
     if growth is not None and against is None:
         raise UsageError("--growth needs --against", fix="name the stencils that these replace")
     allowed = _GROWTH if growth is None else growth
@@ -63,11 +71,18 @@ def command(
     fix = "give --waive a file as docs/audit.md describes it"
     text = files.read_text(waive, error=PolicyError, limit=limits.MANIFEST, fix=fix) if waive is not None else ""
     waivers = audit.parse_waivers(text, str(waive)) if waive is not None else ()
-    found = [
-        auditing.run(path, waivers=waivers, demanded=demanded, against=against, growth=allowed, triple=triple)
-        for given in paths
-        for path in opening.subjects(given)
-    ]
+    tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
+    asked = auditing.Asked(
+        waivers=waivers,
+        demanded=demanded,
+        against=against,
+        growth=allowed,
+        triple=triple,
+        isa=isa,
+        tree=tree,
+        expected=ledger,
+    )
+    found = [auditing.run(path, asked) for given in paths for path in opening.subjects(given)]
     if form == "json":
         answer = {"passed": all(item.passed for item in found), "audits": [_as_json(item) for item in found]}
         _render.print_json("audit", answer)
@@ -77,23 +92,23 @@ def command(
     return ExitCode.OK if all(item.passed for item in found) else ExitCode.DIFFERENT
 
 
-def _gates(form: str) -> None:
+def _rules(form: str) -> None:
     if form == "json":
-        rows = [{"gate": gate.name, "refs": gate.refs, "why": gate.why} for gate in audit.GATES]
-        _render.print_json("gates", {"gates": rows})
+        rows = [{"rule": rule.name, "refs": rule.refs, "why": rule.why} for rule in audit.RULES]
+        _render.print_json("rules", {"rules": rows})
     elif form == "markdown":
-        click.echo("| Gate | Why | From |\n| --- | --- | --- |")
-        for gate in audit.GATES:
-            click.echo(f"| `{gate.name}` | {gate.why} | {gate.refs} |")
+        click.echo("| Rule | Why | From |\n| --- | --- | --- |")
+        for rule in audit.RULES:
+            click.echo(f"| `{rule.name}` | {rule.why} | {rule.refs} |")
     else:
-        _render.print_table(["gate", "why", "from"], [[gate.name, gate.why, gate.refs] for gate in audit.GATES])
+        _render.print_table(["rule", "why", "from"], [[rule.name, rule.why, rule.refs] for rule in audit.RULES])
 
 
 def _text(item: Audit) -> Iterator[str]:
     yield f"{item.subject}: {'passed' if item.passed else 'FAILED'}"
     for result in item.results:
         count = f"{len(result.findings)} findings" if result.findings else ""
-        yield f"  {result.outcome:9}  {result.gate:16}  {count}".rstrip()
+        yield f"  {result.outcome:9}  {result.rule:16}  {count}".rstrip()
         yield from (f"{'':31}{line}" for line in _findings(result.findings))
         if result.outcome == "failed":
             yield f"{'':31}({result.why}; {result.refs})"
@@ -109,11 +124,11 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _markdown(item: Audit) -> Iterator[str]:
-    yield f"### `{item.subject}`: {'passed' if item.passed else 'failed'}\n\n| Gate | | Findings | From |"
+    yield f"### `{item.subject}`: {'passed' if item.passed else 'failed'}\n\n| Rule | | Findings | From |"
     yield "| --- | --- | --- | --- |"
     for result in item.results:
         lines = "<br>".join(line.replace("|", "\\|") for line in _findings(result.findings))
-        yield f"| {result.gate} | {result.outcome} | {lines} | {result.refs} |"
+        yield f"| {result.rule} | {result.outcome} | {lines} | {result.refs} |"
     yield from (f"\n* {line}" for line in item.stale)
 
 
@@ -122,9 +137,9 @@ def _as_json(item: Audit) -> dict[str, Any]:
         "subject": item.subject,
         "passed": item.passed,
         "stale_waivers": list(item.stale),
-        "gates": [
+        "rules": [
             {
-                "gate": result.gate,
+                "rule": result.rule,
                 "outcome": result.outcome,
                 "refs": result.refs,
                 "findings": [

@@ -35,10 +35,6 @@ class Dialect(Protocol):
         """How the header spells things."""
 
     @property
-    def RESERVES_FRAME_POINTER(self) -> bool:
-        """Whether no stencil may write the frame pointer."""
-
-    @property
     def EXTRAS(self) -> bool:
         """Whether the shim and unwind information lie beside the header, and are part of the content."""
 

@@ -30,7 +30,6 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 MAKE_STAMP: Final = ""
 SERIES: Final = "3.13"
 TRAMPOLINE: Final = "trampoline"
-RESERVES_FRAME_POINTER: Final = False
 EXTRAS: Final = False
 # The trampoline's is not called _JIT_*, because everything of that name gets the GHC calling convention.
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY", "_ENTRY")

@@ -31,7 +31,6 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 MAKE_STAMP: Final = ""
 SERIES: Final = "3.14"
 SHIM: Final = "shim"
-RESERVES_FRAME_POINTER: Final = False
 EXTRAS: Final = False
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 

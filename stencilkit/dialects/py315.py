@@ -31,7 +31,6 @@ from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSuppor
 # What make compares with the sources of all generated files (JIT_GENERATED_STAMP in Makefile.pre.in).
 MAKE_STAMP: Final = ".jit-stamp"
 SERIES: Final = "3.15"
-RESERVES_FRAME_POINTER: Final = True
 EXTRAS: Final = True
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 

@@ -2,54 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stencilkit.model.stencil import Patch, StencilGroup, StencilSet
+from stencilkit.model.stencil import Stencil, StencilGroup, StencilSet
 from stencilkit.model.target import Target
 
 Outcome = Literal["passed", "noted", "failed", "not asked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
-    """One instruction, as far as a gate asks.
+class Argument:
+    """One operand of an instruction: a register, a number, or memory.
 
-    `writes` are the registers that it writes, under the disassembler's names. `goes` is where a direct jump or call
-    goes, in bytes from the start of the code, None for anything else. `known` is False for bytes that are no
-    instruction. `patches` are those that lie in it.
+    Registers have the name of the whole register. Memory is at `register` + `index` (scaled) + `number`, each "" or 0
+    if there is none. `size` is in bytes, as far as it is known.
+    """
+
+    kind: Literal["register", "number", "memory", "other"]
+    register: str = ""
+    index: str = ""
+    number: int = 0
+    size: int = 0
+    read: bool = False
+    written: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """One instruction, as far as a rule asks.
+
+    `offset` is in bytes from the start of the code. `reads` and `writes` are the registers that it reads and writes,
+    under the names of the whole registers (rax for al, x0 for w0); memory is in `arguments` only. `groups` are the
+    disassembler's: instruction sets, kinds of branches. `displacement` and `immediate` are where these lie in an x86
+    instruction, as offset in it and size, whose size is 0 if there is none. `goes` is where a direct jump or call goes
+    before anything is patched, None for anything else. `known` is False for bytes that are not an instruction.
     """
 
     offset: int
+    encoding: bytes
     mnemonic: str
     operands: str
+    arguments: tuple[Argument, ...]
+    reads: frozenset[str]
     writes: frozenset[str]
-    writes_memory: bool
+    groups: frozenset[str]
+    displacement: tuple[int, int]
+    immediate: tuple[int, int]
     goes: int | None
     known: bool
-    patches: tuple[Patch, ...]
 
     @property
     def text(self) -> str:
         """Spell it."""
         return f"{self.mnemonic} {self.operands}".strip()
 
+    @property
+    def end(self) -> int:
+        """Return the offset of what follows it."""
+        return self.offset + len(self.encoding)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """The external symbols that stencils may use, and who says so.
+
+    `symbols` are those that each uop's sources can reach; a name that is missing stands for none. `proven` is
+    False where only the stencils' own manifest vouches for them. `problem` says what was compared and differs.
+    """
+
+    by: str
+    proven: bool
+    symbols: Mapping[str, frozenset[str]] | None = None
+    problem: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """What is audited: stencils, their decoded code, the target, and the header's line 2.
+    """What is audited: stencils, how to decode their code, the target, and the header's line 2.
 
-    `reserved_frame_pointer` says that this CPython's stencils must leave rbp or x29 alone. `size` and `baseline` are
-    the bytes of code and data together, of these stencils and of those they replace (None where nothing was given);
-    `allowed_growth` is in percent.
+    `foreign_text` is what the header's text holds beside its stencils. `reserved_frame_pointer` says that this
+    CPython's stencils must leave rbp or x29 alone. `isa` is the instruction set that they may use, `cpu` the processor
+    and the features that the manifest names (None if it names none). `size` and `baseline` are the bytes of code and
+    data together, of these stencils and of those they replace (None where nothing was given); `allowed_growth` is in
+    percent.
     """
 
     stencils: StencilSet
     target: Target
     line2: str
-    code: Mapping[str, tuple[Decoded, ...]]
+    decode: Callable[[Stencil], tuple[Decoded, ...]]
+    foreign_text: tuple[str, ...]
     reserved_frame_pointer: bool
+    isa: str
+    cpu: tuple[str, tuple[str, ...]] | None
+    references: References
     baseline: int | None
     allowed_growth: float
 
@@ -70,9 +118,9 @@ def _bytes(group: StencilGroup) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that a gate objects to: the stencil ("" for the header itself), and what.
+    """Something that a rule objects to: the stencil ("" for the header itself), and what.
 
-    A `weak` one is a note, unless its gate is demanded.
+    A `weak` one is a note, unless its rule is demanded.
     """
 
     stencil: str
@@ -82,10 +130,10 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateResult:
-    """What one gate said. `refs` are the issues that it comes from; findings that are waived carry the reason."""
+class RuleResult:
+    """What one rule found. `refs` are the issues that it comes from; findings that are waived carry the reason."""
 
-    gate: str
+    rule: str
     refs: str
     why: str
     outcome: Outcome
@@ -94,9 +142,9 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
-    """A finding that somebody accepts: gate, stencil (fnmatch), the reason, and the last day (ISO 8601)."""
+    """A finding that somebody accepts: rule, stencil (fnmatch), the reason, and the last day (ISO 8601)."""
 
-    gate: str
+    rule: str
     stencil: str
     why: str
     until: str
@@ -104,13 +152,13 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """All gates for one header, and waivers that did not serve any more, with the reason."""
+    """All rules for one header, and waivers that did not serve any more, with the reason."""
 
     subject: str
-    results: tuple[GateResult, ...]
+    results: tuple[RuleResult, ...]
     stale: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
-        """Tell whether there were gates and none objects."""
+        """Tell whether there were rules and none of them failed."""
         return bool(self.results) and all(result.outcome != "failed" for result in self.results)

@@ -32,6 +32,7 @@ _CROSS_ANSWERS: Final = (
 class Target:
     """A platform that some CPython has a JIT for, under its canonical triple.
 
+    `isa` is the instruction set that clang generates code for without being asked, in the words of `audit`.
     `universal` is the platform of two architectures that this is a half of, "" if none.
     `native` is what `support.environ` calls a machine of this platform; on every machine of `system` ("" if that means
     nothing) clang finds this platform's headers by itself. `system_headers` is a file
@@ -49,6 +50,7 @@ class Target:
     triple: str
     spellings: tuple[str, ...]
     arch: str
+    isa: str
     format: ObjectFormat
     pointer_bytes: int
     symbol_prefix: str
@@ -130,11 +132,15 @@ class KnownDeviation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSupport:
-    """What one CPython needs for one target: extra flags, and the alignment of stencils in bytes."""
+    """What one CPython needs for one target: extra flags, and the alignment of stencils in bytes.
+
+    `reserved_frame_pointer` says that no stencil may write the frame pointer.
+    """
 
     flags: tuple[Flag, ...]
     deviations: tuple[KnownDeviation, ...] = ()
     alignment: int = 1
+    reserved_frame_pointer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

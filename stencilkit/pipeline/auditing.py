@@ -3,41 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit import audit, dialects, disassemble
+from stencilkit import audit, dialects, disassemble, ledger, references, source, targets, verify
+from stencilkit.audit import isa as instruction_sets
 from stencilkit.errors import UsageError
-from stencilkit.model.audit import Audit, Audited, Waiver, total_bytes
+from stencilkit.model import digest
+from stencilkit.model.audit import Audit, Audited, References, Waiver, total_bytes
+from stencilkit.model.source import SourceTree
+from stencilkit.pipeline import _texts
 from stencilkit.pipeline.opening import Opened, open_header
 from stencilkit.support import environ
 
 
-def run(
-    path: Path,
-    *,
-    waivers: Sequence[Waiver] = (),
-    demanded: Sequence[str] = (),
-    against: Path | None = None,
-    growth: float = 0.0,
-    triple: str | None = None,
-) -> Audit:
-    """Audit one header; `against` are the stencils that it would replace, `growth` what it may grow, in percent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How a header is to be audited.
 
-    Raises: UsageError, HeaderError, ManifestError, TargetError.
+    `against` are the stencils that it would replace, `growth` what it may grow, in percent. `isa` is the instruction
+    set that it may use, "" for that of its target. The names that it may use are those that the sources of `tree`
+    reach, or those of the ledger `expected`.
     """
-    opened = open_header(path, triple)
-    baseline = _baseline(opened, against, triple) if against is not None else None
+
+    waivers: Sequence[Waiver] = ()
+    demanded: Sequence[str] = ()
+    against: Path | None = None
+    growth: float = 0.0
+    triple: str | None = None
+    isa: str = ""
+    tree: SourceTree | None = None
+    expected: Path | None = None
+
+
+def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
+    """Audit one header.
+
+    Raises: UsageError, HeaderError, ManifestError, TargetError, SourceError, LedgerError.
+    """
+    opened = open_header(path, asked.triple)
+    baseline = _baseline(opened, asked.against, asked.triple) if asked.against is not None else None
     arch = opened.target.arch
+    cpu = opened.manifest.cpu if opened.manifest is not None else None
     audited = Audited(
         stencils=opened.header.stencils,
         target=opened.target,
         line2=opened.header.line2,
-        code={group.name: disassemble.decode(group.code, arch) for group in opened.header.stencils.groups},
-        reserved_frame_pointer=dialects.dialect_for(opened.header.form.series).RESERVES_FRAME_POINTER,
+        decode=lambda stencil: disassemble.decode(stencil, arch),
+        foreign_text=_foreign_text(opened),
+        reserved_frame_pointer=_reserves_frame_pointer(opened),
+        isa=_isa(opened, asked.isa),
+        cpu=(cpu.name, cpu.features) if cpu is not None else None,
+        references=_references(opened, asked.tree, asked.expected),
         baseline=baseline,
-        allowed_growth=growth,
+        allowed_growth=asked.growth,
     )
-    return audit.run(opened.label, audited, waivers, demanded, environ.today())
+    return audit.run(opened.label, audited, asked.waivers, asked.demanded, environ.today())
+
+
+def _foreign_text(opened: Opened) -> tuple[str, ...]:
+    """Render the stencils again, and name what else is in the header."""
+    header = opened.header
+    dialect = dialects.dialect_for(header.form.series)
+    again = _texts.render_header(
+        dialect, opened.target.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
+    )
+    return tuple(verify.foreign_text(opened.original.encode(), again.encode()))
+
+
+def _reserves_frame_pointer(opened: Opened) -> bool:
+    python = targets.load().pythons[opened.header.form.series]
+    support = python.targets.get(opened.target.triple)
+    return support is not None and support.reserved_frame_pointer
+
+
+def _isa(opened: Opened, asked: str) -> str:
+    known = instruction_sets.LEVELS[opened.target.arch]
+    if asked and asked not in known:
+        raise UsageError(f"--isa {asked} is not known for {opened.target.arch}", fix=f"there are {', '.join(known)}")
+    return asked or opened.target.isa
+
+
+def _references(opened: Opened, tree: SourceTree | None, expected: Path | None) -> References:
+    """Tell which external names the stencils may use, by the best witness that there is."""
+    header, described = opened.header, opened.manifest
+    if tree is not None:
+        problem = ""
+        if tree.version.series != header.form.series:
+            problem = f"the stencils are of CPython {header.form.series}, and --cpython is {tree.version}"
+        symbols = references.reachable(tree, source.uops(tree))
+        return References(by=f"its sources in CPython {tree.version}", proven=True, symbols=symbols, problem=problem)
+    found = digest.interface_digest(header.stencils)
+    if expected is not None and described is not None:
+        entry = ledger.find(expected, described)
+        if entry is not None:
+            problem = (
+                "" if entry.interface == found else "its uops, patch functions or symbols are not those of the ledger"
+            )
+            return References(by="the ledger", proven=True, problem=problem)
+    if described is None:
+        return References(by="no tree (--cpython), ledger or manifest says which names its uops use", proven=False)
+    problem = (
+        "" if described.interface_digest == found else "its uops, patch functions or symbols are not the manifest's"
+    )
+    by = "only its own manifest says which names its uops use (--cpython or --ledger would prove it)"
+    return References(by=by, proven=False, problem=problem)
 
 
 def _baseline(opened: Opened, against: Path, triple: str | None) -> int:

@@ -30,10 +30,14 @@ class Described:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A header that was read: as the user named it, where it is, what it is for, and its manifest if one lies there."""
+    """A header that was read: as the user named it, where it is, what it is for, and its manifest if one lies there.
+
+    `original` is its text, as it was read.
+    """
 
     label: str
     path: Path
+    original: str
     header: ReadHeader
     target: Target
     manifest: Manifest | None
@@ -140,14 +144,13 @@ def open_header(path: Path, triple: str | None = None) -> Opened:
     found = header_of(path, described)
     if described is not None and described.file("stencils").name != found.name:
         described = None
-    header = reader.read(
-        files.read_text(found, error=HeaderError, limit=limits.HEADER, fix=_AGAIN), dialects.header_forms(), str(found)
-    )
+    original = files.read_text(found, error=HeaderError, limit=limits.HEADER, fix=_AGAIN)
+    header = reader.read(original, dialects.header_forms(), str(found))
     spelling = triple or (described.triple if described else _named(found, header))
     if not spelling:
         raise UsageError(f"{found.name} does not say what it is for", fix="name the triple with --target")
     target = targets.resolve(targets.load(), spelling).target
-    return Opened(label=str(path), path=found, header=header, target=target, manifest=described)
+    return Opened(label=str(path), path=found, original=original, header=header, target=target, manifest=described)
 
 
 def _manifest(path: Path) -> Manifest | None:

@@ -494,7 +494,6 @@ def test_only_macos_has_x86_trampolines_in_315() -> None:
 def test_what_verify_and_audit_ask_for() -> None:
     assert [dialect.SERIES for dialect in (PY313, PY314, PY315)] == list(dialects.KNOWN)
     assert [dialect.MAKE_STAMP for dialect in (PY313, PY314, PY315)] == ["", "", ".jit-stamp"]
-    assert [dialect.RESERVES_FRAME_POINTER for dialect in (PY313, PY314, PY315)] == [False, False, True]
     assert [dialect.EXTRAS for dialect in (PY313, PY314, PY315)] == [False, False, True]
     assert [dialect.ENTRY_SYMBOLS[-1] for dialect in (PY313, PY314, PY315)] == ["_ENTRY", "_JIT_ENTRY", "_JIT_ENTRY"]
 
