@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 
 from stencilkit import __version__
+from stencilkit.cli import _render
 from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError, UsageError
 from stencilkit.support import environ, process
 
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
         return _trouble(_from_click(error))
     except (KeyboardInterrupt, click.Abort):
         process.stop_all()
-        click.echo("stencilkit: interrupted; nothing was left half-written", err=True)
+        _render.say("stencilkit: interrupted; nothing was left half-written", err=True)
         return ExitCode.INTERRUPTED
     except SystemExit:
         # click's answer to a reader that went away (head, less). Its code is 1, which here is a verdict.
@@ -111,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
         return _trouble(_from_os(error))
     except Exception:  # noqa: BLE001  # the last resort: a bug must not look like a verdict
         traceback.print_exc()
-        click.echo(
+        _render.say(
             f"stencilkit: this is a bug; please report the lines above to {_ISSUES}, "
             f"with the output of `stencilkit --version` ({__version__})",
             err=True,
@@ -128,7 +129,7 @@ def _interrupted(_number: int, _frame: object) -> None:
 
 
 def _trouble(error: StencilkitError) -> ExitCode:
-    click.echo(f"stencilkit: error: {error.as_text()}", err=True)
+    _render.say(f"stencilkit: error: {error.as_text()}", err=True)
     return ExitCode.TROUBLE
 
 

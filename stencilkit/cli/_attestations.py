@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from stencilkit import attest
-from stencilkit.cli import _options
+from stencilkit.cli import _options, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.attestation import Attestations, Demand, Signer, Statement
 from stencilkit.pipeline import attesting
@@ -142,7 +142,7 @@ class Signing:
         Raises: AttestationError, OutputError.
         """
         files.write(path, self.sign(statement))
-        click.echo(f"wrote {path}", err=True)
+        _render.say(f"wrote {path}", err=True)
 
 
 _SIGNING: Final = (

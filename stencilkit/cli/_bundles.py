@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from stencilkit.cli import _render
 from stencilkit.model.artifact import Artifact
 from stencilkit.support import files
@@ -21,7 +19,7 @@ def show(path: Path, artifacts: Sequence[Artifact], form: str) -> None:
         return
     head = ["CPython", "target", "flavour", "LLVM", "vendor", "headers", "content", "stencils", "code", "data", "files"]
     _render.print_table(head, [_row(item) for item in artifacts])
-    click.echo(f"{path}" + (f"  sha256:{digest}" if digest else ""))
+    _render.say(f"{path}" + (f"  sha256:{digest}" if digest else ""))
 
 
 def _row(item: Artifact) -> list[str]:

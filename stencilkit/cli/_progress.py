@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from stencilkit.support import environ
+from stencilkit.support import environ, escape
 from stencilkit.support.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Lines:
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        print(f"stencilkit: {text}", file=sys.stderr, flush=True)
+        print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
 
     def begin(self, what: str, total: int) -> None:
         self._what, self._total, self._done, self._started = what, total, 0, environ.seconds()
@@ -54,7 +54,7 @@ class _Terminal:
         self._task: TaskID | None = None
 
     def say(self, text: str) -> None:
-        print(f"stencilkit: {text}", file=sys.stderr, flush=True)
+        print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
 
     def begin(self, what: str, total: int) -> None:
         from rich.console import Console

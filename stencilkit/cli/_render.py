@@ -11,12 +11,19 @@ import click
 
 from stencilkit.model.manifest import Manifest, StencilRecord
 from stencilkit.model.request import Written
+from stencilkit.support import escape
 
 SCHEMA = 1
 
 
+def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text; what others wrote in it cannot steer a terminal or a workflow (support/escape.py)."""
+    click.echo(escape.terminal(str(text)), err=err, nl=nl)
+
+
 def print_json(kind: str, content: dict[str, Any]) -> None:
     """Print a JSON answer with its schema version."""
+    # ASCII alone, in which controls are escaped; a workflow command cannot start in a string.
     click.echo(json.dumps({"schema": SCHEMA, "kind": kind, **content}, indent=2))
 
 
@@ -28,12 +35,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.rjust(width) if _is_number(cell) else cell.ljust(width)
             for cell, width in zip(row, widths, strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table as GitHub's markdown has it."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
+    rows_ = ([escape.cell(cell) for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows_))
 
 
 def _is_number(cell: str) -> bool:
@@ -69,9 +77,9 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
     head = ["LLVM", "target", "flavour", "content", "stencils", "code", "data", "as first", "seconds"]
     print_table(head, rows)
     for item in written:
-        click.echo(f"{'wrote' if item.changed else 'unchanged'} {item.folder}")
+        say(f"{'wrote' if item.changed else 'unchanged'} {item.folder}")
     for folder, changed in universal:
-        click.echo(f"{'wrote' if changed else 'unchanged'} {folder}")
+        say(f"{'wrote' if changed else 'unchanged'} {folder}")
 
 
 def described(manifest: Manifest) -> dict[str, Any]:

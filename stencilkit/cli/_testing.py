@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-import click
-
 from stencilkit.cli import _render
 from stencilkit.model.testing import ModuleVerdict, Proof, StencilsVerdict, TestReport
 
@@ -20,15 +18,15 @@ def report(found: TestReport, form: str) -> None:
             shown |= {"good": verdict.good, "blamed": list(verdict.blamed), "executors": verdict.executors}
         _render.print_json("test", {**content, "good": found.good})
         return
-    click.echo(f"CPython {found.cpython}, {found.triple}, {found.flavour}, suite {found.suite}")
+    _render.say(f"CPython {found.cpython}, {found.triple}, {found.flavour}, suite {found.suite}")
     if found.emulator:
-        click.echo(f"run by {found.emulator}")
+        _render.say(f"run by {found.emulator}")
     for verdict in found.verdicts:
         for line in _lines(verdict):
-            click.echo(line)
+            _render.say(line)
     if found.off:
         _benchmarks(found)
-    click.echo("passed" if found.good else "FAILED")
+    _render.say("passed" if found.good else "FAILED")
 
 
 def _lines(verdict: StencilsVerdict) -> Iterator[str]:
@@ -92,7 +90,7 @@ def _benchmarks(found: TestReport) -> None:
     ]
     means = [f"{_mean(found.off, verdict.benchmarks):.2f}" for verdict in timed]
     rows.append(["geometric mean", "", *("" for _ in timed), *means])
-    click.echo("")
+    _render.say("")
     _render.print_table(head, rows)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-import click
-
 from stencilkit.cli import _render
 from stencilkit.model.verdict import Verdict
+from stencilkit.support import escape
 
 _MARKS: Final = {"passed": "ok", "noted": "note", "failed": "FAILED"}
 
@@ -20,10 +19,10 @@ def show(verdicts: Sequence[Verdict], form: str, *, quiet: bool) -> None:
     if form == "json":
         _render.print_json("verify", {"accepted": _all(verdicts), "verdicts": [_as_json(item) for item in verdicts]})
     elif form == "junit":
-        click.echo(_junit(verdicts))
+        _render.say(_junit(verdicts))
     else:
         for verdict in shown:
-            click.echo("\n".join(_markdown(verdict) if form == "markdown" else _text(verdict)))
+            _render.say("\n".join(_markdown(verdict) if form == "markdown" else _text(verdict)))
 
 
 def _all(verdicts: Sequence[Verdict]) -> bool:
@@ -46,23 +45,15 @@ def _text(verdict: Verdict) -> list[str]:
 
 
 def _markdown(verdict: Verdict) -> list[str]:
-    lines = [f"### {_code(verdict.subject)}: {_word(verdict)}", "", "| | Held against | |", "| --- | --- | --- |"]
+    lines = [f"### {escape.code(verdict.subject)}: {_word(verdict)}", "", "| | Held against | |", "| --- | --- | --- |"]
     for check in verdict.checks:
-        details = "".join(f"<br>{_code(detail)}" for detail in check.details)
-        lines.append(f"| {_MARKS[check.status]} | {check.kind} | {_cell(check.what)}{details} |")
+        details = "".join(f"<br>{escape.code(detail)}" for detail in check.details)
+        lines.append(f"| {_MARKS[check.status]} | {check.kind} | {escape.cell(check.what)}{details} |")
     lines.append("")
-    lines += [f"* {name}: {_code(value)}" for name, value in verdict.digests.items()]
+    lines += [f"* {name}: {escape.code(value)}" for name, value in verdict.digests.items()]
     if verdict.stamp:
-        lines.append(f"* line 1 for this tree: {_code(verdict.stamp)}")
+        lines.append(f"* line 1 for this tree: {escape.code(verdict.stamp)}")
     return [*lines, ""]
-
-
-def _cell(text: str) -> str:
-    return text.replace("\n", " ").replace("|", "\\|")
-
-
-def _code(text: str) -> str:
-    return f"`{_cell(text).replace('`', chr(39))}`"
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
@@ -83,13 +74,13 @@ def _junit(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         failures = sum(check.status == "failed" for check in verdict.checks)
         suite = ET.SubElement(
-            root, "testsuite", name=verdict.subject, tests=str(len(verdict.checks)), failures=str(failures)
+            root, "testsuite", name=escape.xml(verdict.subject), tests=str(len(verdict.checks)), failures=str(failures)
         )
         for check in verdict.checks:
-            case = ET.SubElement(suite, "testcase", classname=f"stencilkit.{check.kind}", name=check.what)
-            text = "\n".join(check.details)
+            case = ET.SubElement(suite, "testcase", classname=f"stencilkit.{check.kind}", name=escape.xml(check.what))
+            text = escape.xml("\n".join(check.details))
             if check.status == "failed":
-                ET.SubElement(case, "failure", message=check.what).text = text
+                ET.SubElement(case, "failure", message=escape.xml(check.what)).text = text
             elif text:
                 ET.SubElement(case, "system-out").text = text
     ET.indent(root)

@@ -57,5 +57,5 @@ def command(entry: Path, built: Path, output: Path, signing: _attestations.Signi
         _render.print_json("attestation", answer)
     else:
         for check in checks:
-            click.echo("\n  ".join((check.what, *check.details)))
+            _render.say("\n  ".join((check.what, *check.details)))
     return ExitCode.OK if same else ExitCode.DIFFERENT

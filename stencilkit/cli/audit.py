@@ -88,7 +88,7 @@ def command(
         _render.print_json("audit", answer)
     else:
         for item in found:
-            click.echo("\n".join(_markdown(item) if form == "markdown" else _text(item)))
+            _render.say("\n".join(_markdown(item) if form == "markdown" else _text(item)))
     return ExitCode.OK if all(item.passed for item in found) else ExitCode.DIFFERENT
 
 
@@ -97,9 +97,9 @@ def _rules(form: str) -> None:
         rows = [{"rule": rule.name, "refs": rule.refs, "why": rule.why} for rule in audit.RULES]
         _render.print_json("rules", {"rules": rows})
     elif form == "markdown":
-        click.echo("| Rule | Why | From |\n| --- | --- | --- |")
+        _render.say("| Rule | Why | From |\n| --- | --- | --- |")
         for rule in audit.RULES:
-            click.echo(f"| `{rule.name}` | {rule.why} | {rule.refs} |")
+            _render.say(f"| `{rule.name}` | {rule.why} | {rule.refs} |")
     else:
         _render.print_table(["rule", "why", "from"], [[rule.name, rule.why, rule.refs] for rule in audit.RULES])
 

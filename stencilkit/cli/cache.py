@@ -28,7 +28,7 @@ def info(form: str) -> None:
         content = {name: {"files": part.entries, "bytes": part.size} for name, part in parts.items()}
         _render.print_json("cache", {"folder": str(root), "parts": content})
         return
-    click.echo(root)
+    _render.say(root)
     rows = [[name, str(part.entries), f"{part.size / 2**20:.1f}"] for name, part in parts.items()]
     _render.print_table(["part", "files", "MiB"], rows)
 

@@ -33,7 +33,7 @@ def command(paths: tuple[Path, ...], triple: str | None, brief: bool, check: boo
     elif not (check and equal):
         _table(found, form)
         for item in found:
-            click.echo("\n".join(_account(item, brief=brief, form=form)))
+            _render.say("\n".join(_account(item, brief=brief, form=form)))
     return ExitCode.OK if equal else ExitCode.DIFFERENT
 
 
@@ -47,11 +47,11 @@ def _table(found: Sequence[Comparison], form: str) -> None:
         rows.append([letter, item.second.made_by, str(item.second.stencils), *map(str, counts), *sizes])
     legend = [f"{letter}  {side.label}" for letter, side in zip("ABCDEF", _sides(found), strict=False)]
     if form == "markdown":
-        click.echo("\n".join([_render.markdown_table(head, rows), "", *(f"* {line}" for line in legend)]))
+        _render.say("\n".join([_render.markdown_table(head, rows), "", *(f"* {line}" for line in legend)]))
     else:
-        click.echo(f"CPython {first.series}, {first.triple}")
+        _render.say(f"CPython {first.series}, {first.triple}")
         _render.print_table(head, rows)
-        click.echo("\n".join(legend))
+        _render.say("\n".join(legend))
 
 
 def _sides(found: Sequence[Comparison]) -> Iterator[Side]:

@@ -27,4 +27,4 @@ def command(version: str, to: Path | None, sha256: str | None, form: str) -> Non
     if form == "json":
         _render.print_json("source", {"version": version, "folder": str(folder)})
     else:
-        click.echo(folder)
+        _render.say(folder)

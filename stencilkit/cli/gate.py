@@ -87,10 +87,10 @@ def command(
         }
         _render.print_json("gate", answer)
     elif form == "markdown":
-        click.echo(markdown, nl=False)
+        _render.say(markdown, nl=False)
     else:
         _render.print_table(_HEAD, rows)
-        click.echo("\n".join(remarks))
+        _render.say("\n".join(remarks))
     stable = not disagreements and not any(item.unstable for item in outcomes)
     return ExitCode.OK if stable and (update or all(item.passed for item in outcomes)) else ExitCode.DIFFERENT
 

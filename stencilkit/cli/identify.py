@@ -46,7 +46,7 @@ def command(
         _render.print_json("identify", {"answers": [_answer_as_json(answer) for answer in answers]})
     else:
         for answer in answers:
-            click.echo("\n".join(_answer(answer, markdown=form == "markdown")))
+            _render.say("\n".join(_answer(answer, markdown=form == "markdown")))
     if any(answer.problems for answer in answers):
         return ExitCode.TROUBLE
     found = [item for answer in answers for item in answer.found]

@@ -99,12 +99,12 @@ def _expect(place: placing.Place, target: str | None, flavour: Flavour | None) -
 def _tell(place: placing.Place, done: installing.Installed, *, check: bool) -> None:
     if check or not done.accepted:
         _verdicts.show(done.verdicts, "text", quiet=False)
-        click.echo(f"nothing was placed in {place.folder}")
+        _render.say(f"nothing was placed in {place.folder}")
         return
     for name, changed in done.files:
-        click.echo(f"{'placed' if changed else 'unchanged'} {place.folder / name}")
+        _render.say(f"{'placed' if changed else 'unchanged'} {place.folder / name}")
     for note in done.notes:
-        click.echo(f"note: {note}")
+        _render.say(f"note: {note}")
     if done.make_argument:
-        click.echo("this makefile deletes stencils between the passes of a PGO build; to have them brought back, run")
-        click.echo(f"  make {shlex.quote(done.make_argument)}")
+        _render.say("this makefile deletes stencils between the passes of a PGO build; to have them brought back, run")
+        _render.say(f"  make {shlex.quote(done.make_argument)}")

@@ -40,7 +40,7 @@ def command(patterns: tuple[str, ...], wheels: bool, ledger: Path | None, form: 
         if cell.wheel or not wheels
     ]
     if form == "github":
-        click.echo(json.dumps({"include": rows}, separators=(",", ":")))
+        _render.say(json.dumps({"include": rows}, separators=(",", ":")))
     elif form == "json":
         _render.print_json("matrix", {"include": rows})
     else:
@@ -76,7 +76,7 @@ def _supported(found: Sequence[matrix.Supported], form: str) -> None:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], form: str) -> None:
     if form == "markdown":
-        click.echo(_render.markdown_table(head, rows))
+        _render.say(_render.markdown_table(head, rows))
     else:
         _render.print_table(head, rows)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from stencilkit import artifact
-from stencilkit.cli import _attestations, _bundles, _options, _verdicts
+from stencilkit.cli import _attestations, _bundles, _options, _render, _verdicts
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Statement
@@ -99,7 +99,7 @@ def command(
                 _verdicts.show(found, form, quiet=True)
                 return ExitCode.DIFFERENT
             attestation = {f"{output.name}{signing.suffix}": signing.sign(said)}
-            click.echo(f"writing {output}{signing.suffix}", err=True)
+            _render.say(f"writing {output}{signing.suffix}", err=True)
         # Together: a key that cannot be used leaves no bundle without its signature.
         files.write_together(output.parent, {output.name: packed, **attestation})
     _bundles.show(output, stamped, form)

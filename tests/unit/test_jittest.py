@@ -230,7 +230,7 @@ def test_junit_report() -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("5", "1")
     failure = suite.find("testcase[@name='test_dict']/failure")
     assert failure is not None
-    assert failure.text == "Fatal? error & <end>"
+    assert failure.text == "Fatal\\x1b error & <end>"
 
 
 def test_junit_tells_what_broke_before_and_after_the_tests() -> None:
