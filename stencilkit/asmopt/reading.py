@@ -39,6 +39,8 @@ _KNOWN_DIRECTIVES: Final = frozenset(
         # COFF
         *(".def", ".scl", ".endef", ".linkonce", ".rdata", ".data", ".bss", ".lcomm", ".weak_anti_dep"),
         *(".secrel32", ".secidx", ".symidx", ".safeseh"),
+        # Build attributes for the linker (-mbranch-protection on aarch64, LLVM 21 and later):
+        *(".aeabi_subsection", ".aeabi_attribute"),
         # Printed at the top since LLVM 23:
         ".att_syntax",
     }

@@ -84,6 +84,7 @@ _SKIPPED: Final = {
     "SHT_SYMTAB": "read as a table of its own",
     "SHT_NOTE": "notes for the linker",
     "SHT_GROUP": "COMDAT membership, for the linker",
+    "SHT_AARCH64_ATTRIBUTES": "build attributes, for the linker (-mbranch-protection with LLVM 21 and later)",
     "SHT_LLVM_ADDRSIG": "address significance, for the linker (.addrsig)",
 }
 _SHT_LLVM_ADDRSIG: Final = 0x6FFF4C03  # LLVM's BinaryFormat/ELF.h; pyelftools has no name for it
@@ -161,6 +162,9 @@ def _role(section: ElfSection) -> SectionRole | None:
     # A string where pyelftools has a name for the type, a number where not:
     kind: str | int = section["sh_type"]
     if kind in _SKIPPED or kind == _SHT_LLVM_ADDRSIG or isinstance(section, RelocationSection):
+        return None
+    if kind == "SHT_NOBITS" and not section["sh_size"]:
+        # GNU's assembler writes an empty .bss always.
         return None
     if kind != "SHT_PROGBITS":
         shown = kind if isinstance(kind, str) else f"type {kind:#x}"

@@ -54,6 +54,7 @@ _SECTIONS: Final[Mapping[str, tuple[int, int, int, int]]] = {
     ".comment": (1, 0x30, 1, 1),
     ".note.GNU-stack": (1, 0, 1, 0),
     ".note.gnu.property": (7, 0x2, 8, 0),
+    ".ARM.attributes": (0x70000003, 0, 1, 0),
     ".eh_frame": (1, 0x2, 8, 0),
     ".rela.eh_frame": (4, 0x40, 8, 24),
     ".llvm_addrsig": (0x6FFF4C03, 0x80000000, 1, 0),
@@ -61,6 +62,16 @@ _SECTIONS: Final[Mapping[str, tuple[int, int, int, int]]] = {
 }
 _NEEDED: Final = (".strtab", ".text", ".comment", ".note.GNU-stack", ".eh_frame", ".rela.eh_frame", ".symtab")
 _EMPTY: Final = (".note.GNU-stack", ".llvm_addrsig")
+
+
+# "Build Attributes for the Arm 64-bit Architecture": size, vendor, optional, ULEB128, and tag with value thrice
+_ATTRIBUTES: Final = struct.Struct("<I23s2B6B")
+
+
+def _numbered(values: bytes) -> Iterator[int]:
+    """Put the number of its tag before each of three values."""
+    for tag, value in zip(range(3), values.ljust(3, b"\0"), strict=False):
+        yield from (tag, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +160,7 @@ class _Object:
         for section, place in places.items():
             if (place.link, place.info) != links.get(section, (0, 0)):
                 raise refused(f"section {section!r} refers to other sections than it should")
-        varying = [*self._property()]
+        varying = [*self._property(), *self._attributes()]
         if text.alignment != _USUAL_ALIGNMENT:
             varying.append(f"alignment .text {text.alignment}")
         self._names.close()
@@ -170,6 +181,16 @@ class _Object:
             if note != written or place.link or place.info:
                 raise refused("section '.note.gnu.property' is not one property of the processor")
             yield f"property {features:#x}"
+
+    def _attributes(self) -> Iterator[str]:
+        """Check aarch64's build attributes (-mbranch-protection with LLVM 21 and later): BTI, PAC and GCS."""
+        if ".ARM.attributes" in self._sections:
+            contents = self._contents(".ARM.attributes")
+            values = contents[-5::2]
+            written = b"A" + _ATTRIBUTES.pack(_ATTRIBUTES.size, b"aeabi_feature_and_bits", 1, 0, *_numbered(values))
+            if contents != written or self._machine.mapping is None:
+                raise refused("section '.ARM.attributes' is not the three features that a linker may rely on")
+            yield f"attributes {values.hex()}"
 
     def _symbols(self) -> int:
         """Check the symbols and the relocation; return the number of the first global symbol."""
@@ -213,7 +234,7 @@ class _Object:
         if self._machine.mapping is not None:
             code, data = self._machine.mapping
             known[code, _NO_TYPE, text.number] = (0, 0)
-            for place in (".comment", ".eh_frame", ".note.gnu.property"):
+            for place in (".comment", ".eh_frame", ".note.gnu.property", ".ARM.attributes"):
                 if place in self._sections:
                     known[data, _NO_TYPE, self._sections[place].number] = (0, 0)
         return other == 0 and known.get((name, info, section)) == (value, size)

@@ -230,3 +230,12 @@ def test_what_a_wrapper_adds_is_refused_or_recorded(tmp_path: Path) -> None:
     verdict = wb.stencilkit("verify", folder, "--cpython", tree, "--pyconfig-dir", wb.pyconfig("3.14.7"), check=False)
     assert verdict.returncode == 1
     assert "x86-64-v4" in verdict.stdout
+
+
+def test_branch_protection_leaves_only_metadata(tmp_path: Path) -> None:
+    """Upstream's generator stops at .ARM.attributes, which clang 21 and later write, and with 3.15 before that."""
+    bench = Bench("3.15.0rc1", 21, wb.ARM, tmp_path)
+    plain, protected = bench.ours(""), bench.ours("-mbranch-protection=standard")
+    name = f"jit_stencils-{wb.ARM}.h"
+    assert strip(plain[name]) != strip(protected[name])
+    assert b".ARM.attributes" in protected[f"jit_shim-{wb.ARM}.o"]

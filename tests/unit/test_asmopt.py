@@ -129,7 +129,19 @@ def test_lines_that_are_understood(line: str, target: object) -> None:
 def test_every_directive_that_compilers_write_is_known() -> None:
     """Directives of ELF, Mach-O and COFF, as clang 18 to 23 write them at the top of a file and around data."""
     names = [
-        *(".file", ".text", ".section", ".globl", ".type", ".size", ".p2align", ".ident", ".addrsig", ".addrsig_sym"),
+        *(
+            ".file",
+            ".text",
+            ".section",
+            ".globl",
+            ".type",
+            ".size",
+            ".p2align",
+            ".ident",
+            ".addrsig",
+            ".addrsig_sym",
+            ".aeabi_subsection",
+        ),
         *(".build_version", ".subsections_via_symbols", ".private_extern", ".loh", ".literal16", ".macosx_version_min"),
         *(".def", ".scl", ".endef", ".linkonce", ".secrel32", ".att_syntax", ".asciz", ".quad", ".xword", ".zero"),
     ]

@@ -101,6 +101,16 @@ def test_sections_that_are_not_loaded_are_dropped() -> None:
     assert elf.parse(patched(1, FLAGS, "<Q", 0), "").sections == ()
 
 
+def test_an_empty_bss_and_build_attributes_are_dropped() -> None:
+    """GNU's assembler writes the one, clang 21 the others, which say what a linker may assume."""
+    attributes = bytearray(patched(1, TYPE, "<I", 0x70000003))
+    struct.pack_into("<H", attributes, 18, 183)
+    assert elf.parse(bytes(attributes), "").sections == ()
+    empty = bytearray(patched(1, TYPE, "<I", 8))
+    struct.pack_into("<Q", empty, TABLE + 64 + SIZE, 0)
+    assert elf.parse(bytes(empty), "").sections == ()
+
+
 def test_frame_tables_of_objects_without_any() -> None:
     with pytest.raises(ObjectError, match="describes 0 functions"):
         elf.frame_table(GOOD)
