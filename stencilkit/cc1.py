@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, get_args
@@ -34,6 +35,12 @@ def load() -> Rules:
     return parse(resources.text("cc1.toml"))
 
 
+def rules_for(makes: str) -> Rules:
+    """Choose the rules that hold where a compiler makes something: "elf object", "coff assembly"."""
+    rules = load()
+    return replace(rules, arguments=tuple(rule for rule in rules.arguments if not rule.makes or makes in rule.makes))
+
+
 def parse(text: str) -> Rules:
     """Read the text of a cc1.toml.
 
@@ -54,6 +61,7 @@ def _rule(row: Fields, effect: Effect | None = None) -> Rule:
         patterns=row.texts("patterns"),
         effect=effect or row.choice("effect", get_args(Effect)),
         why=row.text("why"),
+        makes=row.texts("makes", []),
     )
     row.done()
     if not found.patterns or not found.why.strip():

@@ -37,11 +37,15 @@ class Argument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A row of cc1.toml: patterns (fnmatch) of arguments, what they may do, and why. The first match decides."""
+    """A row of cc1.toml: patterns (fnmatch) of arguments, what they may do, and why. The first match decides.
+
+    It holds where the compiler makes one of `makes` ("elf object"), or wherever, if that is empty.
+    """
 
     patterns: tuple[str, ...]
     effect: Effect
     why: str
+    makes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

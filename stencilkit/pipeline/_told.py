@@ -51,7 +51,7 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
 
     Raises: FlagError.
     """
-    rules = cc1.load()
+    rules = cc1.rules_for(f"{plan.target.format} {plan.emits}")
     cc1.check_words(rules, plan.cflags)
     real = (*toolchain.starts(plan.toolchain), _UNCONFIGURED)
     kinds = {
@@ -103,7 +103,7 @@ def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) ->
 
     Raises: FlagError.
     """
-    rules = cc1.load()
+    rules = cc1.rules_for(f"{plan.target.format} {plan.emits}")
     try:
         cc1.check_user(rules, answer.plain, answer.told_of_all, " ".join(plan.cflags))
     except FlagError:

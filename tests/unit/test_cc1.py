@@ -12,7 +12,7 @@ from stencilkit.model import cc1
 from stencilkit.model.cc1 import Argument, Cpu
 from stencilkit.support import resources
 
-RULES = stage.load()
+RULES = stage.rules_for("elf assembly")
 # What clang 19's driver tells cc1 of CPython 3.14's flags, as -### prints it; {more} is where a flag would show.
 CC1 = (
     '"/usr/bin/clang" "-cc1" "-triple" "x86_64-unknown-linux-gnu" "-O3" "-emit-obj" "-disable-free" '
@@ -169,3 +169,10 @@ def test_a_table_with_a_mistake_is_refused(old: str, new: str, message: str) -> 
     assert old in text
     with pytest.raises(DataError, match=message):
         stage.parse(text.replace(old, new, 1))
+
+
+def test_debug_information_is_taken_where_objects_are_read_and_not_where_assembly_is() -> None:
+    more = "-debug-info-kind=constructor -dwarf-version=5"
+    stage.check_user(stage.rules_for("elf object"), told(), told(more), "-g")
+    with pytest.raises(FlagError, match="labels"):
+        stage.check_user(stage.rules_for("elf assembly"), told(), told(more), "-g")
