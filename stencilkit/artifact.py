@@ -34,6 +34,8 @@ SUFFIXES: Final[Mapping[FileRole, str]] = {
     "unwind-dispatcher": ".unwind-dispatcher.h",
 }
 _LINE_1: Final = re.compile(rb"// [0-9a-f]{64}\n")
+_CHECKSUMS: Final = "Checksums-Sha256:\n"
+_PACKED_BY: Final = re.compile(r"^Packed-By: (stencilkit [0-9A-Za-z.+]{1,40})$", re.MULTILINE)
 _MANIFEST_SUFFIX: Final = ".manifest.toml"
 # Fedora's sources carry these names (SPECS/python3.15.spec); theirs has the header alone.
 _FEDORA_FLAVOURS: Final = {"release": "optimized", "debug": "debug"}
@@ -173,9 +175,30 @@ def _buildinfo(artifacts: Sequence[Artifact], contents: Mapping[str, bytes], gen
     lines.append("Installed-Build-Depends:")
     tools = {(m.toolchain.vendor, m.toolchain.version, m.toolchain.program) for m in (a.manifest for a in artifacts)}
     lines += [f" clang (= {version}), {vendor}, sha256:{program}" for vendor, version, program in sorted(tools)]
-    lines.append("Checksums-Sha256:")
-    lines += [f" {_sha256(data)} {len(data)} {name}" for name, data in sorted(contents.items())]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines) + _checksums(contents)
+
+
+def _checksums(contents: Mapping[str, bytes]) -> str:
+    lines = [f" {_sha256(data)} {len(data)} {name}\n" for name, data in sorted(contents.items())]
+    return "".join([_CHECKSUMS, *lines])
+
+
+def check_buildinfo(where: str, contents: Mapping[str, bytes], artifacts: Sequence[Artifact] | None) -> None:
+    """Check that BUILDINFO says what follows from the bundle: of all artifacts, in their order, or of the files alone.
+
+    `contents` are all files but SHA256SUMS.
+
+    Raises: BundleError.
+    """
+    text = contents.get(BUILDINFO, b"").decode("utf-8", "replace")
+    files = {name: data for name, data in contents.items() if name != BUILDINFO}
+    if artifacts is None:
+        fits = text.endswith(_checksums(files)) and text.count(_CHECKSUMS) == 1
+    else:
+        packed_by = _PACKED_BY.search(text)
+        fits = packed_by is not None and text == _buildinfo(artifacts, files, packed_by[1])
+    if not fits:
+        raise BundleError(f"{BUILDINFO} is not about this bundle", where=where, fix="do not use this bundle")
 
 
 def read_bundle(path: Path) -> dict[str, bytes]:

@@ -120,6 +120,10 @@ class ManifestError(StencilkitError):
     """A manifest cannot be read; the message has the path to the bad field."""
 
 
+class RefusedError(StencilkitError):
+    """Stencils that verify refuses were given to a command that would use them."""
+
+
 class PolicyError(StencilkitError):
     """A policy or a list of waivers cannot be read, or demands nothing."""
 

@@ -6,8 +6,9 @@ that is overlooked would be a crash at run time.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ _CASE: Final = re.compile(r"\n {8}(case (\w+): \{\n.*?\n {8}\})", re.DOTALL)
 _ANY_CASE: Final = re.compile(r"^ {8}case (\w+): *\{?", re.MULTILINE)
 # The last line that the cases generator writes: without it, cases are missing.
 _END: Final = re.compile(r"^#undef TIER_TWO$", re.MULTILINE)
+_INCLUDED: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
+_FOLDER: Final = re.compile(r"-(?:I|iquote|isystem) ?\{tree\}/(.+)")
 _PATCH_FUNCTION: Final = re.compile(r"^(patch_\w+)\(", re.MULTILINE)
 
 
@@ -113,3 +116,31 @@ def _cases(text: str) -> Iterator[Uop]:
 def patch_functions(tree: SourceTree) -> frozenset[str]:
     """List the patch functions that this CPython's Python/jit.c defines."""
     return frozenset(_PATCH_FUNCTION.findall(tree.read(PATCH_SOURCE)))
+
+
+def mentioned(tree: SourceTree, names: Iterable[str], flags: Iterable[str]) -> tuple[str, ...]:
+    """List the files of the tree that `names` and all that they include name in an #include, whatever its condition.
+
+    `flags` say where an #include looks, as in "-I{tree}/Include". No preprocessor runs, so this is more than was
+    included, and never less, but for an #include of a macro. Files that are not there are left out, those of `names`
+    too.
+    """
+    folders = [match[1] for flag in flags if (match := _FOLDER.fullmatch(flag))]
+    found = set[str]()
+    left = [name for name in names if (tree.root / name).is_file()]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += _included(tree, name, folders)
+    return tuple(sorted(found))
+
+
+def _included(tree: SourceTree, name: str, folders: list[str]) -> Iterator[str]:
+    text = (tree.root / name).read_text("utf-8", "replace")
+    for quoted, angled in _INCLUDED.findall(text):
+        for folder in ([posixpath.dirname(name)] if quoted else []) + folders:
+            place = posixpath.normpath(posixpath.join(folder, quoted or angled))
+            if not place.startswith(("..", "/")) and (tree.root / place).is_file():
+                yield place
+                break

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 from typing import Any, Final, get_args
@@ -24,10 +25,13 @@ from stencilkit.model.version import MajorRange
 from stencilkit.support.fields import Fields, document
 
 DEFAULT_POLICY: Final = Policy()
+CONSISTENT: Final = "consistent; not compared with anything that others made"
 _POLICY_SCHEMA: Final = 1
 _PROVENANCE: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}, content sha256:([0-9a-f]{64})")
 _CARRIED_ON: Final = re.compile(rb"(?:\\|\?\?/)[ \t\v\f\r]*$")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+# CPython: Tools/jit/build.py writes the command that it was run with.
+_COMMAND: Final = re.compile(r"[ -~]{1,4000}")
 _COMMENT_LINE: Final = re.compile(rb"^ *//[^\n]*\n", re.MULTILINE)
 # Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
 _MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
@@ -84,6 +88,19 @@ def foreign_text(original: bytes, again: bytes) -> Iterator[str]:
     bare, bare_again = (b"".join(_COMMENT_LINE.split(data)) for data in (original, again))
     if bare != bare_again:
         yield _first(bare, bare_again)
+
+
+def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
+    """Check that a header is what CPython's own generator writes: comment lines aside, the same bytes again."""
+    problems = []
+    if _PROVENANCE.fullmatch(header.line2) is None and _COMMAND.fullmatch(header.line2) is None:
+        problems.append(f"line 2 is neither CPython's nor stencilkit's: {_printable(header.line2.encode())}")
+    problems += foreign_text(original, rendered.encode())
+    problems += _outside(header.stencils.groups)
+    if problems:
+        return Check(kind="canonical", status="failed", what="it holds more than stencils", details=tuple(problems))
+    count = len(header.stencils.groups)
+    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.form.series}, no more")
 
 
 def content_claim(header: ReadHeader) -> str:
@@ -229,7 +246,11 @@ def _misfits(manifest: Manifest, facts: TreeFacts) -> Iterator[Check]:
         if found != recorded:
             yield _misfit(f"{what}: the tree has {found!r}, the stencils are for {recorded!r}")
     macros = tuple(_visible_differences(manifest.visible, facts.config))
+    names = {record.name for record in manifest.stencils}
+    units = [*(f"{name}: only in the tree" for name in sorted(facts.units - names))]
+    units += [f"{name}: not in the tree" for name in sorted(names - facts.units)]
     for what, details in (
+        ("the stencils are not those of the tree's uops", tuple(_some(units))),
         ("files that the stencils were made from differ", facts.changed),
         ("files of the tree would be included in place of those recorded", facts.shadows),
         ("the code that runs the stencils differs", facts.runtime),
@@ -250,6 +271,12 @@ def _misfits(manifest: Manifest, facts: TreeFacts) -> Iterator[Check]:
 def _same_inputs(manifest: Manifest, facts: TreeFacts) -> bool:
     """Tell whether all files that line 1 covers are what the manifest says."""
     return not facts.line1 and facts.config_sha256 == manifest.pyconfig_sha256
+
+
+def _some(lines: list[str]) -> Iterator[str]:
+    yield from lines[:_SHOWN]
+    if len(lines) > _SHOWN:
+        yield f"and {len(lines) - _SHOWN} more"
 
 
 def _misfit(what: str, *details: str) -> Check:
@@ -323,10 +350,8 @@ def _extras_differing(found: Summary, other: Manifest) -> Iterator[str]:
     )
 
 
-def obey(policy: Policy, manifest: Manifest | None) -> Iterator[Check]:
+def obey(policy: Policy, manifest: Manifest) -> Iterator[Check]:
     """Check what a policy demands of a manifest."""
-    if manifest is None:
-        return
     if policy.llvm is not None and int(manifest.toolchain.version.partition(".")[0]) not in policy.llvm:
         what = f"LLVM {manifest.toolchain.version} is not one of {policy.llvm}"
         yield Check(kind="policy", status="failed", what=what)
@@ -415,8 +440,14 @@ def conclude(subject: str, checks: Iterable[Check], digests: Mapping[str, str], 
         for kind in policy.require
         if kind not in answered
     ]
-    failed = any(check.status == "failed" for check in found)
-    return Verdict(subject=subject, checks=tuple(found), digests=digests, stamp="" if failed else stamp)
+    verdict = Verdict(subject=subject, checks=tuple(found), digests=digests, stamp=stamp)
+    if verdict.accepted and verdict.scope == "consistent" and not policy.consistent:
+        detail = (
+            "name a --ledger or an --attestation, build it again (--rebuild), or say that it is enough (--consistent)"
+        )
+        found.append(Check(kind="policy", status="failed", what=CONSISTENT, details=(detail,)))
+        verdict = replace(verdict, checks=tuple(found))
+    return verdict if verdict.accepted else replace(verdict, stamp="")
 
 
 _NEEDS: Final[Mapping[Kind, str]] = {

@@ -84,7 +84,14 @@ class Bench:
     def verify(self, cache: Path) -> Sample:
         """Verify what was built, and that it fits the tree."""
         return self._stencilkit(
-            cache, "verify", self._folder(self.major), "--cpython", self.tree, "--pyconfig-dir", self.config
+            cache,
+            "verify",
+            "--consistent",
+            self._folder(self.major),
+            "--cpython",
+            self.tree,
+            "--pyconfig-dir",
+            self.config,
         )
 
     def compare(self, cache: Path) -> Sample:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import stencilkit.ledger
 from stencilkit import dialects, manifest, source, targets
 from stencilkit.model import pyconfig
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.cc1 import Cpu
+from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import (
     MANIFEST_NAME,
     Deviation,
@@ -40,12 +43,24 @@ TREE = {
     "Include/patchlevel.h": '#define PY_VERSION              "3.14.7"\n',
     "Include/Python.h": "#ifdef WITH_PYMALLOC\nint pymalloc;\n#endif\n",
     "Include/internal/pycore_frame.h": "struct frame { int a; };\n",
-    "Python/executor_cases.c.h": "\n        case _NOP: {\n            break;\n        }\n",
+    "Python/executor_cases.c.h": "".join(
+        [
+            *(f"\n        case {name}: {{\n            break;\n        }}\n" for name in ("_NOP", "_POP_TOP")),
+            "#undef TIER_TWO\n",
+        ]
+    ),
     "Python/jit.c": "void\npatch_32(int x)\npatch_64(int x)\npatch_x86_64_32rx(int x)\npatch_32r(int x)\n",
     "Tools/jit/template.c": "#include <Python.h>\nCASE\n",
+    "Tools/jit/shim.c": "#include <Python.h>\n",
     "Tools/jit/_llvm.py": "_LLVM_VERSION = 19\n",
 }
-INCLUDED = ("Include/Python.h", "Include/internal/pycore_frame.h", source.CASES, "Tools/jit/template.c")
+INCLUDED = (
+    "Include/Python.h",
+    "Include/internal/pycore_frame.h",
+    source.CASES,
+    "Tools/jit/template.c",
+    "Tools/jit/shim.c",
+)
 
 
 def stencils() -> StencilSet:
@@ -87,9 +102,9 @@ def arm_stencils() -> StencilSet:
     return StencilSet(groups=groups, entry="shim", symbols=("PyErr_Clear",))
 
 
-def tree(root: Path, config: str = PYCONFIG) -> SourceTree:
-    """Write a tree that looks like CPython 3.14.7 as far as `verify` looks."""
-    for name, text in {**TREE, "pyconfig.h": config}.items():
+def tree(root: Path, config: str = PYCONFIG, more: Mapping[str, str] | None = None) -> SourceTree:
+    """Write a tree that looks like CPython 3.14.7 as far as `verify` looks; `more` files replace its own."""
+    for name, text in {**TREE, "pyconfig.h": config, **(more or {})}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return source.open_tree(root, dialects.KNOWN)
@@ -144,6 +159,12 @@ def describe(opened: SourceTree, files: dict[str, bytes], held: StencilSet, line
         stencils=summary.stencils,
         provenance=Provenance(stencilkit="0.1.0", host="sample", time="", command=("stencilkit", "build")),
     )
+
+
+def ledger(root: Path, built: Path) -> None:
+    """Write a ledger that expects what lies in an output folder."""
+    described = manifest.parse((built / MANIFEST_NAME).read_text(), "manifest")
+    stencilkit.ledger.write(root, Entry.of(described), 19)
 
 
 def folder(root: Path, opened: SourceTree, *, comments: bool = False) -> Path:

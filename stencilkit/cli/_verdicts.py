@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from stencilkit import verify
 from stencilkit.cli import _render
 from stencilkit.model.verdict import Verdict
 from stencilkit.support import escape
@@ -30,7 +31,10 @@ def _all(verdicts: Sequence[Verdict]) -> bool:
 
 
 def _word(verdict: Verdict) -> str:
-    return "accepted" if verdict.accepted else "refused"
+    if not verdict.accepted:
+        return "refused"
+    # What only accounts for other files has no digests, and was not to be compared.
+    return "accepted" if verdict.scope == "compared" or not verdict.digests else f"accepted ({verify.CONSISTENT})"
 
 
 def _text(verdict: Verdict) -> list[str]:
@@ -60,6 +64,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "subject": verdict.subject,
         "accepted": verdict.accepted,
+        "scope": verdict.scope,
         "stamp": verdict.stamp,
         "digests": dict(verdict.digests),
         "checks": [

@@ -12,7 +12,7 @@ from stencilkit import audit
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.audit import Audit, Finding
-from stencilkit.pipeline import auditing, opening
+from stencilkit.pipeline import auditing, surveying
 from stencilkit.support import files, limits
 
 _SHOWN: Final = 5
@@ -82,7 +82,7 @@ def command(
         tree=tree,
         expected=ledger,
     )
-    found = [auditing.run(path, asked) for given in paths for path in opening.subjects(given)]
+    found = [auditing.run(path, asked) for given in paths for path in surveying.demand(given)]
     if form == "json":
         answer = {"passed": all(item.passed for item in found), "audits": [_as_json(item) for item in found]}
         _render.print_json("audit", answer)

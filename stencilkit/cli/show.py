@@ -14,7 +14,7 @@ from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
-from stencilkit.pipeline.opening import open_header
+from stencilkit.pipeline import admitting
 
 
 @click.command()
@@ -24,7 +24,7 @@ from stencilkit.pipeline.opening import open_header
 @_options.format_option("text", "json")
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     """Show one stencil: sizes, holes and disassembly."""
-    opened = open_header(path, triple)
+    opened = admitting.header(path, triple)
     header, arch = opened.header, opened.target.arch
     if uop not in header.stencils:
         names = [group.name for group in header.stencils.groups]

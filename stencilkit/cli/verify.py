@@ -12,7 +12,7 @@ from stencilkit import verify
 from stencilkit.cli import _attestations, _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.verdict import Kind, Policy
-from stencilkit.pipeline import opening, verifying
+from stencilkit.pipeline import surveying, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files, limits
 
@@ -30,6 +30,7 @@ from stencilkit.support import files, limits
 )
 @click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
 @click.option("--allow-mingw", is_flag=True, help="Accept what was compiled for msvc with mingw's headers.")
+@click.option("--consistent", is_flag=True, help="Accept what agrees with itself, compared with nothing of others'.")
 @click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
 @_attestations.asked_options
 @_options.format_option("text", "json", "markdown", "junit")
@@ -44,17 +45,21 @@ def command(
     binary: Path | None,
     policy: Path | None,
     allow_mingw: bool,
+    consistent: bool,
     check: bool,
     asked: _attestations.Asked,
     form: str,
 ) -> int:
     """Verify headers or output folders; no compiler is needed, but for --rebuild.
 
-    A folder with output folders below it stands for all of them.
+    A folder with output folders below it stands for all of them; every file in it is accounted for.
 
     Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
     this source and its pyconfig.h would make them from, and which input digest must line 1 carry? With --attestation or
     --attestations: how many of the builders that you name have signed that they got the same?
+
+    Anybody can make a header and a manifest that agree. So a yes needs one of --ledger, --rebuild, --attestation
+    or --policy, or --consistent, if that agreement is all that is asked.
 
     Exits with 0 if all are accepted, 1 if one is refused, 2 if one could not be checked.
     """
@@ -69,9 +74,9 @@ def command(
     for path in filter(None, (*paths, manifest, ledger, binary, policy)):
         if not path.exists():
             raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
-    paths = tuple(inner for path in paths for inner in opening.subjects(path))
+    surveys = [surveying.survey(path) for path in paths]
     tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
-    obeyed = _policy(policy, mingw=allow_mingw)
+    obeyed = _policy(policy, mingw=allow_mingw, consistent=consistent)
     signed = asked.gather(obeyed.demand)
     questions: dict[Kind, object] = {
         "tree": tree,
@@ -98,15 +103,22 @@ def command(
         "attestations": signed,
         "policy": obeyed,
     }
-    verdicts = [verifying.run(Subject(path=path, **held_against)) for path in paths]
+    verdicts = [
+        verdict
+        for survey in surveys
+        for verdict in (
+            *(verifying.run(Subject(path=path, **held_against)) for path in survey.subjects),
+            *verifying.account(survey),
+        )
+    ]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 
 
-def _policy(path: Path | None, *, mingw: bool) -> Policy:
-    """Read the policy."""
+def _policy(path: Path | None, *, mingw: bool, consistent: bool) -> Policy:
+    """Read the policy; whoever writes one says in it what is enough."""
     if path is None:
-        return replace(verify.DEFAULT_POLICY, mingw=mingw)
+        return replace(verify.DEFAULT_POLICY, mingw=mingw, consistent=consistent)
     fix = "give --policy a file as docs/verify.md describes it"
     text = files.read_text(path, error=PolicyError, limit=limits.MANIFEST, fix=fix)
     policy = verify.parse_policy(text, str(path))

@@ -16,8 +16,11 @@ MANIFEST_NAME: Final = "manifest.toml"
 # In a universal platform's folder each half has its own, see half_name:
 HALVES: Final = "manifest-*.toml"
 FileRole = Literal["stencils", "dispatcher", "shim", "unwind", "unwind-dispatcher"]
-Use = Literal["line-1", "runtime"]
-"""Why a file of the tree is recorded though no stencil is made from it: it enters line 1, or it runs the stencils."""
+Use = Literal["line-1", "runtime", "conditional"]
+"""Why a file of the tree is recorded though no stencil is made from it.
+
+It enters line 1; or it runs the stencils; or an included file names it in an #include whose condition did not hold.
+"""
 
 
 def half_name(triple: str) -> str:

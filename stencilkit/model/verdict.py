@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from stencilkit.model.attestation import Demand
 from stencilkit.model.pyconfig import VisibleConfig
@@ -15,6 +15,10 @@ Status = Literal["passed", "noted", "failed"]
 Kind = Literal["canonical", "manifest", "tree", "ledger", "rebuild", "binary", "attested", "policy"]
 """What is asked: its grammar, its manifest, a CPython tree, the ledger, a new build, a program that was built
 on it, what others signed, a policy."""
+
+INDEPENDENT: Final[frozenset[Kind]] = frozenset({"ledger", "rebuild", "attested"})
+"""What somebody else than the maker of the stencils said or did; the others compare what lies there with itself."""
+Scope = Literal["compared", "consistent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +39,9 @@ class Check:
 class TreeFacts:
     """What a CPython tree and its pyconfig.h look like beside a manifest.
 
-    `compared` counts the included files of the tree; `changed` names those that differ, `shadows` those that would be
-    included instead of recorded ones, `runtime` and `line1` the used files that differ and are not included.
+    `units` are the names of the stencils that this CPython has. `compared` counts the included files of the tree;
+    `changed` names those that differ, or that an #include names and the manifest does not; `shadows` those that would
+    be included instead of recorded ones, `runtime` and `line1` the used files that differ and are not included.
     `stamp` is the input digest that this tree's build computes; `claimed` is that of this tree's files with the triple,
     flavour and cflags that the manifest names. `beyond` is what the stencils need of a processor beside
     what the target has and this tree's cflags name.
@@ -47,6 +52,7 @@ class TreeFacts:
     spelling: str
     flavour: Flavour
     cflags: str
+    units: frozenset[str]
     compared: int
     changed: tuple[str, ...]
     shadows: tuple[str, ...]
@@ -65,8 +71,8 @@ class Policy:
     """What somebody demands.
 
     Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
-    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers. `demand` says whose
-    attestations count.
+    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers, `consistent` what
+    was compared with nothing that others made. `demand` says whose attestations count.
     """
 
     require: tuple[Kind, ...] = ("canonical", "manifest")
@@ -75,6 +81,7 @@ class Policy:
     deviations: bool = True
     mingw: bool = False
     demand: Demand | None = None
+    consistent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +103,9 @@ class Verdict:
         """Tell whether something passed and nothing failed."""
         statuses = {check.status for check in self.checks}
         return "passed" in statuses and "failed" not in statuses
+
+    @property
+    def scope(self) -> Scope:
+        """Tell whether what others made agrees, or only header, manifest and tree with each other."""
+        compared = any(check.kind in INDEPENDENT and check.status == "passed" for check in self.checks)
+        return "compared" if compared else "consistent"

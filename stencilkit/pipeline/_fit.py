@@ -38,9 +38,11 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
     request = _request(config.host or described.spelling, tree, described)
     flavour = _flavour(config, request, described)
     cflags = build.cflags if build else described.cflags
-    contents = dict(_contents(tree, described))
+    contents = dict(_contents(tree, known))
     words = frozenset(described.foreign_words).union(*(pyconfig.words(data) for data in contents.values() if data))
     dialect = dialects.dialect_for(tree.version.series)
+    uops = source.uops(tree)
+    units = dialect.units(tree, uops[:1], known.request.target)
     included = {file.name for file in described.includes if file.origin == "tree"}
     return TreeFacts(
         version=str(tree.version),
@@ -48,8 +50,9 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
         spelling=request.spelling,
         flavour=flavour,
         cflags=cflags,
+        units=frozenset({uop.name for uop in uops} | {unit.name for unit in units if unit.role == "group"}),
         compared=len(contents),
-        changed=(*_changed(contents, described), *_changed_beside(folder, described)),
+        changed=(*_changed(tree, contents, described), *_changed_beside(folder, described)),
         shadows=tuple(_shadows(tree, folder, described)),
         runtime=_runtime(tree, described),
         line1=tuple(text for text in _line1(tree, described) if text.partition(":")[0] not in included),
@@ -96,20 +99,27 @@ def _flavour(config: PyConfig, request: TargetRequest, described: Manifest) -> F
     return config.flavour
 
 
-def _contents(tree: SourceTree, described: Manifest) -> Iterator[tuple[str, bytes | None]]:
+def _contents(tree: SourceTree, known: Described) -> Iterator[tuple[str, bytes | None]]:
     """Read the files of the tree that the stencils were made from; None for one that is missing.
 
-    The uops and the template are among them, whatever the manifest says.
+    The uops, the template and the shim are among them, whatever the manifest says.
     """
-    names = {file.name for file in described.includes if file.origin == "tree"}
-    for name in sorted(names | set(source.STENCIL_SOURCES)):
+    names = {file.name for file in known.manifest.includes if file.origin == "tree"}
+    units = known.dialect.units(tree, source.uops(tree)[:1], known.request.target)
+    for name in sorted(names.union(*(unit.sources for unit in units))):
         path = tree.root / name
         yield name, files.read_bytes(path, error=SourceError) if path.is_file() else None
 
 
-def _changed(contents: Mapping[str, bytes | None], described: Manifest) -> Iterator[str]:
+def _changed(tree: SourceTree, contents: Mapping[str, bytes | None], described: Manifest) -> Iterator[str]:
+    """Name what differs of the files that were included, and of all that those name in an #include."""
     recorded = {file.name: file.sha256 for file in described.includes if file.origin == "tree"}
-    for name, data in contents.items():
+    recorded |= {file.name: file.sha256 for file in described.used if file.use == "conditional"}
+    mentioned = source.mentioned(tree, contents, (record.flag for record in described.flags))
+    more = {name: (tree.root / name).read_bytes() for name in mentioned if name not in contents}
+    gone = dict.fromkeys(recorded.keys() - contents.keys() - more.keys())
+    found: Mapping[str, bytes | None] = {**contents, **more, **gone}
+    for name, data in sorted(found.items()):
         if name not in recorded:
             yield f"{name}: not in the manifest, which must name it"
         elif data is None:

@@ -81,7 +81,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         summary=summary,
         visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
         foreign_words=seen.foreign,
-        used=_used(request.tree),
+        used=_used(plan, included),
         variants=variants,
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.target).items()},
     )
@@ -104,10 +104,14 @@ def _words(included: Closure) -> _Words:
     return _Words(frozenset(tree), frozenset(foreign))
 
 
-def _used(tree: SourceTree) -> tuple[UsedFile, ...]:
-    """Digest what line 1 covers, and the code that runs the stencils."""
+def _used(plan: Plan, closure: Closure) -> tuple[UsedFile, ...]:
+    """Digest what line 1 covers, the code that runs the stencils, and what is included under other conditions."""
+    tree = plan.tree
     uses: list[tuple[Use, str]] = [("line-1", name) for name in dialects.digested_files(tree)]
     uses.append(("runtime", source.PATCH_SOURCE))
+    included = {file.name for file in closure.files if file.origin == "tree"}
+    mentioned = source.mentioned(tree, included, (flag.text for flag in plan.used_flags()))
+    uses += [("conditional", name) for name in mentioned if name not in included]
     return tuple(UsedFile(use=use, name=name, sha256=files.sha256(tree.root / name)) for use, name in uses)
 
 

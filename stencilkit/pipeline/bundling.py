@@ -9,27 +9,31 @@ from stencilkit import artifact, targets, verify
 from stencilkit.errors import BundleError, ManifestError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import MANIFEST_NAME
-from stencilkit.pipeline import _texts, opening
+from stencilkit.pipeline import _texts, admitting, opening, surveying
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import archive, files, limits
 
 
 def open_all(path: Path, triples: Collection[str] = ()) -> tuple[Artifact, ...]:
-    """Read a bundle, an output folder, or the folders below one.
+    """Read a bundle, an output folder, or the folders below one, and verify what is in it.
 
     With `triples`, manifests of a bundle's other targets are not read, unless it has none of these.
 
-    Raises: BundleError, ManifestError.
+    Raises: BundleError, ManifestError, RefusedError.
     """
     if path.is_dir():
-        return tuple(_load(found) for found in artifact.manifests(path))
+        surveying.demand(path)
+        return tuple(admitting.artifact(_load(found)) for found in artifact.manifests(path))
     contents = artifact.read_bundle(path)
     stems = artifact.stems(contents)
     wanted = tuple(stem for stem in stems if PurePosixPath(stem).name in triples) or stems
     unread = {name for stem in stems if stem not in wanted for name in artifact.names(stem)}
     texts = {stem: contents[artifact.manifest_name(stem)].decode("utf-8", "replace") for stem in wanted}
     described = {stem: opening.read_manifest(text, f"{path}: {stem}").manifest for stem, text in texts.items()}
-    return artifact.unpack(str(path), {n: data for n, data in contents.items() if n not in unread}, described)
+    read = {name: data for name, data in contents.items() if name not in unread}
+    artifacts = tuple(admitting.artifact(item) for item in artifact.unpack(str(path), read, described))
+    artifact.check_buildinfo(str(path), contents, sorted(artifacts, key=_order) if wanted == stems else None)
+    return artifacts
 
 
 def _load(path: Path) -> Artifact:

@@ -10,7 +10,8 @@ from stencilkit import compare, disassemble, emit, manifest
 from stencilkit.errors import UsageError
 from stencilkit.model.comparison import Comparison, Line, Side
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.pipeline.opening import Opened, open_header
+from stencilkit.pipeline import admitting
+from stencilkit.pipeline.opening import Opened
 
 MOST: Final = 6
 
@@ -22,7 +23,7 @@ def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, .
     """
     if not 2 <= len(paths) <= MOST:
         raise UsageError(f"compare takes two to {MOST} paths, not {len(paths)}", fix="name headers or output folders")
-    first, *others = (open_header(path, triple) for path in paths)
+    first, *others = (admitting.header(path, triple) for path in paths)
     for other in others:
         for what, one, two in (
             ("CPython", first.header.form.series, other.header.form.series),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from stencilkit import configure, dialects, manifest, reader, targets, verify
 from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, TargetError
@@ -92,6 +93,9 @@ class Evidence:
         return len(self.sharing) > 1
 
 
+AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
+
+
 class UnreadableError(Exception):
     """There is no header to ask questions of; `check` says why."""
 
@@ -115,7 +119,7 @@ def describe(subject: Subject) -> tuple[Described | None, tuple[Check, ...]]:
         check = Check(kind="manifest", status="failed", what="the manifest is invalid", details=details)
         return None, (check,)
     named = described.manifest.file("stencils").name
-    if subject.manifest is None and subject.path.is_file() and named != subject.path.name:
+    if subject.manifest is None and not subject.path.is_dir() and named != subject.path.name:
         # It lies there, but speaks of another header.
         return None, ()
     return described, ()
@@ -127,8 +131,8 @@ def find(subject: Subject, described: Described | None) -> Found:
     Raises: UnreadableError; UsageError where nothing says which header it is.
     """
     path = opening.header_of(subject.path, described.manifest if described else None)
-    if subject.path.is_dir() and not path.is_file():
-        what = f"{path.name}, which the manifest names, is missing"
+    if not path.is_file():
+        what = f"{path.name}, which the manifest names, is missing" if described else f"{path.name} is missing"
         raise UnreadableError(Check(kind="manifest", status="failed", what=what))
     return read(path.name, files.read_bytes(path, error=HeaderError, limit=limits.HEADER), described)
 
@@ -139,17 +143,20 @@ def read(name: str, original: bytes, described: Described | None) -> Found:
     Raises: UnreadableError where they are not what a stencil generator writes.
     """
     try:
-        header = reader.read(original.decode("ascii"), dialects.header_forms(), name)
+        header = _parsed(name, original)
+    except HeaderError as error:
+        what = "it is not what a stencil generator writes"
+        check = Check(kind="canonical", status="failed", what=what, details=(error.what, error.where))
+        raise UnreadableError(check) from error
+    return Found(name=name, original=original, header=header, arch=described.request.target.arch if described else "")
+
+
+def _parsed(name: str, original: bytes) -> ReadHeader:
+    try:
+        return reader.read(original.decode("ascii"), dialects.header_forms(), name)
     except UnicodeDecodeError as error:
         line = original.count(b"\n", 0, error.start) + 1
-        details: tuple[str, ...] = (f"line {line} has non-ASCII bytes",)
-    except HeaderError as error:
-        details = (error.what, error.where)
-    else:
-        arch = described.request.target.arch if described else ""
-        return Found(name=name, original=original, header=header, arch=arch)
-    what = "it is not what a stencil generator writes"
-    raise UnreadableError(Check(kind="canonical", status="failed", what=what, details=details))
+        raise HeaderError("there are non-ASCII bytes", where=f"{name}, line {line}", fix=AGAIN) from None
 
 
 def gather(subject: Subject, found: Found, described: Described) -> Evidence:

@@ -14,7 +14,8 @@ from stencilkit.model.program import Program
 from stencilkit.model.signature import Candidate, Identification, Made
 from stencilkit.model.verdict import Check
 from stencilkit.pipeline.evidence import Evidence
-from stencilkit.pipeline.opening import Opened, open_header, subjects
+from stencilkit.pipeline.opening import Opened, open_header
+from stencilkit.pipeline.surveying import demand
 
 # The values of --enable-experimental-jit, as the flags that CPython's configure.ac makes of them; sysconfig has those.
 _SETTINGS: Final = {
@@ -60,7 +61,7 @@ def known(ledger: Path | None, against: Sequence[Path]) -> Known:
     Raises: LedgerError; HeaderError, ManifestError, TargetError for what `against` names.
     """
     triples = {target.triple: target for target in targets.load().targets}
-    candidates = [candidate(open_header(found)) for path in against for found in subjects(path)]
+    candidates = [candidate(open_header(found)) for path in against for found in demand(path)]
     if ledger is not None:
         candidates += signatures.read_all(ledger, triples)
     elif not against:
@@ -197,7 +198,7 @@ def sign(paths: Sequence[Path], ledger: Path) -> tuple[Path, ...]:
 
     Raises: UsageError where a header has no manifest, which says what it was made from; LedgerError; OutputError.
     """
-    opened = [open_header(found) for path in paths for found in subjects(path)]
+    opened = [open_header(found) for path in paths for found in demand(path)]
     for item in opened:
         if item.manifest is None:
             raise UsageError(f"{item.label} has no manifest", fix="give output folders of stencilkit build")

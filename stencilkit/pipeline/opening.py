@@ -10,7 +10,7 @@ from stencilkit import dialects, manifest, reader, targets
 from stencilkit.dialects import Dialect
 from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
 from stencilkit.model.header import ReadHeader
-from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest, half_name
+from stencilkit.model.manifest import MANIFEST_NAME, FileRole, Manifest, half_name
 from stencilkit.model.target import Target, TargetRequest
 from stencilkit.support import archive, files, limits
 
@@ -41,25 +41,6 @@ class Opened:
     header: ReadHeader
     target: Target
     manifest: Manifest | None
-
-
-def subjects(path: Path) -> tuple[Path, ...]:
-    """List what there is below a folder, sorted: folders that hold a header or a manifest.
-
-    Of a universal platform's folder, each header. The path itself, if it is a header, or if it holds one or nothing is
-    below it. A header without a manifest is listed like any other: it is not passed over.
-    """
-    if not path.is_dir():
-        return (path,)
-    held = sorted(
-        found.parent for pattern in (MANIFEST_NAME, HALVES, "jit_stencils*.h") for found in path.rglob(pattern)
-    )
-    return tuple(one for folder in dict.fromkeys(held) for one in _headers(folder)) or (path,)
-
-
-def _headers(folder: Path) -> list[Path]:
-    halves = not (folder / MANIFEST_NAME).is_file() and any(folder.glob(HALVES))
-    return (sorted(folder.glob("jit_stencils-*.h")) if halves else []) or [folder]
 
 
 def manifest_of(path: Path) -> Path:

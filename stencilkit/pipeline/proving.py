@@ -16,7 +16,8 @@ from stencilkit.model import digest
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.pipeline.opening import Opened, open_header
+from stencilkit.pipeline import admitting
+from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, solver
 from stencilkit.support import fields, forks, resources
 from stencilkit.support.cache import NoStore, Store
@@ -50,7 +51,7 @@ def run(
             fix="name headers or output folders",
         )
     solver.load()
-    first, *others = (open_header(path, request.triple) for path in paths)
+    first, *others = (admitting.header(path, request.triple) for path in paths)
     return tuple(_pair(first, other, request, store or NoStore(), progress) for other in others or [first])
 
 

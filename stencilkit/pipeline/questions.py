@@ -29,6 +29,16 @@ def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
     yield verify.canonical(found.original, rendered, header)
 
 
+def is_it_a_generators_header(found: Found) -> Iterator[Check]:
+    """Render a header of CPython's own generator again; its comments are its own."""
+    header = found.header
+    dialect = dialects.dialect_for(header.form.series)
+    rendered = _texts.render_header(
+        dialect, found.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
+    )
+    yield verify.generators_own(found.original, rendered, header)
+
+
 def could_all_of_it_be_read(known: Evidence) -> Iterator[Check]:
     """Report what was wrong with the files beside the header, or missing."""
     yield from known.problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from stencilkit import dialects, manifest, verify
@@ -12,6 +12,7 @@ from stencilkit.model.header import ReadHeader
 from stencilkit.model.verdict import Check, Verdict
 from stencilkit.pipeline import evidence, identifying, questions
 from stencilkit.pipeline.evidence import Evidence, Subject, UnreadableError
+from stencilkit.pipeline.surveying import Survey
 
 Question = Callable[[Evidence], Iterator[Check]]
 QUESTIONS: Final[tuple[Question, ...]] = (
@@ -29,6 +30,8 @@ QUESTIONS: Final[tuple[Question, ...]] = (
 )
 # What takes minutes is asked last, and only if nothing failed before.
 SLOW_QUESTIONS: Final[tuple[Question, ...]] = (questions.is_a_second_build_the_same,)
+
+_SHOWN: Final = 8
 
 
 def run(subject: Subject) -> Verdict:
@@ -48,6 +51,26 @@ def run(subject: Subject) -> Verdict:
         checks = (*checks, *questions.is_it_stencils_and_nothing_else(found))
         return verify.conclude(label, checks, _digests(found.header), subject.policy, "")
     return _judge(label, evidence.gather(subject, found, described))
+
+
+def account(survey: Survey) -> tuple[Verdict, ...]:
+    """Report the files of a folder that no question was asked about; () where there are none."""
+    checks = []
+    for reason in dict.fromkeys(survey.ignored.values()):
+        places = [str(path) for path, why in survey.ignored.items() if why == reason]
+        checks.append(Check(kind="manifest", status="noted", what=f"ignored: {reason}", details=_some(places)))
+    for path, reason in survey.refused.items():
+        checks.append(Check(kind="manifest", status="failed", what=f"{path}: {reason}"))
+    if not checks:
+        return ()
+    covered = Check(kind="manifest", status="passed", what=f"{survey.covered} files are those of stencils")
+    label = f"other files below {survey.path}"
+    return (Verdict(subject=label, checks=(*([covered] if survey.covered else []), *checks), digests={}),)
+
+
+def _some(places: Sequence[str]) -> tuple[str, ...]:
+    more = [f"and {len(places) - _SHOWN} more"] if len(places) > _SHOWN else []
+    return (*places[:_SHOWN], *more)
 
 
 def run_artifact(item: Artifact, subject: Subject) -> Verdict:

@@ -142,7 +142,7 @@ def test_a_damaged_addend_is_caught(uop: str, old: str, new: str, tmp_path: Path
     wb.stencilkit("pack", tmp_path / "out", "-o", tmp_path / "damaged.tar.gz")
     (folder,) = (path.parent for path in (tmp_path / "out").rglob(MANIFEST_NAME))
     config = wb.pyconfig("3.14.7")
-    wb.stencilkit("verify", folder, "--cpython", wb.tree("3.14.7"), "--pyconfig-dir", config)
+    wb.stencilkit("verify", "--consistent", folder, "--cpython", wb.tree("3.14.7"), "--pyconfig-dir", config)
     options = ("--module", "test_call", "--no-benchmarks", "--configure", "OPT=-O1 -Wall", "--timeout", "300")
     (verdict,) = verdicts("3.14.7", tmp_path / "damaged.tar.gz", tmp_path, *options)
     assert not verdict["good"]

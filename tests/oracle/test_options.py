@@ -227,7 +227,9 @@ def test_what_a_wrapper_adds_is_refused_or_recorded(tmp_path: Path) -> None:
     text = (folder / "manifest.toml").read_text()
     assert 'what = "-target-cpu x86-64-v4"' in text
     assert 'name = "x86-64-v4"' in text
-    verdict = wb.stencilkit("verify", folder, "--cpython", tree, "--pyconfig-dir", wb.pyconfig("3.14.7"), check=False)
+    verdict = wb.stencilkit(
+        "verify", "--consistent", folder, "--cpython", tree, "--pyconfig-dir", wb.pyconfig("3.14.7"), check=False
+    )
     assert verdict.returncode == 1
     assert "x86-64-v4" in verdict.stdout
 

@@ -20,7 +20,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verify(built: Path, config: Path, tree: Path | None = None) -> tuple[int, dict]:
-    arguments = ["verify", built, "--cpython", tree or wb.tree(VERSION), "--pyconfig-dir", config, "--format", "json"]
+    arguments = [
+        "verify",
+        "--consistent",
+        built,
+        "--cpython",
+        tree or wb.tree(VERSION),
+        "--pyconfig-dir",
+        config,
+        "--format",
+        "json",
+    ]
     done = wb.stencilkit(*arguments, check=False)
     return done.returncode, json.loads(done.stdout)["verdicts"][0]
 

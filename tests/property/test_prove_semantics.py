@@ -10,7 +10,7 @@ import pytest
 import semantics
 import workbench
 
-from stencilkit.pipeline.opening import open_header
+from stencilkit.pipeline import admitting
 from stencilkit.prove.machine import UnsupportedError
 
 # Without its hole, an address in the code is none.
@@ -19,7 +19,7 @@ NOT_RUN = "an address in the code"
 
 def fuzzed(folders: list[Path], count: int, seed: int) -> tuple[Counter[str], list[str]]:
     """Run every encoding of some stencils in `count` states; return the states by mnemonic, and what differs."""
-    groups = [group for folder in folders for group in open_header(folder).header.stencils.groups]
+    groups = [group for folder in folders for group in admitting.header(folder).header.stencils.groups]
     engine, seeded = semantics.X86(), random.Random(seed)
     done: Counter[str] = Counter()
     found: list[str] = []

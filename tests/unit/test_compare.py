@@ -166,19 +166,21 @@ def test_what_cannot_be_compared(tmp_path: Path, folders: tuple[Path, Path]) -> 
 
 def test_verify_speaks_every_format(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     one, two = map(str, folders)
-    assert cli.main(["verify", one, two]) == 0
-    assert capsys.readouterr().out.count(": accepted\n") == 2
-    assert cli.main(["verify", one, "--check"]) == 0
+    assert cli.main(["verify", "--consistent", one, two]) == 0
+    assert capsys.readouterr().out.count(": accepted (consistent; not compared with anything that others made)\n") == 2
+    assert cli.main(["verify", one]) == 1
+    assert "FAILED  policy     consistent; not compared with anything that others made" in capsys.readouterr().out
+    assert cli.main(["verify", "--consistent", one, "--check"]) == 0
     assert capsys.readouterr().out == ""
     Path(two, "jit_stencils.h").write_text("evil")
-    assert cli.main(["verify", one, two, "--format", "json"]) == 1
+    assert cli.main(["verify", "--consistent", one, two, "--format", "json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert [verdict["accepted"] for verdict in answer["verdicts"]] == [True, False]
-    assert cli.main(["verify", one, two, "--format", "junit"]) == 1
+    assert cli.main(["verify", "--consistent", one, two, "--format", "junit"]) == 1
     assert '<failure message="files are not those of the manifest">jit_stencils.h has other bytes<' in (
         capsys.readouterr().out
     )
-    assert cli.main(["verify", one, two, "--format", "markdown", "--check"]) == 1
+    assert cli.main(["verify", "--consistent", one, two, "--format", "markdown", "--check"]) == 1
     assert capsys.readouterr().out.startswith(f"### `{two}`: refused")
 
 

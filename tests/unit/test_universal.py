@@ -50,17 +50,18 @@ def folder(tmp_path: Path) -> Path:
 
 def test_each_half_is_held_against_its_own_manifest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (folder, folder.parent):
-        assert cli.main(["verify", str(path)]) == 0, capsys.readouterr().out
+        assert cli.main(["verify", "--consistent", str(path)]) == 0, capsys.readouterr().out
         assert capsys.readouterr().out.count(": accepted") == 2
     assert cli.main(["compare", *map(str, sorted(folder.glob("jit_stencils-aarch64*.h"))), str(folder / "no")]) == 2
 
 
 def test_a_manifest_that_is_missing_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     next(folder.glob("manifest-x86_64*.toml")).unlink()
-    assert cli.main(["verify", str(folder)]) == 1
+    assert cli.main(["verify", "--consistent", str(folder)]) == 1
     out = capsys.readouterr().out
-    assert (out.count(": accepted"), out.count(": refused")) == (1, 1)
+    assert (out.count(": accepted"), out.count(": refused")) == (1, 2)
     assert "not checked: there is no manifest" in out
+    assert "manifest-x86_64-apple-darwin.toml: missing: manifest-aarch64-apple-darwin.toml is one half" in out
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_dispatcher_that_does_more_is_named(
 ) -> None:
     path = folder / "jit_stencils.h"
     path.write_text(path.read_text().replace(old, new, 1))
-    assert cli.main(["verify", str(folder)]) == 1
+    assert cli.main(["verify", "--consistent", str(folder)]) == 1
     assert capsys.readouterr().out.count("jit_stencils.h is not what stencilkit writes") == 2
 
 
@@ -106,9 +107,13 @@ def test_both_halves_are_packed_and_placed(folder: Path, tmp_path: Path, capsys:
         "jit_stencils.h",
     ]
     assert placed["jit_stencils.h"] == (folder / "jit_stencils.h").read_text()
-    one = tmp_path / "one.tar"
     next(folder.glob("manifest-x86_64*.toml")).unlink()
-    assert cli.main(["pack", str(folder), "-o", str(one)]) == 0
-    capsys.readouterr()
-    assert cli.main(["install", str(one), *words]) == 2
-    assert "there are no release stencils of CPython 3.14.7 for x86_64-apple-darwin" in capsys.readouterr().err
+    assert cli.main(["pack", str(folder), "-o", str(tmp_path / "one.tar")]) == 2
+    assert "manifest-aarch64-apple-darwin.toml is one half of a universal platform" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["jit_stencils.h", "jit_stencils-x86_64-apple-darwin.h"])
+def test_a_file_that_is_missing_is_named(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / name).unlink()
+    assert cli.main(["verify", "--consistent", str(folder)]) == 1
+    assert f"{name}, which " in capsys.readouterr().out

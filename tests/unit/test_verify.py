@@ -14,6 +14,7 @@ from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, ve
 from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
+from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
 from stencilkit.pipeline import _rebuild, evidence, opening, verifying
 from stencilkit.pipeline.evidence import Subject
@@ -23,14 +24,17 @@ from stencilkit.support.cache import NoStore
 class Case:
     """An output folder, and the tree that it was built for."""
 
-    def __init__(self, folder: Path) -> None:
-        self.tree = samples.tree(folder / "tree")
+    def __init__(self, folder: Path, tree: SourceTree | None = None) -> None:
+        self.tree = tree or samples.tree(folder / "tree")
         self.header = samples.folder(folder / "out", self.tree)
         self.manifest = self.header.with_name(MANIFEST_NAME)
 
     def verify(self, *, tree: bool = True, policy: Policy = verify.DEFAULT_POLICY) -> Verdict:
         opened = source.open_tree(self.tree.root, dialects.KNOWN) if tree else None
         return verifying.run(Subject(path=self.header.parent, tree=opened, policy=policy))
+
+    def cases(self) -> bytes:
+        return (self.tree.root / source.CASES).read_bytes()
 
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.tree.root / name
@@ -350,6 +354,30 @@ def test_what_does_not_fit_is_named(case: Case, name: str) -> None:
     assert verdict.stamp == ""
 
 
+def test_the_stencils_are_those_of_the_uops(case: Case) -> None:
+    """One left of hundreds, and one that nobody knows, used to be accepted."""
+    case.edit("Python/executor_cases.c.h", "case _POP_TOP: {", "case _POP_TWO: {")
+    text = case.manifest.read_text()
+    before, after = (samples.digest(data) for data in (samples.TREE[source.CASES].encode(), case.cases()))
+    reseal(case, text.replace(before, after))
+    assert "_POP_TWO: only in the tree; _POP_TOP: not in the tree" in failures(case.verify())
+
+
+@pytest.mark.parametrize("condition", ["#if 0\n{}\n#endif\n", "{}\n"])
+def test_what_an_include_names_must_be_in_the_manifest(case: Case, condition: str, tmp_path: Path) -> None:
+    """A stale file passed when its row was left out."""
+    line = condition.format('#  include "internal/pycore_frame.h"')
+    (tmp_path / "other").mkdir()
+    tree = samples.tree(tmp_path / "other", more={"Tools/jit/template.c": f"{line}CASE\n"})
+    case = Case(tmp_path / "other", tree)
+    assert case.verify().accepted
+    text = case.manifest.read_text()
+    row = re.search(r'"Include/internal/pycore_frame.h" = "[0-9a-f]+"\n', text)
+    assert row
+    reseal(case, text.replace(row[0], ""))
+    assert "Include/internal/pycore_frame.h: not in the manifest, which must name it" in failures(case.verify())
+
+
 def test_a_missing_file_is_named(case: Case) -> None:
     (case.tree.root / "Include/Python.h").unlink()
     assert "Include/Python.h: missing" in failures(case.verify())
@@ -494,7 +522,7 @@ def test_a_windows_sdk_is_no_mingw(case: Case) -> None:
 @pytest.mark.parametrize(("more", "code"), [((), 1), (("--allow-mingw",), 0)])
 def test_the_command_refuses_mingw_unless_told_to(case: Case, more: tuple[str, ...], code: int) -> None:
     with_headers(case, "mingw")
-    assert cli.main(["verify", str(case.header.parent), *more]) == code
+    assert cli.main(["verify", "--consistent", str(case.header.parent), *more]) == code
 
 
 def test_pack_refuses_mingw_unless_told_to(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
