@@ -203,7 +203,7 @@ class _Object:
         for number, row in enumerate(rows[1:], start=1):
             name_at, info, other, section, value, size = row
             name = self._names.at(name_at) if name_at else ""
-            if row[1:] in seen or not self._is_known(name, info, other, section, value, size):
+            if (name_at and not name) or row[1:] in seen or not self._is_known(name, info, other, section, value, size):
                 raise refused(f"symbol {name!r}")
             seen.add(row[1:])
             if info == _SECTION_SYMBOL:

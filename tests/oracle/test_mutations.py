@@ -1,8 +1,11 @@
-"""Random single-place mutations of a real header and its manifest: verify refuses all but those that change nothing."""
+"""Random single-place mutations of every file that make takes: verify refuses all but those that change nothing."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +15,8 @@ import pytest
 import workbench as wb
 
 from stencilkit import manifest, reader
-from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.model.manifest import MANIFEST_NAME, FileRole
+from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import verifying
 from stencilkit.pipeline.evidence import Subject
 
@@ -94,3 +98,80 @@ def test_mutants_are_refused(built: Path, seed: int, count: int, monkeypatch: py
             )
     print(f"{count} tried, {count - same.total() - len(survivors)} refused; the same text: {dict(same)}; {dict(tried)}")
     assert not [(name, kind) for name, kind, _ in survivors]
+
+
+# What changes nothing: the version of stencilkit that wrote a dispatcher, in its first line.
+HARMLESS = re.compile(rb"// stencilkit [0-9A-Za-z.+]{1,40}\n")
+TRIPLES = {wb.X86: 21, wb.ARM: 21, wb.MAC_ARM: 21, wb.MAC_X86: 21, wb.WIN_X86: 21, wb.WIN_I686: 21, wb.WIN_ARM: 21}
+ROLES = ("stencils", "dispatcher", "shim", "unwind", "unwind-dispatcher")
+FULL = 10_000
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build few uops of 3.15, whose folder has five files that make takes."""
+    work = tmp_path_factory.mktemp("small")
+
+    @functools.cache
+    def build(triple: str) -> Path:
+        tree = work / "tree"
+        if not tree.is_dir():
+            wb.small_tree("3.15.0rc1", tree, uops=3)
+        config = wb.pyconfig("3.15.0rc1", triple)
+        return wb.built("3.15.0rc1", TRIPLES[triple], work, "--pyconfig-dir", config, triple=triple, source_tree=tree)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("role", "triple", "count"),
+    [
+        *(pytest.param(role, wb.X86, 100, id=f"some-{role}") for role in ROLES),
+        *(pytest.param("shim", triple, 200, id=f"some-shim-{triple}") for triple in (wb.ARM, wb.MAC_ARM, wb.WIN_X86)),
+        *(pytest.param(role, wb.X86, FULL, id=f"all-{role}", marks=pytest.mark.matrix) for role in ROLES),
+        *(
+            pytest.param("shim", triple, FULL, id=f"all-shim-{triple}", marks=pytest.mark.matrix)
+            for triple in TRIPLES
+            if triple != wb.X86
+        ),
+    ],
+)
+def test_mutants_with_good_digests_are_refused(
+    role: FileRole, triple: str, count: int, small: Callable[[str], Path]
+) -> None:
+    """Whoever changes a file can make the manifest's digest of it, and the seal, good again."""
+    folder = small(triple)
+    path = folder / MANIFEST_NAME
+    text = path.read_text()
+    target = folder / manifest.parse(text, "manifest").file(role).name
+    original = target.read_bytes()
+    before = hashlib.sha256(original).hexdigest()
+    body = text[: text.rindex("seal = ")]
+    subject = Subject(path=folder, policy=Policy(mingw=True))
+    chance = random.Random(f"{role} {triple}")
+    refused = same = 0
+    harmless = set[bytes]()
+    survivors = []
+    try:
+        assert verifying.run(subject).accepted
+        for _ in range(count):
+            kind, mutant = mutate(original, chance)
+            resealed = body.replace(before, hashlib.sha256(mutant).hexdigest())
+            target.write_bytes(mutant)
+            path.write_text(f'{resealed}seal = "{hashlib.sha256(resealed.encode()).hexdigest()}"\n')
+            first, _, rest = mutant.partition(b"\n")
+            if not verifying.run(subject).accepted:
+                refused += 1
+            elif mutant == original:
+                same += 1
+            elif HARMLESS.fullmatch(first + b"\n") and rest == original.partition(b"\n")[2]:
+                harmless.add(first)
+            else:
+                survivors.append((kind, next(i for i, b in enumerate(original) if mutant[i : i + 1] != b"%c" % b)))
+    finally:
+        target.write_bytes(original)
+        path.write_text(text)
+    print(f"{target.name}: {count} tried, {refused} refused; {same} the same bytes; harmless: {sorted(harmless)}")
+    assert not survivors
+    assert not harmless or role in ("dispatcher", "unwind-dispatcher")
+    assert refused > count // 2
