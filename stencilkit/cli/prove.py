@@ -14,7 +14,7 @@ from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, PolicyError
 from stencilkit.model.proof import Proof, Proofs, Verdict
 from stencilkit.pipeline import proving
-from stencilkit.prove import BUDGET, assumptions, policy
+from stencilkit.prove import BUDGET, RUNS, assumptions, policy
 from stencilkit.support import environ, files
 
 _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
@@ -28,6 +28,7 @@ _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
 @click.option("--policy", "rules", type=_options.ANY_PATH, metavar="FILE", help="What else is accepted, with reasons.")
 @click.option("--budget", type=click.IntRange(min=1), default=BUDGET, metavar="UNITS", help="Of z3, for a stencil.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Proofs at once. [default: processors]")
+@click.option("--no-replay", is_flag=True, help="Do not run in unicorn what is not proved.")
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of proofs.")
 @click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
 @click.option("--assumptions", "listed", is_flag=True, help="List everything that proofs take for granted.")
@@ -40,6 +41,7 @@ def command(
     rules: Path | None,
     budget: int,
     jobs: int | None,
+    no_replay: bool,
     no_cache: bool,
     triple: str | None,
     listed: bool,
@@ -53,7 +55,14 @@ def command(
         _assumptions(form)
         return ExitCode.OK
     accepted = _policy(assume, rules)
-    request = proving.Request(uops=uops, budget=budget, jobs=jobs or environ.cpus(), triple=triple, itself=itself)
+    request = proving.Request(
+        uops=uops,
+        budget=budget,
+        runs=0 if no_replay else RUNS,
+        jobs=jobs or environ.cpus(),
+        triple=triple,
+        itself=itself,
+    )
     found = proving.run(paths, request, store=_options.store(use=not no_cache), progress=_progress.choose(form))
     good = all(accepted.accepts(proof) for item in found for proof in item.proofs)
     if form == "json":

@@ -18,7 +18,7 @@ from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.pipeline import admitting
 from stencilkit.pipeline.opening import Opened
-from stencilkit.prove import Setting, solver
+from stencilkit.prove import Setting, emulate, solver
 from stencilkit.support import fields, forks, resources
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT, Progress
@@ -29,10 +29,14 @@ _PROTOTYPE: Final = re.compile(r"(?P<result>[\w{}, ]+?)\((?P<arguments>[^()]*)\)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """How to prove: which uops (all if none is named), with what budget of z3's units, how many at once."""
+    """How to prove: which uops (all if none is named), with what budget of z3's units, how many at once.
+
+    `runs` is how often both are run where no proof is found.
+    """
 
     uops: tuple[str, ...] = ()
     budget: int = prove.BUDGET
+    runs: int = prove.RUNS
     jobs: int = 1
     triple: str | None = None
     itself: bool = False
@@ -51,6 +55,8 @@ def run(
             fix="name headers or output folders",
         )
     solver.load()
+    if request.runs:
+        emulate.load()
     first, *others = (admitting.header(path, request.triple) for path in paths)
     return tuple(_pair(first, other, request, store or NoStore(), progress) for other in others or [first])
 
@@ -66,7 +72,7 @@ def _pair(first: Opened, second: Opened, request: Request, store: Store, progres
                 fix="compare stencils of one CPython series and one target",
             )
     names = _names(first, second, request.uops)
-    setting = _setting(first, request.budget)
+    setting = _setting(first, request)
     found: dict[str, Proof] = {}
     todo: list[tuple[StencilGroup, StencilGroup]] = []
     for name in names:
@@ -103,13 +109,13 @@ def prover() -> str:
     return hashlib.sha256(f"{code}\n{resources.text(_PROTOTYPES)}".encode()).hexdigest()
 
 
-def _setting(opened: Opened, budget: int) -> Setting:
+def _setting(opened: Opened, request: Request) -> Setting:
     arch = opened.target.arch
 
     def decode(group: StencilGroup) -> tuple[Operation, ...]:
         return disassemble.operations(group.code, arch)
 
-    prototypes, alignments = _known()
+    prototypes, alignments = _known(opened.header.form.series)
     return Setting(
         series=opened.header.form.series,
         triple=opened.target.triple,
@@ -118,13 +124,17 @@ def _setting(opened: Opened, budget: int) -> Setting:
         prototypes=prototypes,
         alignments=alignments,
         decode=decode,
-        budget=budget,
+        budget=request.budget,
+        runs=request.runs,
     )
 
 
-def _known() -> tuple[Mapping[str, Prototype], Mapping[str, int]]:
+def _known(series: str) -> tuple[Mapping[str, Prototype], Mapping[str, int]]:
     root = fields.document(resources.text(_PROTOTYPES), name=_PROTOTYPES, schema=1, error=UsageError)
-    functions, objects = root.mapping("functions"), root.mapping("objects")
+    table = next(root.optional(series), None)
+    if table is None:
+        return {}, {}
+    functions, objects = table.mapping("functions"), table.mapping("objects")
     return (
         {name: _prototype(text) for name, text in functions.items()},
         {name: int(bytes_) for name, bytes_ in objects.items()},
@@ -171,7 +181,7 @@ def _key(left: StencilGroup, right: StencilGroup, setting: Setting) -> str:
         solver.version(),
         setting.series,
         setting.triple,
-        str(setting.budget),
+        f"{setting.budget} {setting.runs}",
         *(digest.canonical_group(group) for group in (left, right)),
     ]
     return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()

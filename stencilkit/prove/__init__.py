@@ -11,18 +11,21 @@ solver       the one door to z3
 meeting      what must be equal at calls and exits
 loops        coinduction
 search       paths of both sides, in pairs
+emulate      the one door to unicorn: replays, and evidence where there is no proof
+policy       what is accepted beside proofs
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Final
 
 from stencilkit.model.machine import Operation
-from stencilkit.model.proof import Proof, Prototype, Verdict
+from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import assumptions, x86
+from stencilkit.prove import assumptions, emulate, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.meeting import World
@@ -32,6 +35,9 @@ from stencilkit.prove.solver import LimitError, Solver
 BUDGET: Final = 60_000_000
 """What one stencil may use of z3's resource units; about five million are a second."""
 _STEP: Final = 6_000_000
+RUNS: Final = 1000
+"""How many states both are run on where no proof is found."""
+_WITNESSES: Final = 4
 _TABLES: Final = {"x86_64": (x86.STEPS, x86.REGISTERS)}
 
 Decoder = Callable[[StencilGroup], tuple[Operation, ...]]
@@ -40,7 +46,10 @@ Decoder = Callable[[StencilGroup], tuple[Operation, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What both stencils are for: CPython series, target, and the C functions and objects that they may name."""
+    """What both stencils are for: CPython series, target, and the C functions and objects that they may name.
+
+    `runs` is how many states both are run on in unicorn where no proof is found; none if it is 0.
+    """
 
     series: str
     triple: str
@@ -50,6 +59,7 @@ class Setting:
     alignments: Mapping[str, int]
     decode: Decoder
     budget: int = BUDGET
+    runs: int = 0
 
 
 def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
@@ -57,37 +67,66 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
 
     Deterministic in a process that has proved nothing before: the solver's answers depend on what it was asked.
     """
-    proof = _attempt(left, right, setting, ())
-    if proof.difference is None:
+    proof, search, stuck = _attempt(left, right, setting, ())
+    if proof.verdict is Verdict.PROVED or search is None:
         return proof
-    for fact in (one.name for one in assumptions.ASSUMPTIONS if one.optional):
-        given = _attempt(left, right, setting, (fact,))
-        if given.verdict is Verdict.PROVED:
-            return Proof(name=left.name, verdict=Verdict.GIVEN, facts=(fact,), spent=proof.spent + given.spent)
-    return proof
+    if stuck is not None:
+        for fact in (one.name for one in assumptions.ASSUMPTIONS if one.optional):
+            given, _, _ = _attempt(left, right, setting, (fact,))
+            if given.verdict is Verdict.PROVED:
+                return replace(given, verdict=Verdict.GIVEN, facts=(fact,), spent=proof.spent + given.spent)
+    return _replayed(proof, search, stuck, setting) if setting.runs else proof
 
 
-def _attempt(left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...]) -> Proof:
+def _attempt(
+    left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...]
+) -> tuple[Proof, Search | None, StuckError | None]:
     solver = Solver(budget=setting.budget, step=min(_STEP, setting.budget))
+    proof = Proof(name=left.name, verdict=Verdict.NOT_PROVED)
+    search = None
     try:
-        _search(left, right, setting, solver, given).prove()
+        search = _search(left, right, setting, solver, given)
+        search.prove()
     except UnsupportedError as error:
-        return _no_proof(left.name, f"unsupported: {error}" if str(error) != "loops differ" else str(error), solver)
+        why = str(error) if str(error) == "loops differ" else f"unsupported: {error}"
+        return replace(proof, why=why, spent=solver.spent), search, None
     except LimitError:
-        return _no_proof(left.name, "limit", solver)
+        return replace(proof, why="limit", spent=solver.spent), search, None
     except StuckError as stuck:
-        return Proof(
-            name=left.name,
-            verdict=Verdict.NOT_PROVED,
-            why=f"{stuck.difference.what} {'differs in z3' if stuck.certain else 'may differ'}",
-            difference=stuck.difference,
-            spent=solver.spent,
-        )
-    return Proof(name=left.name, verdict=Verdict.PROVED, spent=solver.spent)
+        why = f"{stuck.difference.what} may differ"
+        return replace(proof, why=why, difference=stuck.difference, spent=solver.spent), search, stuck
+    return replace(proof, verdict=Verdict.PROVED, spent=solver.spent), search, None
 
 
-def _no_proof(name: str, why: str, solver: Solver) -> Proof:
-    return Proof(name=name, verdict=Verdict.NOT_PROVED, why=why, spent=solver.spent)
+def _replayed(proof: Proof, search: Search, stuck: StuckError | None, setting: Setting) -> Proof:
+    """Run both: a difference that shows is one, and runs that agree are evidence."""
+    mode = emulate.MODES.get(setting.arch)
+    if mode is None:
+        return proof
+    emulator = emulate.Emulator(tuple(search.registers), mode)
+    seeds = [emulate.Seed(number) for number in range(setting.runs)]
+    if stuck is not None:
+        search.solver.budget += setting.budget
+        values, words = search.witness(stuck.facts, emulate.addresses(search.left, search.right), emulate.REACH)
+        seeds = [emulate.Seed(number, values, words) for number in range(_WITNESSES)] + seeds
+    found, ended = emulate.differ(lambda seed: emulator.compare(search.left, search.right, search.world, seed), seeds)
+    if found is not None:
+        return replace(proof, verdict=Verdict.DIFFERS, difference=_shown(emulator, search, found), runs=ended)
+    if ended >= setting.runs // 4:
+        return replace(proof, verdict=Verdict.AGREED, runs=ended)
+    return replace(proof, runs=ended)
+
+
+def _shown(emulator: emulate.Emulator, search: Search, seed: emulate.Seed) -> Difference:
+    """Describe the first event in which two runs differ."""
+    one, other = emulator.compare(search.left, search.right, search.world, seed)
+    for left, right in zip_longest(one, other, fillvalue=("nothing more", (), 0)):
+        if left[:2] != right[:2]:
+            only = [[row for row in mine[1] if row not in yours[1]] for mine, yours in ((left, right), (right, left))]
+            texts = [" ".join((event[0], *map(str, rows))) for event, rows in zip((left, right), only, strict=True)]
+            what = "a run in unicorn" + (" on the solver's values" if seed.values else "")
+            return Difference(what=what, left=texts[0], right=texts[1], places=(left[2], right[2]))
+    return Difference(what="a run in unicorn", left="", right="", places=(0, 0))
 
 
 def _search(

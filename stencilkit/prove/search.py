@@ -32,12 +32,12 @@ Step = Callable[[State, Code, Operation], Control]
 
 
 class StuckError(Exception):
-    """No proof is found: the two sides may differ here. `certain` says that the solver has values for which they do."""
+    """No proof is found: the two sides may differ here, where these facts hold."""
 
-    def __init__(self, difference: Difference, *, certain: bool) -> None:
+    def __init__(self, difference: Difference, facts: Facts) -> None:
         super().__init__(difference.what)
         self.difference = difference
-        self.certain = certain
+        self.facts = facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +216,34 @@ class Search:
             return
         if "loop" in (events[0].kind, events[1].kind):
             raise UnsupportedError("loops differ")
-        what = [f"{event.kind} {event.target}" for event in events]
+        what = [_named(event) for event in events]
         places = events[0].place, events[1].place
-        raise StuckError(
-            Difference(what="what comes next", left=what[0], right=what[1], places=places), certain=found == "yes"
+        difference = Difference(what="what comes next", left=what[0], right=what[1], places=places)
+        raise StuckError(difference, events[1].facts)
+
+    def witness(
+        self, facts: Facts, addresses: Mapping[str, int], reach: tuple[int, int]
+    ) -> tuple[dict[str, int], dict[int, int]]:
+        """Find values of symbols, and of words of memory by address, for which facts hold; none if there are none.
+
+        `addresses` are those of symbols where they will be run, `reach` is where words may lie.
+        """
+        rows = [*facts.rows]
+        for term, name in {**self.left.used, **self.right.used}.items():
+            if name in addresses:
+                rows.append(terms.eq(term, terms.const(addresses[name])))
+        found = sorted(terms.below(facts.rows), key=lambda one: one.order)
+        words = [one for one in found if one.op == "word" and one.extra[0] == "memory"]
+        places = [one.args[0] for one in words] + [one for one in found if one is meeting.ANYWHERE]
+        for place in places:
+            gap = terms.sub(place, terms.const(reach[0]))
+            rows.append(terms.less(gap, terms.const(reach[1] - reach[0]), is_signed=False))
+        if self.solver.satisfiable(rows) != "yes":
+            return {}, {}
+        value = self.solver.value
+        return (
+            {str(one.extra[0]): value(one) for one in found if one.op == "sym"},
+            {value(one.args[0]): value(one) for one in words},
         )
 
     def require(self, obligations: list[Obligation], facts: Facts, events: tuple[Event, Event] | None = None) -> None:
@@ -236,7 +260,11 @@ class Search:
                 difference = Difference(
                     what=row.what, left=terms.show(row.left), right=terms.show(row.right), places=places
                 )
-                raise StuckError(difference, certain=found == "yes")
+                raise StuckError(difference, facts.plus(unequal))
+
+
+def _named(event: Event) -> str:
+    return str(event.target) if event.kind == "exit" else f"{event.kind} {event.target}"
 
 
 def _size(facts: Facts) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stencilkit import disassemble, prove
@@ -210,7 +212,7 @@ def test_what_jit_c_would_take_for_a_load_must_be_one() -> None:
 
 
 def test_a_small_budget_is_a_limit_not_a_proof() -> None:
-    setting = prove.Setting(**{name: getattr(SETTING, name) for name in SETTING.__slots__} | {"budget": 1})
+    setting = replace(SETTING, budget=1)
     left, right = PROVED["a test of one byte, and of the word"]
     assert prove.prove(group(left), group(right), setting).verdict is Verdict.NOT_PROVED
 
@@ -238,3 +240,20 @@ def test_a_policy_accepts_by_name_and_with_a_reason() -> None:
 def test_every_assumption_has_a_reason_and_a_source() -> None:
     assert len({row.name for row in ASSUMPTIONS}) == len(ASSUMPTIONS)
     assert all(row.text and row.source for row in ASSUMPTIONS)
+
+
+def test_what_differs_is_shown_by_a_run() -> None:
+    setting = replace(SETTING, runs=20)
+    for name in ("another condition", "a narrow store", "writes whose order counts where they overlap"):
+        left, right = REFUSED[name]
+        found = prove.prove(group(left), group(right), setting)
+        assert found.verdict is Verdict.DIFFERS, (name, found)
+        assert found.difference is not None
+        assert found.difference.left != found.difference.right
+
+
+def test_what_is_not_modelled_is_run_and_stays_unproved() -> None:
+    left, right = REFUSED["an instruction that is not modelled"]
+    found = prove.prove(group(left), group(right), replace(SETTING, runs=20))
+    assert (found.verdict, found.runs) == (Verdict.AGREED, 20)
+    assert not policy.Policy().accepts(found)

@@ -1,0 +1,93 @@
+"""Make stencilkit/prove/prototypes.toml: what the C functions and objects are that stencils name.
+
+    python reproducibility/prototypes.py --clang CLANG STENCILS TREE PYCONFIG [STENCILS TREE PYCONFIG ...]
+
+Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that takes
+the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees. Where two
+flavours of one CPython disagree, nothing is written (docs/adr/0202-prototypes.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stencilkit.pipeline.opening import Opened, open_header
+from stencilkit.support import files
+
+TABLE = Path(__file__).parents[1] / "stencilkit" / "prove" / "prototypes.toml"
+HEAD = """\
+# What stencils name, by CPython: C functions as LLVM's IR declares them, and the alignments of objects in bytes.
+# Made by reproducibility/prototypes.py, for 64-bit platforms whose long has 64 bits.
+schema = 1
+"""
+FLAGS = ("-DPy_BUILD_CORE", "-D_Py_JIT", "-D_PyJIT_ACTIVE", "-O0", "-std=c11", "-w", "-S", "-emit-llvm", "-o", "-")
+INCLUDES = ("", "Include", "Include/internal", "Include/internal/mimalloc", "Python", "Tools/jit")
+NORETURN = re.compile(r"^attributes #(\d+) = \{[^\n]* noreturn ", re.MULTILINE)
+FUNCTION = re.compile(r"^declare (.*?) @([\w.]+)\((.*)\)(?: \w+)*(?: #(\d+))?", re.MULTILINE)
+OBJECT = re.compile(r"^@(\w+) = external [^\n]*align (\d+)", re.MULTILINE)
+KIND = re.compile(r"(?:(?!ptr|void|double|float|i\d|[{%])\w+ )*(ptr|void|i\d+|double|float|\{[^}]*\}|%[\w.]+)")
+COMMA = re.compile(r",\s*(?![^(]*\)|[^{]*\})")
+
+
+def ir(clang: str, opened: Opened, tree: Path, config: Path) -> str:
+    names = {patch.symbol for group in opened.header.stencils.groups for patch in group.patches if patch.symbol}
+    # The includes of the template, up to its first own definition.
+    template = (tree / "Tools/jit/template.c").read_text("utf-8")
+    head = "\n".join(re.findall(r'^#include "\w+\.h"$', template, re.MULTILINE))
+    body = "\n".join(f"void *use_{name}(void) {{ return (void *)&{name}; }}" for name in sorted(names))
+    folders = [f"-I{config}", *(f"-I{tree / part}" for part in INCLUDES)]
+    command = [clang, f"--target={opened.target.triple}", *FLAGS, *folders, "-x", "c", "-"]
+    done = subprocess.run(command, input=f"{head}\n{body}\n", capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+def kind(argument: str) -> str:
+    text = argument.strip()
+    for special in ("...", "sret", "byval"):
+        if special in text:
+            return special
+    match = KIND.match(text)
+    if match is None:
+        sys.exit(f"not understood: {text}")
+    return match[1]
+
+
+def functions(text: str) -> Iterator[tuple[str, str]]:
+    ends = set(NORETURN.findall(text))
+    for result, name, arguments, attributes in FUNCTION.findall(text):
+        kinds = [kind(one) for one in COMMA.split(arguments) if one.strip()]
+        yield name, f"{kind(result)}({', '.join(kinds)}){' noreturn' if attributes in ends else ''}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clang", required=True)
+    parser.add_argument("paths", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for start in range(0, len(arguments.paths), 3):
+        stencils, tree, config = arguments.paths[start : start + 3]
+        opened = open_header(stencils)
+        text = ir(arguments.clang, opened, tree, config)
+        table = found.setdefault(opened.header.form.series, {"functions": {}, "objects": {}})
+        for section, pairs in (("functions", functions(text)), ("objects", OBJECT.findall(text))):
+            for name, value in pairs:
+                if table[section].setdefault(name, value) != value:
+                    sys.exit(f"{name} is {table[section][name]} and {value}")
+    rows = [HEAD]
+    for series, table in sorted(found.items()):
+        for section, pairs in table.items():
+            rows.append(f'\n["{series}".{section}]\n')
+            rows += [f'{name} = "{value}"\n' for name, value in sorted(pairs.items())]
+    files.write(TABLE, "".join(rows).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Stencils of a real CPython with one thing wrong: none is proved that does something else when it is run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import mutants
+import pytest
+import workbench
+
+from stencilkit import disassemble, prove
+from stencilkit.model.proof import Verdict
+from stencilkit.model.stencil import StencilGroup
+from stencilkit.pipeline import proving
+from stencilkit.pipeline.opening import open_header
+from stencilkit.prove import Setting, emulate
+from stencilkit.prove.solver import Solver
+from stencilkit.support import forks
+
+# Longer stencils take longer, and are made of the same.
+LONGEST = 700
+
+
+def judged(setting: Setting, runs: int, left: StencilGroup, mutant: mutants.Mutant) -> bytes:
+    """Prove a mutant; run what is accepted."""
+    found = prove.prove(left, mutant.group, setting)
+    if found.verdict not in (Verdict.PROVED, Verdict.GIVEN):
+        return b"refused"
+    search = prove._search(left, mutant.group, setting, Solver(1, 1), ())
+    emulator = emulate.Emulator(tuple(search.registers), emulate.MODES[setting.arch])
+    seeds = [emulate.Seed(number) for number in range(runs)]
+    seed, ended = emulate.differ(lambda one: emulator.compare(search.left, search.right, search.world, one), seeds)
+    changed = [
+        f"{old.offset:#x} {old.text} -> {new.text}"
+        for old, new in zip(
+            disassemble.operations(left.code, setting.arch),
+            disassemble.operations(mutant.group.code, setting.arch),
+            strict=False,
+        )
+        if old.text != new.text
+    ]
+    verdict = "WRONG" if seed else "accepted"
+    return f"{verdict} {left.name} {mutant.kind}: {'; '.join(changed[:3])} (agreed on {ended} runs)".encode()
+
+
+def survivors(folder: Path, count: int, runs: int, seed: int) -> tuple[Counter[str], list[str]]:
+    opened = open_header(folder)
+    groups = [group for group in opened.header.stencils.uops if 0 < len(group.code.body) < LONGEST]
+    setting = replace(proving._setting(opened, proving.Request(budget=6_000_000)), runs=0)
+    pairs = mutants.mutants(groups, opened.target.arch, count, seed)
+    answers = forks.each(lambda pair: judged(setting, runs, *pair), pairs, jobs=1)
+    texts = [(answer or b"died").decode() for answer in answers]
+    print(*[text for text in texts if text != "refused"], sep="\n")
+    return Counter(text.split()[0] for text in texts), [text for text in texts if text.startswith("WRONG")]
+
+
+@pytest.mark.process
+@pytest.mark.network
+@pytest.mark.oracle
+def test_no_mutant_is_proved_that_does_something_else(tmp_path: Path) -> None:
+    counts, wrong = survivors(workbench.built("3.15.0rc1", 21, tmp_path), 42, 100, 1)
+    assert not wrong
+    # Most changes matter: a prover that accepts more than a few does not look.
+    assert counts["refused"] > 30, counts
+
+
+@pytest.mark.process
+@pytest.mark.network
+@pytest.mark.oracle
+@pytest.mark.matrix
+def test_no_mutant_of_thousands_is_proved_that_does_something_else(tmp_path: Path) -> None:
+    counts, wrong = survivors(workbench.built("3.15.0rc1", 21, tmp_path), 5000, 10_000, 2)
+    print(counts)
+    assert not wrong
+    assert counts["died"] == 0
