@@ -1,10 +1,10 @@
 """Make stencilkit/prove/prototypes.toml: what the C functions and objects are that stencils name.
 
-    python reproducibility/prototypes.py --clang CLANG STENCILS TREE PYCONFIG [STENCILS TREE PYCONFIG ...]
+    python reproducibility/prototypes.py --clang CLANG STENCILS TREE PYCONFIG [...]
 
-Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that takes
-the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees. Where two
-flavours of one CPython disagree, nothing is written (docs/adr/0202-prototypes.md).
+Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that
+takes the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees.
+Where two builds of one CPython disagree, nothing is written (docs/adr/0202-prototypes.md).
 """
 
 from __future__ import annotations

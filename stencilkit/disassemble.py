@@ -15,7 +15,7 @@ from typing import Any, Final
 from stencilkit.model.audit import Argument, Decoded
 from stencilkit.model.comparison import Line
 from stencilkit.model.machine import Operand, Operation
-from stencilkit.model.stencil import Stencil
+from stencilkit.model.stencil import PatchForm, Stencil
 
 # The names of capstone's architecture and mode.
 _ENGINES: Final = {
@@ -152,7 +152,10 @@ def _operation(item: Any, stencil: Stencil, arch: str) -> Operation:  # noqa: AN
         text=f"{item.mnemonic} {item.op_str}".strip(),
         operands=tuple(_OPERANDS[arch](item, operand) for operand in item.operands) if known else (),
         patches=tuple(
-            (offset - item.address, patch) for patch in stencil.patches for offset in patch.offsets if offset in inside
+            (offset - item.address, patch)
+            for patch in stencil.patches
+            for offset in patch.offsets
+            if offset in inside and patch.form is not PatchForm.VOID
         ),
         **(_DETAILS[arch](item) if known else {}),
     )
@@ -187,7 +190,11 @@ def _x86_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone has n
 def _aarch64_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # capstone has no annotations
     shift = (_SHIFTS.get(operand.shift.type, "?"), operand.shift.value) if operand.shift.type else ("", 0)
     extend = _EXTENDS.get(operand.ext, "?") if operand.ext else ""
-    if operand.type == _REGISTER and operand.vas == 0 and operand.vector_index in (-1, None):
+    if (
+        operand.type == _REGISTER
+        and (operand.vas == 0 or item.mnemonic == "movi")
+        and operand.vector_index in (-1, None)
+    ):
         return Operand(kind="register", size=0, register=item.reg_name(operand.reg), shift=shift, extend=extend)
     if operand.type == _NUMBER:
         return Operand(kind="number", size=0, number=operand.imm, shift=shift)

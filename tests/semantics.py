@@ -10,12 +10,13 @@ import importlib
 import random
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
 from stencilkit import disassemble
 from stencilkit.model.machine import Operation
 from stencilkit.model.stencil import Stencil, StencilGroup
-from stencilkit.prove import machine, search, terms, x86
+from stencilkit.prove import aarch64, machine, search, terms, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import Branch, Call, Jump, Return, State, UnsupportedError
 from stencilkit.prove.memory import Memory
@@ -24,7 +25,6 @@ from stencilkit.prove.terms import Term
 CODE = 0x10_0000
 HEAP = 0x4000_0000
 SIZE = 0x4000
-FLAGS = {"c": 0, "p": 2, "z": 6, "s": 7, "o": 11}
 INTERESTING = (
     0,
     1,
@@ -106,12 +106,10 @@ FUNCTIONS = {
 }
 
 
-def encodings(groups: Iterable[StencilGroup], arch: str) -> list[Operation]:
-    """List every encoding of some stencils once, without holes, with its bytes as text."""
+def encodings(groups: Iterable[StencilGroup], arch: str) -> list[tuple[Operation, bytes]]:
+    """List every encoding of some stencils once, without holes, with its bytes."""
     found = {group.code.body[op.offset : op.end] for group in groups for op in disassemble.operations(group.code, arch)}
-    return [
-        replace(disassemble.operations(Stencil(body=key, patches=()), arch)[0], text=key.hex()) for key in sorted(found)
-    ]
+    return [(disassemble.operations(Stencil(body=key, patches=()), arch)[0], key) for key in sorted(found)]
 
 
 @dataclass
@@ -127,6 +125,10 @@ class Outcome:
 
 class X86:
     """unicorn as an x86-64."""
+
+    tables = x86
+    flags: ClassVar[dict[str, int]] = {"c": 0, "p": 2, "z": 6, "s": 7, "o": 11}
+    stack = "rsp"
 
     def __init__(self) -> None:
         self.unicorn = importlib.import_module("unicorn")
@@ -145,7 +147,9 @@ class X86:
         engine.mem_write(HEAP, given.memory)
         for name in x86.REGISTERS:
             engine.reg_write(self.numbers[name], given.registers[name])
-        engine.reg_write(self.numbers["eflags"], 2 | sum(given.registers[flag] << bit for flag, bit in FLAGS.items()))
+        engine.reg_write(
+            self.numbers["eflags"], 2 | sum(given.registers[flag] << bit for flag, bit in self.flags.items())
+        )
         try:
             engine.emu_start(CODE, 1 << 62, count=1)
         except self.unicorn.UcError as error:
@@ -153,19 +157,67 @@ class X86:
             if error.errno != self.unicorn.UC_ERR_FETCH_UNMAPPED:
                 raise OutsideError from None
         after = {name: engine.reg_read(number) for name, number in self.numbers.items()}
+        after |= {"flags": after["eflags"], "next": after["rip"]}
         return after, bytes(engine.mem_read(HEAP, SIZE))
 
+    def derived(self, bits: dict[str, int]) -> dict[str, int]:
+        return {"l": bits["s"] ^ bits["o"], "be": bits["c"] | bits["z"]}
 
-def as_terms(op: Operation) -> Outcome:
+    def call(self, state: State, back: int) -> None:
+        state.registers["rsp"] = terms.offset(state.registers["rsp"], -8)
+        machine.store(state, state.registers["rsp"], terms.const(back))
+
+
+class Arm:
+    """unicorn as an aarch64."""
+
+    tables = aarch64
+    flags: ClassVar[dict[str, int]] = {"n": 31, "z": 30, "c": 29, "v": 28}
+    stack = "sp"
+
+    def __init__(self) -> None:
+        self.unicorn = importlib.import_module("unicorn")
+        names = importlib.import_module("unicorn.arm64_const")
+        self.engine = self.unicorn.Uc(self.unicorn.UC_ARCH_ARM64, self.unicorn.UC_MODE_ARM)
+        self.numbers = {
+            name: getattr(names, f"UC_ARM64_REG_{name.upper()}") for name in (*aarch64.REGISTERS, "pc", "nzcv")
+        }
+        self.engine.reg_write(names.UC_ARM64_REG_CPACR_EL1, 3 << 20)
+        self.engine.mem_map(CODE, 0x1000)
+        self.engine.mem_map(HEAP, SIZE)
+
+    def run(self, code: bytes, given: Given) -> tuple[dict[str, int], bytes]:
+        engine = self.engine
+        engine.mem_write(CODE, code + bytes.fromhex("1f2003d5") * 4)
+        engine.ctl_remove_cache(CODE, CODE + 64)
+        engine.mem_write(HEAP, given.memory)
+        for name in aarch64.REGISTERS:
+            engine.reg_write(self.numbers[name], given.registers[name])
+        engine.reg_write(self.numbers["nzcv"], sum(given.registers[flag] << bit for flag, bit in self.flags.items()))
+        try:
+            engine.emu_start(CODE, 1 << 62, count=1)
+        except self.unicorn.UcError as error:
+            if error.errno != self.unicorn.UC_ERR_FETCH_UNMAPPED:
+                raise OutsideError from None
+        after = {name: engine.reg_read(number) for name, number in self.numbers.items()}
+        after |= {"flags": after["nzcv"], "next": after["pc"]}
+        return after, bytes(engine.mem_read(HEAP, SIZE))
+
+    def derived(self, bits: dict[str, int]) -> dict[str, int]:
+        return {"lt": bits["n"] ^ bits["v"], "ls": (1 - bits["c"]) | bits["z"]}
+
+    def call(self, state: State, back: int) -> None:
+        state.registers["x30"] = terms.const(back)
+
+
+def as_terms(op: Operation, body: bytes, engine: X86 | Arm) -> Outcome:
     """Run an encoding once on symbols."""
-    code = Code(
-        {0: op}, Stencil(body=bytes.fromhex(op.text), patches=()), Stencil(body=b"", patches=()), "", {}, True, ""
-    )
-    registers = {name: terms.sym(name, width) for name, width in x86.REGISTERS.items()}
+    code = Code({0: op}, Stencil(body=body, patches=()), Stencil(body=b"", patches=()), "", {}, True, "")
+    registers = {name: terms.sym(name, width) for name, width in engine.tables.REGISTERS.items()}
     state = State(0, registers, Memory("memory"), Memory("frame"))
-    state.flags = {flag: (lambda flag=flag: terms.sym(flag, 1)) for flag in FLAGS}
-    control = search.run(x86.STEPS, state, code, op)
-    flags = {}
+    state.flags = {flag: (lambda flag=flag: terms.sym(flag, 1)) for flag in engine.flags}
+    control = search.run(engine.tables.STEPS, state, code, op)
+    flags: ClassVar[dict[str, int]] = {}
     for name, flag in state.flags.items():
         try:
             flags[name] = flag()
@@ -182,18 +234,17 @@ def as_terms(op: Operation) -> Outcome:
     elif isinstance(control, Return):
         following = control.address
     if isinstance(control, Call):
-        state.registers["rsp"] = terms.offset(state.registers["rsp"], -8)
-        machine.store(state, state.registers["rsp"], terms.const(CODE + op.size))
+        engine.call(state, CODE + op.size)
     if isinstance(following, int):
         following = terms.const(CODE + following)
     return Outcome(state.registers, flags, state.heap.writes, following, condition)
 
 
-def states(op: Operation, seed: random.Random) -> Iterator[Given]:
+def states(op: Operation, engine: X86 | Arm, seed: random.Random) -> Iterator[Given]:
     """Make random states; addresses are mostly in the memory."""
     while True:
         registers = {}
-        for name, width in x86.REGISTERS.items():
+        for name, width in engine.tables.REGISTERS.items():
             registers[name] = number(seed, width)
         for operand in op.operands:
             if operand.kind == "memory":
@@ -201,11 +252,11 @@ def states(op: Operation, seed: random.Random) -> Iterator[Given]:
                     (operand.index, seed.randrange(0, 64)),
                     (operand.base, HEAP + SIZE // 2 - operand.number + seed.randrange(-2000, 2000)),
                 ):
-                    if name in x86.VIEWS and x86.VIEWS[name][0] in registers:
-                        registers[x86.VIEWS[name][0]] = value & (1 << 64) - 1
-        if op.name in ("push", "pop", "ret", "call"):
-            registers["rsp"] = HEAP + SIZE // 2 + 8 * seed.randrange(0, 100)
-        registers |= {flag: seed.randrange(2) for flag in FLAGS}
+                    if name in engine.tables.VIEWS:
+                        registers[engine.tables.VIEWS[name][0]] = value & (1 << 64) - 1
+        if op.name in ("push", "pop", "ret", "call") or "sp]" in op.text:
+            registers[engine.stack] = HEAP + SIZE // 2 + 8 * seed.randrange(0, 100)
+        registers |= {flag: seed.randrange(2) for flag in engine.flags}
         yield Given(registers, seed.randbytes(256) * (SIZE // 256))
 
 
@@ -220,15 +271,15 @@ def number(seed: random.Random, width: int) -> int:
     return seed.getrandbits(seed.choice((8, 16, 31, 32, 63, 64)))
 
 
-def mismatches(op: Operation, engine: X86, count: int, seed: random.Random) -> list[str]:
+def mismatches(op: Operation, body: bytes, engine: X86 | Arm, count: int, seed: random.Random) -> list[str]:
     """Compare an encoding in many states; say what differs."""
-    outcome = as_terms(op)
+    outcome = as_terms(op, body, engine)
     found, done = [], 0
-    for tries, given in enumerate(states(op, seed)):
+    for tries, given in enumerate(states(op, engine, seed)):
         if done == count or tries > 20 * count or found:
             break
         try:
-            found += compare(op, outcome, engine, given)
+            found += compare(op, body, outcome, engine, given)
         except OutsideError:
             continue
         done += 1
@@ -237,7 +288,7 @@ def mismatches(op: Operation, engine: X86, count: int, seed: random.Random) -> l
     return found
 
 
-def compare(op: Operation, outcome: Outcome, engine: X86, given: Given) -> list[str]:
+def compare(op: Operation, body: bytes, outcome: Outcome, engine: X86 | Arm, given: Given) -> list[str]:
     seen: dict[Term, int] = {}
 
     def value(term: Term) -> int:
@@ -251,12 +302,15 @@ def compare(op: Operation, outcome: Outcome, engine: X86, given: Given) -> list[
     following = CODE + op.size
     if outcome.next is not None and (outcome.condition is None or value(outcome.condition)):
         following = value(outcome.next)
-    flags = {name: value(term) for name, term in outcome.flags.items()}
-    after, written = engine.run(bytes.fromhex(op.text), given)
+    flags: ClassVar[dict[str, int]] = {name: value(term) for name, term in outcome.flags.items()}
+    after, written = engine.run(body, given)
     found = [f"{name} {after[name]:#x} not {one:#x}" for name, one in expected.items() if after[name] != one]
-    bits = {name: after["eflags"] >> bit & 1 for name, bit in FLAGS.items()}
-    bits |= {"l": bits["s"] ^ bits["o"], "be": bits["c"] | bits["z"]}
+    bits = {name: after["flags"] >> bit & 1 for name, bit in engine.flags.items()}
+    bits |= engine.derived(bits)
     found += [f"flag {name} {bits[name]} not {one}" for name, one in flags.items() if bits[name] != one]
     found += ["memory"] if written != bytes(memory) else []
-    found += [f"rip {after['rip']:#x} not {following:#x}"] if after["rip"] != following else []
+    found += [f"next {after['next']:#x} not {following:#x}"] if after["next"] != following else []
     return [f"{op.name} {op.text}: {text} in {given.registers}" for text in found]
+
+
+ENGINES = {"x86_64": X86, "aarch64": Arm}

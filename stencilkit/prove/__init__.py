@@ -5,6 +5,7 @@ memory       words of memory, with writes over them
 machine      the state of one side, and what comes after an instruction
 code         a stencil as code to run; how jit.c patches and relaxes
 x86          what each instruction does, as a table
+aarch64      the same for aarch64
 assumptions  everything that is taken for granted, as a table
 facts        what is known on a path
 solver       the one door to z3
@@ -25,7 +26,7 @@ from typing import Final
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import assumptions, emulate, x86
+from stencilkit.prove import aarch64, assumptions, emulate, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.meeting import World
@@ -38,7 +39,10 @@ _STEP: Final = 6_000_000
 RUNS: Final = 1000
 """How many states both are run on where no proof is found."""
 _WITNESSES: Final = 4
-_TABLES: Final = {"x86_64": (x86.STEPS, x86.REGISTERS)}
+_TABLES: Final = {
+    "x86_64": (x86.STEPS, x86.REGISTERS),
+    "aarch64": (aarch64.STEPS, aarch64.REGISTERS),
+}
 
 Decoder = Callable[[StencilGroup], tuple[Operation, ...]]
 """Disassembles the code of a stencil."""

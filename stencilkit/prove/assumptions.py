@@ -114,8 +114,9 @@ class Convention:
 
     `arguments` are the registers of integers and pointers in order, `vectors` those of floating point. `kept` are
     what a C callee keeps, `results` where its result is. `alignment` is that of the stack pointer at a call, `shadow`
-    the bytes above it that belong to the callee, `popped` how far a return moves it. A stencil passes `live` on (by
-    CPython series), and gives back `restored` as it got them.
+    the bytes above it that belong to the callee, `popped` how far a return moves it, `link` the register of the address
+    to return to, "" where it is on the stack. A stencil passes `live` on (by CPython series), and gives back `restored`
+    as it got them.
     """
 
     arguments: tuple[str, ...]
@@ -147,9 +148,24 @@ _X86_64_SYSV: Final = Convention(
     restored=("rsp", "rbp"),
     popped=8,
 )
+# LLVM, AArch64CallingConvention.td: CC_AArch64_Preserve_None, CSR_AArch64_NoneRegs; AAPCS64 6.1.1, 6.4. The low halves
+# of q8 to q15 are kept by a callee, too; nothing here needs that. CPython 3.13 uses C's convention, not modelled here.
+_AARCH64: Final = Convention(
+    arguments=tuple(f"x{number}" for number in range(8)),
+    vectors=tuple(f"q{number}" for number in range(8)),
+    results=("x0", "x1"),
+    kept=frozenset((*(f"x{number}" for number in range(19, 30)), "sp")),
+    stack="sp",
+    link="x30",
+    live={
+        "3.14": ("x20", "x21", "x22"),
+        "3.15": ("x20", "x21", "x22", "x23", "x24", "x25", "x26"),
+    },
+    restored=("sp", "x29", "x30"),
+)
 CONVENTIONS: Final[Mapping[str, Convention]] = {
     "x86_64-unknown-linux-gnu": _X86_64_SYSV,
-    "x86_64-apple-darwin": _X86_64_SYSV,
+    "aarch64-unknown-linux-gnu": _AARCH64,
 }
 
 

@@ -199,19 +199,19 @@ class Run:
         self.engine.mem_map(page, _PAGE)
         self.engine.mem_write(page, self.pages[page])
 
-    def _unmapped(self, _engine: Any, _access: int, address: int, size: int, *_: Any) -> bool:  # noqa: ANN401
+    def _unmapped(self, _engine: Any, _access: int, address: int, size: int, *_: Any) -> bool:  # noqa: ANN401  # unicorn has no annotations
         for page in {address & -_PAGE, address + max(size, 1) - 1 & -_PAGE}:
             if not 0 <= page < 1 << 47 or len(self.pages) > 400:
                 return False
             self._map(page)
         return True
 
-    def _write(self, _engine: Any, _access: int, address: int, size: int, value: int, _data: Any) -> None:  # noqa: ANN401
+    def _write(self, _engine: Any, _access: int, address: int, size: int, value: int, _data: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
         if not _STACK <= address < _ENTRY:
             for number, byte in enumerate((value & (1 << 8 * size) - 1).to_bytes(size, "little")):
                 self.written[address + number] = byte
 
-    def _step(self, engine: Any, address: int, _size: int, _data: Any) -> None:  # noqa: ANN401
+    def _step(self, engine: Any, address: int, _size: int, _data: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
         self.steps += 1
         place = address - _CODE
         if 0 <= place < self.code.end:

@@ -205,7 +205,9 @@ class Search:
         else:
             targets = [Obligation("the address that it goes to", one.target, other.target)]
             if one.kind == "return":
-                targets.append(Obligation("the address that it returns to", one.target, terms.word("frame", FRAME)))
+                link = self.world.convention.link
+                back = terms.sym(link) if link else terms.word("frame", FRAME)
+                targets.append(Obligation("the address that it returns to", one.target, back))
             self.require([*targets, *meeting.at_exit(pair, self.world, returns=one.kind == "return")], facts, events)
         self.exits.append(facts)
 

@@ -13,8 +13,7 @@ import workbench
 from stencilkit import disassemble, prove
 from stencilkit.model.proof import Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.pipeline import proving
-from stencilkit.pipeline.opening import open_header
+from stencilkit.pipeline import admitting, proving
 from stencilkit.prove import Setting, emulate
 from stencilkit.prove.solver import Solver
 from stencilkit.support import forks
@@ -46,7 +45,7 @@ def judged(setting: Setting, runs: int, left: StencilGroup, mutant: mutants.Muta
 
 
 def survivors(folder: Path, count: int, runs: int, seed: int) -> tuple[Counter[str], list[str]]:
-    opened = open_header(folder)
+    opened = admitting.header(folder)
     groups = [group for group in opened.header.stencils.uops if 0 < len(group.code.body) < LONGEST]
     setting = replace(proving._setting(opened, proving.Request(budget=6_000_000)), runs=0)
     pairs = mutants.mutants(groups, opened.target.arch, count, seed)

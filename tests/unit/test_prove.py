@@ -257,3 +257,40 @@ def test_what_is_not_modelled_is_run_and_stays_unproved() -> None:
     found = prove.prove(group(left), group(right), replace(SETTING, runs=20))
     assert (found.verdict, found.runs) == (Verdict.AGREED, 20)
     assert not policy.Policy().accepts(found)
+
+
+def arm(code: str, *patches: Patch) -> StencilGroup:
+    """Write words as the manual has them."""
+    body = b"".join(bytes.fromhex(word)[::-1] for word in code.split())
+    return StencilGroup(name="_UOP_r00", code=Stencil(body=body, patches=patches), data=Stencil(body=b"", patches=()))
+
+
+def arm_verdict(left: StencilGroup, right: StencilGroup) -> Proof:
+    setting = replace(
+        SETTING,
+        triple="aarch64-unknown-linux-gnu",
+        arch="aarch64",
+        decode=lambda one: disassemble.operations(one.code, "aarch64"),
+    )
+    return prove.prove(left, right, setting)
+
+
+def test_aarch64_too() -> None:
+    add = arm("91000718")  # add x24, x24, #1
+    assert arm_verdict(add, arm("d2800028 8b080318")).verdict is Verdict.PROVED  # mov x8, #1; add x24, x24, x8
+    assert arm_verdict(add, arm("91000b18")).verdict is Verdict.NOT_PROVED
+    assert arm_verdict(add, arm("11000718")).verdict is Verdict.NOT_PROVED  # of 32 bits
+    # The register of the address to return to is given back:
+    assert arm_verdict(arm("d503201f"), arm("d280001e")).verdict is Verdict.NOT_PROVED
+
+
+def test_a_pair_that_jit_c_relaxes_has_one_register() -> None:
+    def pair(load: str, between: str = "") -> StencilGroup:
+        second = 8 if between else 4
+        patch = Patch(func="patch_aarch64_33rx", offsets=(0, second), form=PatchForm.GOT_SLOT, symbol="PyOne")
+        return arm(f"90000008 {between} {load} aa0803f8", patch)  # adrp x8; ldr; mov x24, x8
+
+    good = pair("f9400108")  # ldr x8, [x8]
+    assert arm_verdict(good, pair("f9400108", "d503201f")).verdict is Verdict.PROVED
+    assert "jit.c would take" in arm_verdict(good, pair("f9400109")).why  # ldr x9, [x8]
+    assert arm_verdict(good, pair("f9400108", "aa0803f9")).verdict is Verdict.NOT_PROVED  # x25 = x8 in between
