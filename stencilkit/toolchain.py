@@ -167,9 +167,9 @@ def _clangs(folder: Path) -> list[Path]:
 
 def identify(program: Path, origin: Origin, store: Store) -> Toolchain | Rejected:
     """Ask a program what it is."""
-    zig = program.name in ("zig", "zig.exe")
+    zig = _is_zig(program)
     lib = program.parent / "lib"
-    command = (str(program), "clang", "-resource-dir", str(lib)) if zig else (str(program),)
+    command = _command(program)
     try:
         version = _ask(program, (*command, "--version"), store)
         problem = _problem(program, version)
@@ -192,6 +192,16 @@ def identify(program: Path, origin: Origin, store: Store) -> Toolchain | Rejecte
         libc=lib / "libc" / "include" if zig else None,
         archs=frozenset(_ARCHS[name] for name in re.findall(r"^ +(\S+) +- ", archs, re.MULTILINE) if name in _ARCHS),
     )
+
+
+def _is_zig(program: Path) -> bool:
+    return program.name in ("zig", "zig.exe")
+
+
+def _command(program: Path) -> tuple[str, ...]:
+    """Give the words that make a program clang; zig is one with its first argument."""
+    lib = program.parent / "lib"
+    return (str(program), "clang", "-resource-dir", str(lib)) if _is_zig(program) else (str(program),)
 
 
 def _problem(program: Path, version: str) -> str:
@@ -359,7 +369,7 @@ def starts(toolchain: Toolchain) -> tuple[str, ...]:
     """Give the command of the clang itself: of a wrapper (ccache, a script), that of the program that it starts."""
     program = toolchain.program.resolve()
     called = _called(toolchain, program)
-    return toolchain.command if called == program else (str(called),)
+    return toolchain.command if called == program else _command(called)
 
 
 def _configuration(toolchain: Toolchain) -> list[Path]:

@@ -16,7 +16,7 @@ CODE = PURE_INSTRUCTIONS | SOME_INSTRUCTIONS
 ZEROFILL = 1
 # COFF section characteristics
 COFF_CODE, COFF_RDATA, COFF_REMOVED = 0x60500020, 0x40300040, 0x00100800
-COFF_BSS, COFF_DISCARDABLE = 0xC0300080, 0x42100040
+COFF_BSS, COFF_DATA, COFF_DISCARDABLE = 0xC0300080, 0xC0300040, 0x42100040
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Part:
     relocations: Sequence[bytes] = ()
     address: int = 0
     size: int | None = None
+    segment: str = "__TEXT"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def macho(cpu: int, parts: Sequence[Part], names: Sequence[Name]) -> bytes:
     for part in parts:
         size = len(part.data) if part.size is None else part.size
         headers += struct.pack(
-            "<16s16sQQ8I", part.name.encode(), b"__TEXT", part.address, size, content + len(bodies), 0,
+            "<16s16sQQ8I", part.name.encode(), part.segment.encode(), part.address, size, content + len(bodies), 0,
             start + len(relocations) if part.relocations else 0, len(part.relocations), part.flags, 0, 0, 0,
         )  # fmt: skip
         bodies += part.data

@@ -14,7 +14,7 @@ from typing import Final
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.objects.structures import Reader, spelt
+from stencilkit.objects.structures import WRITABLE, WRITABLE_FIX, Reader, spelt
 
 # Machine, NumberOfSections, TimeDateStamp, PointerToSymbolTable, NumberOfSymbols, SizeOfOptionalHeader, Characteristics
 _HEADER: Final = struct.Struct("<2H3I2H")
@@ -30,6 +30,7 @@ _UNINITIALIZED: Final = 0x80
 _MORE_RELOCATIONS: Final = 0x01000000
 _EXECUTE: Final = 0x20000000
 _READ: Final = 0x40000000
+_WRITE: Final = 0x80000000
 _IMPORTED: Final = "__imp_"
 # "clang version ..." and paths; since LLVM 21 they are there without -g, and would be in every stencil (#142052).
 _DEBUG: Final = (".debug$S", ".debug$T", ".debug$F", ".debug$P", ".debug$H")
@@ -175,6 +176,8 @@ class _Object:
 
     def _body(self, name: str, size: int, offset: int, flags: int) -> bytes:
         if not flags & _UNINITIALIZED:
+            if flags & _WRITE and size:
+                raise ObjectError(f"section {name!r} is writable: {WRITABLE}", fix=WRITABLE_FIX)
             return self._reader.part(offset, size, f"section {name!r}")
         if size > _LARGEST_ZEROES:
             raise ObjectError(f"section {name!r} has {size} zero bytes: a stencil has nowhere to keep state")

@@ -7,6 +7,7 @@ that apply to them. Refuses section types that no stencil can hold, instead of d
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -24,7 +25,7 @@ from elftools.elf.sections import SymbolTableSection
 from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
 from stencilkit.model.unwind import FrameRow, FrameTable
-from stencilkit.objects.structures import Reader
+from stencilkit.objects.structures import WRITABLE, WRITABLE_FIX, Reader
 
 # Elf64_Ehdr: e_ident; of the rest, e_shoff, e_shentsize and e_shnum are of interest here
 _HEADER: Final = struct.Struct("<6s10x24xQ10xHH2x")
@@ -89,6 +90,8 @@ _SKIPPED: Final = {
 }
 _SHT_LLVM_ADDRSIG: Final = 0x6FFF4C03  # LLVM's BinaryFormat/ELF.h; pyelftools has no name for it
 _EH_FRAME: Final = ".eh_frame"
+# Constants that hold addresses: written by whoever relocates them, by no code. GNU's assembler writes an empty .data.
+_CONSTANT: Final = re.compile(r"\.l?data\.rel\.ro(\..+)?")
 _MEANINGS: Final = {
     "SHT_NOBITS": "zero-initialised writable data; a stencil has nowhere to keep state",
     "SHT_AMD64_UNWIND": "unwind tables; -fno-asynchronous-unwind-tables is missing from the flags",
@@ -174,6 +177,8 @@ def _role(section: ElfSection) -> SectionRole | None:
         return None
     if section["sh_flags"] & SH_FLAGS.SHF_COMPRESSED:
         raise ObjectError(f"section {section.name!r} is compressed, which only debug information can be")
+    if section["sh_flags"] & SH_FLAGS.SHF_WRITE and section["sh_size"] and not _CONSTANT.fullmatch(section.name):
+        raise ObjectError(f"section {section.name!r} is writable: {WRITABLE}", fix=WRITABLE_FIX)
     return SectionRole.CODE if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR else SectionRole.DATA
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.objects.structures import Reader, spelt
+from stencilkit.objects.structures import WRITABLE, WRITABLE_FIX, Reader, spelt
 
 # magic, cputype, cpusubtype, filetype, ncmds, sizeofcmds, flags, reserved
 _HEADER: Final = struct.Struct("<8I")
@@ -38,6 +38,10 @@ _DEBUG: Final = 0x02000000
 _ZERO_FILLED: Final = (0x01, 0x0C, 0x12)
 # Tables for unwinding have the attribute of debug information, but the shim needs them.
 _UNWIND: Final = "__compact_unwind"
+# Mach-O protects segments; which one a section of an object becomes part of, the section says. `__const` of this one
+# holds constants with addresses, which only the dynamic linker writes.
+_WRITABLE_SEGMENT: Final = "__DATA"
+_CONSTANT: Final = "__const"
 # Sections are aligned to pages at most.
 _LARGEST_GAP: Final = 0x4000
 
@@ -138,8 +142,11 @@ def _entries(reader: Reader, offset: int, *, unwind: bool) -> Iterator[_Entry]:
     if _SEGMENT.size + count * _SECTION.size > length:
         raise ObjectError("the object is damaged: a segment's sections reach beyond its load command")
     for row in reader.table(_SECTION, offset + _SEGMENT.size, count, "the section table"):
-        name, _, address, size, place, _, relocations, relocation_count, flags = row
+        name, segment, address, size, place, _, relocations, relocation_count, flags = row
         text = spelt(name)
+        role = _role(text, flags, unwind=unwind)
+        if role is SectionRole.DATA and size and spelt(segment) == _WRITABLE_SEGMENT and text != _CONSTANT:
+            raise ObjectError(f"section {text!r} is writable: {WRITABLE}", fix=WRITABLE_FIX)
         yield _Entry(
             name=text,
             address=address,
@@ -147,7 +154,7 @@ def _entries(reader: Reader, offset: int, *, unwind: bool) -> Iterator[_Entry]:
             offset=place,
             relocations=relocations,
             relocation_count=relocation_count,
-            role=_role(text, flags, unwind=unwind),
+            role=role,
         )
 
 

@@ -19,6 +19,10 @@ _LARGEST_FILE: Final = 4 << 20
 _READINGS: Final = 8
 _FREE: Final = 0x20000
 
+# Of a section with contents; what is said of zero-initialised ones is each format's.
+WRITABLE: Final = "a stencil has nowhere to keep state, and every copy of it would have its own"
+WRITABLE_FIX: Final = "leave flags that bring data along (sanitizers, profiling, coverage) out of CFLAGS_JIT"
+
 
 class Reader:
     """The bytes of an object file; nothing outside of them is ever believed, and nothing is read without end."""

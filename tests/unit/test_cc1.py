@@ -82,6 +82,11 @@ def test_what_is_harmless_recorded_or_cancelled_passes(more: str) -> None:
         ("-debug-info-kind=constructor", "debug sections"),
         ("-ftrapv", "cannot resolve"),
         ("-funwind-tables=2", "wrong address"),
+        ("-D _JIT_OPCODE=_NOP", "names the uop"),
+        ("-U _JIT_OPCODE", "names the uop"),
+        ("-U _Py_JIT", "defines this macro itself"),
+        ("-D _PyJIT_ACTIVE=0", "defines this macro itself"),
+        ("-U Py_BUILD_CORE_MODULE", "defines this macro itself"),
         ("-fnobody-knows-this=1", "nobody has looked at"),
     ],
 )
@@ -113,6 +118,11 @@ def test_flags_that_the_driver_acts_on_are_refused(flag: str) -> None:
 
 def test_no_flag_is_refused_for_its_spelling() -> None:
     stage.check_words(RULES, ("-opt-bisect-limit=1", "-g0", "-Mmodule", "-fPIC", "-O3", "-DX", "-load-x", "-emit-y"))
+
+
+def test_macros_that_say_what_is_true_anyway_may_be_said_again() -> None:
+    """CPython's configure puts -D_Py_JIT and -DPy_BUILD_CORE among its own flags, from where people copy them."""
+    stage.check_user(RULES, told(), told("-D _Py_JIT -D Py_BUILD_CORE -D NDEBUG -D _JIT_OPCODES=1"), "-D_Py_JIT")
 
 
 def test_what_a_wrapper_adds_or_leaves_out_is_listed() -> None:

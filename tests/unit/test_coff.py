@@ -89,6 +89,8 @@ def test_uninitialised_data_is_zeroes() -> None:
     ("part", "message"),
     [
         (of.Part(".bss", b"", of.COFF_BSS, size=0xFFFFFFF0), "nowhere to keep state"),
+        (of.Part(".data", b"abcd", of.COFF_DATA), "'.data' is writable"),
+        (of.Part(".text", bytes(8), of.COFF_CODE | 0x80000000), "'.text' is writable"),
         (of.Part(".text", bytes(8), of.COFF_CODE, size=0xFFFFFFF0), "lies outside the file"),
         (code(relocations=(of.coff_relocation(0, 99, REL32),)), "wants symbol 99"),
     ],
@@ -96,6 +98,10 @@ def test_uninitialised_data_is_zeroes() -> None:
 def test_what_the_file_does_not_bear_out_is_refused(part: of.Part, message: str) -> None:
     with pytest.raises(ObjectError, match=message):
         coff.parse(of.coff(of.COFF_AMD64, [part], [of.Name("x")]), "")
+
+
+def test_the_empty_sections_of_every_object_are_kept() -> None:
+    assert one(of.COFF_AMD64, [of.Part(".data", b"", of.COFF_DATA)], []).data == b""
 
 
 def test_other_machines_and_formats_are_refused() -> None:

@@ -111,6 +111,28 @@ def test_an_empty_bss_and_build_attributes_are_dropped() -> None:
     assert elf.parse(bytes(empty), "").sections == ()
 
 
+def test_writable_data_is_refused() -> None:
+    with pytest.raises(ObjectError, match=r"'.text' is writable: a stencil has nowhere to keep state"):
+        elf.parse(patched(1, FLAGS, "<Q", 3), "")
+    with pytest.raises(ObjectError, match="is writable"):
+        elf.parse(patched(1, FLAGS, "<Q", 7), "")
+
+
+@pytest.mark.parametrize("name", [".data.rel.ro", ".data.rel.ro.local", ".ldata.rel.ro"])
+def test_constants_that_hold_addresses_are_data(name: str) -> None:
+    data = bytearray(of.elf(of.ELF_X86_64, bytes(8), [], [of.Name("table", 1)], name))
+    struct.pack_into("<Q", data, struct.unpack_from("<Q", data, 40)[0] + 64 + FLAGS, 3)
+    assert [(section.name, section.role) for section in elf.parse(bytes(data), "").sections] == [
+        (name, SectionRole.DATA)
+    ]
+
+
+def test_an_empty_data_section_is_none_that_is_written() -> None:
+    data = bytearray(of.elf(of.ELF_X86_64, b"", [], [], ".data"))
+    struct.pack_into("<Q", data, struct.unpack_from("<Q", data, 40)[0] + 64 + FLAGS, 3)
+    assert [section.data for section in elf.parse(bytes(data), "").sections] == [b""]
+
+
 def test_frame_tables_of_objects_without_any() -> None:
     with pytest.raises(ObjectError, match="describes 0 functions"):
         elf.frame_table(GOOD)

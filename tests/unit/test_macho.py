@@ -86,6 +86,7 @@ def test_debug_sections_are_dropped_and_compact_unwind_is_kept_for_the_shim() ->
     [
         ([of.Part("__const", b"abcd"), of.Part("__text", bytes(8), of.CODE, address=4)], [], "code behind data"),
         ([of.Part("__bss", b"", of.ZEROFILL, size=8)], [], "zero-filled"),
+        ([code(), of.Part("__data", b"abcd", address=8, segment="__DATA")], [], "'__data' is writable"),
         ([code(relocations=(of.macho_relocation(0, 7, BRANCH26),))], [], "wants symbol 7 of 0"),
         ([code(relocations=(of.macho_relocation(0, 3, 0, external=False),))], [], "wants section 3 of 1"),
         ([of.Part("__text", bytes(8), of.CODE, size=1 << 40)], [], "lies outside the file"),
@@ -95,6 +96,13 @@ def test_debug_sections_are_dropped_and_compact_unwind_is_kept_for_the_shim() ->
 def test_what_no_stencil_can_hold_is_refused(parts: list[of.Part], names: list[of.Name], message: str) -> None:
     with pytest.raises(ObjectError, match=message):
         macho.parse(of.macho(of.MACHO_ARM64, parts, names), "_")
+
+
+@pytest.mark.parametrize(("name", "data"), [("__const", b"abcd"), ("__data", b"")])
+def test_constants_with_addresses_and_empty_sections_lie_in_a_writable_segment_too(name: str, data: bytes) -> None:
+    part = of.Part(name, data, address=8, segment="__DATA")
+    _, section = macho.parse(of.macho(of.MACHO_ARM64, [code(), part], []), "_").sections
+    assert (section.role, section.data) == (SectionRole.DATA, data)
 
 
 def test_other_machines_and_formats_are_refused() -> None:
