@@ -1,4 +1,4 @@
-"""Stage 1b: a folder in which configure ran -> what `make` would do there about the JIT, asked of make itself.
+"""A folder in which configure ran -> what `make` would do there about the JIT, asked of make itself.
 
 make reads the makefile; another one behind it has the values of variables printed, and gives the goals in question a
 shell that writes commands down and runs none. So the command is the one that make would run, with every variable,

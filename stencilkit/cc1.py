@@ -1,4 +1,4 @@
-"""Stage 2c: flags -> what clang's driver tells cc1, and which of it stencils may have.
+"""Flags -> what clang's driver tells cc1, and which of it stencils may have.
 
 The driver is asked (`clang -###`), never guessed at: a wrapper, a configuration file or a vendor's patch shows in its
 answer, as do flags that cancel each other. Refuses what no row of cc1.toml knows.

@@ -1,4 +1,4 @@
-"""Stage 12: two sets of stencils -> what differs, stencil by stencil, in words for people.
+"""Two sets of stencils -> what differs, stencil by stencil, in words for people.
 
 Judges values, and reads no file. Equality is that of the content digests: code, data and holes.
 """

@@ -1,4 +1,4 @@
-"""Stage 1c: a tree and a target -> pyconfig.h: the user's own, one from the tree's `configure`, or Windows' own.
+"""A tree and a target -> pyconfig.h: the user's own, one from the tree's `configure`, or Windows' own.
 
 `configure` runs once per tree, target, flavour and compiler, in a folder of the cache. Windows' pyconfig.h is part of
 the tree. Refuses a pyconfig.h that belongs to another target or flavour.

@@ -1,4 +1,4 @@
-"""Stage 8: stencils -> header text.
+"""Stencils -> header text.
 
 The text is CPython's own, line for line; only the two comment lines at the top are ours to choose. Bytes never
 depend on what is installed: disassembly comments appear only where the caller passes them.

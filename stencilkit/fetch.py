@@ -1,4 +1,4 @@
-"""Stage 1a: a CPython version -> its release tarball, checked against a pinned SHA-256, unpacked.
+"""A CPython version -> its release tarball, checked against a pinned SHA-256, unpacked.
 
 The apt mirror that this machine is configured with is asked first (distributions carry the unchanged release
 tarball), python.org second. Refuses a version whose hash nobody has given.

@@ -1,4 +1,4 @@
-"""Stage 2b: a toolchain and a target -> where the C library's headers come from.
+"""A toolchain and a target -> where the C library's headers come from.
 
 The machine's own headers serve for its own platform; a cross build takes Debian's cross libc, or the headers that
 a ziglang wheel carries for every target: those of the C library, or for Windows mingw's. The choice is recorded in

@@ -1,4 +1,4 @@
-"""Stage 6: relocations -> holes, by table.
+"""Relocations -> holes, by table.
 
 A row says what patching such a place means (`Operation`) and whether it wants the address of a slot that holds the
 symbol's address. Which patch function does it is the dialect's row. A kind without a row, or with a refusal, is an

@@ -1,4 +1,4 @@
-"""Stage 14: the ledger of expected digests: TOML that a person can review, and no machine code.
+"""The ledger of expected digests: TOML that a person can review, and no machine code.
 
 The entry of the LLVM that upstream pins is whole; those of other LLVMs name the stencils that differ from it.
 An entry that is missing, empty or not as it should be is an error or a refusal, never a pass.

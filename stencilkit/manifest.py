@@ -1,4 +1,4 @@
-"""Stage 9: manifest.toml: what went in, what came out, every digest; and reading it back.
+"""manifest.toml: what went in, what came out, every digest; and reading it back.
 
 Reading refuses unknown fields, other schemas and digests that do not fit the rest, and names the path to the bad
 field.

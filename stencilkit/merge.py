@@ -1,4 +1,4 @@
-"""Stage 4b: many assembly texts -> one, and the object file of that one -> the object files of the many.
+"""Many assembly texts -> one, and the object file of that one -> the object files of the many.
 
 Starting an assembler costs more than assembling a uop, so dozens of uops are assembled at once. Every section gets a
 name of its own per uop ("12:.text"), and every label that a uop defines gets a suffix ("_JIT_ENTRY$12"); both are

@@ -1,4 +1,4 @@
-"""Stage 0: pins.toml -> what may be downloaded, each with the SHA-256 that it must have.
+"""pins.toml -> what may be downloaded, each with the SHA-256 that it must have.
 
 Refuses a pin without a full hash.
 """

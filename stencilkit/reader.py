@@ -1,4 +1,4 @@
-"""Stage 10: header text -> stencils, by a strict grammar: the inverse of `emit`.
+"""Header text -> stencils, by a strict grammar: the inverse of `emit`.
 
 What is not a line that CPython's generator writes is an error with its line number. Comment lines are counted and
 left out; that a header is *canonical* is for `verify` to say, by rendering it again.

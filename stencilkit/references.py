@@ -1,4 +1,4 @@
-"""Stage 13: a CPython source tree -> the external names that each of its uops can reach.
+"""A CPython source tree -> the external names that each of its uops can reach.
 
 Over the tree's text, without a compiler: a uop reaches the identifiers of its case and of the template, those of
 every macro and inline function that it reaches, and so on. A declaration leads nowhere, so that a function that no

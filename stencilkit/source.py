@@ -1,4 +1,4 @@
-"""Stage 1: a folder -> a CPython source tree with a JIT, and its uops.
+"""A folder -> a CPython source tree with a JIT, and its uops.
 
 Refuses a folder that is no CPython, a CPython without a JIT, and cases of a shape that it does not know: a uop
 that is overlooked would be a crash at run time.

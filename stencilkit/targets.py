@@ -1,4 +1,4 @@
-"""Stage 0: targets.toml -> the support table, checked for internal consistency.
+"""targets.toml -> the support table, checked for internal consistency.
 
 Refuses a table that contradicts itself: duplicate triples, a pin outside its own range, flags without a reason,
 a CPython's target that no [[target]] describes.

@@ -1,4 +1,4 @@
-"""Stage 2: find, identify and choose LLVM toolchains.
+"""Find, identify and choose LLVM toolchains.
 
 Refuses what only looks like a clang: Apple's (its version numbers and assembly are its own), gcc under clang's
 name, and a program whose version is not the one in its name.

@@ -1,4 +1,4 @@
-"""Stage 7a: the shim's call frame information -> the constants of jit_unwind_info.h (CPython 3.15).
+"""The shim's call frame information -> the constants of jit_unwind_info.h (CPython 3.15).
 
 Stands for Tools/jit/_dwarf.py: the rule that holds at the shim's one call of an executor describes how to unwind from
 any stencil, because stencils do not touch the frame pointer.

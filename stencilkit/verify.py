@@ -1,4 +1,4 @@
-"""Stage 11: what was read, computed and recorded -> checks, each one question with its answer.
+"""What was read, computed and recorded -> checks, each one question with its answer.
 
 Judges values; reads no file. Fails closed: what is not known to be harmless is a failure, and a verdict without a
 check that passed is no yes.

@@ -24,7 +24,7 @@ from stencilkit.model.manifest import (
 )
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
-from stencilkit.pipeline import _extras, _texts
+from stencilkit.pipeline import companions, rendering
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 FOREIGN = frozenset({"errno", "size_t", "_GNU_SOURCE"})
@@ -173,9 +173,9 @@ def folder(root: Path, opened: SourceTree, *, comments: bool = False) -> Path:
     request = targets.resolve(targets.load(), TRIPLE)
     dialect = dialects.dialect_for("3.14")
     line1 = dialect.input_digest(opened, (opened.root / "pyconfig.h").read_bytes(), request, "release", "")
-    line2 = f"{_texts.GENERATOR}, content sha256:{manifest.summarise(held, {}).content}"
-    none = _extras.Extras(shim=None, unwind=(), digests={})
-    files = _texts.render(dialect, request, held, none, line1=line1, line2=line2, comments=comments)
+    line2 = f"{rendering.GENERATOR}, content sha256:{manifest.summarise(held, {}).content}"
+    none = companions.Companions(shim=None, unwind=(), digests={})
+    files = rendering.render(dialect, request, held, none, line1=line1, line2=line2, comments=comments)
     root.mkdir(parents=True)
     for name, data in files.items():
         (root / name).write_bytes(data)

@@ -1,4 +1,4 @@
-"""Stage 4: the textual assembly passes of CPython 3.15, as pure functions from text to text.
+"""The textual assembly passes of CPython 3.15, as pure functions from text to text.
 
 A uop's code is laid end to end with others, which compilers do not know: the passes let the hot path fall through to
 the next uop, invert branches, thread and drop jumps, drop what cannot be reached, and (on aarch64) mark places that

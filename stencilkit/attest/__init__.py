@@ -1,4 +1,4 @@
-"""Stage 16: signed statements about stencils, made and verified; how many builders say the same.
+"""Signed statements about stencils, made and verified; how many builders say the same.
 
 A signature says who wrote a statement, and nothing else: what it says is compared with what was computed. Nothing is
 trusted that the caller does not name. Refuses statements of other kinds, and what is too large to be one.

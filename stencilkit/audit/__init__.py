@@ -1,4 +1,4 @@
-"""Stage 13: stencils -> what a careful packager would object to, rule by rule.
+"""Stencils -> what a careful packager would object to, rule by rule.
 
 Every rule comes from something that has hurt somebody (docs/audit.md lists them with their issues). Judges decoded
 code, and reads no file. A waiver names rule, stencil, reason and last day; after that day it is void.

@@ -1,4 +1,4 @@
-"""Stage 3: units -> objects, LLVM IR or assembly: batched, parallel, with one process for dozens of units.
+"""Units -> objects, LLVM IR or assembly: batched, parallel, with one process for dozens of units.
 
 What all uops include is compiled once into a precompiled header; `clang -cc1` then takes many inputs and writes
 one output beside each. The bytes are those of one driver process per unit, which stays as the fallback for a clang

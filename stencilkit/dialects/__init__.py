@@ -1,4 +1,4 @@
-"""Stage 7: everything that differs from one CPython minor version to the next.
+"""Everything that differs from one CPython minor version to the next.
 
 One module per version, all of one interface (`Dialect`); `dialect_for` is the only place that looks a version up.
 Flags and LLVM ranges are data and live in targets.toml.

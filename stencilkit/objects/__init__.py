@@ -1,4 +1,4 @@
-"""Stage 5: bytes -> ObjectFile. One module per format, one interface.
+"""Bytes -> ObjectFile. One module per format, one interface.
 
 Each parser takes untrusted bytes: it answers with an `ObjectFile` or raises `ObjectError`, whatever it is fed.
 """

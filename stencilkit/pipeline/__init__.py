@@ -1,5 +1,20 @@
 """The order of the stages, one module per thing that is done.
 
-`building`, `verifying`, `bundling`, `placing`, `installing`, `testing`. Each is imported by itself: what verifies loads
-no compiler's support.
+The first list is what a command does; the second, what several of those share. Each is imported by itself: what
+verifies loads no compiler's support.
+
+attesting     sign and check statements             building      make the files of one request
+auditing      ask the rules of a packager           bundling      pack and unpack several sets
+comparing     say what differs between two          gate          build again, varied; compare with the ledger
+identifying   which stencils a Python contains      installing    put stencils where `make` finds them
+matrix        the support tables                    proving       that two sets compute the same
+testing       run CPython's tests on stencils       verifying     ask everything that a manifest claims
+
+admitting     which stencils may be used            asking        what clang's driver passes to cc1
+companions    the files beside the header           compiling     units to object files, through the cache
+evidence      what verifying asks its questions of  fitting       a tree beside the manifest of stencils
+opening       read a folder, manifest or bundle     placing       which files a CPython's build looks for
+questions     the questions of verifying            rebuilding    a manifest to a second build of the same
+rendering     stencils to the text of files         surveying     find the sets of stencils below a folder
+universal     two builds to one for both halves     varying       put a build under variations
 """

@@ -12,7 +12,7 @@ from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.audit import Audit, Audited, References, Waiver, total_bytes
 from stencilkit.model.source import SourceTree
-from stencilkit.pipeline import _texts
+from stencilkit.pipeline import rendering
 from stencilkit.pipeline.opening import Opened, open_header
 from stencilkit.support import environ
 
@@ -65,7 +65,7 @@ def _foreign_text(opened: Opened) -> tuple[str, ...]:
     """Render the stencils again, and name what else is in the header."""
     header = opened.header
     dialect = dialects.dialect_for(header.form.series)
-    again = _texts.render_header(
+    again = rendering.render_header(
         dialect, opened.target.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
     )
     return tuple(verify.foreign_text(opened.original.encode(), again.encode()))

@@ -29,7 +29,7 @@ from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import _extras, _texts, _told, _units
+from stencilkit.pipeline import asking, companions, compiling, rendering
 from stencilkit.support import files, process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
@@ -47,25 +47,25 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     with files.scratch("build") as work, process.workers(1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
         identifying = helper.submit(toolchain.identity, request.toolchain, store)
-        told = _told.find(plan, work, allow=request.allow_driver_flags)
+        told = asking.find(plan, work, allow=request.allow_driver_flags)
         included = closure.find(plan, work)
         identity = identifying.result()
         session = compiler.Session(plan, work)
-        compiled = _units.compile_all(session, included, identity, told.unasked, request, store, progress)
+        compiled = compiling.compile_all(session, included, identity, told.unasked, request, store, progress)
     variants = dialects.variants(request.tree)
     stencils = _finish(request, dialect, support, variants, compiled.objects)
-    extras = _extras.derive(request.target.target, compiled.shim)
-    summary = manifest.summarise(stencils, extras.digests)
+    beside = companions.derive(request.target.target, compiled.shim)
+    summary = manifest.summarise(stencils, beside.digests)
     digest = dialect.input_digest(
         request.tree, request.pyconfig.content, request.target, request.flavour, request.cflags
     )
-    outputs = _texts.render(
+    outputs = rendering.render(
         dialect,
         request.target,
         stencils,
-        extras,
+        beside,
         line1=digest,
-        line2=f"{_texts.GENERATOR}, content sha256:{summary.content}",
+        line2=f"{rendering.GENERATOR}, content sha256:{summary.content}",
         comments=request.comments,
     )
     seen = _words(included)

@@ -9,7 +9,7 @@ from stencilkit import artifact, targets, verify
 from stencilkit.errors import BundleError, ManifestError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import MANIFEST_NAME
-from stencilkit.pipeline import _texts, admitting, opening, surveying
+from stencilkit.pipeline import admitting, opening, rendering, surveying
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import archive, files, limits
 
@@ -44,7 +44,7 @@ def _load(path: Path) -> Artifact:
 
 def _own(described: Described) -> dict[str, bytes]:
     """Write the dispatchers of one half of a universal platform: those in its folder are for both halves."""
-    return _texts.dispatchers(described.dialect, [described.request])
+    return rendering.dispatchers(described.dialect, [described.request])
 
 
 def check_headers(artifacts: Sequence[Artifact], *, mingw: bool) -> None:
@@ -78,7 +78,7 @@ def pack(artifacts: Sequence[Artifact], *, compress: bool) -> bytes:
         key = (item.manifest.triple, item.manifest.flavour)
         if key not in defaults or (_is_pinned(item) and not _is_pinned(defaults[key])):
             defaults[key] = item
-    contents = artifact.lay_out(ordered, tuple(defaults.values()), _texts.GENERATOR)
+    contents = artifact.lay_out(ordered, tuple(defaults.values()), rendering.GENERATOR)
     return archive.write_tar(contents, compress=compress)
 
 

@@ -19,7 +19,7 @@ from stencilkit.model.manifest import Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import TargetRequest
 from stencilkit.model.verdict import Check, Policy, TreeFacts
-from stencilkit.pipeline import _extras, _fit, _texts, opening
+from stencilkit.pipeline import companions, fitting, opening, rendering
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import environ, files, limits
 from stencilkit.support.cache import NoStore, Store
@@ -63,6 +63,7 @@ class Evidence:
 
     `contents` are the files of the manifest that are there, by name; `whole` says that none may be missing. `sharing`
     are the targets that the dispatchers there are for: the manifest's own, or both halves of a universal platform.
+    `beside` is what the shim that is there gives.
     `summary` has the digests of what is there, not of what the manifest says; `problems` is what went wrong so far.
     """
 
@@ -72,7 +73,7 @@ class Evidence:
     contents: Mapping[str, bytes]
     whole: bool
     sharing: Sequence[TargetRequest]
-    extras: _extras.Extras | None
+    beside: companions.Companions | None
     summary: Summary
     facts: TreeFacts | None
     problems: tuple[Check, ...] = ()
@@ -203,7 +204,7 @@ def _complete(
     whole: bool,
     sharing: Sequence[TargetRequest],
 ) -> Evidence:
-    extras, digests, problems = _known_extras(contents, described)
+    beside, digests, problems = _companions(contents, described)
     return Evidence(
         subject=subject,
         found=found,
@@ -211,16 +212,16 @@ def _complete(
         contents=contents,
         whole=whole,
         sharing=sharing,
-        extras=extras,
+        beside=beside,
         summary=manifest.summarise(found.header.stencils, digests),
         facts=_facts(subject, described, found.header),
         problems=problems,
     )
 
 
-def _known_extras(
+def _companions(
     contents: Mapping[str, bytes], described: Described
-) -> tuple[_extras.Extras | None, Mapping[str, str], tuple[Check, ...]]:
+) -> tuple[companions.Companions | None, Mapping[str, str], tuple[Check, ...]]:
     """Digest the shim that is there; else believe the manifest, and say so."""
     record = next((record for record in described.manifest.files if record.role == "shim"), None)
     if record is None:
@@ -229,11 +230,11 @@ def _known_extras(
         what = f"{record.name} is not here, and was not checked"
         return None, described.manifest.extras, (Check(kind="manifest", status="noted", what=what),)
     try:
-        extras = _extras.derive(described.request.target, contents[record.name])
+        beside = companions.derive(described.request.target, contents[record.name])
     except ObjectError as error:
         what = f"{record.name} is not the shim's object, or more than that"
         return None, {}, (Check(kind="canonical", status="failed", what=what, details=(error.as_text(),)),)
-    return extras, extras.digests, ()
+    return beside, beside.digests, ()
 
 
 def _facts(subject: Subject, described: Described, header: ReadHeader) -> TreeFacts | None:
@@ -241,7 +242,7 @@ def _facts(subject: Subject, described: Described, header: ReadHeader) -> TreeFa
         return None
     folder = config_folder(subject, subject.tree, described)
     functions = frozenset(patch.func for group in header.stencils.groups for patch in group.patches if patch.func)
-    return _fit.compare(subject.tree, folder, described, functions)
+    return fitting.compare(subject.tree, folder, described, functions)
 
 
 def config_folder(subject: Subject, tree: SourceTree, described: Described) -> Path:
@@ -254,4 +255,4 @@ def config_folder(subject: Subject, tree: SourceTree, described: Described) -> P
 
 def dispatchers(evidence: Evidence, generator: str) -> Mapping[str, bytes]:
     """Render the dispatchers that belong there, as that version of stencilkit wrote them."""
-    return _texts.dispatchers(evidence.described.dialect, evidence.sharing, generator)
+    return rendering.dispatchers(evidence.described.dialect, evidence.sharing, generator)

@@ -13,7 +13,7 @@ from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
-from stencilkit.pipeline import _variations, comparing, identifying, opening, verifying
+from stencilkit.pipeline import comparing, identifying, opening, varying, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import environ, files, limits, process
 
@@ -29,7 +29,7 @@ def load(path: Path) -> tuple[Variation, ...]:
 
     Raises: LedgerError.
     """
-    return _variations.load(path)
+    return varying.load(path)
 
 
 def examine(configuration: Configuration, variations: Sequence[Variation], folder: Path | None) -> Outcome:
@@ -40,7 +40,7 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
     Raises: LedgerError; CompileError where a build fails, since then nothing was compared.
     """
     started = environ.seconds()
-    works, fails = _variations.usable(variations)
+    works, fails = varying.usable(variations)
     with files.scratch("gate") as scratch:
         plain = _build(configuration, (), scratch / "plain")
         path = plain / MANIFEST_NAME
@@ -82,7 +82,7 @@ def _build(configuration: Configuration, variations: Sequence[Variation], scratc
     scratch.mkdir()
     temporary = scratch / "tmp"
     temporary.mkdir()
-    tree = _variations.tree(configuration.tree.root, variations, scratch)
+    tree = varying.tree(configuration.tree.root, variations, scratch)
     words = ["build", "--cpython", tree, "--target", configuration.target.spelling, "--no-cache"]
     words += ["--llvm", configuration.toolchain.program, "--pyconfig-dir", configuration.pyconfig]
     words += ["--debug"] if configuration.flavour == "debug" else []
@@ -95,7 +95,7 @@ def _build(configuration: Configuration, variations: Sequence[Variation], scratc
     }
     for variation in variations:
         environment |= variation.environment
-    command = _variations.prefixed([sys.executable, "-m", "stencilkit", *map(str, words)], variations)
+    command = varying.prefixed([sys.executable, "-m", "stencilkit", *map(str, words)], variations)
     done = process.run(command, env=environment, timeout=_TIMEOUT)
     if done.returncode:
         varied = ", ".join(variation.name for variation in variations) or "nothing"

@@ -12,7 +12,7 @@ from stencilkit.model.artifact import Artifact
 from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, TargetRequest
-from stencilkit.pipeline import _texts
+from stencilkit.pipeline import rendering
 from stencilkit.support import files
 
 
@@ -65,9 +65,9 @@ def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
     for request, item in zip(place.requests, artifacts, strict=True):
         stamp = input_digest(place, request)
         for role, name in dialect.file_names(request).items():
-            if role not in _texts.DISPATCHERS:
+            if role not in rendering.DISPATCHERS:
                 found[name] = artifact.restamped(item.contents[role], stamp)
-    return found | _texts.dispatchers(dialect, place.requests)
+    return found | rendering.dispatchers(dialect, place.requests)
 
 
 def left_alone(place: Place, contents: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -75,7 +75,7 @@ def left_alone(place: Place, contents: Mapping[str, bytes]) -> dict[str, bytes]:
     found = dict(contents)
     for name, data in contents.items():
         path = place.folder / name
-        if path.is_file() and _texts.before_make(path.read_bytes(), _texts.GENERATOR) == data:
+        if path.is_file() and rendering.before_make(path.read_bytes(), rendering.GENERATOR) == data:
             found[name] = path.read_bytes()
     return found
 

@@ -10,14 +10,14 @@ from stencilkit import attest, dialects, ledger, verify
 from stencilkit.model.attestation import Claim
 from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
-from stencilkit.pipeline import _rebuild, _texts, evidence
+from stencilkit.pipeline import evidence, rebuilding, rendering
 from stencilkit.pipeline.evidence import Evidence, Found
 
 
 def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
     """Render the header again; it must be the same bytes."""
     header = found.header
-    rendered = _texts.render_header(
+    rendered = rendering.render_header(
         dialects.dialect_for(header.form.series),
         found.arch,
         header.stencils,
@@ -33,7 +33,7 @@ def is_it_a_generators_header(found: Found) -> Iterator[Check]:
     """Render a header of CPython's own generator again; its comments are its own."""
     header = found.header
     dialect = dialects.dialect_for(header.form.series)
-    rendered = _texts.render_header(
+    rendered = rendering.render_header(
         dialect, found.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
     )
     yield verify.generators_own(found.original, rendered, header)
@@ -53,7 +53,7 @@ def is_it_what_the_manifest_says(known: Evidence) -> Iterator[Check]:
 def are_the_files_those_of_the_manifest(known: Evidence) -> Iterator[Check]:
     """Compare the bytes of every file with the manifest, as they were before install and make changed line 1."""
     # The manifest of one half has the digests of dispatchers for that half alone; those of both are rendered again.
-    roles = _texts.DISPATCHERS if known.shared else ()
+    roles = rendering.DISPATCHERS if known.shared else ()
     names = [record.name for record in known.manifest.files if record.role not in roles]
     stamped, original = f"// {known.header.line1}\n".encode(), f"// {known.manifest.input_digest}\n".encode()
     found: dict[str, str | None] = dict.fromkeys(names) if known.whole else {}
@@ -62,14 +62,14 @@ def are_the_files_those_of_the_manifest(known: Evidence) -> Iterator[Check]:
         if name in known.contents:
             data = known.contents[name]
             data = original + data[len(stamped) :] if data.startswith(stamped) else data
-            before = _texts.before_make(data, written_by)
+            before = rendering.before_make(data, written_by)
             found[name] = hashlib.sha256(before).hexdigest()
     yield verify.written_files(found, known.manifest)
 
 
 def does_the_shim_name_the_same_compiler(known: Evidence) -> Iterator[Check]:
     """Compare what the shim says of its compiler, which no digest covers, with the manifest."""
-    found, recorded = known.extras.producer if known.extras else "", known.manifest.toolchain.vendor
+    found, recorded = known.beside.producer if known.beside else "", known.manifest.toolchain.vendor
     if found and found != recorded:
         what = f"the shim was compiled by {found}, and the manifest says {recorded}"
         yield Check(kind="manifest", status="failed", what=what)
@@ -77,9 +77,9 @@ def does_the_shim_name_the_same_compiler(known: Evidence) -> Iterator[Check]:
 
 def is_the_unwind_header_canonical(known: Evidence) -> Iterator[Check]:
     """Render what is derived from the shim again."""
-    if known.extras is None:
+    if known.beside is None:
         return
-    rendered = known.extras.files(known.header.line1, known.header.line2)
+    rendered = known.beside.files(known.header.line1, known.header.line2)
     for record in known.manifest.files:
         if record.role == "unwind" and record.name in known.contents:
             yield from verify.small_file(record.name, known.contents[record.name], rendered["unwind"])
@@ -88,11 +88,11 @@ def is_the_unwind_header_canonical(known: Evidence) -> Iterator[Check]:
 def are_the_dispatchers_canonical(known: Evidence) -> Iterator[Check]:
     """Render dispatchers again, as the version of stencilkit that they name."""
     for record in known.manifest.files:
-        if record.role not in _texts.DISPATCHERS:
+        if record.role not in rendering.DISPATCHERS:
             continue
         data = known.contents.get(record.name)
         if data is not None:
-            generator = _texts.generator_of(data)
+            generator = rendering.generator_of(data)
             rendered = evidence.dispatchers(known, generator) if generator else {}
             yield from verify.small_file(record.name, data, rendered.get(record.name))
         elif known.shared:
@@ -137,5 +137,5 @@ def is_a_second_build_the_same(known: Evidence) -> Iterator[Check]:
     subject = known.subject
     if subject.rebuild is not None and subject.tree is not None:
         folder = evidence.config_folder(subject, subject.tree, known.described)
-        second = _rebuild.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
+        second = rebuilding.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
         yield verify.rebuilt(known.summary, second.manifest, second.request.toolchain)

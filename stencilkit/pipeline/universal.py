@@ -14,7 +14,7 @@ from stencilkit.errors import TargetError
 from stencilkit.model.manifest import MANIFEST_NAME, half_name
 from stencilkit.model.request import Build, Written
 from stencilkit.model.target import TargetRequest
-from stencilkit.pipeline import _texts
+from stencilkit.pipeline import rendering
 
 
 def check(series: str, targets: Sequence[TargetRequest]) -> None:
@@ -50,7 +50,7 @@ def bundle(builds: Sequence[Build]) -> dict[str, bytes]:
         merged |= {name: data for name, data in build.files.items() if name != MANIFEST_NAME}
         merged[half_name(build.request.target.target.triple)] = build.files[MANIFEST_NAME]
     # In place of those that include one half only.
-    return merged | _texts.dispatchers(dialect, [build.request.target for build in builds])
+    return merged | rendering.dispatchers(dialect, [build.request.target for build in builds])
 
 
 def folder(builds: Sequence[Build]) -> Path:

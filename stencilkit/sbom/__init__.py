@@ -1,4 +1,4 @@
-"""Stage 17: artifacts -> a bill of materials, and that as CycloneDX or SPDX.
+"""Artifacts -> a bill of materials, and that as CycloneDX or SPDX.
 
 The bill says no more than manifests do, which have the list of every file; here are their numbers and digests. The same
 artifacts give the same bytes: serial numbers follow from the content, and the time is SOURCE_DATE_EPOCH's or left out.

@@ -15,7 +15,7 @@ import pytest
 import workbench as wb
 
 from stencilkit.cli import main
-from stencilkit.pipeline import _units
+from stencilkit.pipeline import compiling
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
 NOBODY = 65534
@@ -133,8 +133,8 @@ def test_the_order_of_the_units_changes_nothing(
     tree = wb.small_tree("3.14.7", tmp_path / "cpython", uops=40)
     words = command(tree, wb.pyconfig("3.14.7"), wb.pypi_llvm(19), tmp_path / "one")
     assert main(words) == 0
-    real = _units._batches
-    monkeypatch.setattr(_units, "_batches", lambda units, jobs: real(list(reversed(units)), 5)[::-1])
+    real = compiling._batches
+    monkeypatch.setattr(compiling, "_batches", lambda units, jobs: real(list(reversed(units)), 5)[::-1])
     assert main([str(tmp_path / "two") if word == str(tmp_path / "one") else word for word in words]) == 0
     capsys.readouterr()
     assert wb.outputs(tmp_path / "one") == wb.outputs(tmp_path / "two")

@@ -23,7 +23,7 @@ from stencilkit import configure, dialects, headers, source, targets, toolchain
 from stencilkit.errors import FlagError, StencilkitError
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import _told, building
+from stencilkit.pipeline import asking, building
 from stencilkit.support import files
 from stencilkit.support.cache import NoStore
 
@@ -106,7 +106,7 @@ class Bench:
         plan = building.plan_of(self.request(flag), dialects.dialect_for(self.opened.version.series))
         try:
             with files.scratch("sweep") as work:
-                told = _told.find(plan, work, allow=False)
+                told = asking.find(plan, work, allow=False)
         except FlagError as error:
             return "refused by clang" if "clang does not" in error.what else "refused: " + error.what
         if not told.changed:

@@ -15,7 +15,7 @@ from stencilkit.errors import ObjectError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.target import Target
-from stencilkit.pipeline import _extras
+from stencilkit.pipeline import companions
 
 VERSION = "3.15.0rc1"
 LLVMS = (19, 22)
@@ -111,7 +111,7 @@ def test_what_flags_change_is_part_of_the_content(
     target = target_of(triple)
     plain, flagged = (compiled(22, triple, SHIM, tmp_path, *more) for more in ((), (flag,)))
     assert objects.account(flagged, target).varying == varying
-    assert _extras.derive(target, plain).digests["shim"] != _extras.derive(target, flagged).digests["shim"]
+    assert companions.derive(target, plain).digests["shim"] != companions.derive(target, flagged).digests["shim"]
 
 
 @pytest.mark.parametrize(("triple", "line", "named"), ROWS)

@@ -117,6 +117,20 @@ def test_imports_go_one_way(path: Path) -> None:
     assert own_imports(path) <= allowed
 
 
+def test_pipeline_lists_what_it_does() -> None:
+    """Its modules are named for what they do, and listed in its docstring."""
+    names = {path.stem for path in (PACKAGE / "pipeline").glob("*.py")} - {"__init__"}
+    listed = ast.get_docstring(tree_of(PACKAGE / "pipeline" / "__init__.py"))
+    assert listed is not None
+    assert not [name for name in names if name.startswith("_")]
+    assert names <= set(re.findall(r"(?:^|  )([a-z]+)  ", listed, re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_docstring_counts_stages(path: Path) -> None:
+    assert "Stage " not in (ast.get_docstring(tree_of(path)) or "")[:6]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_outside_things_have_one_door(path: Path) -> None:
     name = name_of(path)

@@ -13,7 +13,7 @@ from stencilkit.model.build import Closure, Headers, Plan
 from stencilkit.model.target import Flag
 from stencilkit.model.toolchain import Identity
 from stencilkit.model.version import LlvmVersion
-from stencilkit.pipeline import _units
+from stencilkit.pipeline import compiling
 
 CLOSURE = Closure(files=(), digest="0", paths=())
 IDENTITY = Identity(program="1", libraries={"libLLVM.so": "2"})
@@ -22,8 +22,8 @@ UNITS = (fakes.unit("_A"), fakes.unit("_B", short_body="short\n"))
 
 def keys(
     plan: Plan, closure: Closure = CLOSURE, identity: Identity = IDENTITY, unasked: tuple[str, ...] = ()
-) -> dict[str, _units._Key]:
-    return _units._keys(plan, closure, identity, unasked)
+) -> dict[str, compiling._Key]:
+    return compiling._keys(plan, closure, identity, unasked)
 
 
 def toolchain(plan: Plan, **changes: object) -> Plan:

@@ -17,7 +17,7 @@ from stencilkit.model.gate import Outcome, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.signature import Candidate, Made, Signature
-from stencilkit.pipeline import _variations, gate
+from stencilkit.pipeline import gate, varying
 from stencilkit.support import process
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +91,8 @@ def test_provenance_does_not_count_and_all_else_does(out: Path, tmp_path: Path) 
 
 def test_a_copied_tree_is_the_same_tree_with_other_times(tmp_path: Path) -> None:
     tree = samples.tree(tmp_path / "tree").root
-    assert _variations.tree(tree, [PLAIN], tmp_path) == tree
-    copy = _variations.tree(tree, [replace(PLAIN, folder="a copy"), replace(PLAIN, mtime=7)], tmp_path)
+    assert varying.tree(tree, [PLAIN], tmp_path) == tree
+    copy = varying.tree(tree, [replace(PLAIN, folder="a copy"), replace(PLAIN, mtime=7)], tmp_path)
     assert copy == tmp_path / "a copy"
     names = sorted(path.relative_to(copy) for path in copy.rglob("*") if path.is_file())
     assert [str(name) for name in names] == sorted(samples.TREE)
@@ -107,8 +107,8 @@ def test_what_does_not_work_here_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(process, "run", run)
     good, bad = (replace(PLAIN, name=name, prefix=(name, "--")) for name in ("good", "bad"))
-    assert _variations.usable([PLAIN, bad, good]) == ((PLAIN, good), ("bad: not allowed",))
-    assert _variations.prefixed(["build"], [good, bad]) == ["bad", "--", "good", "--", "build"]
+    assert varying.usable([PLAIN, bad, good]) == ((PLAIN, good), ("bad: not allowed",))
+    assert varying.prefixed(["build"], [good, bad]) == ["bad", "--", "good", "--", "build"]
 
 
 def test_folders_are_reversed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

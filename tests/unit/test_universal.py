@@ -11,7 +11,7 @@ import samples
 from stencilkit import cli, dialects, emit, manifest, targets
 from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import FileRecord
-from stencilkit.pipeline import _extras, _texts
+from stencilkit.pipeline import companions, rendering
 
 PLATFORM = "universal2-apple-darwin"
 
@@ -20,7 +20,7 @@ PLATFORM = "universal2-apple-darwin"
 def folder(tmp_path: Path) -> Path:
     opened = samples.tree(tmp_path / "tree")
     dialect = dialects.dialect_for("3.14")
-    none = _extras.Extras(shim=None, unwind=(), digests={})
+    none = companions.Companions(shim=None, unwind=(), digests={})
     place = tmp_path / "out" / PLATFORM
     place.mkdir(parents=True)
     halves = targets.resolve_all(targets.load(), PLATFORM, "3.14")
@@ -28,8 +28,8 @@ def folder(tmp_path: Path) -> Path:
         config = (opened.root / "pyconfig.h").read_bytes()
         line1 = dialect.input_digest(opened, config, half, "release", "")
         held = samples.stencils()
-        line2 = f"{_texts.GENERATOR}, content sha256:{manifest.summarise(held, {}).content}"
-        texts = _texts.render(dialect, half, held, none, line1=line1, line2=line2, comments=False)
+        line2 = f"{rendering.GENERATOR}, content sha256:{manifest.summarise(held, {}).content}"
+        texts = rendering.render(dialect, half, held, none, line1=line1, line2=line2, comments=False)
         described = replace(
             samples.describe(opened, samples.FILES, held, line1),
             cpu=Cpu(name=half.target.cpus[0], tune="", features=(), abi=""),
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
         (place / header).write_bytes(texts[header])
         (place / f"manifest-{half.target.triple}.toml").write_text(manifest.render(described))
     rows = [(half.target.condition, dialect.file_names(half)["stencils"]) for half in halves]
-    (place / "jit_stencils.h").write_text(emit.render("dispatcher.h.j2", line1=_texts.GENERATOR, rows=rows))
+    (place / "jit_stencils.h").write_text(emit.render("dispatcher.h.j2", line1=rendering.GENERATOR, rows=rows))
     return place
 
 

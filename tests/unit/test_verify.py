@@ -16,7 +16,7 @@ from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
-from stencilkit.pipeline import _rebuild, evidence, opening, verifying
+from stencilkit.pipeline import evidence, opening, rebuilding, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support.cache import NoStore
 
@@ -584,5 +584,5 @@ def test_a_rebuild_takes_no_flags_from_a_manifest(case: Case) -> None:
     opened = source.open_tree(case.tree.root, dialects.KNOWN)
     described = replace(manifest.parse(case.manifest.read_text(), "m"), cflags="-Wl,anything")
     with pytest.raises(UsageError, match="-Wl,anything") as caught:
-        _rebuild.again(opening.describe(described), opened, case.tree.root, "", NoStore())
+        rebuilding.again(opening.describe(described), opened, case.tree.root, "", NoStore())
     assert "configured with those flags" in caught.value.fix

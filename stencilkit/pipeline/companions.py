@@ -13,7 +13,7 @@ from stencilkit.model.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extras:
+class Companions:
     """The shim's bytes, the constants derived from it, and the digest of each one's content.
 
     `producer` is what the shim says of its compiler, "" where it says nothing.
@@ -32,20 +32,20 @@ class Extras:
         return {"shim": self.shim, "unwind": text.encode()}
 
 
-def derive(target: Target, shim: bytes | None) -> Extras:
+def derive(target: Target, shim: bytes | None) -> Companions:
     """Derive everything from the shim object.
 
     Raises: ObjectError, also where the object is more than the shim: make links all of it into python.
     """
     if shim is None:
-        return Extras(shim=None, unwind=(), digests={})
+        return Companions(shim=None, unwind=(), digests={})
     obj = objects.parse(shim, target, unwind=True)
     linked = objects.account(shim, target)
     table = objects.frame_table(shim, target)
     code = b"".join(section.data for section in obj.sections if section.role is SectionRole.CODE)
     info = unwind.derive(table, disassemble.calls(code, target.arch), target.arch) if table is not None else None
     constants = unwind.rows(info)
-    return Extras(
+    return Companions(
         shim=shim,
         unwind=constants,
         digests={

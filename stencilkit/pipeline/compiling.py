@@ -26,7 +26,7 @@ from stencilkit.support.progress import Progress
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = (
-    *("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects", "pipeline/_units.py"),
+    *("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects", "pipeline/compiling.py"),
     *("model/build.py", "model/objectfile.py", "model/source.py"),
 )
 # A batch costs the start of a compiler (30 ms), and the last one keeps one worker busy while the others have nothing.

@@ -11,7 +11,7 @@ from objectfiles import Name, Part
 
 from stencilkit import targets
 from stencilkit.errors import ObjectError
-from stencilkit.pipeline import _units
+from stencilkit.pipeline import compiling
 
 TARGET = next(target for target in targets.load().targets if target.triple == "x86_64-pc-windows-msvc")
 TEXT = "\t.text\n\t.globl\t_JIT_ENTRY\n_JIT_ENTRY:\n\tincl\thits(%rip)\n\tretq\n\t.data\nhits:\n\t.long\t1\n"
@@ -51,7 +51,7 @@ class Assembler:
 
 
 def sections(session: Assembler) -> dict[str, list[str]]:
-    found = _units._from_assembly(session, UOPS)  # type: ignore[arg-type]
+    found = compiling._from_assembly(session, UOPS)  # type: ignore[arg-type]
     return {name: [section.name for section in obj.sections] for name, obj in found.items()}
 
 

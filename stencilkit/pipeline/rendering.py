@@ -11,7 +11,7 @@ from stencilkit.dialects import Dialect
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import TargetRequest
-from stencilkit.pipeline._extras import Extras
+from stencilkit.pipeline.companions import Companions
 
 GENERATOR: Final = f"stencilkit {__version__}"
 DISPATCHERS: Final[Mapping[FileRole, FileRole]] = {"dispatcher": "stencils", "unwind-dispatcher": "unwind"}
@@ -45,7 +45,7 @@ def render(
     dialect: Dialect,
     target: TargetRequest,
     stencils: StencilSet,
-    extras: Extras,
+    beside: Companions,
     *,
     line1: str,
     line2: str,
@@ -54,7 +54,7 @@ def render(
     """Render every file, by name."""
     names = dialect.file_names(target)
     header = render_header(dialect, target.target.arch, stencils, line1=line1, line2=line2, comments=comments)
-    texts: dict[FileRole, bytes] = {"stencils": header.encode(), **extras.files(line1, line2)}
+    texts: dict[FileRole, bytes] = {"stencils": header.encode(), **beside.files(line1, line2)}
     shared = dispatchers(dialect, [target])
     return {name: shared[name] if role in DISPATCHERS else texts[role] for role, name in names.items()}
 
