@@ -169,7 +169,7 @@ def _proved(
     progress.end()
     for (left, _), answer in zip(rest, answers, strict=True):
         proof = _parsed(left.name, answer)
-        found[left.name] = proof or Proof(name=left.name, verdict=Verdict.NOT_PROVED, why="limit (memory)")
+        found[left.name] = proof or Proof(name=left.name, verdict=Verdict.NOT_PROVED, why="limit (its process died)")
         if answer is not None and proof is not None:
             store.put(keys[left.name], answer)
     return found

@@ -5,6 +5,7 @@ How `Python/jit.c` patches and relaxes is modelled here. What it could take apar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,6 +25,7 @@ _RELAXING: Final = "patch_x86_64_32rx"
 _RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 2, "jmp"))
 _TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
 _POINTER: Final = 8
+_TEXT: Final = re.compile(rb"[\t\n\x20-\x7e]+\0")
 
 
 @dataclass(slots=True)
@@ -143,4 +145,6 @@ class Code:
             return None
         if any(number - _POINTER < place <= end for patch in self.data.patches for place in patch.offsets):
             return None
-        return self.data.body[number : end + 1]
+        found = self.data.body[number : end + 1]
+        # What is no text is not read as one: a table's first zero is not its end.
+        return found if _TEXT.fullmatch(found) else None

@@ -93,7 +93,13 @@ def load(state: State, address: Term, size: int) -> Term:
 
 
 def store(state: State, address: Term, value: Term) -> None:
-    """Write memory or the frame."""
+    """Write memory or the frame.
+
+    Raises: UnsupportedError for the stencil's own data, which is read as it was built.
+    """
+    for one in terms.parts(address)[1]:
+        if one.op == "sym" and str(one.extra[0]).startswith(("data", "slot of ")):
+            raise UnsupportedError("a write to the stencil's data")
     if in_frame(address):
         state.frame = state.frame.write(address, value)
     else:

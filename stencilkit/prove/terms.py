@@ -125,6 +125,8 @@ def parts(term: Term) -> tuple[int, dict[Term, int]]:
 def linear(number: int, factors: Mapping[Term, int], width: int) -> Term:
     """Make the sum of a number and multiples of terms."""
     mask = _mask(width)
+    if any(term.width != width for term in factors):
+        raise TypeError("terms of several widths")
     kept: dict[Term, int] = {}
     for term, factor in factors.items():
         if factor & mask:
@@ -335,6 +337,8 @@ def sext(term: Term, width: int) -> Term:
 def bitwise(op: str, *terms: Term) -> Term:
     """And, or, exclusive or."""
     width = terms[0].width
+    if any(term.width != width for term in terms):
+        raise TypeError("terms of several widths")
     flat = [one for term in terms for one in (term.args if term.op == op else (term,))]
     number = _mask(width) if op == "and" else 0
     rest: dict[Term, int] = {}

@@ -39,12 +39,16 @@ def _views() -> dict[str, tuple[str, int, int]]:
 
 
 VIEWS: Final = _views()
+_ADDRESSING: Final = frozenset((*_WIDE, "rip", "riz", ""))
 
 
 def address(state: State, code: Code, op: Operation, operand: Operand) -> Term:
     """Work out where a memory operand is."""
     if operand.segment:
         raise UnsupportedError(f"segment {operand.segment}")
+    for name in (operand.base, operand.index):
+        if name not in _ADDRESSING:
+            raise UnsupportedError(f"an address from {name}")
     hole = code.hole(op, op.places[1], relative=operand.base == "rip")
     if operand.base == "rip":
         if hole is None:

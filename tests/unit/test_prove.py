@@ -294,3 +294,13 @@ def test_a_pair_that_jit_c_relaxes_has_one_register() -> None:
     assert arm_verdict(good, pair("f9400108", "d503201f")).verdict is Verdict.PROVED
     assert "jit.c would take" in arm_verdict(good, pair("f9400109")).why  # ldr x9, [x8]
     assert arm_verdict(good, pair("f9400108", "aa0803f9")).verdict is Verdict.NOT_PROVED  # x25 = x8 in between
+
+
+def test_a_stencil_that_writes_its_own_data_is_not_modelled() -> None:
+    patch = Patch(func="patch_64", offsets=(2,), value=HoleValue.DATA)
+    odd = group("48 b8 00 00 00 00 00 00 00 00 48 89 38", patch, data=bytes(8))
+    assert "a write to the stencil's data" in verdict(odd, odd).why
+
+
+def test_an_address_of_32_bits_is_not_modelled() -> None:
+    assert "an address from esi" in verdict(group("67 89 3e"), group("67 89 3e")).why
