@@ -94,7 +94,7 @@ def _attempt(
     except UnsupportedError as error:
         why = str(error) if str(error) == "loops differ" else f"unsupported: {error}"
         return replace(proof, why=why, spent=solver.spent), search, None
-    except LimitError:
+    except (LimitError, RecursionError):
         return replace(proof, why="limit", spent=solver.spent), search, None
     except StuckError as stuck:
         why = f"{stuck.difference.what} may differ"

@@ -14,6 +14,7 @@ from stencilkit.errors import UsageError
 from stencilkit.prove.terms import WORD, Term
 
 _QUESTION: Final = 1000
+_MEGABYTES: Final = 300
 
 Answer = Literal["yes", "no", "unknown"]
 
@@ -58,11 +59,17 @@ class Solver:
             return "no"
         if self.spent >= self.budget:
             raise LimitError
-        self._z3 = self._z3 or load()
+        if self._z3 is None:
+            self._z3 = load()
+            self._z3.set_param("memory_max_size", _MEGABYTES)
         solver = self._z3.SolverFor("QF_UFBV")
         solver.set("rlimit", self.step)
-        solver.add([self._lower(fact) == 1 for fact in wanted])
-        found = solver.check()
+        try:
+            solver.add([self._lower(fact) == 1 for fact in wanted])
+            found = solver.check()
+        except self._z3.Z3Exception:
+            # Out of memory: nothing more is to be had from this process.
+            raise LimitError from None
         # z3 counts on from one question to the next. Every question costs something, or there could be endless ones.
         statistics = solver.statistics()
         count = (

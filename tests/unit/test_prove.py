@@ -304,3 +304,20 @@ def test_a_stencil_that_writes_its_own_data_is_not_modelled() -> None:
 
 def test_an_address_of_32_bits_is_not_modelled() -> None:
     assert "an address from esi" in verdict(group("67 89 3e"), group("67 89 3e")).why
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "48 85 ff 74 03 48 ff c7" * 60,  # many ways through
+        "48 85 ff 48 0f 45 f7 48 85 f6 48 0f 45 fe" * 300,  # deep choices
+        "48 ff c7 75 fb" * 40,  # loop after loop
+        "48 ff c7 eb fb",  # no end
+        "75 fe" * 100,
+    ],
+)
+def test_hostile_code_is_bounded(code: str) -> None:
+    setting = replace(SETTING, budget=200_000)
+    found = prove.prove(group(code), group(f"90 {code}"), setting)
+    assert found.verdict in (Verdict.PROVED, Verdict.NOT_PROVED)
+    assert found.verdict is Verdict.PROVED or found.why
