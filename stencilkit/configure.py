@@ -21,7 +21,7 @@ from typing import Final
 from stencilkit.errors import ConfigureError
 from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin, macros
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, Target, TargetRequest, cross_arguments
+from stencilkit.model.target import Flavour, SpelledTarget, Target, cross_arguments
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.support import environ, files, private, process
 from stencilkit.support.progress import SILENT, Progress
@@ -39,7 +39,7 @@ _CHOICE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]*pyconfig[^
 _ANCHOR: Final = "\t*-*-vxworks*)\n"
 
 
-def given(folder: Path, request: TargetRequest, flavour: Flavour, host: str = "") -> PyConfig:
+def given(folder: Path, request: SpelledTarget, flavour: Flavour, host: str = "") -> PyConfig:
     """Use the pyconfig.h of a folder that the user named; `host` is what configure ran for there, "" if not known.
 
     Raises: ConfigureError if it is missing, or belongs to another target or flavour.
@@ -132,7 +132,7 @@ def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
 
 def configured(
     tree: SourceTree,
-    request: TargetRequest,
+    request: SpelledTarget,
     flavour: Flavour,
     toolchains: Iterable[Toolchain],
     cache: Path,

@@ -104,8 +104,8 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     flags = plan.used_flags()
     return Manifest(
         cpython=str(request.tree.version),
-        triple=request.target.target.triple,
-        spelling=request.target.spelling,
+        triple=request.target.triple,
+        spelling=request.asked.spelling,
         flavour=request.flavour,
         input_digest=input_digest,
         content_digest=summary.content,

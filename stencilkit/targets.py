@@ -21,10 +21,10 @@ from stencilkit.model.target import (
     PyConfigSource,
     PythonSupport,
     Refusal,
+    SpelledTarget,
     Step,
     SupportTable,
     Target,
-    TargetRequest,
     TargetSupport,
     Unit,
     WheelHeaders,
@@ -185,7 +185,7 @@ def _range(row: Fields, key: str) -> MajorRange:
     return parsed
 
 
-def resolve(table: SupportTable, spelling: str) -> TargetRequest:
+def resolve(table: SupportTable, spelling: str) -> SpelledTarget:
     """Find the target that a triple, in whatever vendor's spelling, means.
 
     Raises: TargetError, with the reason where one is known (musl) and the triples that exist where not.
@@ -195,13 +195,13 @@ def resolve(table: SupportTable, spelling: str) -> TargetRequest:
             raise TargetError(f"no stencils for {spelling}: {refusal.why}", fix=_known_targets(table))
     for target in table.targets:
         if any(fnmatchcase(spelling, pattern) for pattern in target.spellings):
-            return TargetRequest(target=target, spelling=spelling)
+            return SpelledTarget(target=target, spelling=spelling)
     raise TargetError(
         f"unknown target {spelling}: CPython's Tools/jit has none of that name", fix=_known_targets(table)
     )
 
 
-def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[TargetRequest, ...]:
+def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[SpelledTarget, ...]:
     """Find the targets that one --target means: one triple, both halves of a universal platform, or "all".
 
     Raises: TargetError.
@@ -212,7 +212,7 @@ def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[Target
     else:
         chosen = [target for target in table.targets if target.universal and target.universal == spelling]
     if chosen:
-        return tuple(TargetRequest(target=target, spelling=target.triple) for target in chosen)
+        return tuple(SpelledTarget(target=target, spelling=target.triple) for target in chosen)
     return (resolve(table, spelling),)
 
 

@@ -15,7 +15,7 @@ from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
+from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import attesting, building, identifying, universal
 from stencilkit.support import environ, files
@@ -97,24 +97,24 @@ def command(
         raise UsageError("--target is empty", fix="leave it out for this machine, or name a triple")
     spellings = triples or (folder.host if folder else "",)
     chosen = _targets(spellings, tree.version.series)
-    pairs = [(target, tool) for target in chosen for tool in tools]
-    for target, tool in pairs:
-        building.check(tree, target, tool, cflags)
+    pairs = [(asked, tool) for asked in chosen for tool in tools]
+    for asked, tool in pairs:
+        building.check(tree, asked, tool, cflags)
     requests = [
         BuildRequest(
             tree=tree,
-            target=target,
+            asked=asked,
             flavour=flavour,
             toolchain=tool,
-            headers=headers.choose(target.target, tool, machine, sysroot),
-            pyconfig=_pyconfig(tree, target, flavour, pyconfig_dir, folder, machine, progress),
+            headers=headers.choose(asked.target, tool, machine, sysroot),
+            pyconfig=_pyconfig(tree, asked, flavour, pyconfig_dir, folder, machine, progress),
             cflags=cflags,
             jobs=jobs or environ.cpus(),
             comments=comments,
             batched=not plain,
             allow_driver_flags=allow_driver_flags,
         )
-        for target, tool in pairs
+        for asked, tool in pairs
     ]
     for tool in tools:
         progress.say(toolchain.choice(tool, machine))
@@ -158,10 +158,10 @@ def _cflags(given: str | None, folder: BuildFolder | None) -> str:
     return text
 
 
-def _targets(spellings: Iterable[str], series: str) -> list[TargetRequest]:
+def _targets(spellings: Iterable[str], series: str) -> list[SpelledTarget]:
     """Understand --target, or how a configured build folder spells what it is for; "" is this machine."""
     table = targets.load()
-    requests: list[TargetRequest] = []
+    requests: list[SpelledTarget] = []
     for spelling in spellings:
         found = targets.resolve_all(table, spelling or _options.native_target().triple, series)
         if len(found) > 1 and spelling == found[0].target.universal:
@@ -179,7 +179,7 @@ def _targets(spellings: Iterable[str], series: str) -> list[TargetRequest]:
 
 def _pyconfig(
     tree: SourceTree,
-    target: TargetRequest,
+    asked: SpelledTarget,
     flavour: Flavour,
     given: Path | None,
     folder: BuildFolder | None,
@@ -187,8 +187,8 @@ def _pyconfig(
     progress: Progress,
 ) -> PyConfig:
     if given is not None:
-        return configure.given(given, target, flavour, folder.host if folder else "")
-    return configure.configured(tree, target, flavour, machine, environ.cache_root(), progress=progress)
+        return configure.given(given, asked, flavour, folder.host if folder else "")
+    return configure.configured(tree, asked, flavour, machine, environ.cache_root(), progress=progress)
 
 
 def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -> Written:

@@ -68,7 +68,7 @@ def command(
         stage.entries(ledger)
     outcomes = []
     for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress):
-        label = f"CPython {item.tree.version}, {item.target.target.triple}, {item.toolchain.label}"
+        label = f"CPython {item.tree.version}, {item.asked.target.triple}, {item.toolchain.label}"
         progress.say(label)
         outcomes.append(gate.examine(item, varied, None if first else ledger))
     disagreements = gate.disagreements(outcomes)
@@ -116,15 +116,15 @@ def _configurations(
         named = wanted or (str(support.pinned),)
         tools = [tool for words in named for tool in toolchain.select(toolchain.parse_wanted(words), machine)]
         for triple in triples or (_options.native_target().triple,):
-            target = targets.resolve(table, triple)
+            asked = targets.resolve(table, triple)
             config = (
                 folder
-                or configure.configured(tree, target, flavour, machine, environ.cache_root(), progress=progress).folder
+                or configure.configured(tree, asked, flavour, machine, environ.cache_root(), progress=progress).folder
             )
             for tool in tools:
                 if tool.version.major in support.llvm:
                     found += 1
-                    yield Configuration(tree=tree, target=target, flavour=flavour, toolchain=tool, pyconfig=config)
+                    yield Configuration(tree=tree, asked=asked, flavour=flavour, toolchain=tool, pyconfig=config)
     if not found:
         raise UsageError("no LLVM given is in the range of a CPython given", fix="stencilkit matrix lists what is")
 

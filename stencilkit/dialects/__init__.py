@@ -16,7 +16,7 @@ from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.source import SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import LoweredUnit, Operation, StencilSet
-from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
+from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
 
 
 class Dialect(Protocol):
@@ -60,7 +60,7 @@ class Dialect(Protocol):
         """Edit the LLVM IR of a unit (where `emits` says so)."""
 
     def input_digest(
-        self, tree: SourceTree, pyconfig: bytes, request: TargetRequest, flavour: Flavour, cflags: str
+        self, tree: SourceTree, pyconfig: bytes, request: SpelledTarget, flavour: Flavour, cflags: str
     ) -> str:
         """Compute what this CPython's build compares with line 1 of a header."""
 
@@ -69,7 +69,7 @@ class Dialect(Protocol):
     ) -> StencilSet:
         """Turn holes into patches: slots, trampolines, jumps to the next stencil, padding."""
 
-    def file_names(self, request: TargetRequest) -> Mapping[FileRole, str]:
+    def file_names(self, request: SpelledTarget) -> Mapping[FileRole, str]:
         """Name the files that this CPython's build looks for: role to name."""
 
 

@@ -24,7 +24,7 @@ from stencilkit.model.stencil import (
     StencilGroup,
     StencilSet,
 )
-from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
+from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
 
 # What make compares with the sources of the stencils is the header itself.
 MAKE_STAMP: Final = ""
@@ -137,12 +137,12 @@ def edit_ir(text: str) -> str:
     return _ghccc.use_ghccc(text)
 
 
-def input_digest(tree: SourceTree, pyconfig: bytes, request: TargetRequest, flavour: Flavour, cflags: str) -> str:
+def input_digest(tree: SourceTree, pyconfig: bytes, request: SpelledTarget, flavour: Flavour, cflags: str) -> str:
     """Digest the inputs with the triple as configure spelt it; 3.13 has no CFLAGS_JIT."""
     return _common.input_digest(tree, pyconfig, request.spelling, flavour, "")
 
 
-def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
+def file_names(request: SpelledTarget) -> Mapping[FileRole, str]:
     """Name the one header."""
     return {"stencils": "jit_stencils.h"}
 

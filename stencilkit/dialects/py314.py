@@ -25,7 +25,7 @@ from stencilkit.model.stencil import (
     StencilGroup,
     StencilSet,
 )
-from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
+from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
 
 # What make compares with the sources of the stencils is the header itself.
 MAKE_STAMP: Final = ""
@@ -72,12 +72,12 @@ def edit_ir(text: str) -> str:
     return text
 
 
-def input_digest(tree: SourceTree, pyconfig: bytes, request: TargetRequest, flavour: Flavour, cflags: str) -> str:
+def input_digest(tree: SourceTree, pyconfig: bytes, request: SpelledTarget, flavour: Flavour, cflags: str) -> str:
     """Digest the inputs with the triple as configure spelt it."""
     return _common.input_digest(tree, pyconfig, request.spelling, flavour, cflags)
 
 
-def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
+def file_names(request: SpelledTarget) -> Mapping[FileRole, str]:
     """Name the header after the triple as configure spelt it, and the dispatcher that includes it."""
     return {"stencils": f"jit_stencils-{request.spelling}.h", "dispatcher": "jit_stencils.h"}
 

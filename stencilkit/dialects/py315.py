@@ -26,7 +26,7 @@ from stencilkit.model.stencil import (
     StencilSet,
     symbol_value,
 )
-from stencilkit.model.target import Flavour, Target, TargetRequest, TargetSupport
+from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
 
 # What make compares with the sources of all generated files (JIT_GENERATED_STAMP in Makefile.pre.in).
 MAKE_STAMP: Final = ".jit-stamp"
@@ -120,12 +120,12 @@ def edit_ir(text: str) -> str:
     return text
 
 
-def input_digest(tree: SourceTree, pyconfig: bytes, request: TargetRequest, flavour: Flavour, cflags: str) -> str:
+def input_digest(tree: SourceTree, pyconfig: bytes, request: SpelledTarget, flavour: Flavour, cflags: str) -> str:
     """Digest the inputs with the canonical triple, which is what 3.15 makes of every spelling."""
     return _common.input_digest(tree, pyconfig, request.target.triple, flavour, cflags)
 
 
-def file_names(request: TargetRequest) -> Mapping[FileRole, str]:
+def file_names(request: SpelledTarget) -> Mapping[FileRole, str]:
     """Name the files after the canonical triple, and the dispatchers."""
     triple = request.target.triple
     return {

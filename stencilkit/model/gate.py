@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from stencilkit.model.ledger import Entry
 from stencilkit.model.signature import Candidate
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 
 
@@ -35,7 +35,7 @@ class Configuration:
     """What is built again and again: all builds take the same pyconfig.h, from the folder `pyconfig`."""
 
     tree: SourceTree
-    target: TargetRequest
+    asked: SpelledTarget
     flavour: Flavour
     toolchain: Toolchain
     pyconfig: Path

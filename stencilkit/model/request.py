@@ -11,7 +11,7 @@ from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import StencilSet
-from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.target import Flavour, SpelledTarget, Target
 from stencilkit.model.toolchain import Toolchain
 
 
@@ -23,7 +23,7 @@ class BuildRequest:
     """
 
     tree: SourceTree
-    target: TargetRequest
+    asked: SpelledTarget
     flavour: Flavour
     toolchain: Toolchain
     headers: Headers
@@ -33,6 +33,11 @@ class BuildRequest:
     comments: bool = False
     batched: bool = True
     allow_driver_flags: bool = False
+
+    @property
+    def target(self) -> Target:
+        """Return the target, whatever its spelling."""
+        return self.asked.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,7 @@ class Build:
         request = self.request
         return Path(
             str(request.tree.version),
-            request.target.target.triple,
+            request.target.triple,
             request.flavour,
             f"llvm-{request.toolchain.version}",
         )

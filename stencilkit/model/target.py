@@ -80,7 +80,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRequest:
+class SpelledTarget:
     """A target as somebody asked for it.
 
     `spelling` is the triple in their words ("x86_64-redhat-linux-gnu"). Code is generated for the canonical

@@ -27,7 +27,7 @@ from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import StencilSet
-from stencilkit.model.target import PythonSupport, TargetRequest
+from stencilkit.model.target import PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, companions, compiling, rendering
 from stencilkit.support import files, process
@@ -41,7 +41,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     Raises: StencilkitError of the stage that refuses.
     """
     dialect = dialects.dialect_for(request.tree.version.series)
-    support = check(request.tree, request.target, request.toolchain, request.cflags)
+    support = check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = check_threading(support, request.pyconfig)
     plan = plan_of(request, dialect)
     with files.scratch("build") as work, process.workers(1) as helper:
@@ -54,14 +54,14 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         compiled = compiling.compile_all(session, included, identity, told.unasked, request, store, progress)
     variants = dialects.variants(request.tree)
     stencils = _finish(request, dialect, support, variants, compiled.objects)
-    beside = companions.derive(request.target.target, compiled.shim)
+    beside = companions.derive(request.target, compiled.shim)
     summary = manifest.summarise(stencils, beside.digests)
     digest = dialect.input_digest(
-        request.tree, request.pyconfig.content, request.target, request.flavour, request.cflags
+        request.tree, request.pyconfig.content, request.asked, request.flavour, request.cflags
     )
     outputs = rendering.render(
         dialect,
-        request.target,
+        request.asked,
         stencils,
         beside,
         line1=digest,
@@ -83,7 +83,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         foreign_words=seen.foreign,
         used=_used(plan, included),
         variants=variants,
-        files={role: (name, outputs[name]) for role, name in dialect.file_names(request.target).items()},
+        files={role: (name, outputs[name]) for role, name in dialect.file_names(request.asked).items()},
     )
     outputs[MANIFEST_NAME] = manifest.render(described).encode()
     return Build(request=request, stencils=stencils, manifest=described, files=outputs, notes=(*notes, *compiled.notes))
@@ -115,20 +115,20 @@ def _used(plan: Plan, closure: Closure) -> tuple[UsedFile, ...]:
     return tuple(UsedFile(use=use, name=name, sha256=files.sha256(tree.root / name)) for use, name in uses)
 
 
-def check(tree: SourceTree, target: TargetRequest, tool: Toolchain, cflags: str) -> PythonSupport:
+def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) -> PythonSupport:
     """Refuse combinations that cannot work, before any work is done.
 
     Raises: TargetError, ToolchainError, FlagError.
     """
     table = targets.load()
     support = table.pythons[tree.version.series]
-    if target.target.triple not in support.targets:
+    if asked.target.triple not in support.targets:
         raise TargetError(
-            f"CPython {support.series} has no JIT for {target.target.triple}",
+            f"CPython {support.series} has no JIT for {asked.target.triple}",
             fix="it has one for " + ", ".join(support.targets),
         )
     check_llvm(support, tool.version.major)
-    toolchain.check_arch(tool, target.target.arch)
+    toolchain.check_arch(tool, asked.target.arch)
     cc1.check_words(cc1.load(), shlex.split(cflags))
     return support
 
@@ -165,7 +165,7 @@ def check_threading(support: PythonSupport, config: PyConfig) -> tuple[str, ...]
 def plan_of(request: BuildRequest, dialect: Dialect) -> Plan:
     """Gather all that decides what a compiler makes of a request."""
     support = targets.load().pythons[request.tree.version.series]
-    target = request.target.target
+    target = request.target
     major = request.toolchain.version.major
     words = tuple(shlex.split(request.cflags))
     build = request.pyconfig.folder if request.pyconfig.origin == "given" else None
@@ -208,7 +208,7 @@ def _finish(
     lowered = [holes.lower(name, obj, values) for name, obj in objects.items()]
     for unit in lowered:
         holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
-    target = request.target.target
+    target = request.target
     stencils = dialect.finish(lowered, target, support.targets[target.triple], variants)
     available = source.patch_functions(request.tree)
     for group in stencils.groups:

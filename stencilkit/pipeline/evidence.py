@@ -17,7 +17,7 @@ from stencilkit.model.attestation import Attestations
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import Manifest, Summary
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import TargetRequest
+from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, Policy, TreeFacts
 from stencilkit.pipeline import companions, fitting, opening, rendering
 from stencilkit.pipeline.opening import Described
@@ -72,7 +72,7 @@ class Evidence:
     described: Described
     contents: Mapping[str, bytes]
     whole: bool
-    sharing: Sequence[TargetRequest]
+    sharing: Sequence[SpelledTarget]
     beside: companions.Companions | None
     summary: Summary
     facts: TreeFacts | None
@@ -190,7 +190,7 @@ def gather_artifact(subject: Subject, item: Artifact) -> Evidence:
     return _complete(subject, found, described, item.files, whole=True, sharing=(described.request,))
 
 
-def _halves(described: Described) -> tuple[TargetRequest, ...]:
+def _halves(described: Described) -> tuple[SpelledTarget, ...]:
     platform = described.request.target.universal
     return targets.resolve_all(targets.load(), platform, described.manifest.series)
 
@@ -202,7 +202,7 @@ def _complete(
     contents: Mapping[str, bytes],
     *,
     whole: bool,
-    sharing: Sequence[TargetRequest],
+    sharing: Sequence[SpelledTarget],
 ) -> Evidence:
     beside, digests, problems = _companions(contents, described)
     return Evidence(

@@ -15,7 +15,7 @@ from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.verdict import TreeFacts
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import files
@@ -71,7 +71,7 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
     )
 
 
-def _beyond(described: Manifest, request: TargetRequest, cflags: str) -> tuple[str, ...]:
+def _beyond(described: Manifest, request: SpelledTarget, cflags: str) -> tuple[str, ...]:
     """List what the stencils need of a processor beside what the tree is compiled for; 0.1.0 did not record it."""
     if described.cpu is None:
         return ()
@@ -86,13 +86,13 @@ def _words(cflags: str) -> list[str]:
         return cflags.split()
 
 
-def _request(spelling: str, tree: SourceTree, described: Manifest) -> TargetRequest:
+def _request(spelling: str, tree: SourceTree, described: Manifest) -> SpelledTarget:
     """Resolve what a folder was configured for; of a universal platform, the half that the stencils are for."""
     found = targets.resolve_all(targets.load(), spelling, tree.version.series)
     return next((request for request in found if request.target.triple == described.triple), found[0])
 
 
-def _flavour(config: PyConfig, request: TargetRequest, described: Manifest) -> Flavour:
+def _flavour(config: PyConfig, request: SpelledTarget, described: Manifest) -> Flavour:
     if request.target.pyconfig == "tree":
         # One file for both; the compiler's command line tells them apart.
         return described.flavour

@@ -83,7 +83,7 @@ def _build(configuration: Configuration, variations: Sequence[Variation], scratc
     temporary = scratch / "tmp"
     temporary.mkdir()
     tree = varying.tree(configuration.tree.root, variations, scratch)
-    words = ["build", "--cpython", tree, "--target", configuration.target.spelling, "--no-cache"]
+    words = ["build", "--cpython", tree, "--target", configuration.asked.spelling, "--no-cache"]
     words += ["--llvm", configuration.toolchain.program, "--pyconfig-dir", configuration.pyconfig]
     words += ["--debug"] if configuration.flavour == "debug" else []
     words += ["--out", scratch / "out", *(word for variation in variations for word in variation.arguments)]

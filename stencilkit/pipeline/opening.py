@@ -11,7 +11,7 @@ from stencilkit.dialects import Dialect
 from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import MANIFEST_NAME, FileRole, Manifest, half_name
-from stencilkit.model.target import Target, TargetRequest
+from stencilkit.model.target import SpelledTarget, Target
 from stencilkit.support import archive, files, limits
 
 # What has a digest of its own in the manifest, beside that of the file:
@@ -24,7 +24,7 @@ class Described:
     """A manifest that was read, with the target and the dialect that it is about."""
 
     manifest: Manifest
-    request: TargetRequest
+    request: SpelledTarget
     dialect: Dialect
 
 
@@ -106,7 +106,7 @@ def describe(read: Manifest) -> Described:
     return Described(manifest=read, request=_request(read), dialect=dialects.dialect_for(read.series))
 
 
-def _request(described: Manifest) -> TargetRequest:
+def _request(described: Manifest) -> SpelledTarget:
     request = targets.resolve(targets.load(), described.spelling)
     if request.target.triple != described.triple:
         found = request.target.triple

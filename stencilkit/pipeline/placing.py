@@ -11,7 +11,7 @@ from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, TargetRequest
+from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.pipeline import rendering
 from stencilkit.support import files
 
@@ -22,7 +22,7 @@ class Place:
 
     tree: SourceTree
     build: BuildFolder
-    requests: tuple[TargetRequest, ...]
+    requests: tuple[SpelledTarget, ...]
 
     @property
     def folder(self) -> Path:
@@ -80,7 +80,7 @@ def left_alone(place: Place, contents: Mapping[str, bytes]) -> dict[str, bytes]:
     return found
 
 
-def input_digest(place: Place, request: TargetRequest) -> str:
+def input_digest(place: Place, request: SpelledTarget) -> str:
     """Compute what `make` expects on line 1 there."""
     dialect = dialects.dialect_for(place.tree.version.series)
     return dialect.input_digest(place.tree, place.build.pyconfig, request, place.flavour, place.build.cflags)

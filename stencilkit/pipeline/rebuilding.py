@@ -37,15 +37,15 @@ def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, sto
     # Not parsed as --llvm is: that may be the path of a program.
     exact = Wanted(exact=LlvmVersion.parse(recorded.toolchain.version))
     tool = toolchain.select(toolchain.parse_wanted(llvm) if llvm else (exact,), machine)[0]
-    target = described.request
-    building.check(tree, target, tool, recorded.cflags)
+    asked = described.request
+    building.check(tree, asked, tool, recorded.cflags)
     request = BuildRequest(
         tree=tree,
-        target=target,
+        asked=asked,
         flavour=recorded.flavour,
         toolchain=tool,
-        headers=headers.choose(target.target, tool, machine),
-        pyconfig=configure.given(pyconfig, target, recorded.flavour, build.host if build else ""),
+        headers=headers.choose(asked.target, tool, machine),
+        pyconfig=configure.given(pyconfig, asked, recorded.flavour, build.host if build else ""),
         cflags=recorded.cflags,
         jobs=environ.cpus(),
     )

@@ -10,7 +10,7 @@ from stencilkit import __version__, disassemble, emit
 from stencilkit.dialects import Dialect
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.stencil import StencilSet
-from stencilkit.model.target import TargetRequest
+from stencilkit.model.target import SpelledTarget
 from stencilkit.pipeline.companions import Companions
 
 GENERATOR: Final = f"stencilkit {__version__}"
@@ -43,7 +43,7 @@ def before_make(data: bytes, generator: str) -> bytes:
 
 def render(
     dialect: Dialect,
-    target: TargetRequest,
+    asked: SpelledTarget,
     stencils: StencilSet,
     beside: Companions,
     *,
@@ -52,14 +52,14 @@ def render(
     comments: bool,
 ) -> dict[str, bytes]:
     """Render every file, by name."""
-    names = dialect.file_names(target)
-    header = render_header(dialect, target.target.arch, stencils, line1=line1, line2=line2, comments=comments)
+    names = dialect.file_names(asked)
+    header = render_header(dialect, asked.target.arch, stencils, line1=line1, line2=line2, comments=comments)
     texts: dict[FileRole, bytes] = {"stencils": header.encode(), **beside.files(line1, line2)}
-    shared = dispatchers(dialect, [target])
+    shared = dispatchers(dialect, [asked])
     return {name: shared[name] if role in DISPATCHERS else texts[role] for role, name in names.items()}
 
 
-def dispatchers(dialect: Dialect, requests: Sequence[TargetRequest], generator: str = GENERATOR) -> dict[str, bytes]:
+def dispatchers(dialect: Dialect, requests: Sequence[SpelledTarget], generator: str = GENERATOR) -> dict[str, bytes]:
     """Render the small headers that include those of the architecture at hand, by name.
 
     `requests` are one target, or the halves of a universal platform in the order of the conditions. CPython:

@@ -13,11 +13,11 @@ from stencilkit import dialects
 from stencilkit.errors import TargetError
 from stencilkit.model.manifest import MANIFEST_NAME, half_name
 from stencilkit.model.request import Build, Written
-from stencilkit.model.target import TargetRequest
+from stencilkit.model.target import SpelledTarget
 from stencilkit.pipeline import rendering
 
 
-def check(series: str, targets: Sequence[TargetRequest]) -> None:
+def check(series: str, targets: Sequence[SpelledTarget]) -> None:
     """Refuse a CPython whose header is for one architecture only.
 
     Raises: TargetError.
@@ -25,7 +25,7 @@ def check(series: str, targets: Sequence[TargetRequest]) -> None:
     if any("dispatcher" not in dialects.dialect_for(series).file_names(target) for target in targets):
         raise TargetError(
             f"CPython {series} has one header for one architecture, so there is no universal build of its JIT",
-            fix="build for " + " or ".join(target.target.triple for target in targets) + ", or use CPython 3.14",
+            fix="build for " + " or ".join(asked.target.triple for asked in targets) + ", or use CPython 3.14",
         )
 
 
@@ -35,7 +35,7 @@ def group(written: Sequence[Written], spellings: Iterable[str]) -> list[list[Wri
     groups: dict[tuple[str, str], list[Written]] = {}
     for item in written:
         request = item.build.request
-        platform = request.target.target.universal
+        platform = request.target.universal
         # Most targets belong to none, and a spelling may be empty, too: this machine.
         if platform and platform in wanted:
             groups.setdefault((platform, str(request.toolchain.version)), []).append(item)
@@ -48,13 +48,13 @@ def bundle(builds: Sequence[Build]) -> dict[str, bytes]:
     merged: dict[str, bytes] = {}
     for build in builds:
         merged |= {name: data for name, data in build.files.items() if name != MANIFEST_NAME}
-        merged[half_name(build.request.target.target.triple)] = build.files[MANIFEST_NAME]
+        merged[half_name(build.request.target.triple)] = build.files[MANIFEST_NAME]
     # In place of those that include one half only.
-    return merged | rendering.dispatchers(dialect, [build.request.target for build in builds])
+    return merged | rendering.dispatchers(dialect, [build.request.asked for build in builds])
 
 
 def folder(builds: Sequence[Build]) -> Path:
     """Name the output folder: that of the halves, with the universal platform in place of the triple."""
     half = builds[0].folder
     version, _, *rest = half.parts
-    return Path(version, builds[0].request.target.target.universal, *rest)
+    return Path(version, builds[0].request.target.universal, *rest)

@@ -155,18 +155,18 @@ def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, 
     """Plan our build with the recorder and the users' flags, whatever else would refuse them."""
     opened = source.open_tree(tree, dialects.KNOWN)
     table = targets.load()
-    target = targets.resolve(table, triple)
+    asked = targets.resolve(table, triple)
     clang = toolchain.identify(made.folder / "clang", "named", NoStore())
     zig = toolchain.identify(wb.pypi_llvm(wb.NEWEST_WHEEL), "pypi", NoStore())
     assert isinstance(clang, Toolchain)
     assert isinstance(zig, Toolchain)
     request = BuildRequest(
         tree=opened,
-        target=target,
+        asked=asked,
         flavour=flavour,
         toolchain=clang,
-        headers=headers.choose(target.target, clang, [zig]),
-        pyconfig=configure.given(config, target, flavour),
+        headers=headers.choose(asked.target, clang, [zig]),
+        pyconfig=configure.given(config, asked, flavour),
         cflags=USERS,
         jobs=1,
     )

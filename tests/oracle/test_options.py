@@ -71,23 +71,23 @@ class Bench:
         self.tree = few(self.version, self.work / "tree")
         self.clang = wb.debian_llvm(self.major) / "clang"
         self.config = wb.pyconfig(self.version, self.triple)
-        self.target = targets.resolve(targets.load(), self.triple)
+        self.asked = targets.resolve(targets.load(), self.triple)
         identified = toolchain.identify(self.clang, "named", NoStore())
         assert isinstance(identified, Toolchain)
         self.toolchain = identified
         wheel = toolchain.identify(wb.pypi_llvm(19), "pypi", NoStore())
         assert isinstance(wheel, Toolchain)
-        self.headers = headers.choose(self.target.target, identified, [wheel])
+        self.headers = headers.choose(self.asked.target, identified, [wheel])
         self.opened = source.open_tree(self.tree, dialects.KNOWN)
 
     def request(self, flag: str) -> BuildRequest:
         return BuildRequest(
             tree=self.opened,
-            target=self.target,
+            asked=self.asked,
             flavour="release",
             toolchain=self.toolchain,
             headers=self.headers,
-            pyconfig=configure.given(self.config, self.target, "release"),
+            pyconfig=configure.given(self.config, self.asked, "release"),
             cflags=flag,
             jobs=1,
         )

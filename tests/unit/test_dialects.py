@@ -24,7 +24,7 @@ from stencilkit.model.stencil import (
     StencilSet,
     signed64,
 )
-from stencilkit.model.target import Target, TargetRequest
+from stencilkit.model.target import SpelledTarget, Target
 
 TABLE = targets.load()
 TARGETS = {target.triple: target for target in TABLE.targets}
@@ -225,7 +225,7 @@ def test_line_1_digests_what_upstream_digests(tmp_path: Path) -> None:
         b"x86_64-redhat-linux-gnu", b"\1", b"-O3", fakes.CASES.encode(), b"#define X", b"read me",
         (tmp_path / "Tools/jit/template.c").read_bytes(), b"x",
     ]  # fmt: skip
-    request = TargetRequest(target=X86, spelling="x86_64-redhat-linux-gnu")
+    request = SpelledTarget(target=X86, spelling="x86_64-redhat-linux-gnu")
     expected = hashlib.sha256(b"".join(contents)).hexdigest()
     assert PY314.input_digest(tree, b"#define X", request, "debug", "-O3") == expected
     # 3.13 knows no CFLAGS_JIT, and 3.15 no spellings.
@@ -242,7 +242,7 @@ def test_line_1_digests_what_upstream_digests(tmp_path: Path) -> None:
 
 
 def test_files_are_named_as_each_build_expects() -> None:
-    request = TargetRequest(target=X86, spelling="x86_64-redhat-linux-gnu")
+    request = SpelledTarget(target=X86, spelling="x86_64-redhat-linux-gnu")
     assert dict(PY313.file_names(request)) == {"stencils": "jit_stencils.h"}
     assert dict(PY314.file_names(request)) == {
         "stencils": "jit_stencils-x86_64-redhat-linux-gnu.h", "dispatcher": "jit_stencils.h",
