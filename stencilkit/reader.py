@@ -73,7 +73,7 @@ def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
     body, numbers = _without_comments(lines)
     form = _recognise(body, forms, where)
     return ReadHeader(
-        form=form,
+        format=form,
         line1=first[1],
         line2=lines[1].removeprefix("// "),
         stencils=_Reader(body, numbers, form, where).stencils(),

@@ -26,7 +26,7 @@ from stencilkit.model.target import (
     SupportTable,
     Target,
     TargetSupport,
-    Unit,
+    UnitKind,
     WheelHeaders,
 )
 from stencilkit.model.version import MajorRange
@@ -158,7 +158,7 @@ def _flag(row: Fields, place: Place) -> Flag:
         place=place,
         triple=row.text("triple", "*"),
         flavour=row.choice("flavour", get_args(Flavour), None),
-        unit=row.choice("unit", get_args(Unit), None),
+        unit=row.choice("unit", get_args(UnitKind), None),
         step=row.choice("step", get_args(Step), None),
         llvm=_range(row, "llvm") if row.text("llvm", "") else None,
         deviates=row.text("deviates", ""),

@@ -59,7 +59,7 @@ def canonical(original: bytes, rendered: str, header: ReadHeader) -> Check:
     if outside:
         return Check(kind="canonical", status="failed", what="it patches what is not its own", details=outside)
     count = len(header.stencils.groups)
-    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.form.series}, no more")
+    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, no more")
 
 
 def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterator[str]:
@@ -100,7 +100,7 @@ def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
     if problems:
         return Check(kind="canonical", status="failed", what="it holds more than stencils", details=tuple(problems))
     count = len(header.stencils.groups)
-    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.form.series}, no more")
+    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, no more")
 
 
 def content_claim(header: ReadHeader) -> str:
@@ -161,8 +161,8 @@ def claims(header: ReadHeader, summary: Summary, manifest: Manifest) -> Iterator
         yield Check(kind="manifest", status="failed", what="the interface digest is not the manifest's")
     if content_claim(header) not in ("", summary.content):
         yield Check(kind="manifest", status="failed", what="line 2 names another content digest")
-    if header.form.series != manifest.series:
-        what = f"it is a header of CPython {header.form.series}, and the manifest is of {manifest.cpython}"
+    if header.format.series != manifest.series:
+        what = f"it is a header of CPython {header.format.series}, and the manifest is of {manifest.cpython}"
         yield Check(kind="manifest", status="failed", what=what)
     if summary.content == manifest.content_digest:
         yield Check(kind="manifest", status="passed", what=f"the content is the manifest's, {summary.content[:16]}")

@@ -13,7 +13,7 @@ from typing import Final
 from stencilkit.audit import code, content, holes, isa, waivers
 from stencilkit.audit.examined import Examined, examine
 from stencilkit.errors import HeaderError
-from stencilkit.model.audit import Audit, Audited, Finding, Outcome, RuleResult, Waiver
+from stencilkit.model.audit import Audit, Audited, Finding, RuleOutcome, RuleResult, Waiver
 
 # Of code, in bytes: three times what the largest debug build has. Keeps a hostile header from costing hours.
 _LARGEST: Final = 2 << 20
@@ -66,7 +66,7 @@ def _result(
     findings = tuple(waivers.apply(item, rule.name, waived, today) for item in found or ())
     open_ = [finding for finding in findings if not finding.waived]
     failed = [finding for finding in open_ if rule.name in demanded or not (rule.notes or finding.weak)]
-    outcome: Outcome = "failed" if failed else "noted" if open_ else "passed" if found is not None else "not asked"
+    outcome: RuleOutcome = "failed" if failed else "noted" if open_ else "passed" if found is not None else "not asked"
     return RuleResult(rule=rule.name, refs=rule.refs, why=rule.why, outcome=outcome, findings=findings)
 
 

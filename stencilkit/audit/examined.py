@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stencilkit.audit import flow, machine
 from stencilkit.audit.flow import Followed
-from stencilkit.audit.machine import Unit
+from stencilkit.audit.machine import Stretch
 from stencilkit.model.audit import Audited, Decoded
 from stencilkit.model.stencil import Patch, PatchForm, StencilGroup
 
@@ -20,7 +20,7 @@ class Examined:
     arch: str
     code: tuple[Decoded, ...]
     starts: frozenset[int]
-    unit: Unit
+    unit: Stretch
     followed: Followed
 
     @property

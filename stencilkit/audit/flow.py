@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stencilkit.audit import arm, x86
-from stencilkit.audit.machine import Event, State, Unit
+from stencilkit.audit.machine import Event, State, Stretch
 from stencilkit.audit.values import Atom, Value
 from stencilkit.model.audit import Decoded
 
@@ -41,13 +41,13 @@ class Followed:
     table: int
 
 
-def follow(unit: Unit, code: Sequence[Decoded], arch: str) -> Followed:
+def follow(unit: Stretch, code: Sequence[Decoded], arch: str) -> Followed:
     """Follow a stencil from its start."""
     return _Follower(unit, code, arch).run()
 
 
 class _Follower:
-    def __init__(self, unit: Unit, code: Sequence[Decoded], arch: str) -> None:
+    def __init__(self, unit: Stretch, code: Sequence[Decoded], arch: str) -> None:
         self._unit = unit
         self._code = code
         self._isa = _SEMANTICS[arch]
@@ -219,6 +219,6 @@ def _code_offsets(value: Value) -> set[int]:
     return {atom.offset for atom in value if atom.base == "code" and atom.offset is not None}
 
 
-def _fallen(item: Decoded, state: State, unit: Unit) -> Event:
+def _fallen(item: Decoded, state: State, unit: Stretch) -> Event:
     target = frozenset({Atom("code", "", unit.end)})
     return Event(kind="leave", instruction=item, value=target, stack=state.get(unit.stack))

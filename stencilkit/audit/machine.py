@@ -39,7 +39,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Stretch:
     """One stencil to be followed: its patches by place, the size of a pointer, and its stack pointer's name."""
 
     group: StencilGroup
@@ -108,9 +108,9 @@ def places(patch: Patch) -> tuple[int, ...]:
     return patch.offsets
 
 
-def unit(group: StencilGroup, arch: str, pointer: int) -> Unit:
+def unit(group: StencilGroup, arch: str, pointer: int) -> Stretch:
     """Prepare a stencil for being followed."""
-    return Unit(
+    return Stretch(
         group=group,
         pointer=pointer,
         stack=_STACK_POINTERS[arch],
@@ -127,7 +127,7 @@ def _by_place(stencil: Stencil) -> Mapping[int, Patch]:
 class State:
     """What registers and slots of the stack hold; what is not named is as the interpreter left it."""
 
-    unit: Unit
+    unit: Stretch
     registers: dict[str, Value] = field(default_factory=dict)
     slots: dict[int, Value] = field(default_factory=dict)
 

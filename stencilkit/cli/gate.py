@@ -13,7 +13,7 @@ from stencilkit import configure, pins, targets, toolchain
 from stencilkit import ledger as stage
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
-from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
+from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import gate
 from stencilkit.support import environ, files
@@ -129,7 +129,7 @@ def _configurations(
         raise UsageError("no LLVM given is in the range of a CPython given", fix="stencilkit matrix lists what is")
 
 
-def _row(item: Outcome, written: Collection[PurePosixPath]) -> list[str]:
+def _row(item: Examined, written: Collection[PurePosixPath]) -> list[str]:
     entry = item.entry
     words = [entry.cpython, entry.triple, entry.flavour, entry.llvm, _vendor(item.vendor), entry.content[:16]]
     return [*words, _word(item, written), f"{item.seconds:.0f}"]
@@ -141,7 +141,7 @@ def _vendor(version: str) -> str:
     return origin[1] if origin else version.partition("clang version")[0].strip() or version
 
 
-def _word(item: Outcome, written: Collection[PurePosixPath]) -> str:
+def _word(item: Examined, written: Collection[PurePosixPath]) -> str:
     if item.unstable:
         return "VARIES"
     if not item.unexpected:
@@ -149,7 +149,7 @@ def _word(item: Outcome, written: Collection[PurePosixPath]) -> str:
     return "written" if item.entry.place in written else "UNEXPECTED"
 
 
-def _remarks(outcomes: Sequence[Outcome], written: Collection[PurePosixPath]) -> Iterator[str]:
+def _remarks(outcomes: Sequence[Examined], written: Collection[PurePosixPath]) -> Iterator[str]:
     for item in outcomes:
         entry = item.entry
         label = f"{entry.cpython}, {entry.triple}, {entry.flavour}, LLVM {entry.llvm}"
@@ -163,7 +163,7 @@ def _settled(found: Settlement) -> Iterator[str]:
     yield from (f"left alone: {place}" for place in found.left)
 
 
-def _varied(outcomes: Sequence[Outcome], variations: Sequence[Variation]) -> Iterator[str]:
+def _varied(outcomes: Sequence[Examined], variations: Sequence[Variation]) -> Iterator[str]:
     always = [item.name for item in variations if all(item.name in outcome.varied for outcome in outcomes)]
     yield f"varied, all at once: {', '.join(always) or 'nothing'}"
     yield from (f"not varied: {text}" for text in dict.fromkeys(text for item in outcomes for text in item.not_varied))
@@ -174,7 +174,7 @@ def _report(rows: Sequence[Sequence[str]], remarks: Sequence[str]) -> Iterator[s
     yield from (_render.markdown_table(_HEAD, rows), "", *(f"* {line}" for line in remarks))
 
 
-def _as_json(item: Outcome) -> dict[str, Any]:
+def _as_json(item: Examined) -> dict[str, Any]:
     entry = item.entry
     return {
         "cpython": entry.cpython,

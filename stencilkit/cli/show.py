@@ -33,7 +33,7 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     group = header.stencils[uop]
     ordinals = header.stencils.ordinals
     calls = {
-        part: emit.patch_calls(stencil, part, header.form, ordinals)
+        part: emit.patch_calls(stencil, part, header.format, ordinals)
         for part, stencil in (("code", group.code), ("data", group.data))
     }
     code = disassemble.listing(group.code, arch, calls["code"])
@@ -44,7 +44,7 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
 
 
 def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]) -> None:
-    _render.say(f"{group.name}  CPython {header.form.series}  sha256:{digest.group_digest(group)}")
+    _render.say(f"{group.name}  CPython {header.format.series}  sha256:{digest.group_digest(group)}")
     _render.say(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {group.hole_count} holes")
     _render.say("\ncode:")
     for line in code:
@@ -80,7 +80,7 @@ def _as_json(
 
     return {
         "uop": group.name,
-        "cpython": header.form.series,
+        "cpython": header.format.series,
         "content": digest.group_digest(group),
         "code": part("code", group.code),
         "data": part("data", group.data),

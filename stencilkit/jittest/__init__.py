@@ -1,5 +1,5 @@
 """Build a CPython on given stencils with every LLVM hidden, and run it.
 
-`building` configures and makes, `running` proves that the JIT is on and runs tests and benchmarks, `junit` reads and
+`making` configures and makes, `running` proves that the JIT is on and runs tests and benchmarks, `junit` reads and
 writes reports; `probes` is what runs inside the CPython that is tested.
 """

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from stencilkit.errors import JitTestError, ProcessError
 from stencilkit.jittest import junit
-from stencilkit.model.testing import Entry, ModuleRun, ModuleVerdict, Outcome, Proof, Suite
+from stencilkit.model.testing import Entered, ModuleRun, ModuleVerdict, Outcome, Proof, Suite
 from stencilkit.support import environ, process
 from stencilkit.support.progress import Progress
 
@@ -114,7 +114,7 @@ def _ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[str, str]:
     return done.out, ""
 
 
-def _entry(answer: dict[str, Any]) -> Entry | None:
+def _entry(answer: dict[str, Any]) -> Entered | None:
     if answer["entered"] is None:
         # An executor is found through the ENTER_EXECUTOR that took a jump's place, and the loop ran twice after that.
         return "by its instruction" if answer["executors"] else None

@@ -9,7 +9,7 @@ from typing import Literal
 from stencilkit.model.stencil import Stencil, StencilGroup, StencilSet
 from stencilkit.model.target import Target
 
-Outcome = Literal["passed", "noted", "failed", "not asked"]
+RuleOutcome = Literal["passed", "noted", "failed", "not asked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ class RuleResult:
     rule: str
     refs: str
     why: str
-    outcome: Outcome
+    outcome: RuleOutcome
     findings: tuple[Finding, ...]
 
 

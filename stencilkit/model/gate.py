@@ -42,7 +42,7 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Examined:
     """What one configuration gave: `entry` is what the ledger should say, `candidate` its signatures.
 
     `unstable` says what differed under which variation, `unexpected` what the ledger says otherwise; `varied` and

@@ -38,7 +38,7 @@ class ReadHeader:
     `line1` and `line2` are the texts of the first two comments; `comments` counts the other comment lines.
     """
 
-    form: HeaderFormat
+    format: HeaderFormat
     line1: str
     line2: str
     stencils: StencilSet

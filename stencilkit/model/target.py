@@ -13,7 +13,7 @@ ObjectFormat = Literal["elf", "macho", "coff"]
 PyConfigSource = Literal["configure", "tree"]
 WheelHeaders = Literal["toolchain", "mingw"]
 Flavour = Literal["release", "debug"]
-Unit = Literal["uop", "entry"]
+UnitKind = Literal["uop", "entry"]
 Step = Literal["emit", "finish"]
 Place = Literal["cflags", "target", "common", "own", "headers", "files"]
 """A part of a command line: the user's flags; --target; the flags of all targets, and those of one; where headers come
@@ -104,13 +104,13 @@ class Flag:
     place: Place = "common"
     triple: str = "*"
     flavour: Flavour | None = None
-    unit: Unit | None = None
+    unit: UnitKind | None = None
     step: Step | None = None
     llvm: MajorRange | None = None
     deviates: str = ""
     cost: str = ""
 
-    def applies(self, *, flavour: Flavour, unit: Unit, step: Step, llvm: int) -> bool:
+    def applies(self, *, flavour: Flavour, unit: UnitKind, step: Step, llvm: int) -> bool:
         """Tell whether the flag is used for a unit in a step of a build."""
         return (
             self.flavour in (None, flavour)

@@ -10,7 +10,7 @@ from stencilkit.model.target import Flavour
 
 Suite = Literal["smoke", "jit", "full"]
 Outcome = Literal["passed", "failed", "crashed", "hung", "skipped"]
-Entry = Literal["seen", "by its instruction"]
+Entered = Literal["seen", "by its instruction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Proof:
 
     available: bool | None
     enabled: bool | None
-    entered: Entry | None
+    entered: Entered | None
     executors: int
     code_bytes: int
     uops: tuple[str, ...]

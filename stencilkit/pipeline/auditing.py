@@ -64,7 +64,7 @@ def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
 def _foreign_text(opened: Opened) -> tuple[str, ...]:
     """Render the stencils again, and name what else is in the header."""
     header = opened.header
-    dialect = dialects.dialect_for(header.form.series)
+    dialect = dialects.dialect_for(header.format.series)
     again = rendering.render_header(
         dialect, opened.target.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
     )
@@ -72,7 +72,7 @@ def _foreign_text(opened: Opened) -> tuple[str, ...]:
 
 
 def _reserves_frame_pointer(opened: Opened) -> bool:
-    python = targets.load().pythons[opened.header.form.series]
+    python = targets.load().pythons[opened.header.format.series]
     support = python.targets.get(opened.target.triple)
     return support is not None and support.reserved_frame_pointer
 
@@ -89,8 +89,8 @@ def _references(opened: Opened, tree: SourceTree | None, expected: Path | None) 
     header, described = opened.header, opened.manifest
     if tree is not None:
         problem = ""
-        if tree.version.series != header.form.series:
-            problem = f"the stencils are of CPython {header.form.series}, and --cpython is {tree.version}"
+        if tree.version.series != header.format.series:
+            problem = f"the stencils are of CPython {header.format.series}, and --cpython is {tree.version}"
         symbols = references.reachable(tree, source.uops(tree))
         return References(by=f"its sources in CPython {tree.version}", proven=True, symbols=symbols, problem=problem)
     found = digest.interface_digest(header.stencils)
@@ -112,7 +112,7 @@ def _references(opened: Opened, tree: SourceTree | None, expected: Path | None) 
 
 def _baseline(opened: Opened, against: Path, triple: str | None) -> int:
     other = open_header(against, triple)
-    if (other.header.form.series, other.target.triple) != (opened.header.form.series, opened.target.triple):
+    if (other.header.format.series, other.target.triple) != (opened.header.format.series, opened.target.triple):
         raise UsageError(
             f"{against} is of another CPython or target than {opened.label}",
             fix="give --against the stencils that these replace",

@@ -26,7 +26,7 @@ def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, .
     first, *others = (admitting.header(path, triple) for path in paths)
     for other in others:
         for what, one, two in (
-            ("CPython", first.header.form.series, other.header.form.series),
+            ("CPython", first.header.format.series, other.header.format.series),
             ("target", first.target.triple, other.target.triple),
         ):
             if one != two:
@@ -52,7 +52,7 @@ def _side(opened: Opened) -> compare.Held:
     side = Side(
         label=opened.label,
         made_by=f"LLVM {described.toolchain.version}" if described else "",
-        series=header.form.series,
+        series=header.format.series,
         triple=opened.target.triple,
         stencils=len(summary.stencils),
         code=sum(record.code for record in summary.stencils),
@@ -65,7 +65,7 @@ def _side(opened: Opened) -> compare.Held:
     ordinals = header.stencils.ordinals
 
     def listing(group: StencilGroup) -> Sequence[Line]:
-        calls = emit.patch_calls(group.code, "code", header.form, ordinals)
+        calls = emit.patch_calls(group.code, "code", header.format, ordinals)
         return disassemble.lines(group.code, opened.target.arch, calls)
 
     return compare.Held(side=side, stencils=header.stencils, listing=listing)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from stencilkit import ledger, signatures, targets
 from stencilkit.errors import CompileError, ManifestError
-from stencilkit.model.gate import Configuration, Outcome, Settlement, Variation
+from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
@@ -32,7 +32,7 @@ def load(path: Path) -> tuple[Variation, ...]:
     return varying.load(path)
 
 
-def examine(configuration: Configuration, variations: Sequence[Variation], folder: Path | None) -> Outcome:
+def examine(configuration: Configuration, variations: Sequence[Variation], folder: Path | None) -> Examined:
     """Build once plainly and once with everything varied; if that differs, with each variation alone, to name it.
 
     `folder` is the ledger's; it is read, not written. None: there is no ledger yet, so nothing is as expected.
@@ -55,7 +55,7 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
                 unstable = alone or (f"only with all variations at once: {'; '.join(varied)}",)
         unexpected = tuple(_unexpected(plain, folder))
         candidate = identifying.candidate(opening.open_header(plain))
-    return Outcome(
+    return Examined(
         entry=Entry.of(described),
         candidate=candidate,
         vendor=described.toolchain.vendor,
@@ -129,7 +129,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return contents
 
 
-def settle(outcomes: Sequence[Outcome], folder: Path) -> Settlement:
+def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
     """Make what was built the ledger, but not what is unstable or differs by vendor.
 
     Raises: LedgerError, OutputError.
@@ -150,12 +150,12 @@ def settle(outcomes: Sequence[Outcome], folder: Path) -> Settlement:
     return Settlement(written=tuple(written), left=tuple(left))
 
 
-def disagreements(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+def disagreements(outcomes: Sequence[Examined]) -> tuple[str, ...]:
     """Name the LLVMs of one version that do not make the same, by their vendors."""
     return tuple(dict.fromkeys(_disagreements(outcomes)))
 
 
-def _disagreements(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _disagreements(outcomes: Sequence[Examined]) -> Iterator[str]:
     for number, outcome in enumerate(outcomes):
         for other in outcomes[:number]:
             if other.entry.place == outcome.entry.place and other.entry != outcome.entry:

@@ -73,7 +73,7 @@ def candidate(opened: Opened) -> Candidate:
     """Sign the stencils of a header that was opened."""
     described = opened.manifest
     made = Made(
-        cpython=described.cpython if described else opened.header.form.series,
+        cpython=described.cpython if described else opened.header.format.series,
         triple=opened.target.triple,
         flavour=described.flavour if described else "release",
         llvm=described.toolchain.version if described else "",

@@ -63,7 +63,7 @@ def run(
 
 def _pair(first: Opened, second: Opened, request: Request, store: Store, progress: Progress) -> Proofs:
     for what, one, two in (
-        ("CPython", first.header.form.series, second.header.form.series),
+        ("CPython", first.header.format.series, second.header.format.series),
         ("target", first.target.triple, second.target.triple),
     ):
         if one != two:
@@ -88,7 +88,7 @@ def _pair(first: Opened, second: Opened, request: Request, store: Store, progres
     return Proofs(
         first=first.label,
         second=second.label,
-        series=first.header.form.series,
+        series=first.header.format.series,
         triple=first.target.triple,
         assumptions=prover(),
         proofs=tuple(found[name] for name in sorted(found)),
@@ -115,12 +115,12 @@ def _setting(opened: Opened, request: Request) -> Setting:
     def decode(group: StencilGroup) -> tuple[Operation, ...]:
         return disassemble.operations(group.code, arch)
 
-    prototypes, alignments = _known(opened.header.form.series)
+    prototypes, alignments = _known(opened.header.format.series)
     return Setting(
-        series=opened.header.form.series,
+        series=opened.header.format.series,
         triple=opened.target.triple,
         arch=arch,
-        entry=opened.header.form.entry,
+        entry=opened.header.format.entry,
         prototypes=prototypes,
         alignments=alignments,
         decode=decode,

@@ -18,7 +18,7 @@ def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
     """Render the header again; it must be the same bytes."""
     header = found.header
     rendered = rendering.render_header(
-        dialects.dialect_for(header.form.series),
+        dialects.dialect_for(header.format.series),
         found.arch,
         header.stencils,
         line1=header.line1,
@@ -32,7 +32,7 @@ def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
 def is_it_a_generators_header(found: Found) -> Iterator[Check]:
     """Render a header of CPython's own generator again; its comments are its own."""
     header = found.header
-    dialect = dialects.dialect_for(header.form.series)
+    dialect = dialects.dialect_for(header.format.series)
     rendered = rendering.render_header(
         dialect, found.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
     )

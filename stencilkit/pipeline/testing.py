@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stencilkit.errors import JitTestError
-from stencilkit.jittest import building, running
+from stencilkit.jittest import making, running
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target
@@ -61,9 +61,9 @@ def run(request: TestRequest, progress: Progress) -> TestReport:
         raise JitTestError(
             f"{request.folder} is not empty", fix="name a new folder with --work; the build and its logs go there"
         )
-    place = building.open_workplace(request.folder, request.tree, request.target, request.flavour, request.jobs)
+    place = making.open_workplace(request.folder, request.tree, request.target, request.flavour, request.jobs)
     progress.say(f"configuring CPython {request.tree.version} for {request.target.triple}, LLVM hidden")
-    words = building.configure(place, request.configure)
+    words = making.configure(place, request.configure)
     made: list[_Made] = []
     verdicts: list[StencilsVerdict] = []
     for artifact in request.artifacts:
@@ -101,19 +101,19 @@ def _benchmark(
     ]
 
 
-def _make(place: building.Workplace, request: TestRequest, artifact: Artifact, progress: Progress) -> _Made:
+def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, progress: Progress) -> _Made:
     """Place stencils, make, and see that make took them.
 
     Raises: JitTestError, also where the stencils are no longer those that were placed.
     """
     llvm = artifact.manifest.toolchain.version
     progress.say(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}")
-    building.unwrap(place)
+    making.unwrap(place)
     folder = placing.look_at(request.tree, place.build)
     placed = placing.files_for(folder, [artifact])
     placing.write(folder, placed)
-    seconds, generator_ran = building.make(place)
-    changed = building.other_files(place.build, placed)
+    seconds, generator_ran = making.make(place)
+    changed = making.other_files(place.build, placed)
     if changed:
         raise JitTestError(
             f"make did not take the stencils: {', '.join(changed)} changed",
@@ -122,20 +122,20 @@ def _make(place: building.Workplace, request: TestRequest, artifact: Artifact, p
         )
     return _Made(
         artifact=artifact,
-        kept=_interpreter(place, request, building.keep_program(place, f"python-llvm-{llvm}"), llvm),
+        kept=_interpreter(place, request, making.keep_program(place, f"python-llvm-{llvm}"), llvm),
         placed=tuple(sorted(placed)),
         seconds=seconds,
         generator_ran=generator_ran,
     )
 
 
-def _interpreter(place: building.Workplace, request: TestRequest, program: Path, llvm: str) -> running.Interpreter:
+def _interpreter(place: making.Workplace, request: TestRequest, program: Path, llvm: str) -> running.Interpreter:
     work = place.root / f"llvm-{llvm}"
     work.mkdir(exist_ok=True)
     return running.Interpreter(program=program, work=work, path=place.path, timeout=request.timeout)
 
 
-def _judge(place: building.Workplace, made: _Made, request: TestRequest, progress: Progress) -> StencilsVerdict:
+def _judge(place: making.Workplace, made: _Made, request: TestRequest, progress: Progress) -> StencilsVerdict:
     interpreter = replace(made.kept, program=place.build / "python")
     proof = running.prove(interpreter)
     names = () if proof.ended else running.modules(interpreter, request.suite, request.modules)

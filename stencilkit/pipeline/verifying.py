@@ -109,6 +109,6 @@ def _known_digests(header: ReadHeader) -> Mapping[str, str]:
 def _digests(header: ReadHeader) -> Mapping[str, str]:
     """Return what a header without a manifest shows; its content is known where nothing that counts lies beside it."""
     digests = _known_digests(header)
-    if dialects.dialect_for(header.form.series).EXTRAS:
+    if dialects.dialect_for(header.format.series).EXTRAS:
         return digests
     return {**digests, "content": manifest.summarise(header.stencils, {}).content}

@@ -13,7 +13,8 @@ import workbench as wb
 
 from stencilkit import targets
 from stencilkit.errors import JitTestError
-from stencilkit.jittest import building, running
+from stencilkit.jittest import making as building
+from stencilkit.jittest import running
 from stencilkit.model.testing import Suite
 from stencilkit.pipeline import bundling, testing
 from stencilkit.support import environ
@@ -161,7 +162,7 @@ def test_a_tree_that_was_built_in_is_refused(request_: testing.TestRequest) -> N
 def test_a_target_that_cannot_run_here_says_so(request_: testing.TestRequest) -> None:
     mac = next(target for target in targets.load().targets if target.format == "macho")
     with pytest.raises(JitTestError, match="cannot be built and run on this machine"):
-        building.open_workplace(request_.folder, request_.tree, mac, "release", 1)
+        making.open_workplace(request_.folder, request_.tree, mac, "release", 1)
     assert not environ.is_native(mac.native)
 
 

@@ -13,7 +13,7 @@ import samples
 
 from stencilkit import cli, ledger, manifest
 from stencilkit.errors import LedgerError
-from stencilkit.model.gate import Outcome, Settlement, Variation
+from stencilkit.model.gate import Examined, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.signature import Candidate, Made, Signature
@@ -35,7 +35,7 @@ def entry(out: Path) -> Entry:
     return Entry.of(manifest.parse((out / MANIFEST_NAME).read_text(), "sample"))
 
 
-def outcome(entry: Entry, **fields: object) -> Outcome:
+def outcome(entry: Entry, **fields: object) -> Examined:
     made = Made(cpython=entry.cpython, triple=entry.triple, flavour="release", llvm=entry.llvm)
     signed = Signature(size=64, head=1, tail=2, sha256="0" * 64)
     common = {
@@ -47,7 +47,7 @@ def outcome(entry: Entry, **fields: object) -> Outcome:
         "not_varied": (),
         "seconds": 0.0,
     }
-    return Outcome(**{"entry": entry, **common, **fields})
+    return Examined(**{"entry": entry, **common, **fields})
 
 
 def test_ours_vary_what_they_should_and_say_why() -> None:
