@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 from stencilkit import verify
 from stencilkit.cli import _render
-from stencilkit.model.verdict import Verdict
-from stencilkit.support import escape
+from stencilkit.model.verdict import Check, Verdict
+from stencilkit.support import escape, junit
+from stencilkit.support.junit import Case, Suite
 
 _MARKS: Final = {"passed": "ok", "noted": "note", "failed": "FAILED"}
 
@@ -75,18 +75,11 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _junit(verdicts: Sequence[Verdict]) -> str:
-    root = ET.Element("testsuites")
-    for verdict in verdicts:
-        failures = sum(check.status == "failed" for check in verdict.checks)
-        suite = ET.SubElement(
-            root, "testsuite", name=escape.xml(verdict.subject), tests=str(len(verdict.checks)), failures=str(failures)
-        )
-        for check in verdict.checks:
-            case = ET.SubElement(suite, "testcase", classname=f"stencilkit.{check.kind}", name=escape.xml(check.what))
-            text = escape.xml("\n".join(check.details))
-            if check.status == "failed":
-                ET.SubElement(case, "failure", message=escape.xml(check.what)).text = text
-            elif text:
-                ET.SubElement(case, "system-out").text = text
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+    return junit.render(
+        [Suite(name=item.subject, cases=tuple(_case(check) for check in item.checks)) for item in verdicts]
+    )
+
+
+def _case(check: Check) -> Case:
+    failure = check.what if check.status == "failed" else None
+    return Case(group=f"stencilkit.{check.kind}", name=check.what, failure=failure, text="\n".join(check.details))

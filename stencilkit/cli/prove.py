@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 import click
 
@@ -15,7 +14,8 @@ from stencilkit.errors import ExitCode, PolicyError
 from stencilkit.model.proof import Proof, Proofs, Verdict
 from stencilkit.pipeline import proving
 from stencilkit.prove import BUDGET, RUNS, assumptions, policy
-from stencilkit.support import environ, files
+from stencilkit.support import environ, files, junit
+from stencilkit.support.junit import Case, Suite
 
 _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
 
@@ -152,15 +152,19 @@ def _as_json(item: Proofs, accepted: policy.Policy) -> dict[str, Any]:
 
 
 def _junit(found: Sequence[Proofs], accepted: policy.Policy) -> str:
-    root = ET.Element("testsuites")
-    for item in found:
-        bad = [proof for proof in item.proofs if not accepted.accepts(proof)]
-        name, tests = f"{item.first} -> {item.second}", str(len(item.proofs))
-        suite = ET.SubElement(root, "testsuite", name=name, tests=tests, failures=str(len(bad)))
-        for proof in item.proofs:
-            case = ET.SubElement(suite, "testcase", classname="stencilkit.prove", name=proof.name)
-            if not accepted.accepts(proof):
-                failure = ET.SubElement(case, "failure", message=_verdict(proof, accepted))
-                failure.text = "\n".join(_difference(proof))
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+    return junit.render(
+        [
+            Suite(
+                name=f"{item.first} -> {item.second}",
+                cases=tuple(_case(proof, accepted) for proof in item.proofs),
+            )
+            for item in found
+        ]
+    )
+
+
+def _case(proof: Proof, accepted: policy.Policy) -> Case:
+    if accepted.accepts(proof):
+        return Case(group="stencilkit.prove", name=proof.name)
+    message, text = _verdict(proof, accepted), "\n".join(_difference(proof))
+    return Case(group="stencilkit.prove", name=proof.name, failure=message, text=text)

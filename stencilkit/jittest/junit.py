@@ -1,4 +1,4 @@
-"""Read the JUnit XML that regrtest writes, and write our own."""
+"""Read the JUnit XML that regrtest writes, and say in it what came of a run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit.model.testing import StencilsVerdict, TestReport
-from stencilkit.support import escape
+from stencilkit.model.testing import ModuleVerdict, StencilsVerdict, TestReport
+from stencilkit.support import junit
+from stencilkit.support.junit import Case, Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,42 +41,40 @@ def _name(case: ET.Element) -> str:
 
 def render(report: TestReport) -> str:
     """Write a report as JUnit XML: a suite per set of stencils, a case per test module and one for the proof."""
-    root = ET.Element("testsuites", name=f"CPython {report.cpython} {report.triple} {report.flavour}")
-    for verdict in report.verdicts:
-        _suite(root, verdict)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    name = f"CPython {report.cpython} {report.triple} {report.flavour}"
+    return junit.render([_suite(verdict) for verdict in report.verdicts], name) + "\n"
 
 
-def _suite(root: ET.Element, verdict: StencilsVerdict) -> None:
-    bad = [module for module in verdict.modules if module.blamed]
-    suite = ET.SubElement(
-        root,
-        "testsuite",
-        name=f"LLVM {verdict.llvm}",
-        tests=str(len(verdict.modules) + 2),
-        failures=str(len(bad) + (not verdict.proof.holds) + bool(verdict.benchmark_failure)),
+def _suite(verdict: StencilsVerdict) -> Suite:
+    proof, broken = verdict.proof, verdict.benchmark_failure
+    proved = Case(
+        group="stencilkit",
+        name="the JIT is on and runs",
+        failure=None if proof.holds else proof.ended.partition("\n")[0] or str(proof),
+        text="" if proof.holds else proof.ended,
     )
-    proof = ET.SubElement(suite, "testcase", classname="stencilkit", name="the JIT is on and runs")
-    if not verdict.proof.holds:
-        _fail(proof, verdict.proof.ended.partition("\n")[0] or str(verdict.proof), verdict.proof.ended)
-    timed = ET.SubElement(suite, "testcase", classname="stencilkit", name="the benchmarks give the right answers")
-    if verdict.benchmark_failure:
-        _fail(timed, verdict.benchmark_failure.partition("\n")[0], verdict.benchmark_failure)
-    elif not verdict.benchmarks:
-        ET.SubElement(timed, "skipped")
-    for module in verdict.modules:
-        case = ET.SubElement(
-            suite, "testcase", classname="test", name=module.jit.name, time=f"{module.jit.seconds:.3f}"
-        )
-        if module.blamed:
-            _fail(case, f"{module.jit.outcome}: {', '.join(module.blamed)}", module.jit.tail)
-        elif module.jit.outcome == "skipped":
-            ET.SubElement(case, "skipped")
-        elif not module.jit.good:
-            why = "unsteady: " + ", ".join(module.unsteady) if module.unsteady else "without the JIT too"
-            ET.SubElement(case, "system-out").text = f"{module.jit.outcome}, {why}\n{escape.xml(module.jit.tail)}"
+    timed = Case(
+        group="stencilkit",
+        name="the benchmarks give the right answers",
+        failure=broken.partition("\n")[0] if broken else None,
+        text=broken,
+        skipped=not broken and not verdict.benchmarks,
+    )
+    return Suite(name=f"LLVM {verdict.llvm}", cases=(proved, timed, *map(_case, verdict.modules)))
 
 
-def _fail(case: ET.Element, message: str, text: str) -> None:
-    ET.SubElement(case, "failure", message=escape.xml(message)).text = escape.xml(text)
+def _case(module: ModuleVerdict) -> Case:
+    run, text = module.jit, ""
+    if module.blamed:
+        text = run.tail
+    elif not run.good:
+        why = "unsteady: " + ", ".join(module.unsteady) if module.unsteady else "without the JIT too"
+        text = f"{run.outcome}, {why}\n{run.tail}"
+    return Case(
+        group="test",
+        name=run.name,
+        failure=f"{run.outcome}: {', '.join(module.blamed)}" if module.blamed else None,
+        text=text,
+        skipped=run.outcome == "skipped",
+        seconds=run.seconds,
+    )

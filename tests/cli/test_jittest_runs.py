@@ -13,8 +13,7 @@ import workbench as wb
 
 from stencilkit import targets
 from stencilkit.errors import JitTestError
-from stencilkit.jittest import making as building
-from stencilkit.jittest import running
+from stencilkit.jittest import making, running
 from stencilkit.model.testing import Suite
 from stencilkit.pipeline import bundling, testing
 from stencilkit.support import environ

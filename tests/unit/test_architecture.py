@@ -117,6 +117,15 @@ def test_imports_go_one_way(path: Path) -> None:
     assert own_imports(path) <= allowed
 
 
+def test_junit_has_one_writer() -> None:
+    writers = [
+        name_of(path)
+        for path in MODULES
+        if "<testsuite" in path.read_text("utf-8") or '"testsuite"' in path.read_text("utf-8")
+    ]
+    assert writers == ["support/junit"]
+
+
 def test_pipeline_lists_what_it_does() -> None:
     """Its modules are named for what they do, and listed in its docstring."""
     names = {path.stem for path in (PACKAGE / "pipeline").glob("*.py")} - {"__init__"}
