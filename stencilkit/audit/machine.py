@@ -40,7 +40,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """The code of one stencil, to be followed: its patches by place, the size of a pointer, and its stack pointer's name."""
+    """The code of one stencil: its patches by place, the size of a pointer, and its stack pointer's name."""
 
     group: StencilGroup
     pointer: int
