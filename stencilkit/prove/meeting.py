@@ -110,6 +110,9 @@ def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[
 
 def _of_operand(uop: str, target: Term) -> Prototype | None:
     """Look up a function that is called through a word at an offset from the operand."""
+    while target.op == "over":
+        # It may have been written since; the word's type stays what it is.
+        target = target.args[-1]
     if target.op != "word":
         return None
     number, factors = terms.parts(target.args[0])

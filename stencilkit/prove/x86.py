@@ -354,6 +354,19 @@ def _imul(state: State, code: Code, op: Operation) -> Control:
     return None
 
 
+def _trailing_zeros(state: State, code: Code, op: Operation) -> Control:
+    value = read(state, code, op, op.operands[1])
+    zero = terms.const(0, value.width)
+    result = terms.call(f"trailing zeros {value.width}", (value,), value.width)
+    write(state, code, op, op.operands[0], result)
+    state.flags = {
+        "c": lambda: terms.eq(value, zero),
+        "z": lambda: terms.eq(result, zero),
+        **_unknown(op, "s", "o", "p"),
+    }
+    return None
+
+
 def _bt(state: State, code: Code, op: Operation) -> Control:
     value, index = (read(state, code, op, operand) for operand in op.operands)
     if op.operands[0].kind != "register":
@@ -612,6 +625,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "neg": _neg,
     "imul": _imul,
     "bt": _bt,
+    "tzcnt": _trailing_zeros,
     "cbw": _extend_accumulator("al", "ax"),
     "cwde": _extend_accumulator("ax", "eax"),
     "cdqe": _extend_accumulator("eax", "rax"),
