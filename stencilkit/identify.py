@@ -25,6 +25,8 @@ _ALIGNMENT: Final = 16
 _NEAR: Final = 1 << 14
 # So many places that look like one body are noted.
 _PLACES: Final = 16
+# So many bodies at one alignment are where the stencils are.
+_ENOUGH: Final = 3
 # Fewer stencils than this are chance, or an example in a text.
 _FEWEST: Final = 8
 # A place that has less than this part of what the best place has is not where the stencils are, but where a compiler
@@ -35,8 +37,8 @@ _LEAST: Final = 0.1
 # Up to this part of a release's stencils may have been changed by somebody; more are another release or other flags.
 _CHANGED: Final = 0.1
 _SHOWN: Final = 5
-_VERSION: Final = re.compile(rb"\0(3\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?\+?)\0")
-_TAG: Final = re.compile(rb"\0cpython-3([0-9]{1,3})\0")
+_VERSION: Final = re.compile(rb"(?<![0-9A-Za-z.])(3\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3})?\+?)\0")
+_TAG: Final = re.compile(rb"(?<![0-9A-Za-z-])cpython-3([0-9]{1,3})\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,7 @@ def find(program: Program, signatures: Index) -> Found:
 def _find_in(program: Program, region: Region, signatures: Index) -> Found:
     """Find bodies near each other: a few that stand alone are chance, or constants that a compiler made of them."""
     view = memoryview(program.content)[region.offset : region.offset + region.size]
-    aligned = range(-region.offset % _ALIGNMENT, region.size - SHORTEST + 1, _ALIGNMENT)
-    anchors = [offset for offset in aligned if _look(view, offset, signatures, {}, {})]
+    anchors = _anchors(view, -region.offset % _ALIGNMENT, signatures)
     places = [_search(view, range(start, stop), signatures) for start, stop in _windows(anchors, region.size)]
     most = max((len(place.whole) for place in places), default=0)
     kept = [place for place in places if len(place.whole) >= max(_FEWEST, most * _PART)]
@@ -92,6 +93,19 @@ def _find_in(program: Program, region: Region, signatures: Index) -> Found:
             for sha256, offsets in place.near.items()
         },
     )
+
+
+def _anchors(view: memoryview, first: int, signatures: Index) -> list[int]:
+    """Find the first bodies: where compilers align arrays, else at each of the other offsets in turn.
+
+    Where arrays are not aligned and all their sizes are even, none may be at a multiple of 16.
+    """
+    for phase in range(_ALIGNMENT):
+        offsets = range((first + phase) % _ALIGNMENT, len(view) - SHORTEST + 1, _ALIGNMENT)
+        anchors = [offset for offset in offsets if _look(view, offset, signatures, {}, {})]
+        if len(anchors) >= _ENOUGH:
+            return anchors
+    return []
 
 
 def _search(view: memoryview, offsets: range, signatures: Index) -> Found:
@@ -175,10 +189,9 @@ def version(program: Program) -> str:
     """
     tags, versions = set[bytes](), set[bytes]()
     for region in program.regions:
-        # The zero before the first string of a region belongs to what is before it.
         end = region.offset + region.size
-        tags |= set(_TAG.findall(program.content, max(0, region.offset - 1), end))
-        versions |= set(_VERSION.findall(program.content, max(0, region.offset - 1), end))
+        tags |= set(_TAG.findall(program.content, region.offset, end))
+        versions |= set(_VERSION.findall(program.content, region.offset, end))
     fitting = sorted(text.decode() for text in versions if text.split(b".")[1] in tags)
     return fitting[0] if len(fitting) == 1 else ""
 

@@ -14,7 +14,10 @@ JIT_TEXT: Final = b"JIT %s (%d)\0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A part of a program that is loaded from its file: name, offset in the file and size, both in bytes."""
+    """A part of a program that is loaded from its file and is not code: its name, its offset in the file, its size.
+
+    Both numbers are in bytes.
+    """
 
     name: str
     offset: int

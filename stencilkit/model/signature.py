@@ -13,8 +13,9 @@ from stencilkit.model.target import Flavour
 
 # Shorter code occurs by chance, and compilers store it as instructions: it proves nothing, and is not looked for.
 SHORTEST: Final = 32
-# From this size on, no C compiler was seen to store code as instructions; below, gcc does so with some (33 bytes).
-SURE: Final = 64
+# From this size on, no C compiler was seen to store code as instructions; below, gcc does so with some of 33 bytes, and
+# clang with some of 64.
+SURE: Final = 65
 
 Verdict = Literal["identified", "nearest", "changed", "unknown", "no JIT"]
 

@@ -40,6 +40,8 @@ _CHARACTERISTICS: Final = (
     ("ASLR", "DYNAMIC_BASE"),
     ("high-entropy ASLR", "HIGH_ENTROPY_VA"),
 )
+# Mach-O's section attributes for code.
+_INSTRUCTIONS: Final = {"PURE_INSTRUCTIONS", "SOME_INSTRUCTIONS"}
 
 
 def main(path: str) -> None:
@@ -75,7 +77,7 @@ def _elf(binary: lief.ELF.Binary) -> dict[str, Any]:
     sections = [
         [str(section.name), section.offset, section.size]
         for section in binary.sections
-        if _name(section.type) != "NOBITS" and "ALLOC" in {_name(flag) for flag in section.flags_list}
+        if _name(section.type) != "NOBITS" and _is_data({_name(flag) for flag in section.flags_list})
     ]
     # Section headers are for linkers; a program may have none.
     loaded = [
@@ -84,6 +86,10 @@ def _elf(binary: lief.ELF.Binary) -> dict[str, Any]:
         if _name(segment.type) == "LOAD"
     ]
     return _described("elf", arch, sections or loaded, list(_notes(binary, _ARCHS.get(("elf", arch), ""))))
+
+
+def _is_data(flags: set[str]) -> bool:
+    return "ALLOC" in flags and "EXECINSTR" not in flags
 
 
 def _notes(binary: lief.ELF.Binary, arch: str) -> Iterator[list[Any]]:
@@ -112,6 +118,7 @@ def _pe(binary: lief.PE.Binary) -> dict[str, Any]:
     regions = [
         [str(section.name), section.offset, min(section.size, section.virtual_size or section.size)]
         for section in binary.sections
+        if "MEM_EXECUTE" not in {_name(flag) for flag in section.characteristics_lists}
     ]
     flags = {_name(flag) for flag in binary.optional_header.dll_characteristics_lists}
     protections = [[name, flag in flags, flag] for name, flag in _CHARACTERISTICS]
@@ -123,7 +130,7 @@ def _macho(binary: lief.MachO.Binary) -> dict[str, Any]:
     regions = [
         [f"{section.segment_name},{section.name!s}", binary.fat_offset + section.offset, section.size]
         for section in binary.sections
-        if section.offset
+        if section.offset and not {_name(flag) for flag in section.flags_list} & _INSTRUCTIONS
     ]
     protections = [["code signature", bool(binary.has_code_signature), "LC_CODE_SIGNATURE"]]
     return _described("macho", _name(binary.header.cpu_type), regions, protections)

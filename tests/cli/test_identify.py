@@ -33,9 +33,17 @@ LIBRARIES = {
     wb.MAC_X86: ("x86_64-macos", "libpython3.14.dylib"),
     wb.MAC_ARM: ("aarch64-macos", "libpython3.14.dylib"),
 }
+# What identify looks for, and what a library needs that is linked without a C library: zig would build that first.
 RUNTIME = """
 static const char version[] = "3.14.7", tag[] = "cpython-314", home[] = "PYTHONHOME", warning[] = "JIT %s (%d)";
 __attribute__((used)) static const char *const texts[] = {version, tag, home, warning};
+__attribute__((optnone, noinline)) void *memcpy(void *to, const void *from, __SIZE_TYPE__ size) {
+    for (__SIZE_TYPE__ at = 0; at < size; at++) ((char *)to)[at] = ((const char *)from)[at];
+    return to;
+}
+#ifdef _WIN32
+int __attribute__((stdcall)) _DllMainCRTStartup(void *module, unsigned reason, void *more) { return 1; }
+#endif
 """
 
 
@@ -85,7 +93,8 @@ def library(stencils: Path, triple: str, folder: Path) -> Path:
     ]
     (folder / "jit.c").write_text(RUNTIME + "\n".join(functions))
     path = folder / name
-    command = [wb.pypi_llvm(19), "cc", "-target", target, "-O2", "-shared", "-o", path, folder / "jit.c"]
+    command = [wb.pypi_llvm(19), "cc", "-target", target, "-O2", "-shared", "-nostdlib"]
+    command += ["-o", path, folder / "jit.c"]
     caches = {name: str(folder / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **caches}, cwd=folder, timeout=600

@@ -120,7 +120,7 @@ def test_short_code_that_became_instructions_is_not_missed() -> None:
     answer = asked(program(stored), candidate(codes()))
     assert answer.verdict == "identified"
     assert answer.best[0].hidden == 2
-    assert "2 stencils of less than 64 bytes" in answer.notes[0]
+    assert "2 stencils of less than 65 bytes" in answer.notes[0]
 
 
 def test_long_code_that_is_not_there_is_missed() -> None:
