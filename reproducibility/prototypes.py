@@ -4,7 +4,7 @@
 
 Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that
 takes the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees.
-Where two builds of one CPython disagree, nothing is written (docs/adr/0202-prototypes.md).
+Where two builds of one CPython disagree, nothing is written (docs/adr/0501-prototypes.md).
 """
 
 from __future__ import annotations
