@@ -78,6 +78,14 @@ class Target:
     cpus: tuple[str, ...]
     features: tuple[str, ...]
 
+    @property
+    def code_key(self) -> tuple[str, ...]:
+        """Spell what decides how units are compiled for this target, and how their objects and assembly are read."""
+        return (
+            *(self.triple, self.arch, self.format, self.symbol_prefix, self.label_prefix),
+            *(self.entry_directive, self.text_section),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpelledTarget:

@@ -43,7 +43,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     dialect = dialects.dialect_for(request.tree.version.series)
     support = check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = check_threading(support, request.pyconfig)
-    plan = plan_of(request, dialect)
+    plan = plan_of(request, dialect, support)
     with files.scratch("build") as work, process.workers(1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
         identifying = helper.submit(toolchain.identity, request.toolchain, store)
@@ -162,9 +162,8 @@ def check_threading(support: PythonSupport, config: PyConfig) -> tuple[str, ...]
     return (f"Py_GIL_DISABLED: {support.free_threading_note}",) if support.free_threading_note else ()
 
 
-def plan_of(request: BuildRequest, dialect: Dialect) -> Plan:
+def plan_of(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Plan:
     """Gather all that decides what a compiler makes of a request."""
-    support = targets.load().pythons[request.tree.version.series]
     target = request.target
     major = request.toolchain.version.major
     words = tuple(shlex.split(request.cflags))

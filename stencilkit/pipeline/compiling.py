@@ -125,7 +125,8 @@ def compile_all(
         objects={unit.name: results.objects[unit.name] for unit in plan.units if unit.role != "object"},
         shim=next(iter(results.raw.values()), None),
         driver="plain" if any(drivers[name] == "plain" for name in uops) else "batched",
-        notes=tuple(session.notes),
+        # Workers add to them, each when it comes to that.
+        notes=tuple(sorted(session.notes)),
     )
 
 
@@ -135,8 +136,7 @@ def _keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[st
         [
             resources.code_digest(*_CODE),
             plan.tree.version.series,
-            # The triple, and how its objects and assembly are read.
-            repr(plan.target),
+            plan.target.code_key,
             plan.flavour,
             str(plan.toolchain.version),
             plan.toolchain.vendor,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit import configure, dialects, manifest, reader, targets, verify
+from stencilkit.dialects import Dialect
 from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, TargetError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Attestations
@@ -55,6 +56,11 @@ class Found:
     original: bytes
     header: ReadHeader
     arch: str
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return the dialect that the header is in."""
+        return dialects.dialect_for(self.header.format.series)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

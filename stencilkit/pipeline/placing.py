@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stencilkit import artifact, buildfolder, dialects, targets
+from stencilkit.dialects import Dialect
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.buildfolder import BuildFolder
@@ -23,6 +24,11 @@ class Place:
     tree: SourceTree
     build: BuildFolder
     requests: tuple[SpelledTarget, ...]
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return the dialect of the tree."""
+        return dialects.dialect_for(self.tree.version.series)
 
     @property
     def folder(self) -> Path:
@@ -60,14 +66,13 @@ def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
 
     Names and dispatchers follow the spelling of the triple that the folder was configured with, as build.py's do.
     """
-    dialect = dialects.dialect_for(place.tree.version.series)
     found: dict[str, bytes] = {}
     for request, item in zip(place.requests, artifacts, strict=True):
         stamp = input_digest(place, request)
-        for role, name in dialect.file_names(request).items():
+        for role, name in place.dialect.file_names(request).items():
             if role not in rendering.DISPATCHERS:
                 found[name] = artifact.restamped(item.contents[role], stamp)
-    return found | rendering.dispatchers(dialect, place.requests)
+    return found | rendering.dispatchers(place.dialect, place.requests)
 
 
 def left_alone(place: Place, contents: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -82,8 +87,7 @@ def left_alone(place: Place, contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def input_digest(place: Place, request: SpelledTarget) -> str:
     """Compute what `make` expects on line 1 there."""
-    dialect = dialects.dialect_for(place.tree.version.series)
-    return dialect.input_digest(place.tree, place.build.pyconfig, request, place.flavour, place.build.cflags)
+    return place.dialect.input_digest(place.tree, place.build.pyconfig, request, place.flavour, place.build.cflags)
 
 
 def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:
@@ -93,6 +97,6 @@ def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:
     on line 1 of which build.py looks (Tools/jit/_targets.py, `_Target.build`). make compares times as well, so the
     stamp is the oldest.
     """
-    stamp = dialects.dialect_for(place.tree.version.series).MAKE_STAMP
+    stamp = place.dialect.MAKE_STAMP
     vouching = (*artifact.stamps(contents), stamp)
     return files.write_together(place.folder, {**({stamp: b""} if stamp else {}), **contents}, stamps=vouching)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stencilkit import attest, dialects, ledger, verify
+from stencilkit import attest, ledger, verify
 from stencilkit.model.attestation import Claim
 from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
@@ -18,7 +18,7 @@ def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
     """Render the header again; it must be the same bytes."""
     header = found.header
     rendered = rendering.render_header(
-        dialects.dialect_for(header.format.series),
+        found.dialect,
         found.arch,
         header.stencils,
         line1=header.line1,
@@ -32,9 +32,8 @@ def is_it_stencils_and_nothing_else(found: Found) -> Iterator[Check]:
 def is_it_a_generators_header(found: Found) -> Iterator[Check]:
     """Render a header of CPython's own generator again; its comments are its own."""
     header = found.header
-    dialect = dialects.dialect_for(header.format.series)
     rendered = rendering.render_header(
-        dialect, found.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
+        found.dialect, found.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
     )
     yield verify.generators_own(found.original, rendered, header)
 

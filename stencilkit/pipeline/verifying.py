@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from stencilkit import dialects, manifest, verify
+from stencilkit import manifest, verify
 from stencilkit.model import digest
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.verdict import Check, Verdict
 from stencilkit.pipeline import evidence, identifying, questions
-from stencilkit.pipeline.evidence import Evidence, Subject, UnreadableError
+from stencilkit.pipeline.evidence import Evidence, Found, Subject, UnreadableError
 from stencilkit.pipeline.surveying import Survey
 
 Question = Callable[[Evidence], Iterator[Check]]
@@ -49,7 +49,7 @@ def run(subject: Subject) -> Verdict:
         return verify.conclude(label, (*checks, error.check), {}, subject.policy, "")
     if described is None:
         checks = (*checks, *questions.is_it_stencils_and_nothing_else(found))
-        return verify.conclude(label, checks, _digests(found.header), subject.policy, "")
+        return verify.conclude(label, checks, _digests(found), subject.policy, "")
     return _judge(label, evidence.gather(subject, found, described))
 
 
@@ -106,9 +106,9 @@ def _known_digests(header: ReadHeader) -> Mapping[str, str]:
     }
 
 
-def _digests(header: ReadHeader) -> Mapping[str, str]:
+def _digests(found: Found) -> Mapping[str, str]:
     """Return what a header without a manifest shows; its content is known where nothing that counts lies beside it."""
-    digests = _known_digests(header)
-    if dialects.dialect_for(header.format.series).EXTRAS:
+    digests = _known_digests(found.header)
+    if found.dialect.EXTRAS:
         return digests
-    return {**digests, "content": manifest.summarise(header.stencils, {}).content}
+    return {**digests, "content": manifest.summarise(found.header.stencils, {}).content}

@@ -170,7 +170,8 @@ def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, 
         cflags=USERS,
         jobs=1,
     )
-    return building.plan_of(request, dialects.dialect_for(opened.version.series))
+    series = opened.version.series
+    return building.plan_of(request, dialects.dialect_for(series), table.pythons[series])
 
 
 def compile_plain(planned: Plan, work: Path) -> None:

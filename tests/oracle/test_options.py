@@ -103,7 +103,8 @@ class Bench:
 
     def judge(self, flag: str) -> str:
         """Say what becomes of a flag: "refused", "nothing" reaches cc1, "equal"; or what is wrong."""
-        plan = building.plan_of(self.request(flag), dialects.dialect_for(self.opened.version.series))
+        series = self.opened.version.series
+        plan = building.plan_of(self.request(flag), dialects.dialect_for(series), targets.load().pythons[series])
         try:
             with files.scratch("sweep") as work:
                 told = asking.find(plan, work, allow=False)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+import textwrap
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import stencilkit
+from stencilkit.model.target import Target
 
 PACKAGE = Path(stencilkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -115,6 +119,21 @@ def test_imports_go_one_way(path: Path) -> None:
     else:
         return
     assert own_imports(path) <= allowed
+
+
+def test_cache_keys_have_what_the_code_reads_of_a_target() -> None:
+    """What compiling.py's stages read of a Target is in Target.code_key; and nothing else is."""
+    places = ("compiler", "asmopt", "objects", "merge")
+    read = {
+        node.attr
+        for path in MODULES
+        if any(is_within(name_of(path), place) for place in places)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] == "target"
+    } & {field.name for field in fields(Target)}
+    property_ = ast.parse(textwrap.dedent(inspect.getsource(Target.code_key.fget)))  # type: ignore[attr-defined]
+    keyed = {node.attr for node in ast.walk(property_) if isinstance(node, ast.Attribute)}
+    assert keyed == read | {"triple"}
 
 
 def test_junit_has_one_writer() -> None:
