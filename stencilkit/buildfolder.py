@@ -64,7 +64,7 @@ def read(folder: Path) -> BuildFolder:
     the stencils is not understood.
     """
     answer = _ask(folder)
-    pyconfig = (folder / _PYCONFIG).read_bytes()
+    pyconfig = files.read_bytes(folder / _PYCONFIG, error=BuildFolderError, fix="run configure there again")
     found = BuildFolder(
         path=folder,
         host=_host(answer.values),

@@ -261,7 +261,7 @@ def _script(tree: SourceTree, target: Target, work: Path) -> str:
 
     3.13's stops at "cross build not supported" for macOS; 3.14's has a case more in each of two lists.
     """
-    text = (tree.root / "configure").read_text("utf-8")
+    text = files.read_text(tree.root / "configure", error=ConfigureError)
     if not target.configure_case or f"\t{target.configure_case[0]})\n" in text or text.count(_ANCHOR) != 2:
         return f"{_TREE}/configure"
     pattern, system = target.configure_case

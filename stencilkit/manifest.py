@@ -229,12 +229,13 @@ def _cpu_document(cpu: Cpu) -> dict[str, Any]:
     return {"name": cpu.name, "tune": cpu.tune, "features": list(cpu.features), "abi": cpu.abi}
 
 
+@limits.bounded(ManifestError)
 def parse(text: str, where: str) -> Manifest:
     """Read a manifest; `where` is the file's name, for messages.
 
     Raises: ManifestError with the path to the bad field; with that of the seal, if each field alone is good.
     """
-    root = document(text, name=where, schema=SCHEMA, error=ManifestError)
+    root = document(text, name=where, schema=SCHEMA, error=ManifestError, line_ends=False)
     manifest = _manifest(root)
     root.done()
     _check_sums(manifest, root)

@@ -13,6 +13,7 @@ from typing import Final
 from stencilkit.errors import HeaderError
 from stencilkit.model.header import HeaderFormat, ReadHeader
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
+from stencilkit.support import limits
 
 _FIRST: Final = re.compile(r"// ([0-9a-f]{64})")
 _FUNCTION: Final = re.compile(
@@ -55,6 +56,7 @@ _LARGEST_SET: Final = 4 << 20
 _LEFT_OUT_OF_CODE: Final = 32
 
 
+@limits.bounded(HeaderError)
 def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
     """Read a header of any CPython that is known; `where` is the file's name, for messages.
 

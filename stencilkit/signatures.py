@@ -94,7 +94,7 @@ def parse(text: str, where: str) -> tuple[Candidate, ...]:
     """
     try:
         return tuple(_parse(json.loads(text)))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise LedgerError(f"the signatures cannot be read: {error!s:.200}", where=where, fix=_AGAIN) from None
 
 

@@ -137,7 +137,7 @@ def mentioned(tree: SourceTree, names: Iterable[str], flags: Iterable[str]) -> t
 
 
 def _included(tree: SourceTree, name: str, folders: list[str]) -> Iterator[str]:
-    text = (tree.root / name).read_text("utf-8", "replace")
+    text = files.read_bytes(tree.root / name, error=SourceError).decode("utf-8", "replace")
     for quoted, angled in _INCLUDED.findall(text):
         for folder in ([posixpath.dirname(name)] if quoted else []) + folders:
             place = posixpath.normpath(posixpath.join(folder, quoted or angled))

@@ -110,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
         return ExitCode.TROUBLE
     except OSError as error:
         return _trouble(_from_os(error))
+    except (MemoryError, RecursionError) as error:
+        return _trouble(_exhausted(error))
     except Exception:  # noqa: BLE001  # the last resort: a bug must not look like a verdict
         traceback.print_exc()
         _render.say(
@@ -138,6 +140,12 @@ def _from_click(error: click.ClickException) -> StencilkitError:
     return UsageError(
         error.format_message().rstrip("."), fix=f"{context.command_path if context else 'stencilkit'} --help"
     )
+
+
+def _exhausted(error: MemoryError | RecursionError) -> StencilkitError:
+    if isinstance(error, MemoryError):
+        return StencilkitError("there is not enough memory", fix="use a machine with more, or --jobs 1")
+    return StencilkitError("an input is nested too deeply", fix="leave out the one that stencilkit did not write")
 
 
 def _from_os(error: OSError) -> StencilkitError:

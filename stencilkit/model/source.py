@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from stencilkit.errors import SourceError
 from stencilkit.model.version import PythonVersion
+
+# As support/limits.py has it for every text of a tree: executor_cases.c.h has 1 MB.
+_LARGEST: Final = 16 << 20
 
 UnitRole = Literal["uop", "group", "object"]
 """A uop; the shim or trampoline that is a stencil group; the shim that stays an object file of its own."""
@@ -38,13 +41,21 @@ class SourceTree:
         """
         path = self.root / name
         try:
-            return path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise SourceError(
-                f"cannot read {name}: {problem.strerror if isinstance(problem, OSError) else 'it is not UTF-8 text'}",
-                where=str(path),
-                fix="use a complete release tarball or a checkout",
-            ) from None
+            if path.exists() and not path.is_file():
+                raise self._unreadable(name, "it is not a regular file")
+            with path.open(encoding="utf-8") as file:
+                text = file.read(_LARGEST + 1)
+        except OSError as problem:
+            raise self._unreadable(name, problem.strerror) from None
+        except UnicodeDecodeError:
+            raise self._unreadable(name, "it is not UTF-8 text") from None
+        if len(text) > _LARGEST:
+            raise self._unreadable(name, f"it has more than {_LARGEST >> 20} MiB")
+        return text
+
+    def _unreadable(self, name: str, why: str | None) -> SourceError:
+        fix = "use a complete release tarball or a checkout"
+        return SourceError(f"cannot read {name}: {why}", where=str(self.root / name), fix=fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from stencilkit.model.objectfile import ObjectFile, Section
 from stencilkit.model.target import ObjectFormat, Target
 from stencilkit.model.unwind import FrameTable
 from stencilkit.objects.bookkeeping import Linked
+from stencilkit.support import limits
 
 Parser = Callable[[bytes, str, bool], ObjectFile]
 
@@ -40,6 +41,7 @@ _MACHINES: Final[dict[tuple[ObjectFormat, str], tuple[int, bytes]]] = {
 }
 
 
+@limits.bounded(ObjectError)
 def parse(data: bytes, target: Target, *, unwind: bool = False) -> ObjectFile:
     """Read an object file of a target's format.
 
@@ -66,6 +68,7 @@ def _check_places(section: Section) -> None:
         raise ObjectError(f"the object is damaged: {outside[0]} lies outside section {section.name!r}")
 
 
+@limits.bounded(ObjectError)
 def frame_table(data: bytes, target: Target) -> FrameTable | None:
     """Read the call frame information of an object's one function, None where the format has no DWARF for it.
 
@@ -76,6 +79,7 @@ def frame_table(data: bytes, target: Target) -> FrameTable | None:
     return table
 
 
+@limits.bounded(ObjectError)
 def account(data: bytes, target: Target) -> Linked:
     """Check that an object, which a linker will take whole, is the shim and nothing else: every byte is accounted for.
 

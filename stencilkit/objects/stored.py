@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
+from stencilkit.support import limits
 
 T = TypeVar("T")
 # Zero bytes in front of a section, which are made when it is lowered: less than a page in every format.
@@ -29,6 +30,7 @@ def dump(obj: ObjectFile) -> bytes:
     return json.dumps(sections, separators=(",", ":")).encode()
 
 
+@limits.bounded(ObjectError)
 def load(data: bytes) -> ObjectFile:
     """Read what `dump` wrote.
 
@@ -38,7 +40,7 @@ def load(data: bytes) -> ObjectFile:
     """
     try:
         return ObjectFile(sections=tuple(_section(*row) for row in _rows(json.loads(data))))
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise ObjectError(f"this is not an object file of the cache: {error}") from None
 
 

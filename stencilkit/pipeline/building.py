@@ -30,7 +30,7 @@ from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, companions, compiling, rendering
-from stencilkit.support import files, process
+from stencilkit.support import escape, files, process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
 
@@ -129,6 +129,12 @@ def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) 
         )
     check_llvm(support, tool.version.major)
     toolchain.check_arch(tool, asked.target.arch)
+    if "\n" in cflags or escape.CONTROL.search(cflags):
+        raise FlagError(
+            "the flags for the JIT have a line end or another control character",
+            where="--cflags (CPython's CFLAGS_JIT)",
+            fix="write them on one line, with spaces between them",
+        )
     cc1.check_words(cc1.load(), shlex.split(cflags))
     return support
 

@@ -116,7 +116,7 @@ def _changed(tree: SourceTree, contents: Mapping[str, bytes | None], described: 
     recorded = {file.name: file.sha256 for file in described.includes if file.origin == "tree"}
     recorded |= {file.name: file.sha256 for file in described.used if file.use == "conditional"}
     mentioned = source.mentioned(tree, contents, (record.flag for record in described.flags))
-    more = {name: (tree.root / name).read_bytes() for name in mentioned if name not in contents}
+    more = {name: files.read_bytes(tree.root / name, error=SourceError) for name in mentioned if name not in contents}
     gone = dict.fromkeys(recorded.keys() - contents.keys() - more.keys())
     found: Mapping[str, bytes | None] = {**contents, **more, **gone}
     for name, data in sorted(found.items()):
@@ -191,5 +191,5 @@ def _different(root: Path, recorded: Mapping[str, str], names: list[str]) -> Ite
             yield f"{name}: missing"
         elif name not in recorded:
             yield f"{name}: only here"
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != recorded[name]:
+        elif files.sha256(path) != recorded[name]:
             yield f"{name}: other content"

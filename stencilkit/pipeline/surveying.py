@@ -20,8 +20,6 @@ from stencilkit.support import files, limits
 # What make takes, whatever the CPython, and what says what that is.
 _TAKEN: Final = ("jit_stencils*.h", "jit_shim*.o", "jit_unwind_info*.h", MANIFEST_NAME, HALVES)
 _HEADERS: Final = ("jit_stencils.h", "jit_stencils-*.h")
-# A source tree of CPython's has 6,000.
-_MOST: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +88,8 @@ class _Book:
             self.refused[folder] = f"cannot be read: {error.strerror}"
             return
         self._seen += len(inner)
-        if self._seen > _MOST:
-            raise UsageError(f"more than {_MOST} files lie below the folder", fix="name a folder of stencils")
+        if self._seen > limits.FOUND:
+            raise UsageError(f"more than {limits.FOUND} files lie below the folder", fix="name a folder of stencils")
         folders = [path for path in inner if path.is_dir()]
         self._files(folder, [path for path in inner if path not in set(folders)])
         for path in folders:

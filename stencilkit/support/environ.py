@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import OutputError, UsageError
-from stencilkit.support import private
+from stencilkit.support import escape, private
 
 
 def variable(name: str) -> str:
@@ -71,8 +71,9 @@ def host() -> str:
 
 
 def command_line() -> tuple[str, ...]:
-    """Return the words of the command that runs, with escapes for bytes that are not UTF-8."""
-    return tuple(word.encode("utf-8", "backslashreplace").decode() for word in sys.argv)
+    """Return the words of the command that runs, with escapes for control characters and for what is not UTF-8."""
+    words = (word.encode("utf-8", "backslashreplace").decode() for word in sys.argv)
+    return tuple(escape.plain(word).replace("\n", "\\n") for word in words)
 
 
 def cpus() -> int:

@@ -43,8 +43,10 @@ def _fits(value: str | int) -> bool:
     return isinstance(value, str) or -(1 << 63) <= value < 1 << 63
 
 
-def document(text: str, *, name: str, schema: int, error: type[StencilkitError]) -> Fields:
+def document(text: str, *, name: str, schema: int, error: type[StencilkitError], line_ends: bool = True) -> Fields:
     """Decode a TOML document whose `schema` must be the given one; `name` is for messages.
+
+    Strings of more than one line are refused without `line_ends`: what programs write has none.
 
     Raises: `error`.
     """
@@ -53,7 +55,7 @@ def document(text: str, *, name: str, schema: int, error: type[StencilkitError])
         raise error(f"not a document of stencilkit's: it {what}", where=name, fix=_AGAIN)
     try:
         with limits.bounded(error, name):
-            root = Fields(tomllib.loads(text), path="", document=name, error=error)
+            root = Fields(tomllib.loads(text), path="", document=name, error=error, line_ends=line_ends)
     except ValueError as problem:
         # TOMLDecodeError is a ValueError, as is what int() says of more than 4300 digits.
         raise error(f"not TOML: {problem}", where=name, fix=_AGAIN) from None
@@ -67,11 +69,20 @@ def document(text: str, *, name: str, schema: int, error: type[StencilkitError])
 class Fields:
     """One table, its path in the document, and the error class to raise."""
 
-    def __init__(self, table: Mapping[str, Any], *, path: str, document: str, error: type[StencilkitError]) -> None:
+    def __init__(
+        self,
+        table: Mapping[str, Any],
+        *,
+        path: str,
+        document: str,
+        error: type[StencilkitError],
+        line_ends: bool = True,
+    ) -> None:
         self._table = table
         self._path = path
         self._document = document
         self._error = error
+        self._line_ends = line_ends
         self._read: set[str] = set()
 
     def fail(self, key: str, problem: str) -> StencilkitError:
@@ -96,13 +107,15 @@ class Fields:
         return key in self._table
 
     def text(self, key: str, default: object = _MISSING) -> str:
-        """Read a string without control characters, other than tabs and line ends."""
+        """Read a string without control characters but tabs and, where the document may have them, line ends."""
         value = self._get(key, str, default)
         return value if value is default else self._clean(key, value)
 
     def _clean(self, key: str, *texts: str) -> str:
         if any(escape.CONTROL.search(text) for text in texts):
             raise self.fail(escape.plain(key), "has control characters")
+        if not self._line_ends and any("\n" in text for text in texts):
+            raise self.fail(key.replace("\n", "\\n"), "has more than one line")
         return texts[-1]
 
     def octets(self, key: str) -> bytes:
@@ -182,4 +195,4 @@ class Fields:
 
     def _sub(self, table: Mapping[str, Any], key: str) -> Fields:
         path = f"{self._path}.{key}" if self._path else key
-        return Fields(table, path=path, document=self._document, error=self._error)
+        return Fields(table, path=path, document=self._document, error=self._error, line_ends=self._line_ends)

@@ -70,7 +70,7 @@ def read(data: bytes, bounds: Bounds, *, where: str, error: type[StencilkitError
             raise _RefusedError(f"it is nested more than {bounds.depth} levels deep")
     except UnicodeDecodeError as problem:
         raise error(f"this is not UTF-8 text (byte {problem.start})", where=where, fix=_AGAIN) from None
-    except (ValueError, RecursionError) as problem:
+    except (ValueError, RecursionError, MemoryError) as problem:
         raise error(f"not JSON that can be read: {problem}", where=where, fix=_AGAIN) from None
     if not isinstance(found, dict):
         raise error("it must be a JSON object", where=where, fix=_AGAIN)

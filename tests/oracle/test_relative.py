@@ -60,7 +60,7 @@ def test_a_relative_path_starts_at_the_build_folder(tmp_path: Path) -> None:
     assert [file.name for file in described.includes if file.origin == "build"] == ["mine/mine.h"]
     assert described.cflags == flags
 
-    verify = ("verify", ours, "--cpython", tree, "--pyconfig-dir", build)
+    verify = ("verify", ours, "--consistent", "--cpython", tree, "--pyconfig-dir", build)
     assert wb.stencilkit(*verify, check=False).returncode == 0
     (build / "mine" / "mine.h").write_text("#define WIDE 1 // changed\n")
     refused = wb.stencilkit(*verify, check=False)

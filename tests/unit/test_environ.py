@@ -70,8 +70,8 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
 
 def test_the_command_line_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is no UTF-8 reaches Python as surrogates, which no file can hold."""
-    monkeypatch.setattr("sys.argv", ["stencilkit", "--out", "a\udcff", "b\xe9"])
-    assert environ.command_line() == ("stencilkit", "--out", "a\\udcff", "bé")
+    monkeypatch.setattr("sys.argv", ["stencilkit", "--out", "a\udcff", "b\xe9", "c\n\x1b"])
+    assert environ.command_line() == ("stencilkit", "--out", "a\\udcff", "bé", "c\\n\\x1b")
 
 
 def test_the_variable_that_moves_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ def _answer(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     [
         (PermissionError(errno.EACCES, "Permission denied", "/out"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 2),
+        (MemoryError(), 2),
+        (RecursionError(), 2),
         (click.UsageError("No such option: --fast"), 2),
         (KeyboardInterrupt(), 130),
         (click.Abort(), 130),

@@ -92,6 +92,21 @@ def test_the_path_to_the_bad_field_is_named(good: Manifest, old: str, new: str, 
     assert where in f"{caught.value.where} {caught.value.what}"
 
 
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda held: replace(held, cflags="-DX=1\n-DY"), "build.cflags"),
+        (lambda held: replace(held, triple="x\ny"), "artifact.triple"),
+        (lambda held: replace(held, provenance=replace(held.provenance, command=("a", "b\nc"))), "command[1]"),
+        (with_stencils(stencil("_A\n_B")), "stencil._A"),
+    ],
+)
+def test_every_value_is_one_line(good: Manifest, change: Change, where: str) -> None:
+    with pytest.raises(ManifestError, match=r"more than one line|control characters") as caught:
+        manifest.parse(manifest.render(change(good)), "m.toml")
+    assert where in caught.value.what
+
+
 def test_what_time_and_place_do_not_enter(good: Manifest) -> None:
     """Provenance is a table of its own, and no digest but the seal covers it."""
     other = replace(good, provenance=replace(good.provenance, host="elsewhere", time="2026-11-21T00:00:00+00:00"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import fakes
@@ -84,6 +85,17 @@ def test_every_truncation_of_the_cases_is_found(tmp_path: Path) -> None:
             source.uops(tree)
     (tmp_path / source.CASES).write_text(whole)
     assert [(uop.name, uop.line) for uop in source.uops(tree)] == [("_NOP", 3), ("_LOAD_FAST", 7)]
+
+
+def test_a_file_that_is_too_large_or_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    with monkeypatch.context() as patch, pytest.raises(SourceError, match="more than 0 MiB"):
+        patch.setattr("stencilkit.model.source._LARGEST", 20)
+        source.uops(tree)
+    (tmp_path / source.CASES).unlink()
+    os.mkfifo(tmp_path / source.CASES)
+    with pytest.raises(SourceError, match="not a regular file"):
+        source.uops(tree)
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

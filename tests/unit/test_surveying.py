@@ -14,6 +14,7 @@ from stencilkit import cli
 from stencilkit.errors import ManifestError
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import surveying
+from stencilkit.support import limits
 
 HEADER = f"jit_stencils-{samples.TRIPLE}.h"
 
@@ -98,7 +99,7 @@ def test_several_headers_without_a_manifest_are_each_refused(folder: Path, capsy
 
 
 def test_a_folder_too_large_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveying, "_MOST", 3)
+    monkeypatch.setattr(limits, "FOUND", 3)
     assert cli.main(["verify", str(folder)]) == 2
 
 
