@@ -34,7 +34,7 @@ _WRITE: Final = 0x80000000
 _IMPORTED: Final = "__imp_"
 # "clang version ..." and paths; since LLVM 21 they are there without -g, and would be in every stencil (#142052).
 _DEBUG: Final = (".debug$S", ".debug$T", ".debug$F", ".debug$P", ".debug$H")
-# State that debugging calls of printf bring along, all zero. A count that the file holds no bytes for has to have an end.
+# State that debugging calls of printf bring along, all zero. The file holds no bytes for it: its size must have an end.
 _LARGEST_ZEROES: Final = 0x10000
 
 # Relocation types by number ("COFF Relocations (Object Only)").
