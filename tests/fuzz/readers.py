@@ -98,7 +98,7 @@ def entry() -> bytes:
 
 POLICY: Final = b'schema = 1\nrequire = ["manifest"]\nllvm = "19..22"\nvendors = ["Debian"]\nmingw = false\n'
 WAIVERS: Final = (
-    b'schema = 1\n[[waiver]]\ngate = "relocations"\nstencil = "_NOP*"\nwhy = "a reason"\nuntil = "2030-01-01"\n'
+    b'schema = 1\n[[waiver]]\nrule = "relocations"\nstencil = "_NOP*"\nwhy = "a reason"\nuntil = "2030-01-01"\n'
 )
 TOML: Final = (b"9" * 5000, b"[[", b"]]", b"a.b.c.d", b"'''", b'"""', b"\\u0000", b"1e999", b"0x", b"inf", b"{", b"=")
 
