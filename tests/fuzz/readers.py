@@ -287,7 +287,7 @@ def code(data: bytes) -> None:
 
 def header(data: bytes) -> None:
     found = reader.read(text(data), FORMS, "fuzz.h")
-    emit.render_header(found.stencils, found.form, line1=found.line1, line2=found.line2)
+    emit.render_header(found.stencils, found.format, line1=found.line1, line2=found.line2)
 
 
 def tree(data: bytes) -> None:
