@@ -65,7 +65,7 @@ def test_a_universal_platform_is_its_halves_in_the_order_of_configure() -> None:
 def test_a_build_for_this_machine_is_no_half_of_anything() -> None:
     """No --target at all is the spelling ""."""
     for triple in ("x86_64-unknown-linux-gnu", "aarch64-apple-darwin"):
-        request = SimpleNamespace(target=targets.resolve(TABLE, triple), toolchain=None)
+        request = SimpleNamespace(target=targets.resolve(TABLE, triple).target, toolchain=None)
         assert universal.group([SimpleNamespace(build=SimpleNamespace(request=request))], [""]) == []
 
 
