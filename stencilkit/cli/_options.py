@@ -24,6 +24,13 @@ FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 ANY_PATH: Final = click.Path(path_type=Path)
 
 
+# The options that several commands have with the same words:
+of_target = click.option(
+    "--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]"
+)
+from_source = click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="The source. [default: the current folder]")
+
+
 def format_option(*formats: str) -> Callable[[Command], Command]:
     """Add --format."""
     return click.option(

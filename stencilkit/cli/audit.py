@@ -26,7 +26,7 @@ _GROWTH: Final = 2.0
 @click.option("--demand", "demanded", multiple=True, metavar="RULE", help="Fail on the notes of this rule.")
 @click.option("--against", type=_options.ANY_PATH, help="The stencils that these replace, for the growth rule.")
 @click.option("--growth", type=float, metavar="PERCENT", help="Growth over --against that is fine. [default: 2]")
-@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
+@_options.of_target
 @click.option(
     "--isa", default="", metavar="NAME", help="What the code may need, as in x86-64-v3. [default: the target's]"
 )

@@ -24,7 +24,7 @@ from stencilkit.support.progress import Progress
 
 
 @click.command()
-@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="The source. [default: the current folder]")
+@_options.from_source
 @click.option("--llvm", metavar="VERSIONS", help="19, 19..21, 19,21, 19.1.7 or a clang. [default: upstream's]")
 @click.option(
     "--target",

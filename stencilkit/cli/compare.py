@@ -16,7 +16,7 @@ from stencilkit.pipeline import comparing
 
 @click.command()
 @click.argument("paths", metavar="A B [C...]", nargs=-1, required=True, type=_options.ANY_PATH)
-@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
+@_options.of_target
 @click.option("--brief", is_flag=True, help="Name the stencils that differ, without their instructions.")
 @click.option("--check", is_flag=True, help="Print nothing if all are equal.")
 @_options.format_option("text", "json", "markdown")

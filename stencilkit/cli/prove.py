@@ -30,7 +30,7 @@ _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
 @click.option("--jobs", type=click.IntRange(min=1), help="Proofs at once. [default: processors]")
 @click.option("--no-replay", is_flag=True, help="Do not run in unicorn what is not proved.")
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of proofs.")
-@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]")
+@_options.of_target
 @click.option("--assumptions", "listed", is_flag=True, help="List everything that proofs take for granted.")
 @_options.format_option("text", "json", "markdown", "junit")
 def command(

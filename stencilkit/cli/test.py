@@ -20,7 +20,7 @@ from stencilkit.support import environ, files
 
 @click.command()
 @click.argument("stencils", type=click.Path(path_type=Path, exists=True))
-@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="The source. [default: the current folder]")
+@_options.from_source
 @click.option("--target", metavar="TRIPLE", help="Another one than this machine's runs under qemu-user.")
 @click.option("--debug", is_flag=True, help="A CPython configured --with-pydebug, on debug stencils.")
 @click.option("--llvm", metavar="VERSION", default="", help="Only the stencils of this LLVM. [default: each]")
