@@ -8,22 +8,22 @@ make reads it. Refuses a command that it does not understand.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from stencilkit.errors import BuildFolderError
-from stencilkit.model.buildfolder import BuildFolder, JitCommand
+from stencilkit.model import jitcommand
+from stencilkit.model.buildfolder import BuildFolder
+from stencilkit.model.jitcommand import GENERATOR, JitCommand
 from stencilkit.support import environ, files, process, shell
 
 _MAKEFILE: Final = "Makefile"
 _PYCONFIG: Final = "pyconfig.h"
-_GENERATOR: Final = "Tools/jit/build.py"
 _STENCILS: Final = "jit_stencils.h"
 _CLEAN: Final = "clean-retain-profile"
 _VARIABLES: Final = ("HOST_GNU_TYPE", "CONFIG_ARGS", "PYTHON_FOR_REGEN", ".DEFAULT_GOAL")
@@ -94,7 +94,7 @@ def _ask(folder: Path) -> _Answer:
     with files.scratch("ask") as work:
         for goal in ("jit", "clean"):
             script = _RECORDER.format(
-                commands=shlex.quote(str(work / goal)), variables=shlex.quote(str(work / "env")), generator=_GENERATOR
+                commands=shlex.quote(str(work / goal)), variables=shlex.quote(str(work / "env")), generator=GENERATOR
             )
             # Found on PATH: make cannot do with a space in SHELL.
             files.write(work / "bin" / f"stencilkit-{goal}", script.encode(), executable=True)
@@ -186,42 +186,14 @@ def _deletes(text: str) -> bool:
     return any(words[0] == "rm" and any(fnmatchcase(_STENCILS, word) for word in words[1:]) for words in found)
 
 
-class _NotUnderstoodError(Exception):
-    """Arguments that build.py would not take."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _NotUnderstoodError(message)
-
-
-def _parser() -> _Parser:
-    """Parse what build.py parses (Tools/jit/build.py).
-
-    One parser for all CPythons: patches bring options to older ones. uv's 3.13 has --with-cflags, Debian's 3.14
-    --llvm-version.
-    """
-    parser = _Parser(prog=_GENERATOR, add_help=False)
-    parser.add_argument("target", nargs="+")
-    parser.add_argument("-d", "--debug", action="store_true")
-    parser.add_argument("-f", "--force", action="store_true")
-    parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("-o", "--output-dir", default=".")
-    parser.add_argument("-p", "--pyconfig-dir", default=".")
-    parser.add_argument("--cflags", "--with-cflags", default="")
-    parser.add_argument("--llvm-version", default="")
-    parser.add_argument("--llvm-tools-install-dir", default="")
-    return parser
-
-
 def _jit(folder: Path, answer: _Answer) -> JitCommand | None:
     """Understand the command that makes the stencils."""
-    texts = dict.fromkeys(text for text in answer.jit if _GENERATOR in text)
+    texts = dict.fromkeys(text for text in answer.jit if GENERATOR in text)
     if not texts:
         return None
     try:
         return _only(_command(folder, text, answer.variables) for text in texts)
-    except (_NotUnderstoodError, shell.ShellError) as problem:
+    except (jitcommand.NotUnderstoodError, shell.ShellError) as problem:
         raise BuildFolderError(
             f"the command that makes the stencils is not understood: {problem}",
             where=str(folder / _MAKEFILE),
@@ -233,29 +205,19 @@ def _jit(folder: Path, answer: _Answer) -> JitCommand | None:
 def _only(commands: Iterable[JitCommand]) -> JitCommand:
     found = set(commands)
     if len(found) != 1:
-        raise _NotUnderstoodError("the makefile has several such commands")
+        raise jitcommand.NotUnderstoodError("the makefile has several such commands")
     return found.pop()
 
 
 def _command(folder: Path, text: str, variables: Mapping[str, str]) -> JitCommand:
-    words = [words for words in shell.commands(text, variables) if any(_is_generator(word) for word in words)]
+    words = [words for words in shell.commands(text, variables) if any(jitcommand.is_generator(word) for word in words)]
     if len(words) != 1 or len(shell.commands(text, variables)) != 1:
-        raise _NotUnderstoodError("there is another command beside it")
-    start = next(number for number, word in enumerate(words[0]) if _is_generator(word))
+        raise jitcommand.NotUnderstoodError("there is another command beside it")
+    start = next(number for number, word in enumerate(words[0]) if jitcommand.is_generator(word))
     # `LLVM_VERSION=21 python3 build.py ...`, and python-build-standalone's builds, whose build.py reads that variable
     before = dict(word.partition("=")[::2] for word in words[0][:start] if "=" in word)
-    arguments = _parser().parse_args(list(words[0][start + 1 :]))
-    for option, place in (("--output-dir", arguments.output_dir), ("--pyconfig-dir", arguments.pyconfig_dir)):
+    found = jitcommand.parse(words[0][start + 1 :], {**variables, **before})
+    for option, place in (("--output-dir", found.output), ("--pyconfig-dir", found.pyconfig)):
         if (folder / place).resolve() != folder.resolve():
-            raise _NotUnderstoodError(f"{option} {place} is another folder")
-    return JitCommand(
-        triples=tuple(arguments.target),
-        debug=arguments.debug,
-        cflags=arguments.cflags,
-        llvm=arguments.llvm_version or {**variables, **before}.get("LLVM_VERSION", ""),
-        tools=arguments.llvm_tools_install_dir,
-    )
-
-
-def _is_generator(word: str) -> bool:
-    return word == _GENERATOR or word.endswith(f"/{_GENERATOR}")
+            raise jitcommand.NotUnderstoodError(f"{option} {place} is another folder")
+    return replace(found, output=".", pyconfig=".", force=False)

@@ -5,23 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stencilkit.model.jitcommand import JitCommand
 from stencilkit.model.pyconfig import flavour, macros
 from stencilkit.model.target import Flavour
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JitCommand:
-    """The arguments with which `make` runs Tools/jit/build.py.
-
-    `cflags` is CFLAGS_JIT. `llvm` is the LLVM that it asks for ("21"), `tools` the folder that it takes the LLVM from;
-    both are "" where it asks for none.
-    """
-
-    triples: tuple[str, ...]
-    debug: bool
-    cflags: str
-    llvm: str
-    tools: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +39,4 @@ class BuildFolder:
     @property
     def llvm(self) -> str:
         """Return the LLVM that it asks for, as --llvm takes it: a clang, or a version; "" for upstream's."""
-        if self.jit is None:
-            return ""
-        return str(Path(self.jit.tools, "bin", "clang")) if self.jit.tools else self.jit.llvm
+        return self.jit.wanted if self.jit else ""

@@ -8,7 +8,8 @@ import pytest
 
 from stencilkit import buildfolder
 from stencilkit.errors import BuildFolderError
-from stencilkit.model.buildfolder import BuildFolder, JitCommand
+from stencilkit.model.buildfolder import BuildFolder
+from stencilkit.model.jitcommand import JitCommand
 
 pytestmark = pytest.mark.process
 
