@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     "targets",
     "doctor",
     "build",
+    "regen",
     "show",
     "verify",
     "compare",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from stencilkit import dialects, fetch, pins, source, targets
+from stencilkit import dialects, source, targets
 from stencilkit.errors import UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
@@ -73,6 +73,9 @@ def _tree_folder(given: str | None, progress: Progress) -> Path:
     path = Path(given)
     if path.is_dir():
         return path.resolve()
+    # Loading the modules for downloads takes time, and is for those who download.
+    from stencilkit import fetch, pins
+
     if path.is_file():
         progress.say(f"unpacking {path.name}")
         return fetch.unpack_cached(path, environ.cache_root())

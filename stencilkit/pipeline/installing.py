@@ -66,7 +66,7 @@ def install(
     verdicts = tuple(_verify(place, item, attestations) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
-    contents = placing.left_alone(place, placing.files_for(place, chosen))
+    contents = placing.left_alone(place.folder, placing.files_for(place, chosen))
     _check_unbuilt(place, contents)
     # What make looks at comes last of all.
     argument = _keep(place, contents) if place.build.deletes_stencils else ""

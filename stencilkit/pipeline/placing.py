@@ -75,11 +75,11 @@ def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:
     return found | rendering.dispatchers(place.dialect, place.requests)
 
 
-def left_alone(place: Place, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+def left_alone(folder: Path, contents: Mapping[str, bytes]) -> dict[str, bytes]:
     """Take a dispatcher as it is in the folder, where only line 1 is another: make has run build.py since."""
     found = dict(contents)
     for name, data in contents.items():
-        path = place.folder / name
+        path = folder / name
         if path.is_file() and rendering.before_make(path.read_bytes(), rendering.GENERATOR) == data:
             found[name] = path.read_bytes()
     return found

@@ -33,6 +33,15 @@ def sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
+def starts_with(path: Path, beginning: bytes) -> bool:
+    """Return whether there is a file that starts with some bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(beginning)) == beginning
+    except OSError:
+        return False
+
+
 def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: str = "") -> IO[bytes]:
     """Open a file of the user's that is a file: no FIFO, which waits, no device, which never ends.
 

@@ -206,6 +206,22 @@ def _start(
     return process
 
 
+def hand_over(command: Sequence[str | Path]) -> int:
+    """Run a program of the user's as a shell would: with the whole environment and this terminal; return its exit code.
+
+    Raises: ProcessError if it cannot be started.
+    """
+    words = [str(word) for word in command]
+    try:
+        code = subprocess.call(words)
+    except OSError as error:
+        raise ProcessError(
+            f"cannot run {words[0]}: {error.strerror or error}", fix="check that the program exists and is executable"
+        ) from None
+    # A shell's way to say that a signal ended it (POSIX.1-2024, Shell Command Language, 2.8.2).
+    return code if code >= 0 else 128 - code
+
+
 @contextlib.contextmanager
 def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Give threads for running programs. What goes wrong cancels what has not begun; Ctrl-C ends the programs, too."""

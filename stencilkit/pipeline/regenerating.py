@@ -1,0 +1,180 @@
+"""From a command line of Tools/jit/build.py to the files that it would write, made by another LLVM."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stencilkit import artifact, configure, dialects, headers, source, targets, toolchain
+from stencilkit.errors import UsageError
+from stencilkit.model import jitcommand
+from stencilkit.model.buildfolder import BuildFolder
+from stencilkit.model.jitcommand import JitCommand
+from stencilkit.model.manifest import MANIFEST_NAME, FileRole
+from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.pipeline import _texts, placing, universal
+from stencilkit.pipeline.placing import Place
+from stencilkit.support import files
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import SILENT, Progress
+
+# What build.py writes with the input digest on line 1 (the shim object has no lines).
+_STAMPED: Final[tuple[FileRole, ...]] = ("stencils", "unwind")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a makefile wants: the command, understood, and the configured folder that it is about."""
+
+    command: JitCommand
+    place: Place
+    output: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regenerated:
+    """What came of it: the files with whether each changed, and the builds, none where all was up to date."""
+
+    changed: Mapping[str, bool]
+    builds: tuple[Build, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user of regen asks for beside the makefile; `llvm` is as in --llvm, "" for none."""
+
+    llvm: str
+    jobs: int
+    sysroot: Path | None = None
+    allow_driver_flags: bool = False
+
+
+def understand(words: Sequence[str], variables: Mapping[str, str], here: Path) -> Order:
+    """Understand the words behind the python in a makefile's rule: the path of build.py, and its arguments.
+
+    `here` is the folder that the words' paths start at.
+
+    Raises: UsageError, SourceError, TargetError, ConfigureError.
+    """
+    program, *arguments = words
+    try:
+        command = jitcommand.parse(arguments, variables)
+        shlex.split(command.cflags)
+    except ValueError as problem:
+        raise UsageError(
+            f"the command line of {jitcommand.GENERATOR} is not understood: {problem}",
+            where=shlex.join(words),
+            fix="report it with the CPython that it comes from; stencilkit build and install work without make's help",
+        ) from None
+    generator = (here / program.replace("\\", "/")).resolve()
+    tree = source.open_tree(generator.parents[2], dialects.KNOWN)
+    table = targets.load()
+    requests = tuple(targets.resolve(table, triple) for triple in command.triples)
+    folder = (here / command.pyconfig).resolve()
+    host = requests[0].spelling if len(requests) == 1 else ""
+    build = BuildFolder(
+        path=folder,
+        host=host,
+        pyconfig=configure.given(folder, requests[0], _flavour(command), host).content,
+        jit=command,
+        python="",
+        deletes_stencils=False,
+    )
+    if len(requests) > 1:
+        universal.check(tree.version.series, requests)
+    place = Place(tree=tree, build=build, requests=requests)
+    return Order(command=command, place=place, output=(here / command.output).resolve())
+
+
+def regenerate(order: Order, options: Options, store: Store, data: Path, *, progress: Progress = SILENT) -> Regenerated:
+    """Write what build.py writes: nothing where line 1 says that it is up to date, else all of it or nothing.
+
+    As with build.py, the input digest on line 1 covers neither the LLVM nor the headers in Include/ (CPython:
+    Tools/jit/_targets.py, `_Target.build`); --force and `make clean` build again. `data` is where toolchains were
+    installed.
+
+    Raises: StencilkitError of the stage that refuses.
+    """
+    if not order.command.force and all(_is_current(order, request) for request in order.place.requests):
+        return Regenerated(changed=_write(order, _dispatchers(order)))
+    # Loading all that a build needs would take a third of the time of finding out that there is nothing to do.
+    from stencilkit.pipeline import building  # noqa: PLC0415
+
+    machine = toolchain.Machine(data, store, frozenset())
+    support = targets.load().pythons[order.place.tree.version.series]
+    tool = _toolchain(options.llvm or order.command.wanted, support, machine)
+    progress.say(toolchain.choice(tool, machine))
+    builds = tuple(
+        building.build(_request(order, request, tool, options, machine), store, progress=progress)
+        for request in order.place.requests
+    )
+    contents = {name: data for build in builds for name, data in build.files.items() if name != MANIFEST_NAME}
+    return Regenerated(changed=_write(order, contents | _dispatchers(order)), builds=builds)
+
+
+def _flavour(command: JitCommand) -> Flavour:
+    return "debug" if command.debug else "release"
+
+
+def _is_current(order: Order, request: TargetRequest) -> bool:
+    """Return whether build.py would find the files of a target up to date: all there, the right digest on line 1."""
+    place = order.place
+    dialect = dialects.dialect_for(place.tree.version.series)
+    line = f"// {placing.input_digest(place, request)}\n".encode()
+    return all(
+        files.starts_with(order.output / name, line if role in _STAMPED else b"")
+        for role, name in dialect.file_names(request).items()
+        if role not in _texts.DISPATCHERS
+    )
+
+
+def _dispatchers(order: Order) -> dict[str, bytes]:
+    """Render the headers that choose by architecture; what build.py wrote is as good where only its line 1 differs."""
+    place = order.place
+    rendered = _texts.dispatchers(dialects.dialect_for(place.tree.version.series), place.requests)
+    return placing.left_alone(order.output, rendered)
+
+
+def _write(order: Order, contents: Mapping[str, bytes]) -> Mapping[str, bool]:
+    # What make compares, its stamp, is the makefile's own business: its rule touches it after this.
+    return files.write_together(order.output, contents, stamps=artifact.stamps(contents))
+
+
+def _toolchain(wanted: str, support: PythonSupport, machine: toolchain.Machine) -> Toolchain:
+    """Choose the LLVM that is asked for, or the newest in this CPython's range.
+
+    Raises: UsageError, ToolchainError.
+    """
+    if not wanted:
+        fitting = (tool for tool in machine if tool.version.major in support.llvm)
+        if found := next(fitting, None):
+            return found
+        # None of the range is here: the error says how to get upstream's.
+        return toolchain.select(toolchain.parse_wanted(str(support.pinned)), machine)[0]
+    tools = toolchain.select(toolchain.parse_wanted(wanted), machine)
+    if len(tools) > 1:
+        raise UsageError(f"{wanted} are several LLVMs, and one header is wanted", fix="name one, as in --llvm 22")
+    return tools[0]
+
+
+def _request(
+    order: Order, request: TargetRequest, tool: Toolchain, options: Options, machine: toolchain.Machine
+) -> BuildRequest:
+    place, command = order.place, order.command
+    flavour = _flavour(command)
+    return BuildRequest(
+        tree=place.tree,
+        target=request,
+        flavour=flavour,
+        toolchain=tool,
+        headers=headers.choose(request.target, tool, machine, options.sysroot),
+        pyconfig=configure.given(place.folder, request, flavour, place.build.host),
+        cflags=command.cflags,
+        jobs=options.jobs,
+        allow_driver_flags=options.allow_driver_flags,
+    )
