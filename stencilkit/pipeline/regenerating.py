@@ -102,8 +102,7 @@ def regenerate(order: Order, options: Options, store: Store, data: Path, *, prog
     """
     if not order.command.force and all(_is_current(order, request) for request in order.place.requests):
         return Regenerated(changed=_write(order, _dispatchers(order)))
-    # Loading all that a build needs would take a third of the time of finding out that there is nothing to do.
-    from stencilkit.pipeline import building  # noqa: PLC0415
+    from stencilkit.pipeline import building  # noqa: PLC0415  # loading it takes a third of an answer without a build
 
     machine = toolchain.Machine(data, store, frozenset())
     support = targets.load().pythons[order.place.tree.version.series]
