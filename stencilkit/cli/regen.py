@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from stencilkit.cli import _options, _progress
+from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model import jitcommand
 from stencilkit.pipeline import regenerating
@@ -63,7 +63,7 @@ def command(  # one parameter per option
     this CPython's stencils.
     """
     if how:
-        click.echo(_how(), nl=False)
+        _render.say(_how(), nl=False)
         return ExitCode.OK
     if not words:
         raise UsageError("there is no command line to understand", fix="stencilkit regen --how says what calls this")
