@@ -17,7 +17,7 @@ from stencilkit.model.manifest import MANIFEST_NAME, FileRole
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import _texts, placing, universal
+from stencilkit.pipeline import placing, rendering, universal
 from stencilkit.pipeline.placing import Place
 from stencilkit.support import files
 from stencilkit.support.cache import Store
@@ -128,14 +128,14 @@ def _is_current(order: Order, request: TargetRequest) -> bool:
     return all(
         files.starts_with(order.output / name, line if role in _STAMPED else b"")
         for role, name in dialect.file_names(request).items()
-        if role not in _texts.DISPATCHERS
+        if role not in rendering.DISPATCHERS
     )
 
 
 def _dispatchers(order: Order) -> dict[str, bytes]:
     """Render the headers that choose by architecture; what build.py wrote is as good where only its line 1 differs."""
     place = order.place
-    rendered = _texts.dispatchers(dialects.dialect_for(place.tree.version.series), place.requests)
+    rendered = rendering.dispatchers(dialects.dialect_for(place.tree.version.series), place.requests)
     return placing.left_alone(order.output, rendered)
 
 
