@@ -8,7 +8,8 @@ auditing      ask the rules of a packager           bundling      pack and unpac
 comparing     say what differs between two          gate          build again, varied; compare with the ledger
 identifying   which stencils a Python contains      installing    put stencils where `make` finds them
 matrix        the support tables                    proving       that two sets compute the same
-testing       run CPython's tests on stencils       verifying     ask everything that a manifest claims
+regenerating  do what build.py does                 testing       run CPython's tests on stencils
+verifying     ask everything that a manifest claims
 
 admitting     which stencils may be used            asking        what clang's driver passes to cc1
 companions    the files beside the header           compiling     units to object files, through the cache

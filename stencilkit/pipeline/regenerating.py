@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit import artifact, configure, dialects, headers, source, targets, toolchain
+from stencilkit import artifact, configure, dialects, headers, pins, source, targets, toolchain
 from stencilkit.errors import UsageError
 from stencilkit.model import jitcommand
 from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.jitcommand import JitCommand
 from stencilkit.model.manifest import MANIFEST_NAME, FileRole
 from stencilkit.model.request import Build, BuildRequest
-from stencilkit.model.target import Flavour, PythonSupport, TargetRequest
+from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import placing, rendering, universal
 from stencilkit.pipeline.placing import Place
@@ -104,7 +104,7 @@ def regenerate(order: Order, options: Options, store: Store, data: Path, *, prog
         return Regenerated(changed=_write(order, _dispatchers(order)))
     from stencilkit.pipeline import building  # noqa: PLC0415  # loading it takes a third of an answer without a build
 
-    machine = toolchain.Machine(data, store, frozenset())
+    machine = toolchain.Machine(data, store, pins.load().majors)
     support = targets.load().pythons[order.place.tree.version.series]
     tool = _toolchain(options.llvm or order.command.wanted, support, machine)
     progress.say(toolchain.choice(tool, machine))
@@ -120,7 +120,7 @@ def _flavour(command: JitCommand) -> Flavour:
     return "debug" if command.debug else "release"
 
 
-def _is_current(order: Order, request: TargetRequest) -> bool:
+def _is_current(order: Order, request: SpelledTarget) -> bool:
     """Return whether build.py would find the files of a target up to date: all there, the right digest on line 1."""
     place = order.place
     dialect = dialects.dialect_for(place.tree.version.series)
@@ -162,13 +162,13 @@ def _toolchain(wanted: str, support: PythonSupport, machine: toolchain.Machine) 
 
 
 def _request(
-    order: Order, request: TargetRequest, tool: Toolchain, options: Options, machine: toolchain.Machine
+    order: Order, request: SpelledTarget, tool: Toolchain, options: Options, machine: toolchain.Machine
 ) -> BuildRequest:
     place, command = order.place, order.command
     flavour = _flavour(command)
     return BuildRequest(
         tree=place.tree,
-        target=request,
+        asked=request,
         flavour=flavour,
         toolchain=tool,
         headers=headers.choose(request.target, tool, machine, options.sysroot),
