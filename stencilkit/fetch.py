@@ -1,7 +1,8 @@
-"""A CPython version -> its release tarball, checked against a pinned SHA-256, unpacked.
+"""A CPython version -> its release tarball, checked against a known SHA-256, unpacked.
 
 The apt mirror that this machine is configured with is asked first (distributions carry the unchanged release
-tarball), python.org second. Refuses a version whose hash nobody has given.
+tarball), python.org second. The hash is stencilkit's pin, or the one in a distribution's source index whose signature
+apt has checked, or the user's. Refuses a version whose hash nobody has given.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import re
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import FetchError, ProcessError, UsageError
-from stencilkit.model.pins import Pins, SourcePin
+from stencilkit.errors import FetchError, UsageError
+from stencilkit.model.pins import HashOrigin, Pins, SourcePin
 from stencilkit.model.version import PythonVersion
-from stencilkit.support import archive, download, files, private, process
+from stencilkit.support import apt, archive, download, files, private
 from stencilkit.support.progress import SILENT, Progress
 
 # What every CPython has since 1995; `source` reads the version from it.
 PATCHLEVEL: Final = "Include/patchlevel.h"
+_SERIES: Final = re.compile(r"3\.[0-9]{1,2}")
 _PYTHON_ORG: Final = "https://www.python.org/ftp/python/"
 
 
@@ -32,11 +34,39 @@ def fetch(
 ) -> Path:
     """Download and unpack a CPython release; return the tree's folder, which is `to` or one in the cache.
 
-    A tree in the cache is used again; a folder of the user's must not exist yet.
+    `version` may be a series ("3.15"): its newest release that can be had. A tree in the cache is used again; a folder
+    of the user's must not exist yet.
 
     Raises: FetchError; UsageError for a version without a known hash.
     """
-    pin = _pin(version, pins, sha256)
+    if _SERIES.fullmatch(version) and sha256 is None:
+        return _newest(version, pins, cache, to, progress)
+    pin = _pin(version, pins, sha256, cache, progress)
+    return _fetch(pin, cache, to, progress)
+
+
+def _newest(series: str, pins: Pins, cache: Path, to: Path | None, progress: Progress) -> Path:
+    """Fetch the newest release of a series whose tarball is there: an index may list what no mirror holds.
+
+    Raises: FetchError of the last that was tried; UsageError where none is known.
+    """
+    known = {pin.version: pin for pin in (*_indexed(series, cache, progress), *pins.sources)}
+    found = [pin for version, pin in known.items() if _parsed(version).series == series]
+    problem: FetchError | UsageError = UsageError(
+        f"no release of CPython {series} is pinned, or in a source index that apt can check here",
+        fix="name a release, and its hash: --sha256",
+    )
+    for pin in sorted(found, key=lambda pin: _parsed(pin.version).age, reverse=True):
+        try:
+            return _fetch(pin, cache, to, progress)
+        except FetchError as error:
+            progress.say(f"CPython {pin.version} is listed, but cannot be had: {error.what}")
+            problem = error
+    raise problem
+
+
+def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> Path:
+    version = pin.version
     folder = to or _folder(cache, version, pin.sha256)
     if to is not None and to.exists():
         raise FetchError(f"{to} exists", fix="choose a folder that does not exist yet (--to)")
@@ -46,7 +76,10 @@ def fetch(
     tarball = cache / "tarballs" / f"Python-{version}-{pin.sha256[:16]}.tar.xz"
     if not tarball.is_file() or files.sha256(tarball) != pin.sha256:
         progress.say(f"fetching CPython {version}")
-        download.fetch(_urls(pin), pin.sha256, tarball, progress=progress)
+        try:
+            download.fetch(_urls(pin), pin.sha256, tarball, progress=progress)
+        except FetchError as error:
+            raise _explained(pin, error) from None
     progress.say(f"unpacking CPython {version}")
     return unpack(tarball, folder)
 
@@ -76,7 +109,21 @@ def unpack_cached(tarball: Path, cache: Path) -> Path:
     return folder if folder.is_dir() else unpack(tarball, folder)
 
 
-def _pin(version: str, pins: Pins, sha256: str | None) -> SourcePin:
+def _explained(pin: SourcePin, error: FetchError) -> FetchError:
+    """Say of a release from an index that the index lists what no mirror holds."""
+    if pin.origin != "index":
+        return error
+    return FetchError(
+        f"a signed source index lists CPython {pin.version}, but its tarball cannot be had: {error.what}",
+        details=error.details,
+        fix=(
+            "try again when the mirror has caught up, or download Python-"
+            f"{pin.version}.tar.xz (SHA-256 {pin.sha256}) elsewhere and give --cpython its path"
+        ),
+    )
+
+
+def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
     known = pins.source(version)
     if known is not None and sha256 in (None, known.sha256):
         return known
@@ -85,12 +132,19 @@ def _pin(version: str, pins: Pins, sha256: str | None) -> SourcePin:
             f"--sha256 {sha256} is not that of CPython {version}, which is {known.sha256}",
             fix="leave --sha256 out: this release is pinned",
         )
-    parsed = PythonVersion.parse(version)
-    if parsed is None:
-        raise UsageError(f"{version!r} is not a CPython version", fix="give one like 3.14.7 or 3.15.0rc1")
+    series = _parsed(version).series
     if sha256 is None:
+        listed = [pin for pin in _indexed(series, cache, progress) if pin.version == version]
+        if len({pin.sha256 for pin in listed}) > 1:
+            raise FetchError(
+                f"source indexes do not agree about the hash of CPython {version}",
+                details="\n".join(f"{pin.sha256} {pin.pool}" for pin in listed),
+                fix="give the one that python.org publishes: --sha256",
+            )
+        if listed:
+            return listed[0]
         raise UsageError(
-            f"no hash is pinned for CPython {version}",
+            f"no hash is known for CPython {version}: it is not pinned, nor in a source index that apt can check here",
             fix=(
                 f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz) and give --cpython the folder that it "
                 "prints, or a tree of your own; pinned are " + ", ".join(pin.version for pin in pins.sources)
@@ -98,16 +152,49 @@ def _pin(version: str, pins: Pins, sha256: str | None) -> SourcePin:
         )
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
-    release = re.split("[abr]", parsed.rest)[0]
-    # Debian sorts "3.15.0~rc1" before "3.15.0":
-    debian = re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", version)
-    series = parsed.series
-    return SourcePin(
-        version=version,
-        pool=f"pool/main/p/python{series}/python{series}_{debian}.orig.tar.xz",
-        path=f"{series}.{release}/Python-{version}.tar.xz",
-        sha256=sha256,
+    name = f"{_package(series)}_{_debian(version)}.orig.tar.xz"
+    return _source_pin(version, f"pool/main/p/{_package(series)}/{name}", sha256, "sha256")
+
+
+def _parsed(version: str) -> PythonVersion:
+    parsed = PythonVersion.parse(version)
+    if parsed is None:
+        raise UsageError(f"{version!r} is not a CPython version", fix="give one like 3.14.7, 3.15.0rc1 or 3.15")
+    return parsed
+
+
+def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ...]:
+    """List the releases of a series that signed source indexes list, under the name of the unchanged tarball.
+
+    Raises: FetchError where an index cannot be checked.
+    """
+    where = apt.archives()
+    if not where:
+        return ()
+    progress.say(f"looking for CPython {series} in the source indexes of {where[0].uri}")
+    package = _package(series)
+    original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
+    return tuple(
+        _source_pin(match["version"].replace("~", ""), file.pool, file.sha256, "index")
+        for file in apt.source_files(package, where, private.make(cache) / "apt")
+        if (match := original.fullmatch(file.name))
     )
+
+
+def _package(series: str) -> str:
+    return f"python{series}"
+
+
+def _debian(version: str) -> str:
+    """Spell a version so that Debian sorts "3.15.0~rc1" before "3.15.0"."""
+    return re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", version)
+
+
+def _source_pin(version: str, pool: str, sha256: str, origin: HashOrigin) -> SourcePin:
+    parsed = _parsed(version)
+    release = re.split("[abr]", parsed.rest)[0]
+    path = f"{parsed.series}.{release}/Python-{version}.tar.xz"
+    return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin)
 
 
 def _folder(cache: Path, version: str, sha256: str) -> Path:
@@ -115,17 +202,4 @@ def _folder(cache: Path, version: str, sha256: str) -> Path:
 
 
 def _urls(pin: SourcePin) -> tuple[str, ...]:
-    return (*(f"{mirror}{pin.pool}" for mirror in _apt_mirrors()), _PYTHON_ORG + pin.path)
-
-
-def _apt_mirrors() -> tuple[str, ...]:
-    """List the package mirrors that apt is configured with, those of Debian and Ubuntu themselves."""
-    command = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]
-    try:
-        answer = process.run(command, timeout=30)
-    except ProcessError:
-        return ()
-    rows = (line.split(" ", 1) for line in sorted(set(answer.out.splitlines())) if " " in line)
-    mirrors = [uri for origin, uri in rows if origin in ("Debian", "Ubuntu") and uri.startswith("http")]
-    # Security mirrors carry old point releases: ask them last.
-    return tuple(sorted(mirrors, key=lambda uri: ("security" in uri, uri)))
+    return (*(f"{mirror.uri}{pin.pool}" for mirror in apt.mirrors()), _PYTHON_ORG + pin.path)

@@ -14,12 +14,14 @@ from stencilkit.support import environ
 @click.command()
 @click.argument("version")
 @click.option("--to", type=_options.FOLDER, help="Folder to unpack to; must not exist. [default: the cache]")
-@click.option("--sha256", metavar="HEX", help="Hash of the .tar.xz, for a version that is not pinned.")
+@click.option("--sha256", metavar="HEX", help="Hash of the .tar.xz, for a version that has none elsewhere.")
 @_options.format_option("text", "json")
 def command(version: str, to: Path | None, sha256: str | None, form: str) -> None:
     """Fetch the source of a CPython release, checked against its SHA-256.
 
-    The apt mirror of this machine is asked first, python.org second. Prints the tree's folder.
+    VERSION may be a series, such as 3.15: its newest release that can be had. The hash is pinned, or that of Debian's
+    or Ubuntu's source index, whose signature apt checks, or --sha256. The apt mirror of this machine is asked first,
+    python.org second. Prints the tree's folder.
     """
     progress = _progress.choose(form)
     root = environ.cache_root()

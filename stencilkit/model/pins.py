@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from stencilkit.model.version import LlvmVersion
+
+HashOrigin = Literal["pin", "index", "sha256"]
+"""Who vouches for a tarball's hash: stencilkit's pins, a distribution's signed source index, or the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePin:
-    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/."""
+    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/, and its hash."""
 
     version: str
     pool: str
     path: str
     sha256: str
+    origin: HashOrigin = "pin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import pytest
 from stencilkit import fetch
 from stencilkit.errors import FetchError, ProcessError, SourceError, UsageError
 from stencilkit.model.pins import Pins, SourcePin
-from stencilkit.support import download, process
+from stencilkit.support import apt, download, process
 
 
 def tarball(text: str = "text") -> bytes:
@@ -95,7 +95,7 @@ def test_a_damaged_tarball_in_the_cache_is_fetched_again(tmp_path: Path, downloa
     ],
 )
 def test_other_releases_need_a_hash(tmp_path: Path, downloads: Downloads, version: str, pool: str, path: str) -> None:
-    with pytest.raises(UsageError, match="no hash is pinned") as caught:
+    with pytest.raises(UsageError, match="no hash is known") as caught:
         fetch.fetch(version, PINS, tmp_path)
     assert "3.14.7" in caught.value.fix
     fetch.fetch(version, PINS, tmp_path, sha256=SHA256)
@@ -155,3 +155,78 @@ def test_a_tarball_of_the_users_is_unpacked_once_per_content(tmp_path: Path) -> 
     assert fetch.unpack_cached(mine, tmp_path / "cache") == first
     mine.write_bytes(tarball("other"))
     assert (fetch.unpack_cached(mine, tmp_path / "cache") / "Include/patchlevel.h").read_text() == "other"
+
+
+class Index:
+    """What a signed source index lists, and which tarballs are there."""
+
+    def __init__(self) -> None:
+        self.files: list[apt.SourceFile] = []
+        self.absent: set[str] = set()
+
+    def add(self, version: str, sha256: str = SHA256, suffix: str = ".orig.tar.xz") -> None:
+        name = f"python3.15_{version}{suffix}"
+        self.files.append(apt.SourceFile(name=name, pool=f"pool/main/p/python3.15/{name}", sha256=sha256))
+
+
+@pytest.fixture
+def index(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> Index:
+    found = Index()
+    where = (apt.Archive(uri="http://a/debian/", suite="sid", keyring=Path("/k")),)
+    monkeypatch.setattr(apt, "archives", lambda: where)
+    monkeypatch.setattr(apt, "source_files", lambda *_: tuple(found.files))
+
+    def fetch_present(urls: tuple[str, ...], sha256: str, target: Path, **_: object) -> None:
+        if any(name in urls[0] for name in found.absent):
+            raise FetchError("cannot download it", details=f"{urls[0]}: HTTP status 404")
+        downloads.fetch(urls, sha256, target)
+
+    monkeypatch.setattr(download, "fetch", fetch_present)
+    return found
+
+
+def test_a_release_of_a_signed_index_needs_no_hash(tmp_path: Path, downloads: Downloads, index: Index) -> None:
+    index.add("3.15.2-1", "0" * 64, ".dsc")
+    index.add("3.15.2")
+    index.add("3.15.0~rc2", "1" * 64)
+    index.add("3.15.1+dfsg", "2" * 64)
+    assert (fetch.fetch("3.15.2", PINS, tmp_path) / "Include/patchlevel.h").is_file()
+    assert downloads.urls[0][0] == "http://a/debian/pool/main/p/python3.15/python3.15_3.15.2.orig.tar.xz"
+    assert downloads.urls[0][-1] == "https://www.python.org/ftp/python/3.15.2/Python-3.15.2.tar.xz"
+    # What a distribution has repacked is not the release.
+    with pytest.raises(UsageError, match=r"no hash is known for CPython 3\.15\.1: it is not pinned"):
+        fetch.fetch("3.15.1", PINS, tmp_path)
+
+
+def test_indexes_that_do_not_agree_are_refused(tmp_path: Path, index: Index) -> None:
+    index.add("3.15.2")
+    index.add("3.15.2", "3" * 64)
+    with pytest.raises(FetchError, match=r"do not agree about the hash of CPython 3\.15\.2") as caught:
+        fetch.fetch("3.15.2", PINS, tmp_path)
+    assert "3" * 64 in caught.value.details
+
+
+def test_a_listed_release_that_no_mirror_holds(tmp_path: Path, index: Index) -> None:
+    index.add("3.15.2")
+    index.absent.add("3.15.2")
+    with pytest.raises(FetchError, match=r"index lists CPython 3\.15\.2, but its tarball cannot be had") as caught:
+        fetch.fetch("3.15.2", PINS, tmp_path)
+    assert "HTTP status 404" in caught.value.details
+    assert SHA256 in caught.value.fix
+
+
+def test_a_series_is_its_newest_release_that_is_there(tmp_path: Path, index: Index) -> None:
+    for version in ("3.15.0~rc1", "3.15.10", "3.15.9", "3.15.0"):
+        index.add(version)
+    index.absent |= {"3.15.10"}
+    assert fetch.fetch("3.15", PINS, tmp_path).name.startswith("Python-3.15.9-")
+    index.absent |= {"3.15.9", "3.15.0.", "~rc1"}
+    with pytest.raises(FetchError, match=r"lists CPython 3\.15\.0rc1, but"):
+        fetch.fetch("3.15", PINS, tmp_path / "other")
+
+
+def test_a_series_of_the_pins_alone(tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "archives", tuple)
+    assert fetch.fetch("3.14", PINS, tmp_path).name.startswith("Python-3.14.7-")
+    with pytest.raises(UsageError, match=r"no release of CPython 3\.15 is pinned"):
+        fetch.fetch("3.15", PINS, tmp_path)

@@ -1,0 +1,84 @@
+"""What apt is asked for, and how its answers are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stencilkit.errors import FetchError
+from stencilkit.support import apt, process
+
+ONE, TWO = "1" * 64, "2" * 64
+SHOWN = f"""\
+Package: python3.15
+Version: 3.15.2-1
+Checksums-Sha1:
+ {"a" * 40} 100 python3.15_3.15.2.orig.tar.xz
+Checksums-Sha256:
+ {ONE} 100 python3.15_3.15.2-1.dsc
+ {TWO} 100 python3.15_3.15.2.orig.tar.xz
+Directory: pool/main/p/python3.15
+
+Package: python3.15
+Checksums-Sha256:
+ {ONE} 100 outside.tar.xz
+Directory: pool/../../etc
+
+Package: python3.15
+Checksums-Sha256:
+ {ONE} 100 no-folder.tar.xz
+ short 100 short.tar.xz
+"""
+WHERE = [apt.Archive(uri="http://a/debian/", suite="sid", keyring=Path("/k.gpg"))]
+
+
+class Apt:
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.update = 0
+        self.show = 0
+
+    def run(self, command: list[str], **_: object) -> process.Completed:
+        self.commands.append(command)
+        code = self.update if "update" in command else self.show
+        return process.Completed(
+            command=tuple(command), returncode=code, stdout=SHOWN.encode(), stderr=b"E: not signed"
+        )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Apt:
+    found = Apt()
+    monkeypatch.setattr(process, "run", found.run)
+    return found
+
+
+def test_paragraphs_are_read(fake: Apt, tmp_path: Path) -> None:
+    pool = "pool/main/p/python3.15/"
+    dsc, tarball = "python3.15_3.15.2-1.dsc", "python3.15_3.15.2.orig.tar.xz"
+    assert apt.source_files("python3.15", WHERE, tmp_path / "apt") == (
+        apt.SourceFile(name=dsc, pool=pool + dsc, sha256=ONE),
+        apt.SourceFile(name=tarball, pool=pool + tarball, sha256=TWO),
+    )
+    fake.show = 100
+    assert apt.source_files("python3.99", WHERE, tmp_path / "apt") == ()
+
+
+def test_apt_may_take_nothing_unsigned_and_keeps_to_its_folder(fake: Apt, tmp_path: Path) -> None:
+    state = tmp_path / "apt"
+    apt.source_files("python3.15", WHERE, state)
+    for command in fake.commands:
+        for setting in ("AllowInsecureRepositories=false", "AllowDowngradeToInsecureRepositories=false"):
+            assert f"Acquire::{setting}" in command
+        assert "APT::Update::Error-Mode=any" in command
+        assert f"Dir::State::lists={state}/lists" in command
+        assert "Dir::Etc::sourceparts=/dev/null" in command
+    assert (state / "sources.list").read_text() == "deb-src [signed-by=/k.gpg] http://a/debian/ sid main\n"
+
+
+def test_a_failed_check_is_no_answer(fake: Apt, tmp_path: Path) -> None:
+    fake.update = 100
+    with pytest.raises(FetchError, match="no source index that apt has checked") as caught:
+        apt.source_files("python3.15", WHERE, tmp_path / "apt")
+    assert caught.value.details == "E: not signed"
