@@ -299,7 +299,8 @@ class _Layout:
         neighbours = (self._names[position - 1 :: -1] if position else [], self._names[position + 1 :])
         offsets = [next((place for place in map(self._offset, names) if place >= 0), -1) for names in neighbours]
         low, high = sorted(offsets)
-        if low < 0 or high - low > _NEAR:
+        # Neighbours with the same code are one array, with nothing between them.
+        if low < 0 or not 0 < high - low <= _NEAR:
             return range(0)
         inside = [(offset, length) for offset, length in self._taken if low <= offset < high]
         ends = [offset + length for offset, length in inside]

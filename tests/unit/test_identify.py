@@ -130,6 +130,14 @@ def test_long_code_that_is_not_there_is_missed() -> None:
     assert [(missing.name, missing.offset) for missing in answer.best[0].missing] == [("_UOP_12", -1)]
 
 
+def test_neighbours_with_the_same_code_are_one_array() -> None:
+    bodies = {**codes(), "_UOP_04a": random.Random(8).randbytes(90)}
+    bodies["_UOP_05"] = bodies["_UOP_04"]
+    stored = {name: code for name, code in bodies.items() if name not in ("_UOP_04a", "_UOP_05")}
+    answer = asked(program(stored), candidate(dict(sorted(bodies.items()))))
+    assert [(missing.name, missing.offset) for missing in answer.best[0].missing] == [("_UOP_04a", -1)]
+
+
 def test_a_python_without_a_jit() -> None:
     assert asked(program({}, jit=False), candidate(codes())).verdict == "no JIT"
 
