@@ -16,7 +16,7 @@ import samples
 from stencilkit.model.manifest import MANIFEST_NAME
 
 ACTION = Path(__file__).parents[2] / ".github" / "actions" / "verify" / "action.yml"
-INPUTS = ("PATHS", "MANIFEST", "CPYTHON", "PYCONFIG", "LEDGER", "POLICY", "AUDIT")
+INPUTS = ("PATHS", "MANIFEST", "CPYTHON", "PYCONFIG", "LEDGER", "POLICY", "CONSISTENT", "AUDIT")
 
 
 @pytest.fixture
@@ -43,12 +43,15 @@ def act(tmp_path: Path, **inputs: str | Path) -> tuple[int, str]:
 
 
 def test_it_accepts_and_audits(header: Path, tmp_path: Path) -> None:
-    code, said = act(tmp_path, PATHS=f"{header.parent}\n{tmp_path / 'out'}\n", CPYTHON=tmp_path / "tree", AUDIT="true")
+    paths, tree = f"{header.parent}\n{tmp_path / 'out'}\n", tmp_path / "tree"
+    code, said = act(tmp_path, PATHS=paths, CPYTHON=tree, CONSISTENT="true", AUDIT="true")
     assert code in (0, 1), said  # the sample's code is no real code, which the audit may object to
     assert said.count(": accepted") == 2
     assert "| tree |" in said
-    code, said = act(tmp_path, PATHS=header.parent, AUDIT="false")
+    code, said = act(tmp_path, PATHS=header.parent, CONSISTENT="true", AUDIT="false")
     assert code == 0
+    code, said = act(tmp_path, PATHS=header.parent, AUDIT="false")
+    assert (code, "not compared with anything that others made" in said) == (1, True)
 
 
 def test_it_refuses(header: Path, tmp_path: Path) -> None:
