@@ -124,7 +124,7 @@ def test_a_configure_that_fails_is_told_with_its_end(request_: testing.TestReque
 
 def test_a_make_that_fails_is_told_with_its_end(request_: testing.TestRequest) -> None:
     makefile = r"all:\n\t@echo jit.c:1: error: no stencils\n\t@exit 3\n\n"
-    makefile += r"x:\n\t/Tools/jit/build.py x86_64-pc-linux-gnu -o\n"
+    makefile += r"jit_stencils.h:\n\tpython /Tools/jit/build.py x86_64-pc-linux-gnu -o .\n"
     script = f"printf '{makefile}' >Makefile\ncp {request_.tree.root}/pyconfig.h ."
     fakes.program(request_.tree.root / "configure", script)
     with pytest.raises(JitTestError, match=r"make of CPython 3\.14\.7 failed") as caught:
@@ -135,7 +135,7 @@ def test_a_make_that_fails_is_told_with_its_end(request_: testing.TestRequest) -
 
 def test_a_make_that_crashes_in_the_new_cpython_suspects_the_stencils(request_: testing.TestRequest) -> None:
     makefile = r"all:\n\t@kill -SEGV \$\$\$\$\n\n"
-    makefile += r"x:\n\t/Tools/jit/build.py x86_64-pc-linux-gnu -o\n"
+    makefile += r"jit_stencils.h:\n\tpython /Tools/jit/build.py x86_64-pc-linux-gnu -o .\n"
     fakes.program(
         request_.tree.root / "configure", f'printf "{makefile}" >Makefile\ncp {request_.tree.root}/pyconfig.h .'
     )
@@ -184,7 +184,7 @@ def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_
         assert done.stderr.startswith("stencilkit: error: ")
         assert "Traceback" not in done.stderr
     (tree / "Makefile").write_text(
-        f"HOST_GNU_TYPE=\t{samples.TRIPLE}\n\nx:\n\t$(P) /Tools/jit/build.py {samples.TRIPLE} --output-dir .\n"
+        f"HOST_GNU_TYPE=\t{samples.TRIPLE}\n\njit_stencils.h:\n\tpython /Tools/jit/build.py {samples.TRIPLE} --output-dir .\n"
     )
     assert "placed" in wb.stencilkit("install", bundle, "--cpython", tree).stdout
     assert "placed" not in wb.stencilkit("install", bundle, "--cpython", tree).stdout
