@@ -184,7 +184,8 @@ def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_
         assert done.stderr.startswith("stencilkit: error: ")
         assert "Traceback" not in done.stderr
     (tree / "Makefile").write_text(
-        f"HOST_GNU_TYPE=\t{samples.TRIPLE}\n\njit_stencils.h:\n\tpython /Tools/jit/build.py {samples.TRIPLE} --output-dir .\n"
+        f"HOST_GNU_TYPE=\t{samples.TRIPLE}\n\n"
+        f"jit_stencils.h:\n\tpython /Tools/jit/build.py {samples.TRIPLE} --output-dir .\n"
     )
     assert "placed" in wb.stencilkit("install", bundle, "--cpython", tree).stdout
     assert "placed" not in wb.stencilkit("install", bundle, "--cpython", tree).stdout
