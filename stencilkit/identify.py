@@ -17,7 +17,17 @@ from itertools import accumulate
 from typing import Final
 
 from stencilkit.model.program import JIT_TEXT, Program, Region
-from stencilkit.model.signature import SHORTEST, SURE, Candidate, Coverage, Identification, Missing, Signature, Verdict
+from stencilkit.model.signature import (
+    SHORTEST,
+    SURE,
+    SURE_WITHOUT_PGO,
+    Candidate,
+    Coverage,
+    Identification,
+    Missing,
+    Signature,
+    Verdict,
+)
 
 # Compilers align arrays of this size and more so: the first pass looks there, in the whole program.
 _ALIGNMENT: Final = 16
@@ -177,7 +187,7 @@ def judge(program: Program, candidates: Sequence[Candidate], found: Found, setti
         best=tuple(best),
         others=tuple(others[:_SHOWN]),
         telling=tuple(_telling(best, others, found)),
-        notes=tuple(_notes(program, python, best)),
+        notes=tuple(_notes(program, python, best, _sure(best[0].candidate, found) if best else SURE)),
     )
 
 
@@ -199,7 +209,8 @@ def version(program: Program) -> str:
 def _cover(candidate: Candidate, found: Found) -> Coverage:
     signatures = candidate.signatures.values()
     there = [item for item in signatures if item.sha256 in found.whole]
-    findable = [item for item in signatures if item.sha256 in found.whole or item.size >= SURE]
+    sure = _sure(candidate, found)
+    findable = [item for item in signatures if item.sha256 in found.whole or item.size >= sure]
     return Coverage(
         candidate=candidate,
         stencils=len(there),
@@ -208,6 +219,16 @@ def _cover(candidate: Candidate, found: Found) -> Coverage:
         of_size=sum(item.size for item in findable),
         hidden=len(signatures) - len(findable),
     )
+
+
+def _sure(candidate: Candidate, found: Found) -> int:
+    """Return the size in bytes from which code is in this program as arrays, judging by the shortest that was found.
+
+    A few that are shorter may be chance, or copied in a place that the compiler takes to be cold.
+    """
+    sizes = sorted(item.size for item in candidate.signatures.values() if item.sha256 in found.whole)
+    shortest = sizes[_ENOUGH - 1] if len(sizes) >= _ENOUGH else 0
+    return SURE_WITHOUT_PGO if shortest >= SURE_WITHOUT_PGO else SURE
 
 
 def _rank(item: Coverage, python: str) -> tuple[object, ...]:
@@ -249,17 +270,18 @@ def _located(program: Program, item: Coverage, found: Found) -> Coverage:
     A short stencil that has no such place was stored as instructions.
     """
     signatures = item.candidate.signatures
-    layout = _Layout(signatures, found)
+    layout, sure = _Layout(signatures, found), _sure(item.candidate, found)
     missing = []
     for name, signature in sorted(signatures.items()):
-        if signature.sha256 in found.whole:
+        # Where no short code is an array, no place can be that of one.
+        if signature.sha256 in found.whole or signature.size < sure == SURE_WITHOUT_PGO:
             continue
         code = item.candidate.codes.get(name, b"")
         offset = _nearest(program, layout.places(name), code)
-        if offset >= 0 or signature.size >= SURE:
+        if offset >= 0 or signature.size >= sure:
             differing = _differing(program, offset, code) if offset >= 0 else ()
             missing.append(Missing(name=name, size=signature.size, offset=offset, differing=differing))
-    short = [one for one in missing if one.size < SURE]
+    short = [one for one in missing if one.size < sure]
     return replace(
         item,
         missing=tuple(missing),
@@ -335,13 +357,13 @@ def _telling(best: Sequence[Coverage], others: Sequence[Coverage], found: Found)
             yield name
 
 
-def _notes(program: Program, python: str, best: Sequence[Coverage]) -> Iterator[str]:
+def _notes(program: Program, python: str, best: Sequence[Coverage], sure: int) -> Iterator[str]:
     if not best:
         return
     made, hidden = best[0].candidate.made, best[0].hidden
     if python and all(item.candidate.made.cpython != python for item in best):
         yield f"no signatures of CPython {python} are known; these are those of {made.cpython}"
     if hidden:
-        yield f"{hidden} stencils of less than {SURE} bytes were compiled into instructions, and cannot be found"
+        yield f"{hidden} stencils of less than {sure} bytes were compiled into instructions, and cannot be found"
     if not program.contains(JIT_TEXT):
         yield "the stencils are there, but not the text with which Python/jit.c warns"

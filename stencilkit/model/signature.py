@@ -13,9 +13,11 @@ from stencilkit.model.target import Flavour
 
 # Shorter code occurs by chance, and compilers store it as instructions: it proves nothing, and is not looked for.
 SHORTEST: Final = 32
-# From this size on, no C compiler was seen to store code as instructions; below, gcc does so with some of 33 bytes, and
-# clang with some of 64.
+# Below the first size, gcc and clang were seen to store some code as instructions, and to keep other code as arrays.
+# Below the second, gcc does so with all code that it does not take to be cold, as in builds without PGO (a copy of a
+# constant is stored by pieces: up to 16 of 16 bytes).
 SURE: Final = 65
+SURE_WITHOUT_PGO: Final = 257
 
 Verdict = Literal["identified", "nearest", "changed", "unknown", "no JIT"]
 

@@ -123,6 +123,18 @@ def test_short_code_that_became_instructions_is_not_missed() -> None:
     assert "2 stencils of less than 65 bytes" in answer.notes[0]
 
 
+def test_a_compiler_that_stores_all_but_long_code_as_instructions() -> None:
+    """gcc without PGO: nothing up to 256 bytes is an array, everything above is."""
+    bodies = codes(sizes=(*range(40, 257, 9), *range(257, 400, 9)))
+    stored = {name: code for name, code in bodies.items() if len(code) > 256}
+    answer = asked(program(stored), candidate(bodies))
+    assert answer.verdict == "identified"
+    assert (answer.best[0].stencils, answer.best[0].hidden) == (16, 25)
+    assert "25 stencils of less than 257 bytes" in answer.notes[0]
+    gone = {name: code for name, code in stored.items() if name != "_UOP_30"}
+    assert asked(program(gone), candidate(bodies)).verdict == "nearest"
+
+
 def test_long_code_that_is_not_there_is_missed() -> None:
     stored = {name: code for name, code in codes().items() if name != "_UOP_12"}
     answer = asked(program(stored), candidate(codes()))
