@@ -364,6 +364,6 @@ def _notes(program: Program, python: str, best: Sequence[Coverage], sure: int) -
     if python and all(item.candidate.made.cpython != python for item in best):
         yield f"no signatures of CPython {python} are known; these are those of {made.cpython}"
     if hidden:
-        yield f"{hidden} stencils of less than {sure} bytes were compiled into instructions, and cannot be found"
+        yield f"{hidden} stencils of less than {sure} bytes are no arrays in it (instructions, or changed): not counted"
     if not program.contains(JIT_TEXT):
         yield "the stencils are there, but not the text with which Python/jit.c warns"
