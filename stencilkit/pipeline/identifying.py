@@ -12,6 +12,7 @@ from stencilkit import identify, packages, programs, signatures, targets
 from stencilkit.errors import ProgramError, UsageError
 from stencilkit.model.program import Program
 from stencilkit.model.signature import Candidate, Identification, Made
+from stencilkit.model.stencil import StencilSet
 from stencilkit.model.verdict import Check
 from stencilkit.pipeline.evidence import Evidence
 from stencilkit.pipeline.opening import Opened, open_header
@@ -78,12 +79,12 @@ def candidate(opened: Opened) -> Candidate:
         flavour=described.flavour if described else "release",
         llvm=described.toolchain.version if described else "",
     )
-    return Candidate(
-        made=made,
-        signatures=signatures.of(opened.header.stencils),
-        source=opened.label,
-        codes={group.name: group.code.body for group in opened.header.stencils.groups},
-    )
+    return _signed(made, opened.header.stencils, opened.label)
+
+
+def _signed(made: Made, stencils: StencilSet, source: str) -> Candidate:
+    codes = {group.name: group.code.body for group in stencils.groups}
+    return Candidate(made=made, signatures=signatures.of(stencils), source=source, codes=codes)
 
 
 def run(path: Path, against: Known) -> Answer:
@@ -153,16 +154,17 @@ def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
     path = known.subject.binary
     if path is None:
         return
-    described, stencils = known.described.manifest, known.header.stencils
+    described = known.described.manifest
     made = Made(
         cpython=described.cpython,
         triple=described.triple,
         flavour=described.flavour,
         llvm=described.toolchain.version,
     )
-    codes = {group.name: group.code.body for group in stencils.groups}
-    ours = Candidate(made=made, signatures=signatures.of(stencils), source="it", codes=codes)
-    for item in run(path, Known(candidates=(ours,))).found:
+    found = run(path, Known(candidates=(_signed(made, known.header.stencils, "it"),))).found
+    if not found:
+        yield Check(kind="binary", status="failed", what=f"no CPython was found in {path}, so nothing was compared")
+    for item in found:
         coverage = item.best[0] if item.best else None
         if coverage is not None and coverage.whole:
             what = f"{item.program.label} contains all {coverage.stencils} stencils that can be found in a program"
