@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import SourceError
+from stencilkit.model.dialect import Python
 from stencilkit.model.source import SourceTree, Uop
 from stencilkit.model.version import PythonVersion
 from stencilkit.support import files
@@ -32,8 +33,8 @@ _FOLDER: Final = re.compile(r"-(?:I|iquote|isystem) ?\{tree\}/(.+)")
 _PATCH_FUNCTION: Final = re.compile(r"^(patch_\w+)\(", re.MULTILINE)
 
 
-def open_tree(root: Path, known: tuple[str, ...]) -> SourceTree:
-    """Check that a folder is a CPython that stencilkit knows; `known` lists series as in "3.14".
+def open_tree(root: Path, known: Mapping[str, Python]) -> SourceTree:
+    """Check that a folder is a CPython that stencilkit knows; `known` maps series as in "3.14", the oldest first.
 
     Raises: SourceError.
     """
@@ -45,7 +46,9 @@ def open_tree(root: Path, known: tuple[str, ...]) -> SourceTree:
         )
     version = _version(patchlevel)
     if version.series not in known:
-        raise SourceError(_unknown(version, known), where=str(root), fix=f"stencilkit knows CPython {', '.join(known)}")
+        raise SourceError(
+            _unknown(version, tuple(known)), where=str(root), fix=f"stencilkit knows CPython {', '.join(known)}"
+        )
     for needed in (_JIT, CASES, PATCH_SOURCE):
         if not (root / needed).is_file():
             raise SourceError(
@@ -53,7 +56,7 @@ def open_tree(root: Path, known: tuple[str, ...]) -> SourceTree:
                 where=str(root),
                 fix="use a complete release tarball or a checkout",
             )
-    return SourceTree(root=root, version=version)
+    return SourceTree(root=root, version=version, python=known[version.series])
 
 
 def _unknown(version: PythonVersion, known: tuple[str, ...]) -> str:

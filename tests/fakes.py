@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stencilkit import dialects, source, targets
+from stencilkit import targets
 from stencilkit.model.build import Emits, Headers, Plan
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.version import LlvmVersion
+from stencilkit.pipeline import knowing
 
 CASES = """\
 // made by hand
@@ -33,7 +34,7 @@ TARGETS = "  Registered Targets:\n    aarch64 - AArch64\n    x86     - 32-bit X8
 
 
 def tree(root: Path, version: str = "3.14.7", cases: str = CASES) -> Path:
-    """Make what `source.open_tree` takes for a CPython."""
+    """Make what `knowing.tree` takes for a CPython."""
     for name, text in {
         "Include/patchlevel.h": f'#define PY_VERSION           "{version}"\n',
         "Tools/jit/template.c": '#include "Python.h"\n\nint f(void) {\n    CASE\n}\n',
@@ -99,7 +100,7 @@ def plan(
         resource=here / "resource",
     )
     return Plan(
-        tree=source.open_tree(tree(here / "cpython"), dialects.KNOWN),
+        tree=knowing.tree(tree(here / "cpython")),
         target=table.targets[0],
         flavour=flavour,
         toolchain=toolchain,

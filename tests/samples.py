@@ -24,7 +24,7 @@ from stencilkit.model.manifest import (
 )
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
-from stencilkit.pipeline import companions, rendering
+from stencilkit.pipeline import companions, knowing, rendering
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 FOREIGN = frozenset({"errno", "size_t", "_GNU_SOURCE"})
@@ -107,7 +107,7 @@ def tree(root: Path, config: str = PYCONFIG, more: Mapping[str, str] | None = No
     for name, text in {**TREE, "pyconfig.h": config, **(more or {})}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    return source.open_tree(root, dialects.KNOWN)
+    return knowing.tree(root)
 
 
 # The files of CPython 3.14, for manifests that nobody holds against files:

@@ -18,9 +18,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stencilkit import configure, dialects, headers, source, targets, toolchain
+from stencilkit import configure, headers, source, targets, toolchain
 from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
+from stencilkit.pipeline import knowing
 from stencilkit.support import files
 from stencilkit.support.cache import Store
 
@@ -113,7 +114,7 @@ def pypi_llvm(major: int) -> Path:
 @functools.cache
 def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> Path:
     """Configure a tree; return the folder of pyconfig.h."""
-    opened = source.open_tree(tree(version), dialects.KNOWN)
+    opened = knowing.tree(tree(version))
     request: SpelledTarget = targets.resolve(targets.load(), triple)
     zig = toolchain.identify(pypi_llvm(19), "pypi", Store(CACHE / "cache" / "entries"))
     return configure.configured(opened, request, flavour, [zig], CACHE / "cache").folder

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import click
 
-from stencilkit import dialects, source, targets
 from stencilkit.errors import UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
+from stencilkit.pipeline import knowing
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import Progress
@@ -53,7 +53,7 @@ def open_tree(given: str | None, progress: Progress) -> SourceTree:
 
     Raises: SourceError, FetchError, UsageError.
     """
-    return source.open_tree(_tree_folder(given, progress), dialects.KNOWN)
+    return knowing.tree(_tree_folder(given, progress))
 
 
 def open_folder(given: str | None) -> SourceTree:
@@ -64,7 +64,7 @@ def open_folder(given: str | None) -> SourceTree:
     folder = Path(given) if given else Path.cwd()
     if not folder.is_dir():
         raise UsageError(f"--cpython {given} is not a folder", fix="give the source folder that was configured")
-    return source.open_tree(folder.resolve(), dialects.KNOWN)
+    return knowing.tree(folder.resolve())
 
 
 def _tree_folder(given: str | None, progress: Progress) -> Path:
@@ -92,7 +92,7 @@ def native_target() -> Target:
 
     Raises: UsageError.
     """
-    for target in targets.load().targets:
+    for target in knowing.known_targets():
         if environ.is_native(target.native):
             return target
     raise UsageError("this machine is none of the known targets", fix="name one with --target")

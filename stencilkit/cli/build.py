@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from stencilkit import artifact, buildfolder, configure, headers, pins, targets, toolchain
+from stencilkit import artifact, buildfolder, configure, headers, pins, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.buildfolder import BuildFolder
@@ -17,7 +17,7 @@ from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import attesting, building, identifying, universal
+from stencilkit.pipeline import attesting, building, identifying, knowing, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -84,7 +84,7 @@ def command(
     tree = _options.open_tree(cpython, progress)
     if verify_source or trusted_root:
         tree = _verified(tree, cpython, trusted_root, wanted=verify_source)
-    support = targets.load().pythons[tree.version.series]
+    support = tree.python.support
     folder = buildfolder.read(pyconfig_dir) if pyconfig_dir and buildfolder.is_one(pyconfig_dir) else None
     wanted = toolchain.parse_wanted(_llvm(llvm, folder, support, progress))
     for major in toolchain.majors(wanted):
@@ -96,7 +96,7 @@ def command(
     if "" in triples:
         raise UsageError("--target is empty", fix="leave it out for this machine, or name a triple")
     spellings = triples or (folder.host if folder else "",)
-    chosen = _targets(spellings, tree.version.series)
+    chosen = _targets(spellings, tree)
     pairs = [(asked, tool) for asked in chosen for tool in tools]
     for asked, tool in pairs:
         building.check(tree, asked, tool, cflags)
@@ -158,14 +158,13 @@ def _cflags(given: str | None, folder: BuildFolder | None) -> str:
     return text
 
 
-def _targets(spellings: Iterable[str], series: str) -> list[SpelledTarget]:
+def _targets(spellings: Iterable[str], tree: SourceTree) -> list[SpelledTarget]:
     """Understand --target, or how a configured build folder spells what it is for; "" is this machine."""
-    table = targets.load()
     requests: list[SpelledTarget] = []
     for spelling in spellings:
-        found = targets.resolve_all(table, spelling or _options.native_target().triple, series)
+        found = knowing.targets_of(spelling or _options.native_target().triple, tree.version.series)
         if len(found) > 1 and spelling == found[0].target.universal:
-            universal.check(series, found)
+            universal.check(tree.python, found)
         requests.extend(request for request in found if request not in requests)
     for number, request in enumerate(requests):
         for other in requests[:number]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from stencilkit import configure, pins, targets, toolchain
+from stencilkit import configure, pins, toolchain
 from stencilkit import ledger as stage
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.target import Flavour
-from stencilkit.pipeline import gate
+from stencilkit.pipeline import gate, knowing
 from stencilkit.support import environ, files
 from stencilkit.support.progress import Progress
 
@@ -107,16 +107,16 @@ def _configurations(
 
     Raises: UsageError where that is nothing.
     """
-    table, store = targets.load(), _options.store()
+    store = _options.store()
     machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
     found = 0
     for source in sources:
         tree = _options.open_tree(source, progress)
-        support = table.pythons[tree.version.series]
+        support = tree.python.support
         named = wanted or (str(support.pinned),)
         tools = [tool for words in named for tool in toolchain.select(toolchain.parse_wanted(words), machine)]
         for triple in triples or (_options.native_target().triple,):
-            asked = targets.resolve(table, triple)
+            asked = knowing.target(triple)
             config = (
                 folder
                 or configure.configured(tree, asked, flavour, machine, environ.cache_root(), progress=progress).folder

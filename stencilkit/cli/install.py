@@ -8,11 +8,10 @@ from typing import get_args
 
 import click
 
-from stencilkit import targets
 from stencilkit.cli import _attestations, _options, _render, _verdicts
 from stencilkit.errors import ExitCode, InstallError
 from stencilkit.model.target import Flavour
-from stencilkit.pipeline import bundling, installing, placing
+from stencilkit.pipeline import bundling, installing, knowing, placing
 
 
 @click.command()
@@ -84,7 +83,7 @@ def _expect(place: placing.Place, target: str | None, flavour: Flavour | None) -
     Raises: InstallError.
     """
     known = [request.target.triple for request in place.requests]
-    if target and targets.resolve(targets.load(), target).target.triple not in known:
+    if target and knowing.target(target).target.triple not in known:
         raise InstallError(
             f"{place.folder} was configured for {', '.join(known)}, not for {target}",
             fix="leave --target out, or give the build folder of that target",

@@ -9,12 +9,12 @@ from typing import get_args
 
 import click
 
-from stencilkit import artifact, targets
+from stencilkit import artifact
 from stencilkit.cli import _options, _progress, _testing
 from stencilkit.errors import ExitCode
 from stencilkit.jittest import junit
 from stencilkit.model.testing import Suite
-from stencilkit.pipeline import bundling, testing
+from stencilkit.pipeline import bundling, knowing, testing
 from stencilkit.support import environ, files
 
 
@@ -58,7 +58,7 @@ def command(
     """
     progress = _progress.choose(form)
     tree = _options.open_tree(cpython, progress)
-    wanted = targets.resolve(targets.load(), target).target if target else _options.native_target()
+    wanted = knowing.target(target).target if target else _options.native_target()
     flavour = "debug" if debug else "release"
     chosen = artifact.choose(
         bundling.open_all(stencils, [wanted.triple]),

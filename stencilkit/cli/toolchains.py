@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from stencilkit import headers, pins, provision, targets, toolchain
+from stencilkit import headers, pins, provision, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Toolchain
+from stencilkit.pipeline import knowing
 from stencilkit.support import environ
 
 
@@ -85,7 +86,7 @@ def _lacks(tool: Toolchain, found: Found) -> list[str]:
     missing = []
     if not (tool.resource / "include" / "stddef.h").is_file():
         missing.append(f"its own headers (Debian: libclang-common-{tool.version.major}-dev)")
-    for target in targets.load().targets:
+    for target in knowing.known_targets():
         try:
             toolchain.check_arch(tool, target.arch)
             headers.choose(target, tool, found.toolchains)

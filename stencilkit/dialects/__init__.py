@@ -1,77 +1,19 @@
 """Everything that differs from one CPython minor version to the next.
 
-One module per version, all of one interface (`Dialect`); `dialect_for` is the only place that looks a version up.
-Flags and LLVM ranges are data and live in targets.toml.
+One module per version, all of one interface (`model.dialect.Dialect`); `dialect_for` looks a version up, and only
+pipeline/knowing.py asks it: what is opened carries its dialect. Flags and LLVM ranges are data, in targets.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final
 
 from stencilkit.dialects import _common, py313, py314, py315
 from stencilkit.errors import SourceError
-from stencilkit.model.build import Emits
+from stencilkit.model.dialect import Dialect
 from stencilkit.model.header import HeaderFormat
-from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop, Variant
-from stencilkit.model.stencil import LoweredUnit, Operation, StencilSet
-from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
-
-
-class Dialect(Protocol):
-    """What a dialect module offers."""
-
-    @property
-    def SERIES(self) -> str:
-        """The minor version, as in "3.14"."""
-
-    @property
-    def MAKE_STAMP(self) -> str:
-        """The file whose time tells make that the generated files are current; "" where their own does."""
-
-    @property
-    def HEADER(self) -> HeaderFormat:
-        """How the header spells things."""
-
-    @property
-    def EXTRAS(self) -> bool:
-        """Whether the shim and unwind information lie beside the header, and are part of the content."""
-
-    @property
-    def PATCHES(self) -> Mapping[Operation, str]:
-        """The patch function that does each operation."""
-
-    @property
-    def VARIANTS(self) -> tuple[Variant, ...]:
-        """What only some of its patch releases do."""
-
-    @property
-    def ENTRY_SYMBOLS(self) -> tuple[str, ...]:
-        """The names that the first instruction of a unit may have."""
-
-    def emits(self, target: Target) -> Emits:
-        """Tell what the first compilation of a uop yields."""
-
-    def units(self, tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, ...]:
-        """List the C units in the order in which their stencils are finished."""
-
-    def edit_ir(self, text: str) -> str:
-        """Edit the LLVM IR of a unit (where `emits` says so)."""
-
-    def input_digest(
-        self, tree: SourceTree, pyconfig: bytes, request: SpelledTarget, flavour: Flavour, cflags: str
-    ) -> str:
-        """Compute what this CPython's build compares with line 1 of a header."""
-
-    def finish(
-        self, units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
-    ) -> StencilSet:
-        """Turn holes into patches: slots, trampolines, jumps to the next stencil, padding."""
-
-    def file_names(self, request: SpelledTarget) -> Mapping[FileRole, str]:
-        """Name the files that this CPython's build looks for: role to name."""
-
+from stencilkit.model.source import SourceTree, Variant
 
 _DIALECTS: Final[Mapping[str, Dialect]] = {module.SERIES: module for module in (py313, py314, py315)}
 
@@ -99,7 +41,7 @@ def variants(tree: SourceTree) -> tuple[Variant, ...]:
     Raises: SourceError where a file that decides it cannot be read.
     """
     found: list[Variant] = []
-    for variant in dialect_for(tree.version.series).VARIANTS:
+    for variant in tree.python.dialect.VARIANTS:
         refines = not variant.of or any(known.name == variant.of for known in found)
         if refines and variant.text in tree.read(variant.file):
             found.append(variant)

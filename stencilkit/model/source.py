@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from stencilkit.errors import SourceError
 from stencilkit.model.version import PythonVersion
+
+if TYPE_CHECKING:  # a dialect's methods are about trees
+    from stencilkit.model.dialect import Python
 
 # As support/limits.py has it for every text of a tree: executor_cases.c.h has 1 MB.
 _LARGEST: Final = 16 << 20
@@ -28,10 +31,14 @@ class ReleaseSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTree:
-    """An unpacked CPython that has a JIT; `signature` is that of its tarball, where it was verified."""
+    """An unpacked CPython that has a JIT, with what is known of its minor version.
+
+    `signature` is that of its tarball, where it was verified.
+    """
 
     root: Path
     version: PythonVersion
+    python: Python = field(compare=False, repr=False)
     signature: ReleaseSignature | None = None
 
     def read(self, name: str) -> str:

@@ -14,8 +14,9 @@ verifying     ask everything that a manifest claims
 admitting     which stencils may be used            asking        what clang's driver passes to cc1
 companions    the files beside the header           compiling     units to object files, through the cache
 evidence      what verifying asks its questions of  fitting       a tree beside the manifest of stencils
-opening       read a folder, manifest or bundle     placing       which files a CPython's build looks for
-questions     the questions of verifying            rebuilding    a manifest to a second build of the same
-rendering     stencils to the text of files         surveying     find the sets of stencils below a folder
-universal     two builds to one for both halves     varying       put a build under variations
+knowing       words to all that is known of them    opening       read a folder, manifest or bundle
+placing       which files a CPython's build takes   questions     the questions of verifying
+rebuilding    a manifest to a second build          rendering     stencils to the text of files
+surveying     find the stencils below a folder      universal     two builds to one for both halves
+varying       put a build under variations
 """

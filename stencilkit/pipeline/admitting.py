@@ -34,7 +34,13 @@ def header(path: Path, triple: str | None = None) -> Opened:
     if opened.manifest is not None:
         refuse(verifying.run(Subject(path=path, policy=_ITSELF)))
     else:
-        found = Found(name=opened.path.name, original=opened.original.encode(), header=opened.header, arch="")
+        found = Found(
+            name=opened.path.name,
+            original=opened.original.encode(),
+            header=opened.header,
+            python=opened.python,
+            arch="",
+        )
         checks = questions.is_it_a_generators_header(found)
         refuse(verify.conclude(str(path), checks, {}, Policy(require=("canonical",)), ""))
     return opened

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit import audit, dialects, disassemble, ledger, references, source, targets, verify
+from stencilkit import audit, disassemble, ledger, references, source, verify
 from stencilkit.audit import isa as instruction_sets
 from stencilkit.errors import UsageError
 from stencilkit.model import digest
@@ -64,16 +64,19 @@ def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
 def _foreign_text(opened: Opened) -> tuple[str, ...]:
     """Render the stencils again, and name what else is in the header."""
     header = opened.header
-    dialect = dialects.dialect_for(header.format.series)
     again = rendering.render_header(
-        dialect, opened.target.arch, header.stencils, line1=header.line1, line2=header.line2, comments=False
+        opened.python.dialect,
+        opened.target.arch,
+        header.stencils,
+        line1=header.line1,
+        line2=header.line2,
+        comments=False,
     )
     return tuple(verify.foreign_text(opened.original.encode(), again.encode()))
 
 
 def _reserves_frame_pointer(opened: Opened) -> bool:
-    python = targets.load().pythons[opened.header.format.series]
-    support = python.targets.get(opened.target.triple)
+    support = opened.python.support.targets.get(opened.target.triple)
     return support is not None and support.reserved_frame_pointer
 
 

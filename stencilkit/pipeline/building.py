@@ -13,11 +13,9 @@ from stencilkit import (
     holes,
     manifest,
     source,
-    targets,
     toolchain,
 )
 from stencilkit.compiler import closure
-from stencilkit.dialects import Dialect
 from stencilkit.errors import ConfigureError, FlagError, RelocationError, TargetError, ToolchainError
 from stencilkit.model import cflags, pyconfig
 from stencilkit.model.build import Closure, Plan
@@ -40,10 +38,10 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
 
     Raises: StencilkitError of the stage that refuses.
     """
-    dialect = dialects.dialect_for(request.tree.version.series)
-    support = check(request.tree, request.asked, request.toolchain, request.cflags)
-    notes = check_threading(support, request.pyconfig)
-    plan = plan_of(request, dialect, support)
+    dialect = request.tree.python.dialect
+    check(request.tree, request.asked, request.toolchain, request.cflags)
+    notes = check_threading(request.tree.python.support, request.pyconfig)
+    plan = plan_of(request)
     with files.scratch("build") as work, process.workers(1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
         identifying = helper.submit(toolchain.identity, request.toolchain, store)
@@ -53,7 +51,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         session = compiler.Session(plan, work)
         compiled = compiling.compile_all(session, included, identity, told.unasked, request, store, progress)
     variants = dialects.variants(request.tree)
-    stencils = _finish(request, dialect, support, variants, compiled.objects)
+    stencils = _finish(request, variants, compiled.objects)
     beside = companions.derive(request.target, compiled.shim)
     summary = manifest.summarise(stencils, beside.digests)
     digest = dialect.input_digest(
@@ -115,13 +113,12 @@ def _used(plan: Plan, closure: Closure) -> tuple[UsedFile, ...]:
     return tuple(UsedFile(use=use, name=name, sha256=files.sha256(tree.root / name)) for use, name in uses)
 
 
-def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) -> PythonSupport:
+def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) -> None:
     """Refuse combinations that cannot work, before any work is done.
 
     Raises: TargetError, ToolchainError, FlagError.
     """
-    table = targets.load()
-    support = table.pythons[tree.version.series]
+    support = tree.python.support
     if asked.target.triple not in support.targets:
         raise TargetError(
             f"CPython {support.series} has no JIT for {asked.target.triple}",
@@ -136,7 +133,6 @@ def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) 
             fix="write them on one line, with spaces between them",
         )
     cc1.check_words(cc1.load(), shlex.split(cflags))
-    return support
 
 
 def check_llvm(support: PythonSupport, major: int) -> None:
@@ -168,9 +164,9 @@ def check_threading(support: PythonSupport, config: PyConfig) -> tuple[str, ...]
     return (f"Py_GIL_DISABLED: {support.free_threading_note}",) if support.free_threading_note else ()
 
 
-def plan_of(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> Plan:
+def plan_of(request: BuildRequest) -> Plan:
     """Gather all that decides what a compiler makes of a request."""
-    target = request.target
+    target, dialect, support = request.target, request.tree.python.dialect, request.tree.python.support
     major = request.toolchain.version.major
     words = tuple(shlex.split(request.cflags))
     build = request.pyconfig.folder if request.pyconfig.origin == "given" else None
@@ -198,22 +194,16 @@ def plan_of(request: BuildRequest, dialect: Dialect, support: PythonSupport) -> 
     )
 
 
-def _finish(
-    request: BuildRequest,
-    dialect: Dialect,
-    support: PythonSupport,
-    variants: tuple[Variant, ...],
-    objects: Mapping[str, ObjectFile],
-) -> StencilSet:
+def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:
     """Turn object files into stencils, which call no function that this CPython does not have.
 
     Raises: ObjectError, RelocationError.
     """
+    target, dialect, support = request.target, request.tree.python.dialect, request.tree.python.support
     values = frozenset(dialect.HEADER.values)
     lowered = [holes.lower(name, obj, values) for name, obj in objects.items()]
     for unit in lowered:
         holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
-    target = request.target
     stencils = dialect.finish(lowered, target, support.targets[target.triple], variants)
     available = source.patch_functions(request.tree)
     for group in stencils.groups:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from stencilkit import artifact, targets, verify
+from stencilkit import artifact, verify
 from stencilkit.errors import BundleError, ManifestError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import MANIFEST_NAME
-from stencilkit.pipeline import admitting, opening, rendering, surveying
+from stencilkit.pipeline import admitting, knowing, opening, rendering, surveying
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import archive, files, limits
 
@@ -106,4 +106,4 @@ def _llvm(item: Artifact) -> list[int]:
 
 
 def _is_pinned(item: Artifact) -> bool:
-    return targets.is_pinned(targets.load(), item.manifest.series, item.manifest.toolchain.version)
+    return knowing.is_upstreams(item.manifest.series, item.manifest.toolchain.version)

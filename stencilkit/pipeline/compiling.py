@@ -10,7 +10,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from typing import Final, get_args
 
-from stencilkit import asmopt, dialects, merge, objects
+from stencilkit import asmopt, merge, objects
 from stencilkit.compiler import Session
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Emits, Plan
@@ -247,7 +247,7 @@ def _parse(session: Session, name: str, data: bytes) -> ObjectFile:
 
 
 def _from_ir(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
-    edit = dialects.dialect_for(session.plan.tree.version.series).edit_ir
+    edit = session.plan.tree.python.dialect.edit_ir
     edited = {name: edit(text.decode("utf-8")) for name, text in outputs.items()}
     return _from_objects(session, session.finish_ir(edited))
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, dialects, manifest, reader, targets, verify
-from stencilkit.dialects import Dialect
+from stencilkit import configure, manifest, verify
 from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, TargetError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Attestations
+from stencilkit.model.dialect import Dialect, Python
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, Policy, TreeFacts
-from stencilkit.pipeline import companions, fitting, opening, rendering
+from stencilkit.pipeline import companions, fitting, knowing, opening, rendering
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import environ, files, limits
 from stencilkit.support.cache import NoStore, Store
@@ -50,17 +50,18 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A header that was read: its name, its bytes, and the architecture of its code, "" where nothing says that."""
+    """A header that was read: its name, its bytes, its CPython, and its code's architecture, "" if nothing says it."""
 
     name: str
     original: bytes
     header: ReadHeader
+    python: Python
     arch: str
 
     @property
     def dialect(self) -> Dialect:
         """Return the dialect that the header is in."""
-        return dialects.dialect_for(self.header.format.series)
+        return self.python.dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +151,18 @@ def read(name: str, original: bytes, described: Described | None) -> Found:
     Raises: UnreadableError where they are not what a stencil generator writes.
     """
     try:
-        header = _parsed(name, original)
+        header, python = _parsed(name, original)
     except HeaderError as error:
         what = "it is not what a stencil generator writes"
         check = Check(kind="canonical", status="failed", what=what, details=(error.what, error.where))
         raise UnreadableError(check) from error
-    return Found(name=name, original=original, header=header, arch=described.request.target.arch if described else "")
+    arch = described.request.target.arch if described else ""
+    return Found(name=name, original=original, header=header, python=python, arch=arch)
 
 
-def _parsed(name: str, original: bytes) -> ReadHeader:
+def _parsed(name: str, original: bytes) -> tuple[ReadHeader, Python]:
     try:
-        return reader.read(original.decode("ascii"), dialects.header_forms(), name)
+        return opening.read_header(original.decode("ascii"), name)
     except UnicodeDecodeError as error:
         line = original.count(b"\n", 0, error.start) + 1
         raise HeaderError("there are non-ASCII bytes", where=f"{name}, line {line}", fix=AGAIN) from None
@@ -198,7 +200,7 @@ def gather_artifact(subject: Subject, item: Artifact) -> Evidence:
 
 def _halves(described: Described) -> tuple[SpelledTarget, ...]:
     platform = described.request.target.universal
-    return targets.resolve_all(targets.load(), platform, described.manifest.series)
+    return knowing.targets_of(platform, described.manifest.series)
 
 
 def _complete(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from stencilkit import buildfolder, configure, dialects, source, targets
+from stencilkit import buildfolder, configure, dialects, source
 from stencilkit.errors import SourceError
 from stencilkit.model import cc1, pyconfig
 from stencilkit.model.build import IncludedFile
@@ -17,6 +17,7 @@ from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.verdict import TreeFacts
+from stencilkit.pipeline import knowing
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import files
 
@@ -40,7 +41,7 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
     cflags = build.cflags if build else described.cflags
     contents = dict(_contents(tree, known))
     words = frozenset(described.foreign_words).union(*(pyconfig.words(data) for data in contents.values() if data))
-    dialect = dialects.dialect_for(tree.version.series)
+    dialect = tree.python.dialect
     uops = source.uops(tree)
     units = dialect.units(tree, uops[:1], known.request.target)
     included = {file.name for file in described.includes if file.origin == "tree"}
@@ -88,7 +89,7 @@ def _words(cflags: str) -> list[str]:
 
 def _request(spelling: str, tree: SourceTree, described: Manifest) -> SpelledTarget:
     """Resolve what a folder was configured for; of a universal platform, the half that the stencils are for."""
-    found = targets.resolve_all(targets.load(), spelling, tree.version.series)
+    found = knowing.targets_of(spelling, tree.version.series)
     return next((request for request in found if request.target.triple == described.triple), found[0])
 
 

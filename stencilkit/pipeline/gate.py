@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from stencilkit import ledger, signatures, targets
+from stencilkit import ledger, signatures
 from stencilkit.errors import CompileError, ManifestError
 from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
-from stencilkit.pipeline import comparing, identifying, opening, varying, verifying
+from stencilkit.pipeline import comparing, identifying, knowing, opening, varying, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import environ, files, limits, process
 
@@ -144,7 +144,7 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
             continue
         signed.append(replace(outcome.candidate, source="", codes={}))
         if outcome.unexpected:
-            ledger.write(folder, entry, targets.load().pythons[entry.series].pinned)
+            ledger.write(folder, entry, knowing.python(entry.series).support.pinned)
             written[entry.place] = None
     signatures.write(folder, signed)
     return Settlement(written=tuple(written), left=tuple(left))

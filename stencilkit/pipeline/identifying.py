@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit import identify, packages, programs, signatures, targets
+from stencilkit import identify, packages, programs, signatures
 from stencilkit.errors import ProgramError, UsageError
 from stencilkit.model.program import Program
 from stencilkit.model.signature import Candidate, Identification, Made
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.verdict import Check
+from stencilkit.pipeline import knowing
 from stencilkit.pipeline.evidence import Evidence
 from stencilkit.pipeline.opening import Opened, open_header
 from stencilkit.pipeline.surveying import demand
@@ -39,9 +40,10 @@ class Known:
 
     def for_program(self, program: Program) -> tuple[Candidate, ...]:
         """Take those for a program's format and architecture."""
-        table = targets.load()
         fitting = {
-            target.triple for target in table.targets if (target.format, target.arch) == (program.format, program.arch)
+            target.triple
+            for target in knowing.known_targets()
+            if (target.format, target.arch) == (program.format, program.arch)
         }
         return tuple(candidate for candidate in self.candidates if candidate.made.triple in fitting)
 
@@ -61,7 +63,7 @@ def known(ledger: Path | None, against: Sequence[Path]) -> Known:
 
     Raises: LedgerError; HeaderError, ManifestError, TargetError for what `against` names.
     """
-    triples = {target.triple: target for target in targets.load().targets}
+    triples = {target.triple: target for target in knowing.known_targets()}
     candidates = [candidate(open_header(found)) for path in against for found in demand(path)]
     if ledger is not None:
         candidates += signatures.read_all(ledger, triples)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from stencilkit import ledger, pins, targets
+from stencilkit import ledger, pins
 from stencilkit.errors import LedgerError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.version import LlvmVersion, PythonVersion
+from stencilkit.pipeline import knowing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +46,13 @@ def cells(patterns: Iterable[str] = ("*",)) -> tuple[Cell, ...]:
 
 
 def _cells(patterns: tuple[str, ...]) -> Iterator[Cell]:
-    table, pinned = targets.load(), pins.load()
+    pythons, pinned = knowing.pythons(), pins.load()
     for source in pinned.sources:
         version = PythonVersion.parse(source.version)
-        support = table.pythons.get(version.series) if version else None
-        if support is None:
+        python = pythons.get(version.series) if version else None
+        if python is None:
             continue
+        support = python.support
         for triple in support.targets:
             if not any(fnmatchcase(triple, pattern) for pattern in patterns):
                 continue
@@ -81,7 +83,7 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 
 def _is_pinned(entry: Entry) -> bool:
-    return targets.is_pinned(targets.load(), entry.series, entry.llvm)
+    return knowing.is_upstreams(entry.series, entry.llvm)
 
 
 def _same(entry: Entry, reference: Entry | None) -> int | None:

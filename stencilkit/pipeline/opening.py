@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit import dialects, manifest, reader, targets
-from stencilkit.dialects import Dialect
+from stencilkit import dialects, manifest, reader
 from stencilkit.errors import HeaderError, ManifestError, TargetError, UsageError
+from stencilkit.model.dialect import Dialect, Python
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import MANIFEST_NAME, FileRole, Manifest, half_name
 from stencilkit.model.target import SpelledTarget, Target
+from stencilkit.pipeline import knowing
 from stencilkit.support import archive, files, limits
 
 # What has a digest of its own in the manifest, beside that of the file:
@@ -21,11 +22,16 @@ _AGAIN: Final = "give a header or an output folder of stencilkit build, or build
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A manifest that was read, with the target and the dialect that it is about."""
+    """A manifest that was read, with the target and the CPython that it is about."""
 
     manifest: Manifest
     request: SpelledTarget
-    dialect: Dialect
+    python: Python
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return what its CPython's code does."""
+        return self.python.dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,7 @@ class Opened:
     path: Path
     original: str
     header: ReadHeader
+    python: Python
     target: Target
     manifest: Manifest | None
 
@@ -99,15 +106,15 @@ def read_manifest(text: str, where: str) -> Described:
 
 
 def describe(read: Manifest) -> Described:
-    """Look up the target and the dialect of a manifest.
+    """Find the target and the CPython of a manifest.
 
     Raises: TargetError, SourceError for those that stencilkit does not know.
     """
-    return Described(manifest=read, request=_request(read), dialect=dialects.dialect_for(read.series))
+    return Described(manifest=read, request=_request(read), python=knowing.python(read.series))
 
 
 def _request(described: Manifest) -> SpelledTarget:
-    request = targets.resolve(targets.load(), described.spelling)
+    request = knowing.target(described.spelling)
     if request.target.triple != described.triple:
         found = request.target.triple
         raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {found}")
@@ -126,12 +133,28 @@ def open_header(path: Path, triple: str | None = None) -> Opened:
     if described is not None and described.file("stencils").name != found.name:
         described = None
     original = files.read_text(found, error=HeaderError, limit=limits.HEADER, fix=_AGAIN)
-    header = reader.read(original, dialects.header_forms(), str(found))
+    header, python = read_header(original, str(found))
     spelling = triple or (described.triple if described else _named(found, header))
     if not spelling:
         raise UsageError(f"{found.name} does not say what it is for", fix="name the triple with --target")
-    target = targets.resolve(targets.load(), spelling).target
-    return Opened(label=str(path), path=found, original=original, header=header, target=target, manifest=described)
+    return Opened(
+        label=str(path),
+        path=found,
+        original=original,
+        header=header,
+        python=python,
+        target=knowing.target(spelling).target,
+        manifest=described,
+    )
+
+
+def read_header(text: str, where: str) -> tuple[ReadHeader, Python]:
+    """Read the text of a header, and find the CPython that it is for; `where` is for messages.
+
+    Raises: HeaderError.
+    """
+    header = reader.read(text, dialects.header_forms(), where)
+    return header, knowing.python(header.format.series)
 
 
 def _manifest(path: Path) -> Manifest | None:
@@ -155,7 +178,7 @@ def _named(path: Path, header: ReadHeader) -> str:
     """Find a triple in the file's name, or among the words of CPython's own line 2 (the generator's command)."""
     for word in (path.stem.partition("-")[2], *header.line2.split()):
         try:
-            return targets.resolve(targets.load(), word).target.triple
+            return knowing.target(word).target.triple
         except TargetError:
             continue
     return ""

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit import artifact, buildfolder, dialects, targets
-from stencilkit.dialects import Dialect
+from stencilkit import artifact, buildfolder
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.buildfolder import BuildFolder
+from stencilkit.model.dialect import Dialect
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, SpelledTarget
-from stencilkit.pipeline import rendering
+from stencilkit.pipeline import knowing, rendering
 from stencilkit.support import files
 
 
@@ -28,7 +28,7 @@ class Place:
     @property
     def dialect(self) -> Dialect:
         """Return the dialect of the tree."""
-        return dialects.dialect_for(self.tree.version.series)
+        return self.tree.python.dialect
 
     @property
     def folder(self) -> Path:
@@ -57,8 +57,7 @@ def look_at(tree: SourceTree, folder: Path) -> Place:
             f"{folder} was configured without the JIT: its Makefile never asks for stencils",
             fix="run configure again with --enable-experimental-jit (or =yes-off, =interpreter needs no stencils)",
         )
-    table = targets.load()
-    return Place(tree=tree, build=build, requests=tuple(targets.resolve(table, triple) for triple in build.jit.triples))
+    return Place(tree=tree, build=build, requests=tuple(map(knowing.target, build.jit.triples)))
 
 
 def files_for(place: Place, artifacts: Sequence[Artifact]) -> dict[str, bytes]:

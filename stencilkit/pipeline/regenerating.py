@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit import artifact, configure, dialects, headers, pins, source, targets, toolchain
+from stencilkit import artifact, configure, headers, pins, toolchain
 from stencilkit.errors import UsageError
 from stencilkit.model import jitcommand
 from stencilkit.model.buildfolder import BuildFolder
@@ -17,7 +17,7 @@ from stencilkit.model.manifest import MANIFEST_NAME, FileRole
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import placing, rendering, universal
+from stencilkit.pipeline import knowing, placing, rendering, universal
 from stencilkit.pipeline.placing import Place
 from stencilkit.support import files
 from stencilkit.support.cache import Store
@@ -72,9 +72,8 @@ def understand(words: Sequence[str], variables: Mapping[str, str], here: Path) -
             fix="report it with the CPython that it comes from; stencilkit build and install work without make's help",
         ) from None
     generator = (here / program.replace("\\", "/")).resolve()
-    tree = source.open_tree(generator.parents[2], dialects.KNOWN)
-    table = targets.load()
-    requests = tuple(targets.resolve(table, triple) for triple in command.triples)
+    tree = knowing.tree(generator.parents[2])
+    requests = tuple(map(knowing.target, command.triples))
     folder = (here / command.pyconfig).resolve()
     host = requests[0].spelling if len(requests) == 1 else ""
     build = BuildFolder(
@@ -86,7 +85,7 @@ def understand(words: Sequence[str], variables: Mapping[str, str], here: Path) -
         deletes_stencils=False,
     )
     if len(requests) > 1:
-        universal.check(tree.version.series, requests)
+        universal.check(tree.python, requests)
     place = Place(tree=tree, build=build, requests=requests)
     return Order(command=command, place=place, output=(here / command.output).resolve())
 
@@ -105,8 +104,7 @@ def regenerate(order: Order, options: Options, store: Store, data: Path, *, prog
     from stencilkit.pipeline import building  # noqa: PLC0415  # loading it takes a third of an answer without a build
 
     machine = toolchain.Machine(data, store, pins.load().majors)
-    support = targets.load().pythons[order.place.tree.version.series]
-    tool = _toolchain(options.llvm or order.command.wanted, support, machine)
+    tool = _toolchain(options.llvm or order.command.wanted, order.place.tree.python.support, machine)
     progress.say(toolchain.choice(tool, machine))
     builds = tuple(
         building.build(_request(order, request, tool, options, machine), store, progress=progress)
@@ -123,11 +121,10 @@ def _flavour(command: JitCommand) -> Flavour:
 def _is_current(order: Order, request: SpelledTarget) -> bool:
     """Return whether build.py would find the files of a target up to date: all there, the right digest on line 1."""
     place = order.place
-    dialect = dialects.dialect_for(place.tree.version.series)
     line = f"// {placing.input_digest(place, request)}\n".encode()
     return all(
         files.starts_with(order.output / name, line if role in _STAMPED else b"")
-        for role, name in dialect.file_names(request).items()
+        for role, name in place.dialect.file_names(request).items()
         if role not in rendering.DISPATCHERS
     )
 
@@ -135,7 +132,7 @@ def _is_current(order: Order, request: SpelledTarget) -> bool:
 def _dispatchers(order: Order) -> dict[str, bytes]:
     """Render the headers that choose by architecture; what build.py wrote is as good where only its line 1 differs."""
     place = order.place
-    rendered = rendering.dispatchers(dialects.dialect_for(place.tree.version.series), place.requests)
+    rendered = rendering.dispatchers(place.dialect, place.requests)
     return placing.left_alone(order.output, rendered)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stencilkit import __version__, disassemble, emit
-from stencilkit.dialects import Dialect
+from stencilkit.model.dialect import Dialect
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import SpelledTarget

@@ -11,10 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from stencilkit import targets
 from stencilkit.errors import ManifestError, SourceError, StencilkitError, TargetError, UsageError
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, half_name
-from stencilkit.pipeline import opening
+from stencilkit.pipeline import knowing, opening
 from stencilkit.support import files, limits
 
 # What make takes, whatever the CPython, and what says what that is.
@@ -150,9 +149,8 @@ def _named(path: Path) -> Iterator[str]:
 
 
 def _halves_of(triple: str) -> tuple[str, ...]:
-    table = targets.load()
     try:
-        platform = targets.resolve(table, triple).target.universal
+        platform = knowing.target(triple).target.universal
     except StencilkitError:
         return ()
-    return tuple(target.triple for target in table.targets if platform and target.universal == platform)
+    return tuple(target.triple for target in knowing.known_targets() if platform and target.universal == platform)

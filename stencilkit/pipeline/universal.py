@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stencilkit import dialects
 from stencilkit.errors import TargetError
+from stencilkit.model.dialect import Python
 from stencilkit.model.manifest import MANIFEST_NAME, half_name
 from stencilkit.model.request import Build, Written
 from stencilkit.model.target import SpelledTarget
 from stencilkit.pipeline import rendering
 
 
-def check(series: str, targets: Sequence[SpelledTarget]) -> None:
+def check(python: Python, targets: Sequence[SpelledTarget]) -> None:
     """Refuse a CPython whose header is for one architecture only.
 
     Raises: TargetError.
     """
-    if any("dispatcher" not in dialects.dialect_for(series).file_names(target) for target in targets):
+    if any("dispatcher" not in python.dialect.file_names(target) for target in targets):
         raise TargetError(
-            f"CPython {series} has one header for one architecture, so there is no universal build of its JIT",
+            f"CPython {python.support.series} has one header for one architecture, "
+            "so there is no universal build of its JIT",
             fix="build for " + " or ".join(asked.target.triple for asked in targets) + ", or use CPython 3.14",
         )
 
@@ -44,7 +45,7 @@ def group(written: Sequence[Written], spellings: Iterable[str]) -> list[list[Wri
 
 def bundle(builds: Sequence[Build]) -> dict[str, bytes]:
     """Merge the files of several builds of one CPython, in the order of the dispatchers' conditions."""
-    dialect = dialects.dialect_for(builds[0].request.tree.version.series)
+    dialect = builds[0].request.tree.python.dialect
     merged: dict[str, bytes] = {}
     for build in builds:
         merged |= {name: data for name, data in build.files.items() if name != MANIFEST_NAME}

@@ -15,6 +15,7 @@ from stencilkit.errors import StencilkitError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole
 from stencilkit.model.stencil import Hole, HoleValue, LoweredUnit, Operation
 from stencilkit.model.unwind import FrameTable
+from stencilkit.pipeline import knowing
 
 FOLDER = Path(__file__).parent / "core"
 TARGETS = {target.triple: target for target in targets.load().targets}
@@ -38,7 +39,7 @@ def relocation(kind: str, symbol: str = "_PyFoo", offset: int = 4) -> Case:
 
 def cases(text: str) -> Case:
     def read(here: Path) -> object:
-        return source.uops(source.open_tree(fakes.tree(here, cases=text), dialects.KNOWN))
+        return source.uops(knowing.tree(fakes.tree(here, cases=text)))
 
     return read
 

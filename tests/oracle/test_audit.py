@@ -12,9 +12,8 @@ from typing import get_args
 import pytest
 import workbench as wb
 
-from stencilkit import dialects, source
 from stencilkit.model.target import Flavour
-from stencilkit.pipeline import auditing
+from stencilkit.pipeline import auditing, knowing
 
 SAMPLE = [
     ("3.13.15", 18, wb.X86, "release"),
@@ -27,7 +26,7 @@ SAMPLE = [
 
 
 def failed(path: Path, version: str, triple: str) -> list[str]:
-    tree = source.open_tree(wb.tree(version), dialects.KNOWN)
+    tree = knowing.tree(wb.tree(version))
     found = auditing.run(path, auditing.Asked(triple=triple, tree=tree))
     return [
         f"{result.rule}: {finding.stencil}: {finding.what}"

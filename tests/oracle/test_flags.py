@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 import workbench as wb
 
-from stencilkit import configure, dialects, headers, source, targets, toolchain
+from stencilkit import configure, headers, targets, toolchain
 from stencilkit.compiler import Session
 from stencilkit.model.build import Plan
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import building
+from stencilkit.pipeline import building, knowing
 from stencilkit.support import process
 from stencilkit.support.cache import NoStore
 
@@ -153,7 +153,7 @@ def test_the_recorder_writes_all_down_and_keeps_the_users_flags(tmp_path: Path) 
 
 def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, made: Recorder) -> Plan:
     """Plan our build with the recorder and the users' flags, whatever else would refuse them."""
-    opened = source.open_tree(tree, dialects.KNOWN)
+    opened = knowing.tree(tree)
     table = targets.load()
     asked = targets.resolve(table, triple)
     clang = toolchain.identify(made.folder / "clang", "named", NoStore())
@@ -170,8 +170,7 @@ def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, 
         cflags=USERS,
         jobs=1,
     )
-    series = opened.version.series
-    return building.plan_of(request, dialects.dialect_for(series), table.pythons[series])
+    return building.plan_of(request)
 
 
 def compile_plain(planned: Plan, work: Path) -> None:

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 import workbench as wb
 
-from stencilkit import configure, dialects, headers, source, targets, toolchain
+from stencilkit import configure, headers, source, targets, toolchain
 from stencilkit.errors import FlagError, StencilkitError
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import asking, building
+from stencilkit.pipeline import asking, building, knowing
 from stencilkit.support import files
 from stencilkit.support.cache import NoStore
 
@@ -78,7 +78,7 @@ class Bench:
         wheel = toolchain.identify(wb.pypi_llvm(19), "pypi", NoStore())
         assert isinstance(wheel, Toolchain)
         self.headers = headers.choose(self.asked.target, identified, [wheel])
-        self.opened = source.open_tree(self.tree, dialects.KNOWN)
+        self.opened = knowing.tree(self.tree)
 
     def request(self, flag: str) -> BuildRequest:
         return BuildRequest(
@@ -103,8 +103,7 @@ class Bench:
 
     def judge(self, flag: str) -> str:
         """Say what becomes of a flag: "refused", "nothing" reaches cc1, "equal"; or what is wrong."""
-        series = self.opened.version.series
-        plan = building.plan_of(self.request(flag), dialects.dialect_for(series), targets.load().pythons[series])
+        plan = building.plan_of(self.request(flag))
         try:
             with files.scratch("sweep") as work:
                 told = asking.find(plan, work, allow=False)

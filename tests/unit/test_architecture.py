@@ -136,6 +136,25 @@ def test_cache_keys_have_what_the_code_reads_of_a_target() -> None:
     assert keyed == read | {"triple"}
 
 
+def test_facts_are_looked_up_once() -> None:
+    """A dialect and a row of targets.toml are found in pipeline/knowing.py; a command may list the whole table."""
+    asked = {
+        (name_of(path), node.attr)
+        for path in MODULES
+        if layer(name_of(path)) in ("cli", "pipeline")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("dialects", "targets")
+    }
+    lookups = {(name, what) for name, what in asked if what not in ("header_forms", "variants", "digested_files")}
+    assert lookups == {
+        *(
+            ("pipeline/knowing", what)
+            for what in ("KNOWN", "dialect_for", "load", "resolve", "resolve_all", "is_pinned")
+        ),
+        *((f"cli/{name}", "load") for name in ("doctor", "targets")),
+    }
+
+
 def test_junit_has_one_writer() -> None:
     writers = [
         name_of(path)

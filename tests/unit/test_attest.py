@@ -17,14 +17,14 @@ import signing
 import sigstand
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from stencilkit import attest, dialects, ledger, manifest, pins, source
+from stencilkit import attest, ledger, manifest, pins
 from stencilkit.attest import _keyless, _keys, _statement
 from stencilkit.cli import main
 from stencilkit.errors import AttestationError, ExitCode, UsageError
 from stencilkit.model.attestation import Attestations, Build, Claim, Demand, Material, Signer, Statement
 from stencilkit.model.ledger import Entry
 from stencilkit.model.source import ReleaseSignature, SourceTree
-from stencilkit.pipeline import attesting, bundling
+from stencilkit.pipeline import attesting, bundling, knowing
 
 WHO = "somebody@example.org"
 CLAIM = Claim(
@@ -689,7 +689,7 @@ def release(tmp_path: Path, sigstore: sigstand.Sigstore) -> tuple[Path, Path]:
 
 
 def opened(tarball: Path) -> SourceTree:
-    return source.open_tree(tarball.parent / "Python-3.14.7", dialects.KNOWN)
+    return knowing.tree(tarball.parent / "Python-3.14.7")
 
 
 def test_a_release_is_verified_and_recorded(release: tuple[Path, Path]) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import fakes
 import pytest
 
-from stencilkit import configure, source, targets
+from stencilkit import configure, targets
 from stencilkit.errors import ConfigureError
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour
+from stencilkit.pipeline import knowing
 from stencilkit.support.progress import SILENT, Progress
 
 pytestmark = pytest.mark.process
@@ -71,7 +72,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceTree:
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("PATH", f"{home / 'my bin'}:/usr/bin:/bin")
     monkeypatch.setattr("stencilkit.support.environ.native", lambda: "x86_64-linux-gnu")
-    return source.open_tree(root, tuple(TABLE.pythons))
+    return knowing.tree(root)
 
 
 def run(

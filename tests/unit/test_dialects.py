@@ -25,6 +25,7 @@ from stencilkit.model.stencil import (
     signed64,
 )
 from stencilkit.model.target import SpelledTarget, Target
+from stencilkit.pipeline import knowing
 
 TABLE = targets.load()
 TARGETS = {target.triple: target for target in TABLE.targets}
@@ -72,7 +73,7 @@ def finished(dialect: Dialect, one: LoweredUnit, target: Target = X86) -> Stenci
 
 
 def opened(root: Path, version: str) -> SourceTree:
-    return source.open_tree(fakes.tree(root, version), dialects.KNOWN)
+    return knowing.tree(fakes.tree(root, version))
 
 
 def jump(kind: str, operation: Operation, offset: int, addend: int, *, slot: bool = False) -> Hole:
@@ -127,7 +128,7 @@ def test_each_uop_is_put_into_the_template(dialect: Dialect, tmp_path: Path) -> 
 def test_the_shim_is_a_group_in_314_and_an_object_in_315(tmp_path: Path) -> None:
     fakes.tree(tmp_path)
     (tmp_path / "Tools/jit/shim.c").write_text("int shim;\n")
-    tree = source.open_tree(tmp_path, dialects.KNOWN)
+    tree = knowing.tree(tmp_path)
     uops = source.uops(tree)
     assert [(one.name, one.role) for one in PY314.units(tree, uops, X86)] == [
         ("shim", "group"), ("_LOAD_FAST", "uop"), ("_NOP", "uop"),
@@ -141,7 +142,7 @@ def test_uops_are_in_the_order_of_their_texts(tmp_path: Path) -> None:
     """Upstream sorts "case _A:" and "case _A_B:"; an underscore sorts behind a colon, and digits before it."""
     names = ["_A_B", "_A", "_A1", "_AB"]
     cases = "".join(f"        case {name}: {{\n            break;\n        }}\n\n" for name in names)
-    tree = source.open_tree(fakes.tree(tmp_path, cases=f"\n{cases}#undef TIER_TWO\n"), dialects.KNOWN)
+    tree = knowing.tree(fakes.tree(tmp_path, cases=f"\n{cases}#undef TIER_TWO\n"))
     assert [one.name for one in _common.template_units(tree, source.uops(tree))] == ["_A1", "_A", "_AB", "_A_B"]
 
 

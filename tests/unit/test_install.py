@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import samples
 
-from stencilkit import dialects, manifest, source
+from stencilkit import dialects, manifest
 from stencilkit.errors import BuildFolderError, BundleError, InstallError, OutputError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.buildfolder import BuildFolder
-from stencilkit.pipeline import bundling, installing, placing
+from stencilkit.pipeline import bundling, installing, knowing, placing
 
 pytestmark = pytest.mark.process
 
@@ -63,7 +63,7 @@ class Case:
     def install(
         self, *items: Artifact, llvm: str = "", mingw: bool = False, check: bool = False
     ) -> installing.Installed:
-        place = placing.look_at(source.open_tree(self.tree.root, dialects.KNOWN), self.build)
+        place = placing.look_at(knowing.tree(self.tree.root), self.build)
         return installing.install(place, items or (self.item,), llvm=llvm, mingw=mingw, check=check)
 
     def placed(self) -> list[str]:
@@ -113,7 +113,7 @@ def test_check_places_nothing(case: Case) -> None:
 
 
 def test_stamped_stencils_are_what_make_expects_and_install_elsewhere(case: Case) -> None:
-    place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
+    place = placing.look_at(knowing.tree(case.tree.root), case.build)
     foreign = replace(case.item, manifest=replace(case.item.manifest, triple="aarch64-unknown-linux-gnu"))
     stamped, verdicts = installing.stamp([place], [foreign, case.item])
     assert [verdict.accepted for verdict in verdicts] == [True]
@@ -130,11 +130,11 @@ def test_stamped_stencils_are_what_make_expects_and_install_elsewhere(case: Case
 
 def test_stencils_that_do_not_fit_are_not_stamped(case: Case) -> None:
     (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("WITH_PYMALLOC 1", "WITH_PYMALLOC 2"))
-    place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
+    place = placing.look_at(knowing.tree(case.tree.root), case.build)
     _, (verdict,) = installing.stamp([place], [case.item])
     assert not verdict.accepted
     case.configure(PC.replace("x86_64", "aarch64"), PC.replace("x86_64", "aarch64"))
-    place = placing.look_at(source.open_tree(case.tree.root, dialects.KNOWN), case.build)
+    place = placing.look_at(knowing.tree(case.tree.root), case.build)
     with pytest.raises(BundleError, match="there are no release stencils of CPython"):
         installing.stamp([place], [case.item])
 

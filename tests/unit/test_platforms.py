@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import fakes
 import pytest
 
-from stencilkit import configure, dialects, headers, source, targets
+from stencilkit import configure, headers, targets
 from stencilkit.asmopt import rewrite
 from stencilkit.errors import AssemblyError, ConfigureError, TargetError, ToolchainError
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Target
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.version import LlvmVersion
-from stencilkit.pipeline import universal
+from stencilkit.pipeline import knowing, universal
 from stencilkit.support import environ
 
 TABLE = targets.load()
@@ -42,7 +42,7 @@ def wheel(root: Path, *folders: str) -> Toolchain:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> SourceTree:
-    return source.open_tree(fakes.tree(tmp_path / "cpython"), dialects.KNOWN)
+    return knowing.tree(fakes.tree(tmp_path / "cpython"))
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +72,8 @@ def test_a_build_for_this_machine_is_no_half_of_anything() -> None:
 def test_a_cpython_with_one_header_has_no_universal_build() -> None:
     requests = targets.resolve_all(TABLE, "universal2-apple-darwin", "3.13")
     with pytest.raises(TargetError, match="one header for one architecture"):
-        universal.check("3.13", requests)
-    universal.check("3.14", requests)
+        universal.check(knowing.python("3.13"), requests)
+    universal.check(knowing.python("3.14"), requests)
 
 
 @pytest.mark.parametrize("name", ["any-macos-any", "any-darwin-any"])

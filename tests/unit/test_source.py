@@ -10,12 +10,11 @@ import pytest
 
 from stencilkit import source
 from stencilkit.errors import SourceError
-
-KNOWN = ("3.13", "3.14", "3.15")
+from stencilkit.pipeline import knowing
 
 
 def test_a_tree_is_opened(tmp_path: Path) -> None:
-    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    tree = knowing.tree(fakes.tree(tmp_path))
     assert str(tree.version) == "3.14.7"
     uops = source.uops(tree)
     assert [(uop.name, uop.line) for uop in uops] == [("_NOP", 3), ("_LOAD_FAST", 7)]
@@ -34,13 +33,13 @@ def test_a_tree_is_opened(tmp_path: Path) -> None:
 )
 def test_other_versions_are_refused_with_what_is_known(tmp_path: Path, version: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
-        source.open_tree(fakes.tree(tmp_path, version), KNOWN)
+        knowing.tree(fakes.tree(tmp_path, version))
     assert caught.value.fix == "stencilkit knows CPython 3.13, 3.14, 3.15"
 
 
 def test_a_folder_that_is_no_cpython(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not a CPython source tree"):
-        source.open_tree(tmp_path, KNOWN)
+        knowing.tree(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b'#define PY_VERSION "three"', b"\xff\xfe"])
@@ -48,7 +47,7 @@ def test_a_damaged_version(tmp_path: Path, content: bytes) -> None:
     path = fakes.tree(tmp_path) / "Include/patchlevel.h"
     path.write_bytes(content)
     with pytest.raises(SourceError) as caught:
-        source.open_tree(tmp_path, KNOWN)
+        knowing.tree(tmp_path)
     assert caught.value.where == str(path)
 
 
@@ -56,7 +55,7 @@ def test_a_damaged_version(tmp_path: Path, content: bytes) -> None:
 def test_a_tree_without_its_jit(tmp_path: Path, name: str) -> None:
     (fakes.tree(tmp_path) / name).unlink()
     with pytest.raises(SourceError, match=f"{name} is missing"):
-        source.open_tree(tmp_path, KNOWN)
+        knowing.tree(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +70,14 @@ def test_a_tree_without_its_jit(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_cases_that_would_be_overlooked(tmp_path: Path, cases: str, message: str) -> None:
-    tree = source.open_tree(fakes.tree(tmp_path, cases=cases), KNOWN)
+    tree = knowing.tree(fakes.tree(tmp_path, cases=cases))
     with pytest.raises(SourceError, match=message):
         source.uops(tree)
 
 
 def test_every_truncation_of_the_cases_is_found(tmp_path: Path) -> None:
     whole = fakes.CASES
-    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    tree = knowing.tree(fakes.tree(tmp_path))
     for size in range(len(whole) - 1):
         (tmp_path / source.CASES).write_text(whole[:size])
         with pytest.raises(SourceError):
@@ -88,7 +87,7 @@ def test_every_truncation_of_the_cases_is_found(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large_or_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    tree = knowing.tree(fakes.tree(tmp_path))
     with monkeypatch.context() as patch, pytest.raises(SourceError, match="more than 0 MiB"):
         patch.setattr("stencilkit.model.source._LARGEST", 20)
         source.uops(tree)
@@ -99,7 +98,7 @@ def test_a_file_that_is_too_large_or_no_file(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
-    tree = source.open_tree(fakes.tree(tmp_path), KNOWN)
+    tree = knowing.tree(fakes.tree(tmp_path))
     (tmp_path / source.CASES).write_bytes(b"\n        case _NOP: {\n\xff")
     with pytest.raises(SourceError, match="not UTF-8"):
         source.uops(tree)

@@ -16,7 +16,7 @@ from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
-from stencilkit.pipeline import evidence, opening, rebuilding, verifying
+from stencilkit.pipeline import evidence, knowing, opening, rebuilding, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support.cache import NoStore
 
@@ -30,7 +30,7 @@ class Case:
         self.manifest = self.header.with_name(MANIFEST_NAME)
 
     def verify(self, *, tree: bool = True, policy: Policy = verify.DEFAULT_POLICY) -> Verdict:
-        opened = source.open_tree(self.tree.root, dialects.KNOWN) if tree else None
+        opened = knowing.tree(self.tree.root) if tree else None
         return verifying.run(Subject(path=self.header.parent, tree=opened, policy=policy))
 
     def cases(self) -> bytes:
@@ -275,7 +275,7 @@ def test_a_lie_in_any_field_under_a_good_seal_is_refused(case: Case, tmp_path: P
     """With the tree and a ledger beside it, but for what is only recorded."""
     text = case.manifest.read_text()
     ledger.write(tmp_path / "ledger", Entry.of(manifest.parse(text, "sample")), 19)
-    opened = source.open_tree(case.tree.root, dialects.KNOWN)
+    opened = knowing.tree(case.tree.root)
     believed, tried = set(), 0
     for key, _, end in places(text):
         if key == "provenance.seal":
@@ -581,7 +581,7 @@ def test_sizes_that_cost_no_bytes_are_refused(case: Case) -> None:
 
 def test_a_rebuild_takes_no_flags_from_a_manifest(case: Case) -> None:
     """They could load a plugin: who can write a manifest can write its digests, too."""
-    opened = source.open_tree(case.tree.root, dialects.KNOWN)
+    opened = knowing.tree(case.tree.root)
     described = replace(manifest.parse(case.manifest.read_text(), "m"), cflags="-Wl,anything")
     with pytest.raises(UsageError, match="-Wl,anything") as caught:
         rebuilding.again(opening.describe(described), opened, case.tree.root, "", NoStore())
