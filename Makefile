@@ -53,7 +53,7 @@ test: needs lint
 # What a reader does not survive is written to tests/fuzz/corpus, to be fixed and committed.
 fuzz: $(BIN)/stencilkit
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
-	$(BIN)/python tests/fuzz/campaign.py --seconds $(FUZZ_SECONDS) $(FUZZ)
+	$(BIN)/python -m tests.fuzz.campaign --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 oracle: needs $(BIN)/stencilkit
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle"
@@ -64,7 +64,7 @@ gate: $(BIN)/stencilkit
 		--cpython 3.15.0rc1 --llvm 18..22 --target x86_64-unknown-linux-gnu --target aarch64-unknown-linux-gnu $(GATE)"
 
 bench: $(BIN)/stencilkit
-	$(BIN)/python tests/bench.py $(BENCH)
+	$(BIN)/python -m tests.bench $(BENCH)
 
 table: $(BIN)/stencilkit
 	$(BIN)/python docs/support_table.py

@@ -1,6 +1,6 @@
 """Time stencilkit against CPython's own generator, in turn, on the same tree, pyconfig.h and LLVM.
 
-    python tests/bench.py [--rounds N] [--only 3.14.7]
+    python -m tests.bench [--rounds N] [--only 3.14.7]
 
 Per CPython: upstream's build.py (forced), stencilkit with an empty cache, with nothing changed, and with one uop
 changed; then verify against the tree, and compare with another LLVM's. Prints medians, the ratio round by round, and
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import workbench as wb
+from tests import workbench as wb
 
 # What upstream's generator does, too, and what it has nothing like.
 BUILDS = ("upstream", "cold", "nothing changed", "one uop changed")

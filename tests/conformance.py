@@ -1,7 +1,7 @@
 """Ask stencilkit's door to sigstore about the bundles of sigstore's own conformance suite; nothing of it is kept here.
 
     git clone https://github.com/sigstore/sigstore-conformance
-    python tests/conformance.py sigstore-conformance/test/assets/bundle-verify
+    python -m tests.conformance sigstore-conformance/test/assets/bundle-verify
 
 Prints where an answer is not the suite's, and exits with 1 if a bundle was accepted that must be refused.
 """

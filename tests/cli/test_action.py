@@ -11,9 +11,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit.model.manifest import MANIFEST_NAME
+from tests import samples
 
 ACTION = Path(__file__).parents[2] / ".github" / "actions" / "verify" / "action.yml"
 INPUTS = ("PATHS", "MANIFEST", "CPYTHON", "PYCONFIG", "LEDGER", "POLICY", "CONSISTENT", "AUDIT")

@@ -13,11 +13,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import fakes
 import pytest
-import workbench as wb
 
 from stencilkit.cli import _options
+from tests import fakes
+from tests import workbench as wb
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
 VERSION = "3.14.7"

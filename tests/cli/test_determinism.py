@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import workbench as wb
 
 from stencilkit.cli import main
 from stencilkit.pipeline import compiling
+from tests import workbench as wb
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
 NOBODY = 65534

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import workbench as wb
 
 from stencilkit.support import files
+from tests import workbench as wb
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("identify")]
 VERSION = "3.14.7"

@@ -6,10 +6,7 @@ import json
 import re
 from pathlib import Path
 
-import fakes
 import pytest
-import samples
-import workbench as wb
 
 from stencilkit import targets
 from stencilkit.errors import JitTestError
@@ -18,6 +15,8 @@ from stencilkit.model.testing import Suite
 from stencilkit.pipeline import bundling, testing
 from stencilkit.support import environ
 from stencilkit.support.progress import SILENT
+from tests import fakes, samples
+from tests import workbench as wb
 
 NATIVE = next((t for t in targets.load().targets if environ.is_native(t.native)), targets.load().targets[0])
 DUMP = 'Timeout (0:00:01)!\\nThread 0x00007f (most recent call first):\\n  File "loop.py", line 7 in spin'

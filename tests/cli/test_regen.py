@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-import workbench as wb
+
+from tests import workbench as wb
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
 VERSION = "3.14.7"

@@ -1,6 +1,6 @@
 """Fuzz every reader for a time, guided by coverage (atheris) or by seeds alone; count the cases, keep the faults.
 
-    python tests/fuzz/campaign.py --seconds 600 [--reader NAME] [--seeded] [--seed N]
+    python -m tests.fuzz.campaign --seconds 600 [--reader NAME] [--seeded] [--seed N]
 
 What a reader does not survive is written to tests/fuzz/corpus/NAME/, to be fixed and committed.
 """
@@ -21,7 +21,6 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 def main() -> int:
@@ -35,7 +34,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)) if options.seeded else None
     if options.guide:
         return guide(options.guide, options.seconds)
-    from readers import READERS
+    from tests.fuzz.readers import READERS
 
     names = options.reader or list(READERS)
     faults = 0
@@ -55,7 +54,7 @@ def keep(name: str, data: bytes, why: str) -> None:
 
 
 def seeded(name: str, seconds: float, seed: int) -> tuple[int, int]:
-    import cases
+    from tests.fuzz import cases
 
     end, count, faults = time.monotonic() + seconds, 0, set[str]()
     for data in cases.generate(name, seed):
@@ -80,7 +79,7 @@ def guided(name: str, seconds: float, _seed: int) -> tuple[int, int]:
     """Run one reader in a process of its own: libFuzzer ends it at the first fault."""
     count, faults, end = 0, 0, time.monotonic() + seconds
     while (left := end - time.monotonic()) > 1 and faults < 5:
-        command = [sys.executable, __file__, "--guide", name, "--seconds", str(left)]
+        command = [sys.executable, "-m", "tests.fuzz.campaign", "--guide", name, "--seconds", str(left)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         executed = re.findall(r"stat::number_of_executed_units: (\d+)|^#(\d+)\s", done.stderr, re.MULTILINE)
         count += int(next(filter(None, executed[-1]))) if executed else 0
@@ -98,7 +97,7 @@ def guide(name: str, seconds: float) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["stencilkit"]):
-        import cases
+        from tests.fuzz import cases
     one = cases.READERS[name]
     known = cases.seeds(name)
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mutations import mutate
-from readers import READERS
-
 from stencilkit.errors import StencilkitError
+from tests.fuzz.mutations import mutate
+from tests.fuzz.readers import READERS
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 # Of the processor's time: the machine may be busy with other things.

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import objectfiles as of
-import samples
-
 from stencilkit import (
     artifact,
     asmopt,
@@ -42,6 +39,8 @@ from stencilkit.model.stencil import Stencil
 from stencilkit.objects import stored
 from stencilkit.pipeline import opening
 from stencilkit.support import archive
+from tests import objectfiles as of
+from tests import samples
 
 TARGETS: Final = {target.triple: target for target in targets.load().targets}
 FORMS: Final = tuple(dialects.header_forms())

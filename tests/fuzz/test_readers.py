@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-import cases
 import pytest
-from readers import READERS
+
+from tests.fuzz import cases
+from tests.fuzz.readers import READERS
 
 # 20,000 in a minute; readers of files and of code take ten times as long as those of text.
 CASES = 1700

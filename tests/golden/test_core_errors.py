@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import fakes
-import goldens
 import pytest
-import samples
 
 from stencilkit import asmopt, dialects, emit, holes, manifest, merge, reader, source, targets, unwind
 from stencilkit.errors import StencilkitError
@@ -16,6 +13,7 @@ from stencilkit.model.objectfile import ObjectFile, Relocation, Section, Section
 from stencilkit.model.stencil import Hole, HoleValue, LoweredUnit, Operation
 from stencilkit.model.unwind import FrameTable
 from stencilkit.pipeline import knowing
+from tests import fakes, goldens, samples
 
 FOLDER = Path(__file__).parent / "core"
 TARGETS = {target.triple: target for target in targets.load().targets}

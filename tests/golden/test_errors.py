@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import fakes
-import goldens
 import pytest
 
 from stencilkit import __version__, headers, toolchain
 from stencilkit.cli import main
 from stencilkit.errors import ExitCode
+from tests import fakes, goldens
 
 pytestmark = pytest.mark.process
 JIT_MAKEFILE = "jit_stencils.h:\n\tpython3 ./Tools/jit/build.py x86_64-pc-linux-gnu --cflags=$$X\n"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import goldens
 import pytest
 
 from stencilkit import dialects, emit
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
+from tests import goldens
 
 FOLDER = Path(__file__).parent / "headers"
 EMPTY = Stencil(body=b"", patches=())

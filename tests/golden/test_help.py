@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import goldens
 import pytest
 
 from stencilkit.cli import group, main
+from tests import goldens
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "help"

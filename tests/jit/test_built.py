@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import workbench as wb
+
+from tests import workbench as wb
 
 # What looks at the frames of stencils, or calls through them.
 UNWINDING = ("test_capi.test_opt", "test_generators", "test_call", "test_dict", "test_exceptions")

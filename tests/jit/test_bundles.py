@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import workbench as wb
 
 from stencilkit import dialects, manifest, reader
 from stencilkit.jittest import hiding
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.support import files as support_files
+from tests import workbench as wb
 
 UPSTREAMS = tuple(wb.PINNED.items())
 OTHERS = (("3.14.7", 21), ("3.15.0rc1", 20), ("3.15.0rc1", 22))

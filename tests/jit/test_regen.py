@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import workbench as wb
+
+from tests import workbench as wb
 
 REGEN = f"{sys.executable} -m stencilkit regen"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-import workbench as wb
 
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import auditing, knowing
+from tests import workbench as wb
 
 SAMPLE = [
     ("3.13.15", 18, wb.X86, "release"),

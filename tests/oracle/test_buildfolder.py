@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import workbench as wb
 
 from stencilkit import buildfolder
+from tests import workbench as wb
 
 # Stands for python: writes down what build.py is called with.
 PYTHON = """\

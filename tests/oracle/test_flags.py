@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import workbench as wb
 
 from stencilkit import configure, headers, targets, toolchain
 from stencilkit.compiler import Session
@@ -24,6 +23,7 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import building, knowing
 from stencilkit.support import process
 from stencilkit.support.cache import NoStore
+from tests import workbench as wb
 
 BEGIN, END = "-DUSERS_FLAGS_BEGIN", "-DUSERS_FLAGS_END"
 # For each flag of ours, of any CPython and target, what says the opposite or something else.

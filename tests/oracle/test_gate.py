@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import workbench as wb
+
+from tests import workbench as wb
 
 GATE = wb.ROOT / "reproducibility" / "gate"
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import workbench as wb
 
 from stencilkit import manifest, reader
 from stencilkit.model.manifest import MANIFEST_NAME, FileRole
 from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import verifying
 from stencilkit.pipeline.evidence import Subject
+from tests import workbench as wb
 
 SEEDS = range(10)
 PER_SEED = 1000

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import workbench as wb
 
 from stencilkit import configure, headers, source, targets, toolchain
 from stencilkit.errors import FlagError, StencilkitError
@@ -26,6 +25,7 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, building, knowing
 from stencilkit.support import files
 from stencilkit.support.cache import NoStore
+from tests import workbench as wb
 
 GROUPS = ("-f", "-m", "-O", "-g")
 # A uop with a call and a comparison of floats, so that flags have something to change.

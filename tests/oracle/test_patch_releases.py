@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import workbench as wb
+
+from tests import workbench as wb
 
 # The LLVM of a series, and the release whose pyconfig.h serves for all of it.
 SERIES = {version[:4]: (major, version) for version, major in wb.PINNED.items()}

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import workbench as wb
 
 from stencilkit import cli, objects, targets
 from stencilkit.model.objectfile import ObjectFile, Section
 from stencilkit.model.target import Target
+from tests import workbench as wb
 
 ARGUMENTS = ("--elf-output-style=JSON", "--expand-relocs", "--section-data", "--section-relocations")
 ARGUMENTS += ("--section-symbols", "--sections")

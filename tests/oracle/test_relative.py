@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import workbench as wb
-
 from stencilkit import manifest
+from tests import workbench as wb
 
 
 def test_a_relative_path_starts_at_the_build_folder(tmp_path: Path) -> None:

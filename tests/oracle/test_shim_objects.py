@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import samples
-import workbench as wb
 
 from stencilkit import cli, ledger, manifest, objects, targets
 from stencilkit.errors import ObjectError
@@ -16,6 +14,8 @@ from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.target import Target
 from stencilkit.pipeline import companions
+from tests import samples
+from tests import workbench as wb
 
 VERSION = "3.15.0rc1"
 LLVMS = (19, 22)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import workbench as wb
 
 from stencilkit.model.target import Flavour
+from tests import workbench as wb
 
 # `make test` runs one row per dialect and object format, and one for the other architecture; `make oracle` runs all.
 SAMPLE = [

@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import workbench as wb
+
+from tests import workbench as wb
 
 VERSION = "3.14.7"
 FRAME = "Include/internal/pycore_interpframe_structs.h"

@@ -8,13 +8,13 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 
-import objectfiles as of
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stencilkit import dialects, holes, objects, targets
 from stencilkit.errors import ObjectError, StencilkitError
+from tests import objectfiles as of
 
 RELOCATED = 4
 

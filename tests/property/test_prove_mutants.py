@@ -6,9 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import mutants
 import pytest
-import workbench
 
 from stencilkit import disassemble, prove
 from stencilkit.model.proof import Verdict
@@ -17,6 +15,7 @@ from stencilkit.pipeline import admitting, proving
 from stencilkit.prove import Setting, emulate
 from stencilkit.prove.solver import Solver
 from stencilkit.support import forks
+from tests import mutants, workbench
 
 # Longer stencils take longer, and are made of the same.
 LONGEST = 700

@@ -7,11 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import semantics
-import workbench
 
 from stencilkit.pipeline import admitting
 from stencilkit.prove.machine import UnsupportedError
+from tests import semantics, workbench
 
 # What these were with their holes.
 NOT_RUN = ("an address in the code", "a call within the stencil")

@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 
 import pytest
-import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from stencilkit.model.manifest import Deviation, FlagRecord, Provenance, Stencil
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.model.version import LlvmVersion, MajorRange, PythonVersion
 from stencilkit.support import escape
+from tests import samples
 
 FORMS = dialects.header_forms()
 LINE1 = "0" * 64

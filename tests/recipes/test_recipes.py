@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import workbench as wb
 
 from stencilkit import __version__
 from stencilkit.jittest import hiding
+from tests import workbench as wb
 
 VERSION = "3.14.7"
 RECIPES = wb.ROOT / "recipes"

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import samples
-import signing
-import sigstand
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from stencilkit import attest, ledger, manifest, pins
@@ -25,6 +22,7 @@ from stencilkit.model.attestation import Attestations, Build, Claim, Demand, Mat
 from stencilkit.model.ledger import Entry
 from stencilkit.model.source import ReleaseSignature, SourceTree
 from stencilkit.pipeline import attesting, bundling, knowing
+from tests import samples, signing, sigstand
 
 WHO = "somebody@example.org"
 CLAIM = Claim(

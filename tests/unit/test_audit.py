@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import audit, cli, dialects, disassemble, emit, targets
 from stencilkit.audit import flow
@@ -17,6 +16,7 @@ from stencilkit.errors import HeaderError, PolicyError
 from stencilkit.model.audit import Audit, Audited, References
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import auditing
+from tests import samples
 
 TODAY = "2026-11-21"
 X86, ARM, I686 = samples.TRIPLE, "aarch64-unknown-linux-gnu", "i686-pc-windows-msvc"

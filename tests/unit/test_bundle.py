@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import artifact, manifest
 from stencilkit.errors import BundleError, RefusedError
 from stencilkit.model.artifact import Artifact
 from stencilkit.pipeline import bundling
+from tests import samples
 
 STEM = f"Tools/jit/stencils/{samples.TRIPLE}"
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import fakes
 import pytest
 
 from stencilkit.model.build import Closure, Headers, Plan
@@ -14,6 +13,7 @@ from stencilkit.model.target import Flag
 from stencilkit.model.toolchain import Identity
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import compiling
+from tests import fakes
 
 CLOSURE = Closure(files=(), digest="0", paths=())
 IDENTITY = Identity(program="1", libraries={"libLLVM.so": "2"})

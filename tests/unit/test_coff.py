@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 
-import objectfiles as of
 import pytest
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import Relocation, Section, SectionRole
 from stencilkit.objects import coff
+from tests import objectfiles as of
 
 REL32, I386_DIR32, I386_REL32, ARM64_PAGE21 = 4, 6, 20, 4
 

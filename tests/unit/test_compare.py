@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli, compare, dialects, emit
 from stencilkit.errors import UsageError
@@ -15,6 +14,7 @@ from stencilkit.model.comparison import Line
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import comparing
+from tests import samples
 
 
 def write(path: Path, held: StencilSet, *, line1: str = "0" * 64, series: str = "3.14") -> Path:

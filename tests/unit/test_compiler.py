@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import fakes
 import pytest
 
 from stencilkit.compiler import Session, closure, completeness
@@ -15,6 +14,7 @@ from stencilkit.model.build import Emits
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flag, Flavour, ObjectFormat
 from stencilkit.support import process
+from tests import fakes
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 SUFFIXES = {"-emit-obj": ".o", "-c": ".o", "-emit-llvm": ".ll", "-S": ".s"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import SimpleNamespace
 
-import objectfiles
 import pytest
-from objectfiles import Name, Part
 
 from stencilkit import targets
 from stencilkit.errors import ObjectError
 from stencilkit.pipeline import compiling
+from tests import objectfiles
+from tests.objectfiles import Name, Part
 
 TARGET = next(target for target in targets.load().targets if target.triple == "x86_64-pc-windows-msvc")
 TEXT = "\t.text\n\t.globl\t_JIT_ENTRY\n_JIT_ENTRY:\n\tincl\thits(%rip)\n\tretq\n\t.data\nhits:\n\t.long\t1\n"

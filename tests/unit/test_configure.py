@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import fakes
 import pytest
 
 from stencilkit import configure, targets
@@ -15,6 +14,7 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import knowing
 from stencilkit.support.progress import SILENT, Progress
+from tests import fakes
 
 pytestmark = pytest.mark.process
 

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import fakes
 import pytest
 
 from stencilkit import dialects, source, targets
@@ -26,6 +25,7 @@ from stencilkit.model.stencil import (
 )
 from stencilkit.model.target import SpelledTarget, Target
 from stencilkit.pipeline import knowing
+from tests import fakes
 
 TABLE = targets.load()
 TARGETS = {target.triple: target for target in TABLE.targets}

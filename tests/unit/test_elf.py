@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 
-import objectfiles as of
 import pytest
 
 from stencilkit import objects, targets
@@ -12,6 +11,7 @@ from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import Relocation, SectionRole, Symbol
 from stencilkit.model.unwind import FrameRow
 from stencilkit.objects import elf
+from tests import objectfiles as of
 
 GOOD = of.elf(of.ELF_X86_64, bytes(16), [(4, 2, 4, -4)], [of.Name("_JIT_ENTRY", 1), of.Name("_PyFoo")])
 TARGET = targets.resolve(targets.load(), "x86_64-unknown-linux-gnu").target

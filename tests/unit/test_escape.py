@@ -7,13 +7,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-import samples
 
 from stencilkit.cli import _render, _verdicts
 from stencilkit.errors import ManifestError, PolicyError
 from stencilkit.model.verdict import Check, Verdict
 from stencilkit.support import escape
 from stencilkit.support.fields import document
+from tests import samples
 
 HOSTILE = "a\x1b[2J\x00b\x7f\x9b31m\u202ec\ud800|d`<img src=x>[l](u)\n::set-env name=X::1\n  ::error::no\n##[group]"
 CLI = Path(_render.__file__).parent

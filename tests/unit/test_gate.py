@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli, ledger, manifest
 from stencilkit.errors import LedgerError
@@ -19,6 +18,7 @@ from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.signature import Candidate, Made, Signature
 from stencilkit.pipeline import gate, varying
 from stencilkit.support import process
+from tests import samples
 
 ROOT = Path(__file__).parents[2]
 OURS = ROOT / "reproducibility" / "variations.toml"

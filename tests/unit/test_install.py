@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import dialects, manifest
 from stencilkit.errors import BuildFolderError, BundleError, InstallError, OutputError
@@ -15,6 +14,7 @@ from stencilkit.model.artifact import Artifact
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.pipeline import bundling, installing, knowing, placing
+from tests import samples
 
 pytestmark = pytest.mark.process
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli, ledger, manifest, verify
 from stencilkit.errors import LedgerError
@@ -15,6 +14,7 @@ from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
 from stencilkit.pipeline.evidence import Subject
+from tests import samples
 
 
 @pytest.fixture

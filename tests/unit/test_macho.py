@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 
-import objectfiles as of
 import pytest
 
 from stencilkit.errors import ObjectError
 from stencilkit.model.objectfile import Relocation, SectionRole
 from stencilkit.objects import macho
+from tests import objectfiles as of
 
 BRANCH26, PAGE21, ADDEND = 2, 3, 10
 

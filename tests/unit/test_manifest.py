@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import manifest
 from stencilkit.errors import ManifestError
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import FileRecord, Manifest, StencilRecord, UsedFile
+from tests import samples
 
 Change = Callable[[Manifest], Manifest]
 ZERO, ONE = "0" * 64, "1" * 64

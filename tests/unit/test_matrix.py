@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli, ledger, manifest
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
+from tests import samples
 
 
 @pytest.fixture

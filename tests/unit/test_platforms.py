@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import fakes
 import pytest
 
 from stencilkit import configure, headers, targets
@@ -18,6 +17,7 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import knowing, universal
 from stencilkit.support import environ
+from tests import fakes
 
 TABLE = targets.load()
 TARGETS = {target.triple: target for target in TABLE.targets}

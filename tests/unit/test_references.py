@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import references, source
+from tests import samples
 
 HEADER = """
 PyAPI_FUNC(int) PyRun_SimpleString(const char *s);  /* declared, and reached by nobody */

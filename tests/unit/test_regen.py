@@ -6,9 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import fakes
 import pytest
-import samples
 
 from stencilkit.cli import main
 from stencilkit.errors import ConfigureError, StencilkitError, TargetError, ToolchainError, UsageError
@@ -17,6 +15,7 @@ from stencilkit.model.jitcommand import JitCommand
 from stencilkit.pipeline import placing, regenerating
 from stencilkit.support import process
 from stencilkit.support.cache import NoStore
+from tests import fakes, samples
 
 PC = "x86_64-pc-linux-gnu"
 CONFIG = samples.PYCONFIG + "#define HAVE_GCC_ASM_FOR_X64 1\n"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import samples
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from spdx_tools.spdx.parser.json import json_parser
@@ -19,6 +18,7 @@ from stencilkit import sbom
 from stencilkit.cli import main
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.pipeline import bundling
+from tests import samples
 
 FORMS = ("cyclonedx", "spdx")
 

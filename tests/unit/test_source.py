@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import fakes
 import pytest
 
 from stencilkit import source
 from stencilkit.errors import SourceError
 from stencilkit.pipeline import knowing
+from tests import fakes
 
 
 def test_a_tree_is_opened(tmp_path: Path) -> None:

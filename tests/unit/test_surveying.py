@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli
 from stencilkit.errors import ManifestError
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import surveying
 from stencilkit.support import limits
+from tests import samples
 
 HEADER = f"jit_stencils-{samples.TRIPLE}.h"
 

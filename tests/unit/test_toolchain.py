@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import fakes
 import pytest
 
 from stencilkit import toolchain
@@ -13,6 +12,7 @@ from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support.cache import NoStore, Store
+from tests import fakes
 
 pytestmark = pytest.mark.process
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli, dialects, emit, manifest, targets
 from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import FileRecord
 from stencilkit.pipeline import companions, rendering
+from tests import samples
 
 PLATFORM = "universal2-apple-darwin"
 

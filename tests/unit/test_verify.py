@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import samples
 
 from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, verify
 from stencilkit.errors import PolicyError, UsageError
@@ -19,6 +18,7 @@ from stencilkit.model.verdict import Check, Policy, Verdict
 from stencilkit.pipeline import evidence, knowing, opening, rebuilding, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support.cache import NoStore
+from tests import samples
 
 
 class Case:

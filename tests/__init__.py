@@ -1,0 +1,1 @@
+"""Tests of stencilkit, and what they share."""

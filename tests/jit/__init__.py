@@ -1,0 +1,1 @@
+"""CPythons that are built on stencils, and run."""
