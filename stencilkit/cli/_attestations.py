@@ -78,7 +78,7 @@ _ASKED: Final = (
         type=click.IntRange(min=1),
         help="How many of them must say the same. [default: all of them]",
     ),
-    click.option("--trusted-root", type=FILE, help="Sigstore's trusted_root.json. [default: the public one's]"),
+    _options.shared("--trusted-root"),
 )
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from stencilkit.errors import UsageError
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Target
 from stencilkit.pipeline import knowing
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import Progress
 
 Command = Callable[..., Any]
+_C = TypeVar("_C", bound=Command)
 # The parts of the cache; the first holds compiled uops and is bounded.
 CACHE_PARTS: Final = ("entries", "pyconfig", "trees", "tarballs")
 
@@ -24,11 +24,33 @@ FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 ANY_PATH: Final = click.Path(path_type=Path)
 
 
-# The options that several commands have with the same words:
-of_target = click.option(
-    "--target", "triple", metavar="TRIPLE", help="What the code is for. [default: what the files say]"
-)
-from_source = click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="The source. [default: the current folder]")
+# What several commands have, spelt and read alike; a command may say in its own words what it is good for there.
+SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "--cpython": {"metavar": "DIR|TARBALL|VERSION", "help": "The source. [default: the current folder]"},
+    "--target": {"metavar": "TRIPLE", "help": "What the code is for. [default: what the files say]"},
+    "--llvm": {"metavar": "VERSION"},
+    "--debug": {"is_flag": True, "help": "Stencils for a CPython configured --with-pydebug."},
+    "--pyconfig-dir": {"type": FOLDER, "help": "Folder of pyconfig.h. [default: run configure, once]"},
+    "--sysroot": {"type": FOLDER, "help": "Headers of the target. [default: found]"},
+    "--jobs": {"type": click.IntRange(min=1), "help": "Compilers at once. [default: processors]"},
+    "--no-cache": {"is_flag": True, "help": "Neither read nor write the cache of compiled uops."},
+    "--allow-driver-flags": {"is_flag": True, "help": "Take and record what a wrapper of clang adds to the flags."},
+    "--allow-mingw": {"is_flag": True, "help": "Take stencils that were compiled with mingw's headers."},
+    "--ledger": {"type": FOLDER, "help": "Folder of expected digests."},
+    "--policy": {"type": ANY_PATH},
+    "--against": {"type": ANY_PATH},
+    "--check": {"is_flag": True},
+    "--trusted-root": {
+        "type": click.Path(path_type=Path, exists=True, dir_okay=False),
+        "help": "Sigstore's trusted_root.json. [default: the public one's]",
+    },
+    "--output": {"type": ANY_PATH},
+}
+
+
+def shared(name: str, *names: str, **changes: Any) -> Callable[[_C], _C]:  # noqa: ANN401  # click's interface
+    """Add an option that several commands have; `names` and `changes` are as for click.option."""
+    return click.option(name, *names, **{**SHARED[name], **changes})
 
 
 def format_option(*formats: str) -> Callable[[Command], Command]:
@@ -85,14 +107,3 @@ def _tree_folder(given: str | None, progress: Progress) -> Path:
             fix="give a source tree, a release tarball, or a version like 3.14.7",
         )
     return fetch.fetch(given, pins.load(), environ.cache_root(), progress=progress)
-
-
-def native_target() -> Target:
-    """Find the target of this machine.
-
-    Raises: UsageError.
-    """
-    for target in knowing.known_targets():
-        if environ.is_native(target.native):
-            return target
-    raise UsageError("this machine is none of the known targets", fix="name one with --target")

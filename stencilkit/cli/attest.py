@@ -18,9 +18,7 @@ from stencilkit.pipeline.evidence import Subject
 @click.command()
 @click.argument("entry", metavar="LEDGER-ENTRY", type=_attestations.FILE)
 @click.option("--built", required=True, type=_attestations.FOLDER, metavar="OUT-DIR", help="What you built.")
-@click.option(
-    "-o", "--output", required=True, type=_options.ANY_PATH, help="The attestation (.intoto.json, .sigstore.json)."
-)
+@_options.shared("--output", "-o", required=True, help="The attestation (.intoto.json, .sigstore.json).")
 @_attestations.signing_options
 @_options.format_option("text", "json")
 def command(entry: Path, built: Path, output: Path, signing: _attestations.Signing, form: str) -> int:

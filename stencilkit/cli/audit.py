@@ -24,14 +24,14 @@ _GROWTH: Final = 2.0
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
 @click.option("--waive", type=_options.ANY_PATH, metavar="FILE", help="Findings that are accepted, each until a day.")
 @click.option("--demand", "demanded", multiple=True, metavar="RULE", help="Fail on the notes of this rule.")
-@click.option("--against", type=_options.ANY_PATH, help="The stencils that these replace, for the growth rule.")
+@_options.shared("--against", help="The stencils that these replace, for the growth rule.")
 @click.option("--growth", type=float, metavar="PERCENT", help="Growth over --against that is fine. [default: 2]")
-@_options.of_target
+@_options.shared("--target", "triple")
 @click.option(
     "--isa", default="", metavar="NAME", help="What the code may need, as in x86-64-v3. [default: the target's]"
 )
-@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="Do its uops reach the names that the stencils use?")
-@click.option("--ledger", type=_options.ANY_PATH, help="Do the stencils use the names that this ledger expects?")
+@_options.shared("--cpython", help="Do its uops reach the names that the stencils use?")
+@_options.shared("--ledger", type=_options.ANY_PATH, help="Do the stencils use the names that this ledger expects?")
 @click.option("--rules", is_flag=True, help="List the rules, with the issues that they come from.")
 @_options.format_option("text", "json", "markdown")
 def command(

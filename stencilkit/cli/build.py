@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from stencilkit import artifact, buildfolder, configure, headers, pins, toolchain
+from stencilkit import artifact, buildfolder, configure, headers, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.buildfolder import BuildFolder
@@ -17,37 +17,34 @@ from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import attesting, building, identifying, knowing, universal
+from stencilkit.pipeline import attesting, building, identifying, requesting, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
 
 
 @click.command()
-@_options.from_source
-@click.option("--llvm", metavar="VERSIONS", help="19, 19..21, 19,21, 19.1.7 or a clang. [default: upstream's]")
-@click.option(
+@_options.shared("--cpython")
+@_options.shared("--llvm", metavar="VERSIONS", help="19, 19..21, 19,21, 19.1.7 or a clang. [default: upstream's]")
+@_options.shared(
     "--target",
     "triples",
     multiple=True,
-    metavar="TRIPLE",
     help="May be repeated; all, or universal2-apple-darwin. [default: as configured, or this machine]",
 )
-@click.option("--debug", is_flag=True, help="Stencils for a CPython configured --with-pydebug.")
+@_options.shared("--debug")
 @click.option("--cflags", metavar="STR", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
-@click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of pyconfig.h. [default: run configure, once]")
-@click.option("--sysroot", type=_options.FOLDER, help="Headers of the target. [default: found]")
+@_options.shared("--pyconfig-dir")
+@_options.shared("--sysroot")
 @click.option("--out", type=_options.FOLDER, default=Path("stencils"), show_default=True, help="Output folder.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Compilers at once. [default: processors]")
-@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of compiled uops.")
+@_options.shared("--jobs")
+@_options.shared("--no-cache")
 @click.option("--skip-missing", is_flag=True, help="Build with those LLVMs of a range that are there.")
 @click.option("--comments", is_flag=True, help="Add disassembly comments to the headers.")
-@click.option("--allow-driver-flags", is_flag=True, help="Take and record what a wrapper of clang adds to the flags.")
+@_options.shared("--allow-driver-flags")
 @click.option("--one-process-per-uop", "plain", is_flag=True, help="Compile as upstream does, slowly; same bytes.")
 @click.option("--verify-source", is_flag=True, help="Verify the sigstore bundle that lies beside the tarball.")
-@click.option(
-    "--trusted-root", type=_options.ANY_PATH, help="Sigstore's trusted_root.json. [default: the public one's]"
-)
+@_options.shared("--trusted-root")
 @click.option(
     "--signatures", type=_options.FOLDER, help="Ledger to add signatures of the stencils to, for stencilkit identify."
 )
@@ -89,14 +86,14 @@ def command(
     wanted = toolchain.parse_wanted(_llvm(llvm, folder, support, progress))
     for major in toolchain.majors(wanted):
         building.check_llvm(support, major)
-    machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
+    machine = requesting.machine(store)
     tools = toolchain.select(wanted, machine, skip_missing=skip_missing)
     cflags = _cflags(cflags, folder)
     flavour: Flavour = "debug" if debug else "release"
     if "" in triples:
         raise UsageError("--target is empty", fix="leave it out for this machine, or name a triple")
     spellings = triples or (folder.host if folder else "",)
-    chosen = _targets(spellings, tree)
+    chosen = requesting.several(spellings, tree)
     pairs = [(asked, tool) for asked in chosen for tool in tools]
     for asked, tool in pairs:
         building.check(tree, asked, tool, cflags)
@@ -156,24 +153,6 @@ def _cflags(given: str | None, folder: BuildFolder | None) -> str:
             f"the flags for the JIT cannot be split into words: {error}", where=text, fix="mend the quotes in --cflags"
         ) from None
     return text
-
-
-def _targets(spellings: Iterable[str], tree: SourceTree) -> list[SpelledTarget]:
-    """Understand --target, or how a configured build folder spells what it is for; "" is this machine."""
-    requests: list[SpelledTarget] = []
-    for spelling in spellings:
-        found = knowing.targets_of(spelling or _options.native_target().triple, tree.version.series)
-        if len(found) > 1 and spelling == found[0].target.universal:
-            universal.check(tree.python, found)
-        requests.extend(request for request in found if request not in requests)
-    for number, request in enumerate(requests):
-        for other in requests[:number]:
-            if other.target == request.target:
-                raise UsageError(
-                    f"--target {other.spelling} and {request.spelling} are one target",
-                    fix="name it once, in the spelling that your CPython is configured with",
-                )
-    return requests
 
 
 def _pyconfig(

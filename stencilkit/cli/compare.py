@@ -16,9 +16,9 @@ from stencilkit.pipeline import comparing
 
 @click.command()
 @click.argument("paths", metavar="A B [C...]", nargs=-1, required=True, type=_options.ANY_PATH)
-@_options.of_target
+@_options.shared("--target", "triple")
 @click.option("--brief", is_flag=True, help="Name the stencils that differ, without their instructions.")
-@click.option("--check", is_flag=True, help="Print nothing if all are equal.")
+@_options.shared("--check", help="Print nothing if all are equal.")
 @_options.format_option("text", "json", "markdown")
 def command(paths: tuple[Path, ...], triple: str | None, brief: bool, check: bool, form: str) -> int:
     """Compare stencils: the first header or output folder with each of the others.

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from stencilkit import configure, pins, toolchain
+from stencilkit import configure, toolchain
 from stencilkit import ledger as stage
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.target import Flavour
-from stencilkit.pipeline import gate, knowing
+from stencilkit.pipeline import gate, requesting
 from stencilkit.support import environ, files
 from stencilkit.support.progress import Progress
 
@@ -23,18 +23,18 @@ _HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "", "secon
 
 
 @click.command()
-@click.option("--cpython", "sources", metavar="DIR|TARBALL|VERSION", multiple=True, required=True, help="Repeatable.")
-@click.option(
+@_options.shared("--cpython", "sources", multiple=True, required=True, help="Repeatable.")
+@_options.shared(
     "--llvm",
     "wanted",
     metavar="VERSIONS",
     multiple=True,
     help="As for build. Repeatable: two vendors of one version must make the same. [default: upstream's]",
 )
-@click.option("--target", "triples", metavar="TRIPLE", multiple=True, help="Repeatable. [default: this machine]")
-@click.option("--debug", is_flag=True, help="Stencils for a CPython configured --with-pydebug.")
-@click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of pyconfig.h. [default: run configure, once]")
-@click.option("--ledger", type=_options.FOLDER, required=True, help="Folder of expected digests.")
+@_options.shared("--target", "triples", multiple=True, help="Repeatable. [default: this machine]")
+@_options.shared("--debug")
+@_options.shared("--pyconfig-dir")
+@_options.shared("--ledger", required=True)
 @click.option("--variations", type=_options.ANY_PATH, required=True, help="What to vary: a variations.toml.")
 @click.option("--report", type=_options.ANY_PATH, help="Write the report to this file, too, as markdown.")
 @click.option("--update", is_flag=True, help="Make what was built the ledger, for a person to review.")
@@ -107,16 +107,14 @@ def _configurations(
 
     Raises: UsageError where that is nothing.
     """
-    store = _options.store()
-    machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
+    machine = requesting.machine(_options.store())
     found = 0
     for source in sources:
         tree = _options.open_tree(source, progress)
         support = tree.python.support
         named = wanted or (str(support.pinned),)
         tools = [tool for words in named for tool in toolchain.select(toolchain.parse_wanted(words), machine)]
-        for triple in triples or (_options.native_target().triple,):
-            asked = knowing.target(triple)
+        for asked in requesting.several(triples or ("",), tree):
             config = (
                 folder
                 or configure.configured(tree, asked, flavour, machine, environ.cache_root(), progress=progress).folder

@@ -19,12 +19,9 @@ _SHOWN = 8
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
 @click.option("-p", "--pid", "numbers", type=int, multiple=True, help="Identify the program of a running process.")
-@click.option(
-    "--ledger", type=_options.FOLDER, help="Signatures to look for. [default: those that come with stencilkit]"
-)
-@click.option(
+@_options.shared("--ledger", help="Signatures to look for. [default: those that come with stencilkit]")
+@_options.shared(
     "--against",
-    type=_options.ANY_PATH,
     multiple=True,
     help="Stencils to look for: a header or an output folder. Without --ledger, only these.",
 )

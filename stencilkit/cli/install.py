@@ -16,18 +16,17 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True))
-@click.option("--cpython", metavar="DIR", help="The source tree. [default: the current folder]")
+@_options.shared("--cpython", metavar="DIR", help="The source tree. [default: the current folder]")
 @click.option("--build-dir", type=_options.FOLDER, help="Where configure was run. [default: the source tree]")
-@click.option("--target", metavar="TRIPLE", help="Refuse a build folder for another target.")
+@_options.shared("--target", help="Refuse a build folder for another target.")
 @click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
-@click.option(
+@_options.shared(
     "--llvm",
-    metavar="VERSION",
     default="",
     help="Those made by this LLVM. [default: as configured, or upstream's]",
 )
-@click.option("--check", is_flag=True, help="Verify and show every check; place nothing.")
-@click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
+@_options.shared("--check", help="Verify and show every check; place nothing.")
+@_options.shared("--allow-mingw")
 @_attestations.asked_options
 @_options.format_option("text", "json")
 def command(

@@ -15,11 +15,11 @@ from stencilkit.pipeline import matrix
 
 
 @click.command()
-@click.option(
+@_options.shared(
     "--target", "patterns", multiple=True, metavar="PATTERN", help="Triples, as in *-linux-gnu. [default: all]"
 )
 @click.option("--wheels", is_flag=True, help="Only the LLVMs that PyPI has.")
-@click.option("--ledger", type=_options.FOLDER, help="Tell what was built: the table of a ledger.")
+@_options.shared("--ledger", help="Tell what was built: the table of a ledger.")
 @_options.format_option("text", "json", "github", "markdown")
 def command(patterns: tuple[str, ...], wheels: bool, ledger: Path | None, form: str) -> None:
     """Print the build matrix for a CI, or the support table of a ledger.

@@ -21,7 +21,7 @@ from stencilkit.support import files
 
 @click.command()
 @click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("-o", "--output", required=True, type=_options.ANY_PATH, help="The bundle (.tar.gz, .tgz or .tar).")
+@_options.shared("--output", "-o", required=True, help="The bundle (.tar.gz, .tgz or .tar).")
 @click.option(
     "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="How files are named."
 )
@@ -34,10 +34,10 @@ from stencilkit.support import files
     help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit. "
     "Repeatable.",
 )
-@click.option("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
-@click.option("--allow-mingw", is_flag=True, help="Take stencils that were compiled with mingw's headers.")
+@_options.shared("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
+@_options.shared("--allow-mingw")
 @click.option("--attest", "wanted", is_flag=True, help="Write a signed statement beside the bundle.")
-@click.option("--ledger", type=_options.FOLDER, help="Folder of expected digests; the statement says what came of it.")
+@_options.shared("--ledger", help="Folder of expected digests; the statement says what came of it.")
 @_attestations.signing_options
 @_options.format_option("text", "json")
 def command(

@@ -36,11 +36,11 @@ Windows: PCbuild\\build.bat --experimental-jit "/p:PythonForBuild={plain}"
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--llvm", metavar="VERSION", default="", help="A version or a clang. [default: see below]")
-@click.option("--sysroot", type=_options.FOLDER, help="Headers of the target. [default: found]")
-@click.option("--jobs", type=click.IntRange(min=1), help="Compilers at once. [default: processors]")
-@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of compiled uops.")
-@click.option("--allow-driver-flags", is_flag=True, help="Take what a wrapper of clang adds to the flags.")
+@_options.shared("--llvm", default="", help="A version or a clang. [default: see below]")
+@_options.shared("--sysroot")
+@_options.shared("--jobs")
+@_options.shared("--no-cache")
+@_options.shared("--allow-driver-flags", help="Take what a wrapper of clang adds to the flags.")
 @click.option("--how", is_flag=True, help="Print how CPython's own build is made to use this, and exit.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[.../Tools/jit/build.py ARGUMENTS]")
 def command(  # one parameter per option

@@ -17,7 +17,7 @@ from stencilkit.support import files
 
 @click.command()
 @click.argument("bundle", metavar="BUNDLE|OUT-DIR", type=click.Path(path_type=Path, exists=True))
-@click.option("-o", "--output", type=_options.ANY_PATH, help="File to write. [default: standard output]")
+@_options.shared("--output", "-o", help="File to write. [default: standard output]")
 @_options.format_option(*get_args(sbom.Form))
 def command(bundle: Path, output: Path | None, form: sbom.Form) -> int:
     """Write a bill of materials: the stencils, the CPython, LLVM and headers behind them, and licences.

@@ -20,7 +20,7 @@ from stencilkit.pipeline import admitting
 @click.command()
 @click.argument("uop")
 @click.argument("path", metavar="HEADER|OUT-DIR", type=_options.ANY_PATH)
-@click.option("--target", "triple", metavar="TRIPLE", help="What the code is for. [default: from the file's name]")
+@_options.shared("--target", "triple", help="What the code is for. [default: from the file's name]")
 @_options.format_option("text", "json")
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     """Show one stencil: sizes, holes and disassembly."""

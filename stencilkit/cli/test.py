@@ -14,21 +14,21 @@ from stencilkit.cli import _options, _progress, _testing
 from stencilkit.errors import ExitCode
 from stencilkit.jittest import junit
 from stencilkit.model.testing import Suite
-from stencilkit.pipeline import bundling, knowing, testing
+from stencilkit.pipeline import bundling, requesting, testing
 from stencilkit.support import environ, files
 
 
 @click.command()
 @click.argument("stencils", type=click.Path(path_type=Path, exists=True))
-@_options.from_source
-@click.option("--target", metavar="TRIPLE", help="Another one than this machine's runs under qemu-user.")
-@click.option("--debug", is_flag=True, help="A CPython configured --with-pydebug, on debug stencils.")
-@click.option("--llvm", metavar="VERSION", default="", help="Only the stencils of this LLVM. [default: each]")
+@_options.shared("--cpython")
+@_options.shared("--target", help="Another one than this machine's runs under qemu-user.")
+@_options.shared("--debug", help="A CPython configured --with-pydebug, on debug stencils.")
+@_options.shared("--llvm", default="", help="Only the stencils of this LLVM. [default: each]")
 @click.option("--suite", type=click.Choice(get_args(Suite)), default="jit", show_default=True, help="What to run.")
 @click.option("--module", "modules", multiple=True, metavar="NAME", help="A test module, instead of the suite's.")
 @click.option("--benchmarks/--no-benchmarks", default=None, help="Time JIT on and off. [default: not with smoke]")
 @click.option("--configure", "arguments", multiple=True, metavar="ARG", help="A further argument of configure.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Compilers and tests at once. [default: processors]")
+@_options.shared("--jobs", help="Compilers and tests at once. [default: processors]")
 @click.option("--timeout", type=click.FloatRange(min=1), default=1200.0, show_default=True, help="Seconds a module.")
 @click.option("--junit", "junit_file", type=_options.ANY_PATH, metavar="FILE", help="Write JUnit XML too.")
 @click.option("--work", type=_options.FOLDER, help="Where to build, and leave it there. [default: a temporary folder]")
@@ -58,7 +58,7 @@ def command(
     """
     progress = _progress.choose(form)
     tree = _options.open_tree(cpython, progress)
-    wanted = knowing.target(target).target if target else _options.native_target()
+    wanted = requesting.one(target)
     flavour = "debug" if debug else "release"
     chosen = artifact.choose(
         bundling.open_all(stencils, [wanted.triple]),

@@ -20,18 +20,18 @@ from stencilkit.support import files, limits
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_options.ANY_PATH)
 @click.option("--manifest", type=_options.ANY_PATH, help="What it is held against. [default: manifest.toml beside it]")
-@click.option("--cpython", metavar="DIR|TARBALL|VERSION", help="Does it fit this source?")
-@click.option("--pyconfig-dir", type=_options.FOLDER, help="Folder of its pyconfig.h. [default: the source's]")
-@click.option("--ledger", type=_options.FOLDER, help="Folder of expected digests.")
+@_options.shared("--cpython", help="Does it fit this source?")
+@_options.shared("--pyconfig-dir", help="Folder of its pyconfig.h. [default: the source's]")
+@_options.shared("--ledger")
 @click.option("--rebuild", is_flag=True, help="Build again from --cpython: is the content the same?")
-@click.option("--llvm", metavar="VERSION", help="LLVM to build again with. [default: the recorded version]")
+@_options.shared("--llvm", help="LLVM to build again with. [default: the recorded version]")
 @click.option(
     "--binary", type=_options.ANY_PATH, help="A python or libpython that was built on it: is it really in there?"
 )
-@click.option("--policy", type=_options.ANY_PATH, help="What must hold. [default: canonical form and manifest]")
-@click.option("--allow-mingw", is_flag=True, help="Accept what was compiled for msvc with mingw's headers.")
+@_options.shared("--policy", help="What must hold. [default: canonical form and manifest]")
+@_options.shared("--allow-mingw", help="Accept what was compiled for msvc with mingw's headers.")
 @click.option("--consistent", is_flag=True, help="Accept what agrees with itself, compared with nothing of others'.")
-@click.option("--check", is_flag=True, help="Print nothing about what is accepted.")
+@_options.shared("--check", help="Print nothing about what is accepted.")
 @_attestations.asked_options
 @_options.format_option("text", "json", "markdown", "junit")
 def command(

@@ -17,6 +17,6 @@ evidence      what verifying asks its questions of  fitting       a tree beside 
 knowing       words to all that is known of them    opening       read a folder, manifest or bundle
 placing       which files a CPython's build takes   questions     the questions of verifying
 rebuilding    a manifest to a second build          rendering     stencils to the text of files
-surveying     find the stencils below a folder      universal     two builds to one for both halves
-varying       put a build under variations
+requesting    words to what can be built here       surveying     find the stencils below a folder
+universal     two builds to one for both halves     varying       put a build under variations
 """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stencilkit import buildfolder, configure, headers, pins, toolchain
+from stencilkit import buildfolder, configure, headers, toolchain
 from stencilkit.errors import UsageError
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.toolchain import Wanted
 from stencilkit.model.version import LlvmVersion
-from stencilkit.pipeline import building
+from stencilkit.pipeline import building, requesting
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import environ
 from stencilkit.support.cache import NoStore, Store
@@ -33,7 +33,7 @@ def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, sto
             f"it was compiled with CFLAGS_JIT={recorded.cflags!r}, and {pyconfig} has {own!r}",
             fix="give --pyconfig-dir a build folder that was configured with those flags",
         )
-    machine = toolchain.Machine(environ.data_root(), store, pins.load().majors)
+    machine = requesting.machine(store)
     # Not parsed as --llvm is: that may be the path of a program.
     exact = Wanted(exact=LlvmVersion.parse(recorded.toolchain.version))
     tool = toolchain.select(toolchain.parse_wanted(llvm) if llvm else (exact,), machine)[0]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit.cli import _options
+from stencilkit.pipeline import requesting
 from tests import fakes
 from tests import workbench as wb
 
@@ -255,7 +255,7 @@ def test_paths_may_be_relative(small: Path, here: Path) -> None:
 
 
 def test_without_a_target_it_is_this_machines_and_nothing_else_is_written(small: Path, here: Path) -> None:
-    triple = _options.native_target().triple
+    triple = requesting.native().triple
     done = wb.stencilkit(
         *("build", "--cpython", small, "--llvm", wb.pypi_llvm(19), "--pyconfig-dir", wb.pyconfig(VERSION, triple)),
         *("--out", here / "out"),

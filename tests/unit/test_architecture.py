@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import stencilkit
+from stencilkit.cli import _options
 from stencilkit.model.target import Target
 
 PACKAGE = Path(stencilkit.__file__).parent
@@ -153,6 +154,19 @@ def test_facts_are_looked_up_once() -> None:
         ),
         *((f"cli/{name}", "load") for name in ("doctor", "targets")),
     }
+
+
+def test_options_are_spelt_once() -> None:
+    """What two commands have is in the table of cli/_options.py, and no command spells it again."""
+    spelt: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)) if layer(name_of(path)) == "cli" else ():
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "click.option":
+                for name in constants(ast.Tuple(node.args)):
+                    if name.startswith("-"):
+                        spelt.setdefault(name, []).append(name_of(path))
+    assert {name: where for name, where in spelt.items() if len(where) > 1} == {}
+    assert spelt.keys() & _options.SHARED.keys() == set()
 
 
 def test_junit_has_one_writer() -> None:

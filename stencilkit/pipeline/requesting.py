@@ -1,0 +1,59 @@
+"""From what somebody asks for (triples, LLVMs) to what can be built here: the one reading of those words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stencilkit import pins, toolchain
+from stencilkit.errors import UsageError
+from stencilkit.model.source import SourceTree
+from stencilkit.model.target import SpelledTarget, Target
+from stencilkit.pipeline import knowing, universal
+from stencilkit.support import environ
+from stencilkit.support.cache import Store
+from stencilkit.toolchain import Machine
+
+
+def machine(store: Store) -> Machine:
+    """Return this machine's LLVMs, which are looked for when they are needed; `store` remembers what they are."""
+    return toolchain.Machine(environ.data_root(), store, pins.load().majors)
+
+
+def native() -> Target:
+    """Find the target of this machine.
+
+    Raises: UsageError.
+    """
+    for target in knowing.known_targets():
+        if environ.is_native(target.native):
+            return target
+    raise UsageError("this machine is none of the known targets", fix="name one with --target")
+
+
+def one(spelling: str | None) -> Target:
+    """Find the one target that is meant; None and "" are this machine.
+
+    Raises: TargetError, UsageError.
+    """
+    return knowing.target(spelling).target if spelling else native()
+
+
+def several(spellings: Iterable[str], tree: SourceTree) -> list[SpelledTarget]:
+    """Find all targets that are meant, each once; "" is this machine, "all" what the tree's CPython supports.
+
+    Raises: TargetError; UsageError where two spellings mean one target.
+    """
+    requests: list[SpelledTarget] = []
+    for spelling in spellings:
+        found = knowing.targets_of(spelling or native().triple, tree.version.series)
+        if len(found) > 1 and spelling == found[0].target.universal:
+            universal.check(tree.python, found)
+        requests.extend(request for request in found if request not in requests)
+    for number, request in enumerate(requests):
+        for other in requests[:number]:
+            if other.target == request.target:
+                raise UsageError(
+                    f"--target {other.spelling} and {request.spelling} are one target",
+                    fix="name it once, in the spelling that your CPython is configured with",
+                )
+    return requests
