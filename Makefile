@@ -9,13 +9,14 @@ export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo setup needs test lint unit fuzz oracle gate bench table clean
+.PHONY: help demo setup needs test lint unit docs fuzz oracle gate bench table clean
 
 help:
 	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
 	@echo "make setup   install what make test needs of a Debian or Ubuntu machine (as root, or with sudo)"
 	@echo "make test    lint, types and tests, with one oracle row per dialect and format"
 	@echo "make unit    the tests that need no network"
+	@echo "make docs    the documentation as a site, in build/docs"
 	@echo "make fuzz    coverage-guided fuzzing of every reader, for FUZZ_SECONDS"
 	@echo "make oracle  the whole matrix against CPython's own generator"
 	@echo "make gate    every CPython with every LLVM of PyPI, under variations, against the ledger"
@@ -42,10 +43,15 @@ lint: $(BIN)/stencilkit
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/codespell *.md docs recipes reproducibility stencilkit tests targets.toml Makefile
 	$(BIN)/zizmor --offline --quiet --no-progress --persona=pedantic .github
 
 unit: $(BIN)/stencilkit
 	$(BIN)/pytest -m "not network and not oracle and not jit" tests/unit tests/golden tests/property tests/cli
+
+docs: $(BIN)/stencilkit
+	$(BIN)/python -m sphinx -q -n -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 test: needs lint
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not matrix"

@@ -21,7 +21,7 @@ def command() -> None:
 @command.command()
 @_options.format_option("text", "json")
 def info(form: str) -> None:
-    """Tell where the cache is and what it holds."""
+    """Show where the cache is and what it holds."""
     root = environ.cache_root()
     parts = {name: Store(root / name).info() for name in _options.CACHE_PARTS}
     if form == "json":

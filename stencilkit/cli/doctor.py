@@ -30,7 +30,7 @@ class _Check:
 @click.command()
 @_options.format_option("text", "json")
 def command(form: str) -> int:
-    """Tell what is missing on this machine for which job, and what brings it.
+    """Report what is missing on this machine for which job, and the package that has it.
 
     Exits with 1 if any job lacks something.
     """

@@ -51,7 +51,7 @@ def command(
     update: bool,
     form: str,
 ) -> int:
-    """Build stencils again and again, each time under other circumstances, and hold them against a ledger.
+    """Build stencils repeatedly under varied conditions, and compare them with a ledger.
 
     Every configuration is built as it is, and once with all variations at the same time; if that differs, once with
     each of them, to name it. LLVMs outside a CPython's range are skipped. With --update, what is the same under all

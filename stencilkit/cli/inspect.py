@@ -14,7 +14,7 @@ from stencilkit.pipeline import bundling
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True))
 @_options.format_option("text", "json")
 def command(bundle: Path, form: str) -> None:
-    """Tell what is in a bundle, after checking every digest in it. Nothing is unpacked.
+    """Show what is in a bundle, after checking every digest in it. Nothing is unpacked.
 
     What it holds fits a tree or does not: that is for stencilkit install, or stencilkit verify, to say.
     """

@@ -19,7 +19,7 @@ from stencilkit.pipeline import matrix
     "--target", "patterns", multiple=True, metavar="PATTERN", help="Triples, as in *-linux-gnu. [default: all]"
 )
 @click.option("--wheels", is_flag=True, help="Only the LLVMs that PyPI has.")
-@_options.shared("--ledger", help="Tell what was built: the table of a ledger.")
+@_options.shared("--ledger", help="Print the table of this ledger instead.")
 @_options.format_option("text", "json", "github", "markdown")
 def command(patterns: tuple[str, ...], wheels: bool, ledger: Path | None, form: str) -> None:
     """Print the build matrix for a CI, or the support table of a ledger.

@@ -19,7 +19,7 @@ from stencilkit.support import files, limits
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_options.ANY_PATH)
-@click.option("--manifest", type=_options.ANY_PATH, help="What it is held against. [default: manifest.toml beside it]")
+@click.option("--manifest", type=_options.ANY_PATH, help="What to compare it with. [default: manifest.toml beside it]")
 @_options.shared("--cpython", help="Does it fit this source?")
 @_options.shared("--pyconfig-dir", help="Folder of its pyconfig.h. [default: the source's]")
 @_options.shared("--ledger")
@@ -28,7 +28,7 @@ from stencilkit.support import files, limits
 @click.option(
     "--binary", type=_options.ANY_PATH, help="A python or libpython that was built on it: is it really in there?"
 )
-@_options.shared("--policy", help="What must hold. [default: canonical form and manifest]")
+@_options.shared("--policy", help="What you require. [default: canonical form and manifest]")
 @_options.shared("--allow-mingw", help="Accept what was compiled for msvc with mingw's headers.")
 @click.option("--consistent", is_flag=True, help="Accept what agrees with itself, compared with nothing of others'.")
 @_options.shared("--check", help="Print nothing about what is accepted.")
