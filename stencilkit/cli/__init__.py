@@ -132,7 +132,7 @@ def _interrupted(_number: int, _frame: object) -> None:
 
 
 def _trouble(error: StencilkitError) -> ExitCode:
-    _render.say(f"stencilkit: error: {error.as_text()}", err=True)
+    _render.say_lines([("stencilkit: ", _render.Word("error"), f": {error.as_text()}")], err=True)
     return ExitCode.TROUBLE
 
 

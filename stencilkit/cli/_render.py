@@ -3,22 +3,102 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TextIO
 
 import click
 
+from stencilkit.cli import _layout
 from stencilkit.model.manifest import Manifest, StencilRecord
 from stencilkit.model.request import Written
-from stencilkit.support import escape
+from stencilkit.support import environ, escape
 
 SCHEMA = 1
+
+
+class Word(str):
+    """A verdict's word. On a terminal it gets a colour where it stands alone: as a part of a line, or as a cell."""
+
+    __slots__ = ()
+
+
+# What a line is made of; only a Word that is a part of its own is coloured, never what merely reads like one.
+Line = str | tuple[str, ...]
+
+# A colour says nothing that the word does not say.
+_GOOD: Final = ("ok", "passed", "accepted", "identical", "proved", "identified", "as expected", "content equal", "yes")
+_ATTENTION: Final = (
+    *("note", "noted", "not asked", "proved given", "agreed on runs", "nearest", "unknown", "no JIT", "written"),
+    "missing",
+)
+_BAD: Final = (
+    *("error", "FAILED", "failed", "refused", "differ", "differs", "not proved", "changed", "VARIES", "UNEXPECTED"),
+    "MISSING",
+)
+_COLOURS: Final = {
+    **dict.fromkeys(_GOOD, "green"),
+    **dict.fromkeys(_ATTENTION, "yellow"),
+    **dict.fromkeys(_BAD, "red"),
+}
 
 
 def say(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a text; what others wrote in it cannot steer a terminal or a workflow (support/escape.py)."""
     click.echo(escape.terminal(str(text)), err=err, nl=nl)
+
+
+def say_lines(lines: Iterable[Line], *, err: bool = False) -> None:
+    """Print lines, and the parts of one that are a `Word` in their colour, if that is wanted. Each part is escaped.
+
+    A terminal gets long lines broken between words, logs and pipes get them whole.
+    """
+    stream = _stream(err=err)
+    terminal = stream.isatty()
+    colour = environ.wants_colour(terminal=terminal)
+    for line in lines:
+        parts = (line,) if isinstance(line, str) else line
+        for shown in _folded(parts, colour=colour) if terminal else [_joined(parts, colour=colour)]:
+            click.echo(shown, file=stream, color=colour)
+
+
+def say_wrapped(text: str) -> None:
+    """Print a text below a table: in lines as wide as that, broken between words, the further ones indented."""
+    for line in _layout.wrap(escape.terminal(text), environ.columns(), hanging="  "):
+        say(line)
+
+
+def _stream(*, err: bool) -> TextIO:
+    return sys.stderr if err else sys.stdout
+
+
+def _joined(parts: Iterable[str], *, colour: bool) -> str:
+    return "".join(_painted(part, colour=colour) for part in parts)
+
+
+def _folded(parts: Sequence[str], *, colour: bool) -> Iterator[str]:
+    """Break a text's lines to the terminal's width; a verdict's word that the first one still has is coloured."""
+    texts = escape.terminal("".join(parts)).split("\n")
+    indents = [" " * (len(text) - len(text.lstrip()) + 2) for text in texts]
+    lines = zip(texts, indents, strict=True)
+    first, *rest = [line for text, indent in lines for line in _layout.wrap(text, environ.columns(), hanging=indent)]
+    start, painted = 0, ""
+    for part in parts:
+        safe = escape.terminal(part)
+        if not first.startswith(safe, start):
+            break
+        start += len(safe)
+        painted += _painted(part, colour=colour)
+    yield painted + first[start:]
+    yield from rest
+
+
+def _painted(part: str, *, colour: bool) -> str:
+    shown = escape.terminal(part)
+    if not (colour and isinstance(part, Word)):
+        return shown
+    return click.style(shown, fg=_COLOURS.get(part), bold=_COLOURS.get(part) == "red")
 
 
 def print_json(kind: str, content: dict[str, Any]) -> None:
@@ -28,24 +108,32 @@ def print_json(kind: str, content: dict[str, Any]) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table: columns as wide as they need to be, numbers to the right."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    for row in [header, *rows]:
+    """Print a table: columns as wide as they need to be, numbers to the right.
+
+    Where that is wider than the terminal, columns of sentences get cells of several lines; where even that is too wide,
+    each row becomes a block. Words are never broken.
+    """
+    stream = _stream(err=False)
+    colour = environ.wants_colour(terminal=stream.isatty())
+    safe = [[_safe(cell) for cell in row] for row in rows]
+    for line in _layout.table(header, safe, environ.columns()):
+        padded = [(" " * (abs(width) - len(cell)), cell, width < 0) for cell, width in line]
         cells = [
-            cell.rjust(width) if _is_number(cell) else cell.ljust(width)
-            for cell, width in zip(row, widths, strict=True)
+            f"{space}{_painted(cell, colour=colour)}" if right else f"{_painted(cell, colour=colour)}{space}"
+            for space, cell, right in padded
         ]
-        say("  ".join(cells).rstrip())
+        click.echo("  ".join(cells).rstrip(), file=stream, color=colour)
+
+
+def _safe(cell: str) -> str:
+    """Escape a cell before it is measured; a verdict's word is ours."""
+    return cell if isinstance(cell, Word) else escape.terminal(cell.replace("\n", " "))
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table as GitHub's markdown has it."""
     rows_ = ([escape.cell(cell) for cell in row] for row in rows)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows_))
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(".", "", 1).replace("%", "").isdigit()
 
 
 def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], form: str) -> None:

@@ -22,14 +22,13 @@ def report(found: TestReport, form: str) -> None:
     if found.emulator:
         _render.say(f"run by {found.emulator}")
     for verdict in found.verdicts:
-        for line in _lines(verdict):
-            _render.say(line)
+        _render.say_lines(_lines(verdict))
     if found.off:
         _benchmarks(found)
-    _render.say("passed" if found.good else "FAILED")
+    _render.say_lines([(_render.Word("passed" if found.good else "FAILED"),)])
 
 
-def _lines(verdict: StencilsVerdict) -> Iterator[str]:
+def _lines(verdict: StencilsVerdict) -> Iterator[_render.Line]:
     generator = "started, and took them" if verdict.generator_ran else "never started"
     yield ""
     yield f"LLVM {verdict.llvm}, content {verdict.content_digest[:16]}"

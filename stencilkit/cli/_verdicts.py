@@ -23,24 +23,27 @@ def show(verdicts: Sequence[Verdict], form: str, *, quiet: bool) -> None:
         _render.say(_junit(verdicts))
     else:
         for verdict in shown:
-            _render.say("\n".join(_markdown(verdict) if form == "markdown" else _text(verdict)))
+            _render.say_lines(_markdown(verdict) if form == "markdown" else _text(verdict))
 
 
 def _all(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.accepted for verdict in verdicts)
 
 
-def _word(verdict: Verdict) -> str:
+def _words(verdict: Verdict) -> tuple[str, str]:
+    """Say the verdict in one word, and what limits it."""
     if not verdict.accepted:
-        return "refused"
+        return "refused", ""
     # What only accounts for other files has no digests, and was not to be compared.
-    return "accepted" if verdict.scope == "compared" or not verdict.digests else f"accepted ({verify.CONSISTENT})"
+    return "accepted", "" if verdict.scope == "compared" or not verdict.digests else f" ({verify.CONSISTENT})"
 
 
-def _text(verdict: Verdict) -> list[str]:
-    lines = [f"{verdict.subject}: {_word(verdict)}"]
+def _text(verdict: Verdict) -> list[_render.Line]:
+    word, limit = _words(verdict)
+    lines: list[_render.Line] = [(f"{verdict.subject}: ", _render.Word(word), limit)]
     for check in verdict.checks:
-        lines.append(f"  {_MARKS[check.status]:6}  {check.kind:9}  {check.what}")
+        mark = _MARKS[check.status]
+        lines.append(("  ", _render.Word(mark), f"{'':{6 - len(mark)}}  {check.kind:9}  {check.what}"))
         lines += [f"{'':21}{line}" for detail in check.details for line in detail.splitlines()]
     lines += [f"  {name:10}  {value}" for name, value in verdict.digests.items()]
     if verdict.stamp:
@@ -49,7 +52,8 @@ def _text(verdict: Verdict) -> list[str]:
 
 
 def _markdown(verdict: Verdict) -> list[str]:
-    lines = [f"### {escape.code(verdict.subject)}: {_word(verdict)}", "", "| | Held against | |", "| --- | --- | --- |"]
+    word = "".join(_words(verdict))
+    lines = [f"### {escape.code(verdict.subject)}: {word}", "", "| | Held against | |", "| --- | --- | --- |"]
     for check in verdict.checks:
         details = "".join(f"<br>{escape.code(detail)}" for detail in check.details)
         lines.append(f"| {_MARKS[check.status]} | {check.kind} | {escape.cell(check.what)}{details} |")

@@ -88,7 +88,7 @@ def command(
         _render.print_json("audit", answer)
     else:
         for item in found:
-            _render.say("\n".join(_markdown(item) if form == "markdown" else _text(item)))
+            _render.say_lines(_markdown(item) if form == "markdown" else _text(item))
     return ExitCode.OK if all(item.passed for item in found) else ExitCode.DIFFERENT
 
 
@@ -104,11 +104,12 @@ def _rules(form: str) -> None:
         _render.print_table(["rule", "why", "from"], [[rule.name, rule.why, rule.refs] for rule in audit.RULES])
 
 
-def _text(item: Audit) -> Iterator[str]:
-    yield f"{item.subject}: {'passed' if item.passed else 'FAILED'}"
+def _text(item: Audit) -> Iterator[_render.Line]:
+    yield f"{item.subject}: ", _render.Word("passed" if item.passed else "FAILED")
     for result in item.results:
         count = f"{len(result.findings)} findings" if result.findings else ""
-        yield f"  {result.outcome:9}  {result.rule:16}  {count}".rstrip()
+        padding = " " * (9 - len(result.outcome))
+        yield "  ", _render.Word(result.outcome), f"{padding}  {result.rule:16}  {count}".rstrip()
         yield from (f"{'':31}{line}" for line in _findings(result.findings))
         if result.outcome == "failed":
             yield f"{'':31}({result.why}; {result.refs})"

@@ -33,7 +33,7 @@ def command(paths: tuple[Path, ...], triple: str | None, brief: bool, check: boo
     elif not (check and equal):
         _table(found, form)
         for item in found:
-            _render.say("\n".join(_account(item, brief=brief, form=form)))
+            _render.say_lines(_account(item, brief=brief, form=form))
     return ExitCode.OK if equal else ExitCode.DIFFERENT
 
 
@@ -63,14 +63,14 @@ def _with_change(before: int, after: int) -> str:
     return f"{after} ({after - before:+})"
 
 
-def _account(item: Comparison, *, brief: bool, form: str) -> Iterator[str]:
+def _account(item: Comparison, *, brief: bool, form: str) -> Iterator[_render.Line]:
     """Tell what differs between two."""
     mark = "## " if form == "markdown" else ""
     yield f"\n{mark}{item.first.label} -> {item.second.label}"
-    equal = "content equal" if item.equal else f"{len(item.changes)} stencils differ"
+    content = ("", "content equal") if item.equal else (f"{len(item.changes)} stencils ", "differ")
     interface = "interface equal" if item.first.interface == item.second.interface else "interface differs"
     line1 = "line 1 equal" if item.first.line1 == item.second.line1 else "line 1 differs"
-    yield f"{line1}; {equal}; {interface}"
+    yield f"{line1}; {content[0]}", _render.Word(content[1]), f"; {interface}"
     yield from (f"  line 1: {cause}" for cause in item.causes)
     yield from (f"  beside the header: the {role} differs" for role in item.extras)
     for change in item.changes:

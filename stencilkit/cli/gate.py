@@ -19,7 +19,7 @@ from stencilkit.pipeline import gate, requesting
 from stencilkit.support import environ, files
 from stencilkit.support.progress import Progress
 
-_HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "", "seconds"]
+_HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "verdict", "seconds"]
 
 
 @click.command()
@@ -90,7 +90,8 @@ def command(
         _render.say(markdown, nl=False)
     else:
         _render.print_table(_HEAD, rows)
-        _render.say("\n".join(remarks))
+        for line in remarks:
+            _render.say_wrapped(line)
     stable = not disagreements and not any(item.unstable for item in outcomes)
     return ExitCode.OK if stable and (update or all(item.passed for item in outcomes)) else ExitCode.DIFFERENT
 
@@ -130,7 +131,7 @@ def _configurations(
 def _row(item: Examined, written: Collection[PurePosixPath]) -> list[str]:
     entry = item.entry
     words = [entry.cpython, entry.triple, entry.flavour, entry.llvm, _vendor(item.vendor), entry.content[:16]]
-    return [*words, _word(item, written), f"{item.seconds:.0f}"]
+    return [*words, _render.Word(_word(item, written)), f"{item.seconds:.0f}"]
 
 
 def _vendor(version: str) -> str:

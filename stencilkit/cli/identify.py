@@ -43,16 +43,16 @@ def command(
         _render.print_json("identify", {"answers": [_answer_as_json(answer) for answer in answers]})
     else:
         for answer in answers:
-            _render.say("\n".join(_answer(answer, markdown=form == "markdown")))
+            _render.say_lines(_answer(answer, markdown=form == "markdown"))
     if any(answer.problems for answer in answers):
         return ExitCode.TROUBLE
     found = [item for answer in answers for item in answer.found]
     return ExitCode.OK if found and all(item.verdict == "identified" for item in found) else ExitCode.DIFFERENT
 
 
-def _answer(answer: identifying.Answer, *, markdown: bool) -> Iterator[str]:
+def _answer(answer: identifying.Answer, *, markdown: bool) -> Iterator[_render.Line]:
     for item in answer.found:
-        yield f"{'### ' if markdown else ''}{item.program.label}: {item.verdict}"
+        yield f"{'### ' if markdown else ''}{item.program.label}: ", _render.Word(item.verdict)
         yield from (f"{'* ' if markdown else '  '}{line}" for line in _lines(item))
     yield from answer.problems
     if not answer.found:

@@ -71,7 +71,7 @@ def command(
         _render.say(_junit(found, accepted))
     else:
         for item in found:
-            _render.say("\n".join(_account(item, accepted, form)))
+            _render.say_lines(_account(item, accepted, form))
     return ExitCode.OK if good else ExitCode.DIFFERENT
 
 
@@ -104,14 +104,16 @@ def _summary(item: Proofs) -> str:
     return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
 
 
-def _account(item: Proofs, accepted: policy.Policy, form: str) -> Iterator[str]:
+def _account(item: Proofs, accepted: policy.Policy, form: str) -> Iterator[_render.Line]:
     mark = "## " if form == "markdown" else ""
     yield f"{mark}{item.first} -> {item.second}"
     yield f"CPython {item.series}, {item.triple}: {_summary(item)}"
     yield f"prover and assumptions: {item.assumptions[:16]}"
     for proof in item.proofs:
         if proof.verdict not in _QUIET:
-            yield f"{'* ' if form == 'markdown' else '  '}{proof.name}: {_verdict(proof, accepted)}"
+            word = proof.verdict.value
+            rest = _verdict(proof, accepted).removeprefix(word)
+            yield f"{'* ' if form == 'markdown' else '  '}{proof.name}: ", _render.Word(word), rest
             yield from (f"      {line}" for line in _difference(proof))
 
 

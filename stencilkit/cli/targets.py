@@ -45,7 +45,7 @@ def command(form: str) -> None:
     ]
     _render.print_table(["target", "tier", "format", "headers", "pyconfig.h", "CPython (LLVM)"], rows_of_text)
     for item in table.refused_targets:
-        _render.say(f"refused: {item.pattern}: {item.why}")
+        _render.say_wrapped(f"refused: {item.pattern}: {item.why}")
 
 
 def _headers(target: Target, found: tuple[Toolchain, ...]) -> str:

@@ -79,7 +79,7 @@ def _list(found: Found, form: str) -> None:
     else:
         _render.say("no LLVM found; stencilkit toolchains install 19 brings one from PyPI")
     for item in found.rejected:
-        _render.say(f"not used: {item.program}: {item.why}")
+        _render.say_wrapped(f"not used: {item.program}: {item.why}")
 
 
 def _lacks(tool: Toolchain, found: Found) -> list[str]:

@@ -14,6 +14,9 @@ from typing import Final
 from stencilkit.errors import OutputError, UsageError
 from stencilkit.support import escape, private
 
+# Where nothing else is known: a teletype's, and what logs and mails are read in.
+_COLUMNS: Final = 80
+
 
 def variable(name: str) -> str:
     """Return an environment variable, "" if it is not set."""
@@ -74,6 +77,25 @@ def command_line() -> tuple[str, ...]:
     """Return the words of the command that runs, with escapes for control characters and for what is not UTF-8."""
     words = (word.encode("utf-8", "backslashreplace").decode() for word in sys.argv)
     return tuple(escape.plain(word).replace("\n", "\\n") for word in words)
+
+
+def columns() -> int:
+    """Count the columns to write for: COLUMNS, or those of the terminal on standard output, or 80."""
+    named = variable("COLUMNS")
+    if named.isascii() and named.isdigit() and int(named) > 0:
+        return int(named)
+    try:
+        # Where nobody has set a size, terminals report 0.
+        return os.get_terminal_size(1).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
+
+
+def wants_colour(*, terminal: bool) -> bool:
+    """Report whether to colour what goes to a stream: https://no-color.org, https://force-color.org, and terminals."""
+    if variable("NO_COLOR"):
+        return False
+    return bool(variable("FORCE_COLOR")) or (terminal and variable("TERM") != "dumb")
 
 
 def cpus() -> int:

@@ -52,6 +52,15 @@ def test_help(path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeyp
     goldens.check(FOLDER / f"{'-'.join(path) or 'stencilkit'}.txt", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: "-".join(path) or "stencilkit")
+def test_help_fits_80_columns(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*path, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_no_help_is_kept_of_commands_that_are_gone() -> None:
     assert sorted(path.stem for path in FOLDER.iterdir()) == sorted("-".join(path) or "stencilkit" for path in COMMANDS)
 
