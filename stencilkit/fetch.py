@@ -8,17 +8,20 @@ apt has checked, or the user's. Refuses a version whose hash nobody has given.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import FetchError, UsageError
 from stencilkit.model.pins import HashOrigin, Pins, SourcePin
 from stencilkit.model.version import PythonVersion
-from stencilkit.support import apt, archive, download, files, private
+from stencilkit.support import apt, archive, download, files, private, suggest
 from stencilkit.support.progress import SILENT, Progress
 
 # What every CPython has since 1995; `source` reads the version from it.
 PATCHLEVEL: Final = "Include/patchlevel.h"
+# How much of a hash is in the names of trees and tarballs.
+_SHORT: Final = 16
 _SERIES: Final = re.compile(r"3\.[0-9]{1,2}")
 _PYTHON_ORG: Final = "https://www.python.org/ftp/python/"
 
@@ -41,6 +44,8 @@ def fetch(
     """
     if _SERIES.fullmatch(version) and sha256 is None:
         return _newest(version, pins, cache, to, progress)
+    if sha256 is None and to is None and (kept := _kept(version, pins, cache)):
+        return kept
     pin = _pin(version, pins, sha256, cache, progress)
     return _fetch(pin, cache, to, progress)
 
@@ -73,7 +78,7 @@ def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> 
     if folder.is_dir():
         return folder
     private.make(cache)
-    tarball = cache / "tarballs" / f"Python-{version}-{pin.sha256[:16]}.tar.xz"
+    tarball = cache / "tarballs" / f"Python-{version}-{pin.sha256[:_SHORT]}.tar.xz"
     if not tarball.is_file() or files.sha256(tarball) != pin.sha256:
         progress.say(f"fetching CPython {version}")
         try:
@@ -123,6 +128,27 @@ def _explained(pin: SourcePin, error: FetchError) -> FetchError:
     )
 
 
+def _kept(version: str, pins: Pins, cache: Path) -> Path | None:
+    """Find the tree of a release that is not pinned and was fetched before; None where there are none, or several.
+
+    It was checked then, against the user's --sha256 or an index.
+    """
+    _parsed(version)
+    if pins.source(version) is not None:
+        return None
+    found = list((cache / "trees").glob(f"Python-{version}-{'[0-9a-f]' * _SHORT}"))
+    return found[0] if len(found) == 1 else None
+
+
+def _unknown(version: str, known: Sequence[str]) -> UsageError:
+    near = suggest.question(suggest.nearest(version, known, likeness=suggest.VERSION_LIKENESS))
+    own = f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz), and this again; or give --cpython a tree"
+    return UsageError(
+        f"no hash is known for CPython {version}: it is not pinned, nor in a source index that apt can check here",
+        fix=near or f"{own}; pinned or in an index are {', '.join(dict.fromkeys(known))}",
+    )
+
+
 def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
     known = pins.source(version)
     if known is not None and sha256 in (None, known.sha256):
@@ -134,7 +160,8 @@ def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Pr
         )
     series = _parsed(version).series
     if sha256 is None:
-        listed = [pin for pin in _indexed(series, cache, progress) if pin.version == version]
+        indexed = _indexed(series, cache, progress)
+        listed = [pin for pin in indexed if pin.version == version]
         if len({pin.sha256 for pin in listed}) > 1:
             raise FetchError(
                 f"source indexes do not agree about the hash of CPython {version}",
@@ -143,13 +170,7 @@ def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Pr
             )
         if listed:
             return listed[0]
-        raise UsageError(
-            f"no hash is known for CPython {version}: it is not pinned, nor in a source index that apt can check here",
-            fix=(
-                f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz) and give --cpython the folder that it "
-                "prints, or a tree of your own; pinned are " + ", ".join(pin.version for pin in pins.sources)
-            ),
-        )
+        raise _unknown(version, [pin.version for pin in (*pins.sources, *indexed)])
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
     name = f"{_package(series)}_{_debian(version)}.orig.tar.xz"
@@ -198,7 +219,7 @@ def _source_pin(version: str, pool: str, sha256: str, origin: HashOrigin) -> Sou
 
 
 def _folder(cache: Path, version: str, sha256: str) -> Path:
-    return cache / "trees" / f"Python-{version}-{sha256[:16]}"
+    return cache / "trees" / f"Python-{version}-{sha256[:_SHORT]}"
 
 
 def _urls(pin: SourcePin) -> tuple[str, ...]:

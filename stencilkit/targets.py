@@ -30,7 +30,7 @@ from stencilkit.model.target import (
     WheelHeaders,
 )
 from stencilkit.model.version import MajorRange
-from stencilkit.support import resources
+from stencilkit.support import resources, suggest
 from stencilkit.support.fields import Fields, document
 
 SCHEMA: Final = 1
@@ -196,8 +196,10 @@ def resolve(table: SupportTable, spelling: str) -> SpelledTarget:
     for target in table.targets:
         if any(fnmatchcase(spelling, pattern) for pattern in target.spellings):
             return SpelledTarget(target=target, spelling=spelling)
+    near = suggest.question(suggest.triples(spelling, _names(table)))
     raise TargetError(
-        f"unknown target {spelling}: CPython's Tools/jit has none of that name", fix=_known_targets(table)
+        f"unknown target {spelling}: CPython's Tools/jit has none of that name",
+        fix=f"{near} stencilkit targets lists all" if near else _known_targets(table),
     )
 
 
@@ -217,8 +219,12 @@ def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[Spelle
 
 
 def _known_targets(table: SupportTable) -> str:
+    return "choose one of " + ", ".join([*_names(table), "all"])
+
+
+def _names(table: SupportTable) -> list[str]:
     universal = dict.fromkeys(target.universal for target in table.targets if target.universal)
-    return "choose one of " + ", ".join([*(target.triple for target in table.targets), *universal, "all"])
+    return [*(target.triple for target in table.targets), *universal]
 
 
 def is_pinned(table: SupportTable, series: str, llvm: str) -> bool:

@@ -15,8 +15,8 @@ from typing import Any, Final
 import click
 
 from stencilkit import __version__
-from stencilkit.cli import _render
-from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError, UsageError
+from stencilkit.cli import _groups, _render
+from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError
 from stencilkit.support import environ, process
 
 # Each is a module of this package, which has it under the name `command`.
@@ -50,7 +50,7 @@ _STOPS: Final = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal
 _ISSUES: Final = "the project's issue tracker"
 
 
-class _Group(click.Group):
+class _Group(_groups.Group):
     """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,15 +69,13 @@ class _Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
 
-
-def _epilog() -> str:
-    codes = [f"{code.value}  {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()]
-    return "\b\nExit codes:\n" + "\n".join(codes)
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code.value), meaning) for code, meaning in EXIT_CODE_MEANINGS.items()])
 
 
 @click.group(
     cls=_Group,
-    epilog=_epilog(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="stencilkit", message="%(prog)s %(version)s")
@@ -101,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        return _trouble(_from_click(error))
+        return _trouble(_groups.explain(error))
     except (KeyboardInterrupt, click.Abort):
         process.stop_all()
         _render.say("stencilkit: interrupted; nothing was left half-written", err=True)
@@ -134,13 +132,6 @@ def _interrupted(_number: int, _frame: object) -> None:
 def _trouble(error: StencilkitError) -> ExitCode:
     _render.say_lines([("stencilkit: ", _render.Word("error"), f": {error.as_text()}")], err=True)
     return ExitCode.TROUBLE
-
-
-def _from_click(error: click.ClickException) -> StencilkitError:
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    return UsageError(
-        error.format_message().rstrip("."), fix=f"{context.command_path if context else 'stencilkit'} --help"
-    )
 
 
 def _exhausted(error: MemoryError | RecursionError) -> StencilkitError:

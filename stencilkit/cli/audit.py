@@ -13,7 +13,7 @@ from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.audit import Audit, Finding
 from stencilkit.pipeline import auditing, surveying
-from stencilkit.support import files, limits
+from stencilkit.support import files, limits, suggest
 
 _SHOWN: Final = 5
 # What an LLVM update may cost unnoticed, in percent.
@@ -61,7 +61,8 @@ def command(
     names = {rule.name for rule in audit.RULES}
     for name in demanded:
         if name not in names:
-            raise UsageError(f"there is no rule {name}", fix=f"there are {', '.join(sorted(names))}")
+            near = suggest.question(suggest.nearest(name, sorted(names)))
+            raise UsageError(f"there is no rule {name}", fix=near or f"there are {', '.join(sorted(names))}")
     if growth is not None and against is None:
         raise UsageError("--growth needs --against", fix="name the stencils that these replace")
     allowed = _GROWTH if growth is None else growth

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from stencilkit.cli import _options, _render
+from stencilkit.cli import _groups, _options, _render
 from stencilkit.support import environ
 from stencilkit.support.cache import Store
 
 
-@click.group()
+@click.group(cls=_groups.Group)
 def command() -> None:
     """Look at or empty the cache of compiled uops, sources and pyconfig.h files.
 

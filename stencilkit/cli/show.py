@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
 from stencilkit.pipeline import admitting
+from stencilkit.support import suggest
 
 
 @click.command()
@@ -28,8 +28,8 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     header, arch = opened.header, opened.target.arch
     if uop not in header.stencils:
         names = [group.name for group in header.stencils.groups]
-        near = ", ".join(difflib.get_close_matches(uop, names, n=5)) or "none"
-        raise UsageError(f"{opened.path} has no stencil {uop}", fix=f"similar names: {near}")
+        near = suggest.question(suggest.nearest(uop, names)) or "its manifest.toml lists them"
+        raise UsageError(f"{opened.path} has no stencil {uop}", fix=near)
     group = header.stencils[uop]
     ordinals = header.stencils.ordinals
     calls = {

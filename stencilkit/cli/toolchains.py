@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from stencilkit import headers, pins, provision, toolchain
-from stencilkit.cli import _options, _progress, _render
+from stencilkit.cli import _groups, _options, _progress, _render
 from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Toolchain
 from stencilkit.pipeline import knowing
 from stencilkit.support import environ
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=_groups.Group, invoke_without_command=True)
 @_options.format_option("text", "json")
 @click.pass_context
 def command(ctx: click.Context, form: str) -> None:

@@ -12,6 +12,7 @@ from stencilkit.errors import LedgerError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.version import LlvmVersion, PythonVersion
 from stencilkit.pipeline import knowing
+from stencilkit.support import suggest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,14 @@ def cells(patterns: Iterable[str] = ("*",)) -> tuple[Cell, ...]:
     """
     found = tuple(_cells(tuple(patterns)))
     if not found:
-        raise UsageError("--target matches no target", fix="stencilkit targets lists the triples")
+        near = [triple for word in patterns for triple in suggest.triples(word, _triples())]
+        lists = "stencilkit targets lists the triples"
+        raise UsageError("--target matches no target", fix=f"{suggest.question(near)} {lists}".strip())
     return found
+
+
+def _triples() -> list[str]:
+    return [target.triple for target in knowing.known_targets()]
 
 
 def _cells(patterns: tuple[str, ...]) -> Iterator[Cell]:

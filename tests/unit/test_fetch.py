@@ -103,6 +103,25 @@ def test_other_releases_need_a_hash(tmp_path: Path, downloads: Downloads, versio
     assert downloads.urls[0][-1] == f"https://www.python.org/ftp/python/{path}"
 
 
+def test_a_release_that_was_fetched_with_a_hash_is_found_again_without(tmp_path: Path, downloads: Downloads) -> None:
+    folder = fetch.fetch("3.14.8", PINS, tmp_path, sha256=SHA256)
+    assert fetch.fetch("3.14.8", PINS, tmp_path) == folder
+    assert len(downloads.urls) == 1
+
+
+def test_of_two_trees_of_one_release_neither_is_taken(tmp_path: Path, downloads: Downloads) -> None:
+    fetch.fetch("3.14.8", PINS, tmp_path, sha256=SHA256)
+    (tmp_path / "trees" / f"Python-3.14.8-{'0' * 16}").mkdir()
+    with pytest.raises(UsageError, match="no hash is known"):
+        fetch.fetch("3.14.8", PINS, tmp_path)
+
+
+def test_a_mistyped_release_gets_a_suggestion(tmp_path: Path, downloads: Downloads) -> None:
+    with pytest.raises(UsageError, match="no hash is known") as caught:
+        fetch.fetch("3.14.77", PINS, tmp_path)
+    assert caught.value.fix == "did you mean 3.14.7?"
+
+
 @pytest.mark.parametrize("version", ["3.14", "latest", "../../etc", "", "3.14.7/.."])
 def test_what_is_no_version(tmp_path: Path, version: str) -> None:
     with pytest.raises(UsageError, match="is not a CPython version"):
