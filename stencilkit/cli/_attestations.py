@@ -68,15 +68,15 @@ class Asked:
 
 
 _ASKED: Final = (
-    click.option("--attestation", type=FILE, multiple=True, help="A signed statement about this. Repeatable."),
-    click.option("--attestations", type=FOLDER, multiple=True, help="Folder of such statements. Repeatable."),
+    click.option("--attestation", type=FILE, multiple=True, help="Signed statement about these stencils. Repeatable."),
+    click.option("--attestations", type=FOLDER, multiple=True, help="Folder of signed statements. Repeatable."),
     click.option("--key", type=FILE, multiple=True, help="Public key (PEM) whose signature counts. Repeatable."),
     click.option("--identity", multiple=True, help="Sigstore identity whose signature counts. Repeatable."),
-    click.option("--issuer", metavar="URL", multiple=True, help="Who vouches for it: one per --identity."),
+    click.option("--issuer", metavar="URL", multiple=True, help="OIDC issuer of the identity. Once per --identity."),
     click.option(
         "--threshold",
         type=click.IntRange(min=1),
-        help="How many of them must say the same. [default: all of them]",
+        help="How many of these builders must agree. [default: all]",
     ),
     _options.shared("--trusted-root"),
 )
@@ -150,8 +150,8 @@ _SIGNING: Final = (
         "--sign-key", type=_options.ANY_PATH, help=f"Private key (PEM) to sign with; {PASSPHRASE} unlocks it."
     ),
     click.option("--sigstore", is_flag=True, help="Sign with this CI job's identity. Needs the network."),
-    click.option("--trust-config", type=FILE, help="Another sigstore than the public one (its ClientTrustConfig)."),
-    click.option("--builder", metavar="URI", help="Who builds, for the statement."),
+    click.option("--trust-config", type=FILE, help="ClientTrustConfig of a sigstore other than the public one."),
+    click.option("--builder", metavar="URI", help="Name of the builder in the statement."),
 )
 
 

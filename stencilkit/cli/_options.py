@@ -27,16 +27,16 @@ ANY_PATH: Final = click.Path(path_type=Path)
 # What several commands have, spelt and read alike; a command may say in its own words what it is good for there.
 SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--cpython": {"metavar": "DIR|TARBALL|VERSION", "help": "The source. [default: the current folder]"},
-    "--target": {"metavar": "TRIPLE", "help": "What the code is for. [default: what the files say]"},
+    "--target": {"metavar": "TRIPLE", "help": "Triple of the code. [default: as the files say]"},
     "--llvm": {"metavar": "VERSION"},
-    "--debug": {"is_flag": True, "help": "Stencils for a CPython configured --with-pydebug."},
-    "--pyconfig-dir": {"type": FOLDER, "help": "Folder of pyconfig.h. [default: run configure, once]"},
-    "--sysroot": {"type": FOLDER, "help": "Headers of the target. [default: found]"},
-    "--jobs": {"type": click.IntRange(min=1), "help": "Compilers at once. [default: processors]"},
-    "--no-cache": {"is_flag": True, "help": "Neither read nor write the cache of compiled uops."},
-    "--allow-driver-flags": {"is_flag": True, "help": "Take and record what a wrapper of clang adds to the flags."},
-    "--allow-mingw": {"is_flag": True, "help": "Take stencils that were compiled with mingw's headers."},
-    "--ledger": {"type": FOLDER, "help": "Folder of expected digests."},
+    "--debug": {"is_flag": True, "help": "Build for a CPython that is configured --with-pydebug."},
+    "--pyconfig-dir": {"type": FOLDER, "help": "Folder with pyconfig.h. [default: run configure, once]"},
+    "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},
+    "--jobs": {"type": click.IntRange(min=1), "help": "Compilers to run at once. [default: one per processor]"},
+    "--no-cache": {"is_flag": True, "help": "Do not use the cache of compiled uops."},
+    "--allow-driver-flags": {"is_flag": True, "help": "Accept, and record, flags that a wrapper of clang adds."},
+    "--allow-mingw": {"is_flag": True, "help": "Accept Windows stencils that were compiled with mingw's headers."},
+    "--ledger": {"type": FOLDER, "help": "Folder of expected digests to compare with."},
     "--policy": {"type": ANY_PATH},
     "--against": {"type": ANY_PATH},
     "--check": {"is_flag": True},
@@ -61,7 +61,7 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="How the answer is written; progress goes to stderr, and only with text.",
+        help="Output format. Progress goes to stderr, and only with text.",
     )
 
 

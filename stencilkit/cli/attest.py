@@ -17,8 +17,10 @@ from stencilkit.pipeline.evidence import Subject
 
 @click.command()
 @click.argument("entry", metavar="LEDGER-ENTRY", type=_attestations.FILE)
-@click.option("--built", required=True, type=_attestations.FOLDER, metavar="OUT-DIR", help="What you built.")
-@_options.shared("--output", "-o", required=True, help="The attestation (.intoto.json, .sigstore.json).")
+@click.option(
+    "--built", required=True, type=_attestations.FOLDER, metavar="OUT-DIR", help="Output folder of your own build."
+)
+@_options.shared("--output", "-o", required=True, help="Attestation to write (.intoto.json or .sigstore.json).")
 @_attestations.signing_options
 @_options.format_option("text", "json")
 def command(entry: Path, built: Path, output: Path, signing: _attestations.Signing, form: str) -> int:

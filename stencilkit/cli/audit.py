@@ -22,17 +22,29 @@ _GROWTH: Final = 2.0
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
-@click.option("--waive", type=_options.ANY_PATH, metavar="FILE", help="Findings that are accepted, each until a day.")
-@click.option("--demand", "demanded", multiple=True, metavar="RULE", help="Fail on the notes of this rule.")
-@_options.shared("--against", help="The stencils that these replace, for the growth rule.")
-@click.option("--growth", type=float, metavar="PERCENT", help="Growth over --against that is fine. [default: 2]")
+@click.option(
+    "--waive",
+    type=_options.ANY_PATH,
+    metavar="FILE",
+    help="File of accepted findings, each with a reason and an end date.",
+)
+@click.option(
+    "--demand", "demanded", multiple=True, metavar="RULE", help="Fail if this rule notes anything. Repeatable."
+)
+@_options.shared("--against", help="Stencils that these replace, for the rule growth.")
+@click.option("--growth", type=float, metavar="PERCENT", help="Accepted growth over --against. [default: 2]")
 @_options.shared("--target", "triple")
 @click.option(
-    "--isa", default="", metavar="NAME", help="What the code may need, as in x86-64-v3. [default: the target's]"
+    "--isa",
+    default="",
+    metavar="NAME",
+    help="Instruction set that the code may need, such as x86-64-v3. [default: the target's]",
 )
-@_options.shared("--cpython", help="Do its uops reach the names that the stencils use?")
-@_options.shared("--ledger", type=_options.ANY_PATH, help="Do the stencils use the names that this ledger expects?")
-@click.option("--rules", is_flag=True, help="List the rules, with the issues that they come from.")
+@_options.shared("--cpython", help="Check that this source's uops reach the names that the stencils use.")
+@_options.shared(
+    "--ledger", type=_options.ANY_PATH, help="Check that the stencils use the names that this ledger expects."
+)
+@click.option("--rules", is_flag=True, help="List the rules and where they come from, and exit.")
 @_options.format_option("text", "json", "markdown")
 def command(
     paths: tuple[Path, ...],
@@ -47,7 +59,7 @@ def command(
     rules: bool,
     form: str,
 ) -> int:
-    """Look in headers or output folders for what has hurt packagers before.
+    """Look in headers or output folders for what stencils must not contain.
 
     A folder with output folders below it stands for all of them.
 

@@ -25,12 +25,14 @@ from stencilkit.support.progress import Progress
 
 @click.command()
 @_options.shared("--cpython")
-@_options.shared("--llvm", metavar="VERSIONS", help="19, 19..21, 19,21, 19.1.7 or a clang. [default: upstream's]")
+@_options.shared(
+    "--llvm", metavar="VERSIONS", help="Such as 19, 19..21, 19,21, 19.1.7, or a clang's path. [default: upstream's]"
+)
 @_options.shared(
     "--target",
     "triples",
     multiple=True,
-    help="May be repeated; all, or universal2-apple-darwin. [default: as configured, or this machine]",
+    help="Triple to build for, all, or universal2-apple-darwin. Repeatable. [default: as configured, or this machine]",
 )
 @_options.shared("--debug")
 @click.option("--cflags", metavar="STR", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
@@ -39,14 +41,21 @@ from stencilkit.support.progress import Progress
 @click.option("--out", type=_options.FOLDER, default=Path("stencils"), show_default=True, help="Output folder.")
 @_options.shared("--jobs")
 @_options.shared("--no-cache")
-@click.option("--skip-missing", is_flag=True, help="Build with those LLVMs of a range that are there.")
+@click.option("--skip-missing", is_flag=True, help="Skip LLVMs of the range that are not installed.")
 @click.option("--comments", is_flag=True, help="Add disassembly comments to the headers.")
 @_options.shared("--allow-driver-flags")
-@click.option("--one-process-per-uop", "plain", is_flag=True, help="Compile as upstream does, slowly; same bytes.")
-@click.option("--verify-source", is_flag=True, help="Verify the sigstore bundle that lies beside the tarball.")
+@click.option(
+    "--one-process-per-uop",
+    "plain",
+    is_flag=True,
+    help="Compile one uop at a time, as upstream does. Slower; the bytes are the same.",
+)
+@click.option("--verify-source", is_flag=True, help="Verify the sigstore bundle beside the tarball.")
 @_options.shared("--trusted-root")
 @click.option(
-    "--signatures", type=_options.FOLDER, help="Ledger to add signatures of the stencils to, for stencilkit identify."
+    "--signatures",
+    type=_options.FOLDER,
+    help="Ledger to which signatures of the stencils are added, for stencilkit identify.",
 )
 @_options.format_option("text", "json")
 def command(
@@ -69,7 +78,7 @@ def command(
     signatures: Path | None,
     form: str,
 ) -> None:
-    """Build the stencils of a CPython, with one LLVM or with a range of them.
+    """Build the stencils of a CPython with one LLVM or several.
 
     The files of each build are in OUT/<python>/<triple>/<release|debug>/llvm-<version>/, under the names that this
     CPython's own build looks for, together with manifest.toml.

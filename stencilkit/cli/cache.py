@@ -11,7 +11,7 @@ from stencilkit.support.cache import Store
 
 @click.group(cls=_groups.Group)
 def command() -> None:
-    """Look at or empty the cache of compiled uops, sources and pyconfig.h files.
+    """Show or empty the cache of compiled uops, sources and pyconfig.h files.
 
     It lies where STENCILKIT_CACHE says, else in the platform's folder for caches. Compiled uops are bounded to
     1 GiB; those used longest ago go first.
@@ -34,7 +34,7 @@ def info(form: str) -> None:
 
 
 @command.command()
-@click.option("--all", "everything", is_flag=True, help="Also sources, tarballs and pyconfig.h files.")
+@click.option("--all", "everything", is_flag=True, help="Also remove sources, tarballs and pyconfig.h files.")
 def clear(everything: bool) -> None:
     """Remove the compiled uops, or everything."""
     root = environ.cache_root()

@@ -17,7 +17,7 @@ from stencilkit.pipeline import comparing
 @click.command()
 @click.argument("paths", metavar="A B [C...]", nargs=-1, required=True, type=_options.ANY_PATH)
 @_options.shared("--target", "triple")
-@click.option("--brief", is_flag=True, help="Name the stencils that differ, without their instructions.")
+@click.option("--brief", is_flag=True, help="List the stencils that differ, without their instructions.")
 @_options.shared("--check", help="Print nothing if all are equal.")
 @_options.format_option("text", "json", "markdown")
 def command(paths: tuple[Path, ...], triple: str | None, brief: bool, check: bool, form: str) -> int:

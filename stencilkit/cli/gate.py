@@ -23,21 +23,23 @@ _HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "verdict",
 
 
 @click.command()
-@_options.shared("--cpython", "sources", multiple=True, required=True, help="Repeatable.")
+@_options.shared("--cpython", "sources", multiple=True, required=True, help="CPython's source. Repeatable.")
 @_options.shared(
     "--llvm",
     "wanted",
     metavar="VERSIONS",
     multiple=True,
-    help="As for build. Repeatable: two vendors of one version must make the same. [default: upstream's]",
+    help="As for build. Repeatable: two vendors of one version must agree. [default: upstream's]",
 )
-@_options.shared("--target", "triples", multiple=True, help="Repeatable. [default: this machine]")
+@_options.shared("--target", "triples", multiple=True, help="Triple to build for. Repeatable. [default: this machine]")
 @_options.shared("--debug")
 @_options.shared("--pyconfig-dir")
 @_options.shared("--ledger", required=True)
-@click.option("--variations", type=_options.ANY_PATH, required=True, help="What to vary: a variations.toml.")
-@click.option("--report", type=_options.ANY_PATH, help="Write the report to this file, too, as markdown.")
-@click.option("--update", is_flag=True, help="Make what was built the ledger, for a person to review.")
+@click.option(
+    "--variations", type=_options.ANY_PATH, required=True, help="File that says what to vary: a variations.toml."
+)
+@click.option("--report", type=_options.ANY_PATH, help="Also write the report to this file, as markdown.")
+@click.option("--update", is_flag=True, help="Write what was built to the ledger, for review.")
 @_options.format_option("text", "json", "markdown")
 def command(
     sources: tuple[str, ...],

@@ -18,18 +18,20 @@ _SHOWN = 8
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
-@click.option("-p", "--pid", "numbers", type=int, multiple=True, help="Identify the program of a running process.")
-@_options.shared("--ledger", help="Signatures to look for. [default: those that come with stencilkit]")
+@click.option(
+    "-p", "--pid", "numbers", type=int, multiple=True, help="Identify the Python that runs in this process. Repeatable."
+)
+@_options.shared("--ledger", help="Ledger with signatures to look for. [default: those that come with stencilkit]")
 @_options.shared(
     "--against",
     multiple=True,
-    help="Stencils to look for: a header or an output folder. Without --ledger, only these.",
+    help="Header or output folder with stencils to look for. Without --ledger, only these.",
 )
 @_options.format_option("text", "json", "markdown")
 def command(
     paths: tuple[Path, ...], numbers: tuple[int, ...], ledger: Path | None, against: tuple[Path, ...], form: str
 ) -> int:
-    """Say which stencils a Python contains: of which CPython, made with which LLVM.
+    """Find out which stencils a Python contains: of which CPython, made with which LLVM.
 
     PATH is a program or library (ELF, PE, Mach-O), a package (.deb, .rpm, .whl, .conda, .apk, .zip, .tar.*), or a
     folder. Exits with 0 if every Python that was found is identified, with 1 if one is not.

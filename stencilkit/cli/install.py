@@ -16,16 +16,16 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True))
-@_options.shared("--cpython", metavar="DIR", help="The source tree. [default: the current folder]")
+@_options.shared("--cpython", metavar="DIR", help="Source tree. [default: the current folder]")
 @click.option("--build-dir", type=_options.FOLDER, help="Where configure was run. [default: the source tree]")
-@_options.shared("--target", help="Refuse a build folder for another target.")
+@_options.shared("--target", help="Refuse a build folder that is configured for another target.")
 @click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
 @_options.shared(
     "--llvm",
     default="",
-    help="Those made by this LLVM. [default: as configured, or upstream's]",
+    help="Install the stencils made by this LLVM. [default: as configured, or upstream's]",
 )
-@_options.shared("--check", help="Verify and show every check; place nothing.")
+@_options.shared("--check", help="Verify and show every check, but install nothing.")
 @_options.shared("--allow-mingw")
 @_attestations.asked_options
 @_options.format_option("text", "json")

@@ -16,9 +16,13 @@ from stencilkit.pipeline import matrix
 
 @click.command()
 @_options.shared(
-    "--target", "patterns", multiple=True, metavar="PATTERN", help="Triples, as in *-linux-gnu. [default: all]"
+    "--target",
+    "patterns",
+    multiple=True,
+    metavar="PATTERN",
+    help="Pattern of triples, such as *-linux-gnu. [default: all]",
 )
-@click.option("--wheels", is_flag=True, help="Only the LLVMs that PyPI has.")
+@click.option("--wheels", is_flag=True, help="Only LLVMs that PyPI has.")
 @_options.shared("--ledger", help="Print the table of this ledger instead.")
 @_options.format_option("text", "json", "github", "markdown")
 def command(patterns: tuple[str, ...], wheels: bool, ledger: Path | None, form: str) -> None:

@@ -21,9 +21,9 @@ from stencilkit.support import files
 
 @click.command()
 @click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@_options.shared("--output", "-o", required=True, help="The bundle (.tar.gz, .tgz or .tar).")
+@_options.shared("--output", "-o", required=True, help="Bundle to write (.tar.gz, .tgz or .tar).")
 @click.option(
-    "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="How files are named."
+    "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="Naming of the files."
 )
 @click.option(
     "--stamp",
@@ -36,8 +36,8 @@ from stencilkit.support import files
 )
 @_options.shared("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
 @_options.shared("--allow-mingw")
-@click.option("--attest", "wanted", is_flag=True, help="Write a signed statement beside the bundle.")
-@_options.shared("--ledger", help="Folder of expected digests; the statement says what came of it.")
+@click.option("--attest", "wanted", is_flag=True, help="Also write a signed statement beside the bundle.")
+@_options.shared("--ledger", help="Folder of expected digests; the statement says whether they agree.")
 @_attestations.signing_options
 @_options.format_option("text", "json")
 def command(

@@ -22,14 +22,25 @@ _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
 
 @click.command()
 @click.argument("paths", metavar="A B [C...]", nargs=-1, type=_options.ANY_PATH)
-@click.option("--self", "itself", is_flag=True, help="Prove every stencil of A equal to itself: is it all modelled?")
-@click.option("--uop", "uops", metavar="NAME", multiple=True, help="This stencil alone. May be repeated.")
-@click.option("--assume", metavar="FACT", multiple=True, help="Accept proofs that need this fact. May be repeated.")
-@_options.shared("--policy", "rules", metavar="FILE", help="What else is accepted, with reasons.")
-@click.option("--budget", type=click.IntRange(min=1), default=BUDGET, metavar="UNITS", help="Of z3, for a stencil.")
-@_options.shared("--jobs", help="Proofs at once. [default: processors]")
-@click.option("--no-replay", is_flag=True, help="Do not run in unicorn what is not proved.")
-@_options.shared("--no-cache", help="Neither read nor write the cache of proofs.")
+@click.option(
+    "--self",
+    "itself",
+    is_flag=True,
+    help="Compare every stencil of A with itself, to see whether all of it is modelled.",
+)
+@click.option("--uop", "uops", metavar="NAME", multiple=True, help="Prove only this stencil. Repeatable.")
+@click.option("--assume", metavar="FACT", multiple=True, help="Accept proofs that need this fact. Repeatable.")
+@_options.shared("--policy", "rules", metavar="FILE", help="Policy file: what else is accepted, with reasons.")
+@click.option(
+    "--budget",
+    type=click.IntRange(min=1),
+    default=BUDGET,
+    metavar="UNITS",
+    help="Work that z3 may do for one stencil, in its own units.",
+)
+@_options.shared("--jobs", help="Proofs to run at once. [default: one per processor]")
+@click.option("--no-replay", is_flag=True, help="Do not run stencils in unicorn that are not proved.")
+@_options.shared("--no-cache", help="Do not use the cache of proofs.")
 @_options.shared("--target", "triple")
 @click.option("--assumptions", "listed", is_flag=True, help="List everything that proofs take for granted.")
 @_options.format_option("text", "json", "markdown", "junit")
@@ -47,7 +58,7 @@ def command(
     listed: bool,
     form: str,
 ) -> int:
-    """Prove that the stencils of B do the same as those of A, though their code differs.
+    """Prove that the stencils of B do the same as those of A although their code differs.
 
     Exits with 0 if every stencil is identical or proved, with 1 if one is not.
     """

@@ -36,12 +36,12 @@ Windows: PCbuild\\build.bat --experimental-jit "/p:PythonForBuild={plain}"
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@_options.shared("--llvm", default="", help="A version or a clang. [default: see below]")
+@_options.shared("--llvm", default="", help="Version, or path of a clang. [default: see below]")
 @_options.shared("--sysroot")
 @_options.shared("--jobs")
 @_options.shared("--no-cache")
-@_options.shared("--allow-driver-flags", help="Take what a wrapper of clang adds to the flags.")
-@click.option("--how", is_flag=True, help="Print how CPython's own build is made to use this, and exit.")
+@_options.shared("--allow-driver-flags", help="Accept flags that a wrapper of clang adds.")
+@click.option("--how", is_flag=True, help="Print how to use this in CPython's own build, and exit.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[.../Tools/jit/build.py ARGUMENTS]")
 def command(  # one parameter per option
     llvm: str,

@@ -20,7 +20,7 @@ from stencilkit.support import suggest
 @click.command()
 @click.argument("uop")
 @click.argument("path", metavar="HEADER|OUT-DIR", type=_options.ANY_PATH)
-@_options.shared("--target", "triple", help="What the code is for. [default: from the file's name]")
+@_options.shared("--target", "triple", help="Triple of the code. [default: as the file's name says]")
 @_options.format_option("text", "json")
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     """Show one stencil: sizes, holes and disassembly."""

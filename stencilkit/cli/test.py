@@ -21,17 +21,29 @@ from stencilkit.support import environ, files
 @click.command()
 @click.argument("stencils", type=click.Path(path_type=Path, exists=True))
 @_options.shared("--cpython")
-@_options.shared("--target", help="Another one than this machine's runs under qemu-user.")
-@_options.shared("--debug", help="A CPython configured --with-pydebug, on debug stencils.")
-@_options.shared("--llvm", default="", help="Only the stencils of this LLVM. [default: each]")
-@click.option("--suite", type=click.Choice(get_args(Suite)), default="jit", show_default=True, help="What to run.")
-@click.option("--module", "modules", multiple=True, metavar="NAME", help="A test module, instead of the suite's.")
-@click.option("--benchmarks/--no-benchmarks", default=None, help="Time JIT on and off. [default: not with smoke]")
-@click.option("--configure", "arguments", multiple=True, metavar="ARG", help="A further argument of configure.")
-@_options.shared("--jobs", help="Compilers and tests at once. [default: processors]")
-@click.option("--timeout", type=click.FloatRange(min=1), default=1200.0, show_default=True, help="Seconds a module.")
-@click.option("--junit", "junit_file", type=_options.ANY_PATH, metavar="FILE", help="Write JUnit XML too.")
-@click.option("--work", type=_options.FOLDER, help="Where to build, and leave it there. [default: a temporary folder]")
+@_options.shared("--target", help="Triple to test. Another than this machine's runs under qemu-user.")
+@_options.shared("--debug", help="Test a debug build of CPython, on debug stencils.")
+@_options.shared("--llvm", default="", help="Test only the stencils made by this LLVM. [default: all]")
+@click.option("--suite", type=click.Choice(get_args(Suite)), default="jit", show_default=True, help="Tests to run.")
+@click.option(
+    "--module", "modules", multiple=True, metavar="NAME", help="Test module to run instead of the suite. Repeatable."
+)
+@click.option(
+    "--benchmarks/--no-benchmarks",
+    default=None,
+    help="Measure speed with the JIT on and off. [default: except with smoke]",
+)
+@click.option(
+    "--configure", "arguments", multiple=True, metavar="ARG", help="Further argument for configure. Repeatable."
+)
+@_options.shared("--jobs", help="Compilers and tests to run at once. [default: one per processor]")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=1200.0, show_default=True, help="Seconds per test module."
+)
+@click.option(
+    "--junit", "junit_file", type=_options.ANY_PATH, metavar="FILE", help="Also write JUnit XML to this file."
+)
+@click.option("--work", type=_options.FOLDER, help="Folder to build in, which is kept. [default: a temporary folder]")
 @_options.format_option("text", "json")
 def command(
     stencils: Path,

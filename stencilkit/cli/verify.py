@@ -20,18 +20,24 @@ from stencilkit.support import files, limits
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_options.ANY_PATH)
 @click.option("--manifest", type=_options.ANY_PATH, help="What to compare it with. [default: manifest.toml beside it]")
-@_options.shared("--cpython", help="Does it fit this source?")
-@_options.shared("--pyconfig-dir", help="Folder of its pyconfig.h. [default: the source's]")
+@_options.shared("--cpython", help="Check that the stencils fit this source.")
+@_options.shared("--pyconfig-dir", help="Folder with its pyconfig.h. [default: the source]")
 @_options.shared("--ledger")
-@click.option("--rebuild", is_flag=True, help="Build again from --cpython: is the content the same?")
-@_options.shared("--llvm", help="LLVM to build again with. [default: the recorded version]")
+@click.option("--rebuild", is_flag=True, help="Build again from --cpython, and compare the content.")
+@_options.shared("--llvm", help="LLVM for --rebuild. [default: the recorded version]")
 @click.option(
-    "--binary", type=_options.ANY_PATH, help="A python or libpython that was built on it: is it really in there?"
+    "--binary",
+    type=_options.ANY_PATH,
+    help="A python or libpython that was built with these stencils; check that it contains them.",
 )
-@_options.shared("--policy", help="What you require. [default: canonical form and manifest]")
-@_options.shared("--allow-mingw", help="Accept what was compiled for msvc with mingw's headers.")
-@click.option("--consistent", is_flag=True, help="Accept what agrees with itself, compared with nothing of others'.")
-@_options.shared("--check", help="Print nothing about what is accepted.")
+@_options.shared("--policy", help="Policy file: what is required. [default: canonical form and manifest]")
+@_options.shared("--allow-mingw", help="Accept Windows stencils that were compiled with mingw's headers.")
+@click.option(
+    "--consistent",
+    is_flag=True,
+    help="Accept files that only agree with each other; nothing made by others is compared.",
+)
+@_options.shared("--check", help="Print only what is refused.")
 @_attestations.asked_options
 @_options.format_option("text", "json", "markdown", "junit")
 def command(
@@ -50,7 +56,7 @@ def command(
     asked: _attestations.Asked,
     form: str,
 ) -> int:
-    """Verify headers or output folders; no compiler is needed, but for --rebuild.
+    """Verify headers or output folders. Only --rebuild needs a compiler.
 
     A folder with output folders below it stands for all of them; every file in it is accounted for.
 
