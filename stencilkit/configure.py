@@ -149,13 +149,12 @@ def configured(
         return from_tree(tree, request.target, cache)
     compiler = compiler_for(request.target, toolchains)
     folder = private.make(cache) / "pyconfig" / _key(tree, request.target, flavour, compiler)
-    with files.locked(folder.with_name(folder.name + ".lock")):
-        if not (folder / _NAME).is_file():
-            progress.say(
-                f"running configure of CPython {tree.version} for {request.target.triple} ({flavour}); "
-                "this happens once"
-            )
-            _run_configure(tree, request.target, flavour, compiler, folder)
+    if not (folder / _NAME).is_file():
+        what = f"running configure of CPython {tree.version} for {request.target.triple} ({flavour}); this happens once"
+        with progress.during(what), files.locked(folder.with_name(folder.name + ".lock")):
+            # Another process may have made it while this one waited.
+            if not (folder / _NAME).is_file():
+                _run_configure(tree, request.target, flavour, compiler, folder)
     config = _read(folder, "configured")
     _check(config, request.target, flavour)
     return config

@@ -85,8 +85,8 @@ def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> 
             download.fetch(_urls(pin), pin.sha256, tarball, progress=progress)
         except FetchError as error:
             raise _explained(pin, error) from None
-    progress.say(f"unpacking CPython {version}")
-    return unpack(tarball, folder)
+    with progress.during(f"unpacking CPython {version}"):
+        return unpack(tarball, folder)
 
 
 def unpack(tarball: Path, folder: Path) -> Path:
@@ -192,12 +192,13 @@ def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, .
     where = apt.archives()
     if not where:
         return ()
-    progress.say(f"looking for CPython {series} in the source indexes of {where[0].uri}")
     package = _package(series)
     original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
+    with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):
+        listed = apt.source_files(package, where, private.make(cache) / "apt")
     return tuple(
         _source_pin(match["version"].replace("~", ""), file.pool, file.sha256, "index")
-        for file in apt.source_files(package, where, private.make(cache) / "apt")
+        for file in listed
         if (match := original.fullmatch(file.name))
     )
 

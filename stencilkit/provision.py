@@ -63,9 +63,9 @@ def _install(wheel: WheelPin, data: Path, progress: Progress) -> Path:
     if (folder / "ziglang").is_dir():
         progress.say(f"LLVM {wheel.version} is installed already")
         return folder
-    progress.say(f"installing LLVM {wheel.version} ({wheel.package} from PyPI)")
     try:
-        with files.fresh_beside(folder) as temporary:
+        what = f"installing LLVM {wheel.version} ({wheel.package} from PyPI)"
+        with progress.during(what), files.fresh_beside(folder) as temporary:
             installed = temporary / "installed"
             installed.mkdir()
             _fill(wheel, installed)

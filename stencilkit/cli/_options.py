@@ -99,8 +99,8 @@ def _tree_folder(given: str | None, progress: Progress) -> Path:
     from stencilkit import fetch, pins
 
     if path.is_file():
-        progress.say(f"unpacking {path.name}")
-        return fetch.unpack_cached(path, environ.cache_root())
+        with progress.during(f"unpacking {path.name}"):
+            return fetch.unpack_cached(path, environ.cache_root())
     if "/" in given or given.endswith((".xz", ".gz", ".tgz", ".bz2", ".zst", ".zip", ".tar")):
         raise UsageError(
             f"--cpython {given}: there is no such folder or file",

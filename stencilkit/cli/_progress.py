@@ -1,27 +1,37 @@
-"""Progress for people: a bar on a terminal, plain lines in a log, nothing where a machine reads."""
+"""Progress for people: bars and spinners on a terminal, plain lines in a log, nothing where a machine reads."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from stencilkit.support import environ, escape
 from stencilkit.support.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.progress import Progress as Live
+    from rich.progress import ProgressColumn, TaskID
+
+# What took this long is worth a second line, in seconds: in a log, and on a terminal, where the first one moved.
+_LONG: Final = 10.0
+_NOTABLE: Final = 1.0
 
 
 def choose(form: str) -> Progress:
     """Choose how to show progress: on stderr, and only beside text."""
     if form != "text":
         return SILENT
-    return _Terminal() if sys.stderr.isatty() else _Lines()
+    return _Terminal() if sys.stderr.isatty() and environ.variable("TERM") != "dumb" else _Lines()
 
 
-class _Lines:
+def _say(text: str) -> None:
+    print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
+
+
+class _Lines(Progress):
     """One line when something begins and one when it ends, for logs."""
 
     def __init__(self) -> None:
@@ -32,7 +42,16 @@ class _Lines:
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
+        _say(text)
+
+    @contextlib.contextmanager
+    def during(self, text: str) -> Iterator[None]:
+        started = environ.seconds()
+        self.say(text)
+        yield
+        seconds = environ.seconds() - started
+        if seconds >= _LONG:
+            self.say(f"{text}: {seconds:.0f} s")
 
     def begin(self, what: str, total: int) -> None:
         self._what, self._total, self._done, self._started = what, total, 0, environ.seconds()
@@ -46,37 +65,63 @@ class _Lines:
         self.say(f"{self._what}: {self._done} of {self._total} in {seconds:.1f} s")
 
 
-class _Terminal:
-    """A bar with the count and the time left."""
+class _Terminal(Progress):
+    """A bar with the count and the time left, or a spinner with the time that went by; of two, the inner one."""
 
     def __init__(self) -> None:
-        self._bar: Bar | None = None
+        self._shown: list[Live] = []
         self._task: TaskID | None = None
 
     def say(self, text: str) -> None:
-        print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
+        # A bar or spinner that is shown moves down.
+        _say(text)
+
+    @contextlib.contextmanager
+    def during(self, text: str) -> Iterator[None]:
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        started = environ.seconds()
+        spinner = _live(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        spinner.add_task(escape.terminal(text), total=None)
+        self._push(spinner)
+        try:
+            yield
+        finally:
+            self._pop()
+            seconds = environ.seconds() - started
+            self.say(f"{text}: {seconds:.0f} s" if seconds >= _NOTABLE else text)
 
     def begin(self, what: str, total: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichBar
 
-        self._bar = RichBar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task(what, total=total or None)
-        self._bar.start()
+        text = TextColumn("{task.description}", markup=False)
+        bar = _live(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._task = bar.add_task(escape.terminal(what), total=total or None)
+        self._push(bar)
 
     def advance(self, count: int = 1) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task, count)
+        if self._shown and self._task is not None:
+            self._shown[-1].advance(self._task, count)
 
     def end(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        self._bar = None
+        self._task = None
+        self._pop()
+
+    def _push(self, live: Live) -> None:
+        if self._shown:
+            self._shown[-1].stop()
+        self._shown.append(live)
+        live.start()
+
+    def _pop(self) -> None:
+        if self._shown:
+            self._shown.pop().stop()
+        if self._shown:
+            self._shown[-1].start()
+
+
+def _live(*columns: ProgressColumn) -> Live:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(*columns, console=Console(stderr=True), transient=True)

@@ -71,8 +71,8 @@ def command(
     outcomes = []
     for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress):
         label = f"CPython {item.tree.version}, {item.asked.target.triple}, {item.toolchain.label}"
-        progress.say(label)
-        outcomes.append(gate.examine(item, varied, None if first else ledger))
+        with progress.during(label):
+            outcomes.append(gate.examine(item, varied, None if first else ledger))
     disagreements = gate.disagreements(outcomes)
     settled = gate.settle(outcomes, ledger) if update else Settlement()
     rows = [_row(item, settled.written) for item in outcomes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def command(
         if not path.exists():
             raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
     surveys = [surveying.survey(path) for path in paths]
-    tree = _options.open_tree(cpython, _progress.choose(form)) if cpython else None
+    progress = _progress.choose(form)
+    tree = _options.open_tree(cpython, progress) if cpython else None
     obeyed = _policy(policy, mingw=allow_mingw, consistent=consistent)
     signed = asked.gather(obeyed.demand)
     questions: dict[Kind, object] = {
@@ -109,14 +111,15 @@ def command(
         "attestations": signed,
         "policy": obeyed,
     }
-    verdicts = [
-        verdict
-        for survey in surveys
-        for verdict in (
-            *(verifying.run(Subject(path=path, **held_against)) for path in survey.subjects),
-            *verifying.account(survey),
-        )
-    ]
+    with progress.during("verifying, with a second build") if rebuild else contextlib.nullcontext():
+        verdicts = [
+            verdict
+            for survey in surveys
+            for verdict in (
+                *(verifying.run(Subject(path=path, **held_against)) for path in survey.subjects),
+                *verifying.account(survey),
+            )
+        ]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 

@@ -12,7 +12,7 @@ from stencilkit.errors import JitTestError, ProcessError
 from stencilkit.jittest import junit
 from stencilkit.model.testing import Entered, ModuleRun, ModuleVerdict, Outcome, Proof, Suite
 from stencilkit.support import environ, process
-from stencilkit.support.progress import Progress
+from stencilkit.support.progress import Progress, counting
 
 Run = Literal["jit", "off", "again"]
 
@@ -161,11 +161,8 @@ def run_modules(
         progress.advance()
         return verdict
 
-    progress.begin("test modules", len(names))
-    with process.workers(jobs) as pool:
-        verdicts = tuple(pool.map(judge, names))
-    progress.end()
-    return verdicts
+    with counting(progress, "test modules", len(names)), process.workers(jobs) as pool:
+        return tuple(pool.map(judge, names))
 
 
 def judge_module(run: Callable[[Run], ModuleRun]) -> ModuleVerdict:
@@ -291,12 +288,11 @@ def benchmark(interpreters: Sequence[Interpreter], progress: Progress) -> tuple[
     """
     off = Timing(seconds={})
     on = [Timing(seconds={}) for _ in interpreters]
-    progress.begin("benchmark rounds", _BENCH_ROUNDS)
-    for _ in range(_BENCH_ROUNDS):
-        off = _better(off, _time(interpreters[0], jit=False))
-        on = [_better(best, _time(item, jit=True)) for best, item in zip(on, interpreters, strict=True)]
-        progress.advance()
-    progress.end()
+    with counting(progress, "benchmark rounds", _BENCH_ROUNDS):
+        for _ in range(_BENCH_ROUNDS):
+            off = _better(off, _time(interpreters[0], jit=False))
+            on = [_better(best, _time(item, jit=True)) for best, item in zip(on, interpreters, strict=True)]
+            progress.advance()
     if off.failure:
         raise JitTestError(
             f"the benchmarks without the JIT: CPython {off.failure.splitlines()[0]}",

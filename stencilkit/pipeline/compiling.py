@@ -22,7 +22,7 @@ from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store
-from stencilkit.support.progress import Progress
+from stencilkit.support.progress import Progress, counting
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = (
@@ -94,8 +94,7 @@ def compile_all(
     keys = _keys(plan, closure, identity, unasked)
     drivers: dict[str, Driver] = {}
     results = _Results()
-    progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
-    try:
+    with counting(progress, f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units)):
         for unit in plan.units:
             driver = _recall(unit, keys[unit.name], store, results)
             if driver is not None:
@@ -118,8 +117,6 @@ def compile_all(
                     raise
             session.raise_failures()
             store.trim()
-    finally:
-        progress.end()
     uops = {unit.name for unit in plan.units if unit.role == "uop"}
     return Compiled(
         objects={unit.name: results.objects[unit.name] for unit in plan.units if unit.role != "object"},

@@ -21,7 +21,7 @@ from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, emulate, solver
 from stencilkit.support import fields, forks, resources
 from stencilkit.support.cache import NoStore, Store
-from stencilkit.support.progress import SILENT, Progress
+from stencilkit.support.progress import SILENT, Progress, counting
 
 _PROTOTYPES: Final = "prove/prototypes.toml"
 _PROTOTYPE: Final = re.compile(r"(?P<result>[\w{}, ]+?)\((?P<arguments>[^()]*)\)(?P<ends> noreturn)?")
@@ -160,13 +160,12 @@ def _proved(
     keys = {left.name: _key(left, right, setting) for left, right in todo}
     found = {name: cached for name, key in keys.items() if (cached := _parsed(name, store.get(key))) is not None}
     rest = [pair for pair in todo if pair[0].name not in found]
-    progress.begin("stencils proved", len(rest))
 
     def one(pair: tuple[StencilGroup, StencilGroup]) -> bytes:
         return _written(prove.prove(*pair, setting))
 
-    answers = forks.each(one, rest, jobs=jobs, done=progress.advance)
-    progress.end()
+    with counting(progress, "stencils proved", len(rest)):
+        answers = forks.each(one, rest, jobs=jobs, done=progress.advance)
     for (left, _), answer in zip(rest, answers, strict=True):
         proof = _parsed(left.name, answer)
         found[left.name] = proof or Proof(name=left.name, verdict=Verdict.NOT_PROVED, why="limit (its process died)")

@@ -62,8 +62,8 @@ def run(request: TestRequest, progress: Progress) -> TestReport:
             f"{request.folder} is not empty", fix="name a new folder with --work; the build and its logs go there"
         )
     place = making.open_workplace(request.folder, request.tree, request.target, request.flavour, request.jobs)
-    progress.say(f"configuring CPython {request.tree.version} for {request.target.triple}, LLVM hidden")
-    words = making.configure(place, request.configure)
+    with progress.during(f"configuring CPython {request.tree.version} for {request.target.triple}, LLVM hidden"):
+        words = making.configure(place, request.configure)
     made: list[_Made] = []
     verdicts: list[StencilsVerdict] = []
     for artifact in request.artifacts:
@@ -107,12 +107,12 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
     Raises: JitTestError, also where the stencils are no longer those that were placed.
     """
     llvm = artifact.manifest.toolchain.version
-    progress.say(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}")
     making.unwrap(place)
     folder = placing.look_at(request.tree, place.build)
     placed = placing.files_for(folder, [artifact])
     placing.write(folder, placed)
-    seconds, generator_ran = making.make(place)
+    with progress.during(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}"):
+        seconds, generator_ran = making.make(place)
     changed = making.other_files(place.build, placed)
     if changed:
         raise JitTestError(

@@ -14,7 +14,7 @@ from typing import Final
 
 from stencilkit.errors import FetchError
 from stencilkit.support import files
-from stencilkit.support.progress import SILENT, Progress
+from stencilkit.support.progress import SILENT, Progress, counting
 
 _CHUNK: Final = 1 << 18
 _TIMEOUT_SECONDS: Final = 60
@@ -92,9 +92,8 @@ def _download(url: str, temporary: Path, progress: Progress) -> str:
     ):
         length = answer.headers["Content-Length"] or ""
         expected = int(length) if length.isdecimal() else 0
-        progress.begin(f"fetching {url.rsplit('/', 1)[-1]}", expected)
         received = 0
-        try:
+        with counting(progress, f"fetching {url.rsplit('/', 1)[-1]}", expected):
             while chunk := answer.read(_CHUNK):
                 hasher.update(chunk)
                 file.write(chunk)
@@ -102,8 +101,6 @@ def _download(url: str, temporary: Path, progress: Progress) -> str:
                 if received > _LARGEST:
                     raise _TooLargeError
                 progress.advance(len(chunk))
-        finally:
-            progress.end()
     if received < expected:
         raise ConnectionError(f"the connection ended after {received} of {expected} bytes")
     return hasher.hexdigest()

@@ -1,15 +1,23 @@
-"""How long work tells that it is going on: an injected object whose default says nothing."""
+"""How long work reports that it is going on: an injected object whose default says nothing."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """What the stages tell while they work. Calls may come from several threads."""
+    """What the stages report while they work. Calls may come from several threads."""
 
     def say(self, text: str) -> None:
-        """Tell about one thing that takes a while, in one line."""
+        """Report one thing that happens, in one line."""
+
+    @contextlib.contextmanager
+    def during(self, text: str) -> Iterator[None]:
+        """Report one thing that takes a while, and that it goes on until the block ends."""
+        self.say(text)
+        yield
 
     def begin(self, what: str, total: int) -> None:
         """Start counting `total` things."""
@@ -21,8 +29,8 @@ class Progress(Protocol):
         """Stop counting."""
 
 
-class Silent:
-    """Tell nothing."""
+class Silent(Progress):
+    """Report nothing."""
 
     def say(self, text: str) -> None:
         """Ignore it."""
@@ -38,3 +46,13 @@ class Silent:
 
 
 SILENT: Progress = Silent()
+
+
+@contextlib.contextmanager
+def counting(progress: Progress, what: str, total: int) -> Iterator[None]:
+    """Count things while the block runs. A bar on a terminal ends with it, also where it fails."""
+    progress.begin(what, total)
+    try:
+        yield
+    finally:
+        progress.end()
