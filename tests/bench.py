@@ -70,7 +70,7 @@ class Bench:
     def upstream(self) -> Sample:
         """Run build.py by force."""
         path = f"{wb.debian_llvm(self.major)}{os.pathsep}{os.environ['PATH']}"
-        arguments = [sys.executable, self.tree / "Tools/jit/build.py", wb.X86, "--force"]
+        arguments: list[str | Path] = [sys.executable, self.tree / "Tools/jit/build.py", wb.X86, "--force"]
         if not self.version.startswith("3.13"):
             arguments += ["--output-dir", self.out, "--pyconfig-dir", self.config]
         return timed(arguments, cwd=self.out, env={**os.environ, "PATH": path})
@@ -78,8 +78,8 @@ class Bench:
     def build(self, cache: Path, major: int = 0) -> Sample:
         """Run stencilkit build with a cache folder."""
         clang = wb.debian_llvm(major or self.major) / "clang"
-        arguments = ["--cpython", self.tree, "--llvm", clang, "--target", wb.X86, "--pyconfig-dir", self.config]
-        return self._stencilkit(cache, "build", *arguments, "--out", self.work / "ours")
+        arguments: list[str | Path] = ["--cpython", self.tree, "--llvm", clang, "--target", wb.X86, "--pyconfig-dir"]
+        return self._stencilkit(cache, "build", *arguments, self.config, "--out", self.work / "ours")
 
     def verify(self, cache: Path) -> Sample:
         """Verify what was built, and that it fits the tree."""

@@ -20,6 +20,7 @@ from stencilkit.model.manifest import (
     Manifest,
     Provenance,
     ToolchainRecord,
+    Use,
     UsedFile,
 )
 from stencilkit.model.source import SourceTree
@@ -124,7 +125,8 @@ def describe(opened: SourceTree, files: dict[str, bytes], held: StencilSet, line
     contents = {name: (opened.root / name).read_bytes() for name in INCLUDED}
     config = (opened.root / "pyconfig.h").read_bytes()
     words = FOREIGN.union(*map(pyconfig.words, contents.values()))
-    used = [("line-1", name) for name in dialects.digested_files(opened)] + [("runtime", "Python/jit.c")]
+    used: list[tuple[Use, str]] = [("line-1", name) for name in dialects.digested_files(opened)]
+    used.append(("runtime", "Python/jit.c"))
     return Manifest(
         cpython=str(opened.version),
         triple=TRIPLE,

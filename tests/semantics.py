@@ -6,10 +6,11 @@ on each. Registers, flags, memory and where it goes next must be equal.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import random
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -71,7 +72,8 @@ def place(address: int) -> int:
 
 
 def as_float(value: int) -> float:
-    return struct.unpack("<d", value.to_bytes(8, "little"))[0]
+    result: float = struct.unpack("<d", value.to_bytes(8, "little"))[0]
+    return result
 
 
 def as_bits(value: float) -> int:
@@ -82,7 +84,7 @@ def _signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> (width - 1) & 1 else value
 
 
-def _overflows(width: int):
+def _overflows(width: int) -> Callable[[int, int], int]:
     return lambda one, other: int(not -(1 << width - 1) <= _signed(one, width) * _signed(other, width) < 1 << width - 1)
 
 
@@ -92,7 +94,7 @@ def _divide(one: float, other: float) -> float:
     raise OutsideError
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., int]] = {
     **{f"mul{width}": lambda one, other: one * other for width in (8, 16, 32, 64)},
     **{f"imul{width} overflows": _overflows(width) for width in (16, 32, 64)},
     **{
@@ -219,9 +221,9 @@ def as_terms(op: Operation, body: bytes, engine: X86 | Arm) -> Outcome:
     code = Code({0: op}, Stencil(body=body, patches=()), Stencil(body=b"", patches=()), "", {}, True, "")
     registers = {name: terms.sym(name, width) for name, width in engine.tables.REGISTERS.items()}
     state = State(0, registers, Memory("memory"), Memory("frame"))
-    state.flags = {flag: (lambda flag=flag: terms.sym(flag, 1)) for flag in engine.flags}
+    state.flags = {flag: functools.partial(terms.sym, flag, 1) for flag in engine.flags}
     control = search.run(engine.tables.STEPS, state, code, op)
-    flags: ClassVar[dict[str, int]] = {}
+    flags: dict[str, Term] = {}
     for name, flag in state.flags.items():
         try:
             flags[name] = flag()
@@ -278,7 +280,8 @@ def number(seed: random.Random, width: int) -> int:
 def mismatches(op: Operation, body: bytes, engine: X86 | Arm, count: int, seed: random.Random) -> list[str]:
     """Compare an encoding in many states; say what differs."""
     outcome = as_terms(op, body, engine)
-    found, done = [], 0
+    found: list[str] = []
+    done = 0
     for tries, given in enumerate(states(op, engine, seed)):
         if done == count or tries > 20 * count or found:
             break
@@ -306,7 +309,7 @@ def compare(op: Operation, body: bytes, outcome: Outcome, engine: X86 | Arm, giv
     following = CODE + op.size
     if outcome.next is not None and (outcome.condition is None or value(outcome.condition)):
         following = value(outcome.next)
-    flags: ClassVar[dict[str, int]] = {name: value(term) for name, term in outcome.flags.items()}
+    flags = {name: value(term) for name, term in outcome.flags.items()}
     after, written = engine.run(body, given)
     found = [f"{name} {after[name]:#x} not {one:#x}" for name, one in expected.items() if after[name] != one]
     bits = {name: after["flags"] >> bit & 1 for name, bit in engine.flags.items()}
@@ -317,4 +320,4 @@ def compare(op: Operation, body: bytes, outcome: Outcome, engine: X86 | Arm, giv
     return [f"{op.name} {op.text}: {text} in {given.registers}" for text in found]
 
 
-ENGINES = {"x86_64": X86, "aarch64": Arm}
+ENGINES: dict[str, type[X86 | Arm]] = {"x86_64": X86, "aarch64": Arm}

@@ -39,7 +39,8 @@ _ALWAYS = {"start": "2020-01-01T00:00:00Z"}
 
 
 def _der(key: Any) -> bytes:
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    found: bytes = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return found
 
 
 def _b64(data: bytes) -> str:
@@ -214,7 +215,7 @@ class Sigstore:
     def signer(self, identity: str) -> Iterator[Any]:
         """Sign with sigstore's library, in this process."""
         context = SigningContext(
-            fulcio=_Fulcio(self, identity),
+            fulcio=_Fulcio(self, identity),  # type: ignore[arg-type]  # it stands in for the client
             rekor=_Rekor(self),
             trusted_root=TrustedRoot(trustroot_v1.TrustedRoot.from_json(self.trusted_root())),
         )
@@ -223,11 +224,13 @@ class Sigstore:
 
     def sign_statement(self, payload: bytes, identity: str) -> str:
         with self.signer(identity) as signer:
-            return signer.sign_dsse(dsse.Statement(payload)).to_json()
+            signed: str = signer.sign_dsse(dsse.Statement(payload)).to_json()
+        return signed
 
     def sign_file(self, data: bytes, identity: str) -> str:
         with self.signer(identity) as signer:
-            return signer.sign_artifact(data).to_json()
+            signed: str = signer.sign_artifact(data).to_json()
+        return signed
 
     @contextlib.contextmanager
     def serve(self) -> Iterator[str]:

@@ -97,7 +97,7 @@ def debian_llvm(major: int) -> Path:
     folder = CACHE / "llvm"
     with files.locked(CACHE / "llvm.lock"):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        command = [sys.executable, script, "--to", folder, str(major)]
+        command: list[str | Path] = [sys.executable, script, "--to", folder, str(major)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip().splitlines()[-1])
@@ -117,6 +117,7 @@ def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> P
     opened = knowing.tree(tree(version))
     request: SpelledTarget = targets.resolve(targets.load(), triple)
     zig = toolchain.identify(pypi_llvm(19), "pypi", Store(CACHE / "cache" / "entries"))
+    assert isinstance(zig, Toolchain)
     return configure.configured(opened, request, flavour, [zig], CACHE / "cache").folder
 
 
@@ -264,8 +265,8 @@ def built(
     """Build with stencilkit and Debian's LLVM; return the output folder."""
     clang = debian_llvm(major) / "clang"
     header_flags(triple)
-    base = ["--cpython", source_tree or tree(version), "--llvm", clang, "--target", triple, "--out", out]
-    done = stencilkit("build", *base, *arguments)
+    base: list[str | Path] = ["--cpython", source_tree or tree(version), "--llvm", clang, "--target", triple]
+    done = stencilkit("build", *base, "--out", out, *arguments)
     return Path(done.stdout.strip().splitlines()[-1].split(" ", 1)[1])
 
 

@@ -36,7 +36,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def arguments(tree: Path, here: Path, *more: str | Path, llvm: Path | None = None) -> list[str | Path]:
-    base = ["build", "--cpython", tree, "--llvm", llvm or wb.pypi_llvm(19), "--out", here / "out"]
+    base: list[str | Path] = ["build", "--cpython", tree, "--llvm", llvm or wb.pypi_llvm(19), "--out", here / "out"]
     return [*base, "--target", wb.X86, "--pyconfig-dir", wb.pyconfig(VERSION), *more]
 
 
@@ -282,10 +282,18 @@ def test_an_apple_sdk_gives_the_stencils_of_its_headers(small: Path, here: Path)
     (here / "MacOSX.sdk" / "usr").mkdir(parents=True)
     found = next(path for name in ("any-macos-any", "any-darwin-any") if (path := include / name).is_dir())
     (here / "MacOSX.sdk" / "usr" / "include").symlink_to(found)
-    base = ["--llvm", wb.pypi_llvm(19), "--target", wb.MAC_ARM, "--pyconfig-dir", wb.pyconfig(VERSION, wb.MAC_ARM)]
+    base: list[str | Path] = [
+        "--llvm",
+        wb.pypi_llvm(19),
+        "--target",
+        wb.MAC_ARM,
+        "--pyconfig-dir",
+        wb.pyconfig(VERSION, wb.MAC_ARM),
+    ]
     contents = []
-    for name, more in (("wheel", []), ("sdk", ["--sysroot", here / "MacOSX.sdk"])):
-        command = ["build", "--cpython", small, *base, *more, "--out", here / name]
+    sdk: list[str | Path] = ["--sysroot", here / "MacOSX.sdk"]
+    for name, more in (("wheel", []), ("sdk", sdk)):
+        command: list[str | Path] = ["build", "--cpython", small, *base, *more, "--out", here / name]
         folder = wb.stencilkit(*command, env=environment(here)).stdout.strip().splitlines()[-1].split(" ", 1)[1]
         described = tomllib.loads((Path(folder) / "manifest.toml").read_text("utf-8"))
         assert described["build"]["headers"] == {"wheel": "toolchain", "sdk": "sysroot"}[name]

@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -94,7 +94,7 @@ def library(stencils: Path, triple: str, folder: Path) -> Path:
     ]
     (folder / "jit.c").write_text(RUNTIME + "\n".join(functions))
     path = folder / name
-    command = [wb.pypi_llvm(19), "cc", "-target", target, "-O2", "-shared", "-nostdlib"]
+    command: list[str | Path] = [wb.pypi_llvm(19), "cc", "-target", target, "-O2", "-shared", "-nostdlib"]
     command += ["-o", path, folder / "jit.c"]
     caches = {name: str(folder / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
     done = subprocess.run(
@@ -157,7 +157,8 @@ def test_packages_and_folders(stencils: Path, libraries: dict[str, Path], tmp_pa
         path = tmp_path / "root" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    for name, mode in (("a.tar.gz", "w:gz"), ("a.tar.xz", "w:xz"), ("a.tar", "w")):
+    modes: dict[str, Literal["w", "w:gz", "w:xz"]] = {"a.tar.gz": "w:gz", "a.tar.xz": "w:xz", "a.tar": "w"}
+    for name, mode in modes.items():
         with tarfile.open(tmp_path / name, mode) as tar:
             tar.add(tmp_path / "root", "x")
     with zipfile.ZipFile(tmp_path / "a.conda", "w") as conda:

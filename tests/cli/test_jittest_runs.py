@@ -173,11 +173,12 @@ def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_
     assert told["schema"] == 1
     assert told["stencils"][0]["llvm"] == "19.1.7"
     tree = request_.tree.root
-    for words, code in (
+    refused: tuple[tuple[list[str | Path], int], ...] = (
         (["pack", tmp_path / "out", "-o", tmp_path / "b.zip"], 2),
         (["inspect", tree / "pyconfig.h"], 2),
         (["install", bundle, "--cpython", tree, "--build-dir", tmp_path], 2),
-    ):
+    )
+    for words, code in refused:
         done = wb.stencilkit(*words, check=False)
         assert done.returncode == code
         assert done.stderr.startswith("stencilkit: error: ")

@@ -80,8 +80,8 @@ def test_make_takes_regen_for_python(build: Build, tmp_path: Path) -> None:
     assert code == 0, said
     assert (build.folder / "other").read_text() == "here\n"
     # The same stencils as those of `build`, comments aside.
-    base = ["build", "--cpython", build.tree, "--llvm", wb.pypi_llvm(22), "--target", wb.X86, "--out", tmp_path / "out"]
-    wb.stencilkit(*base, "--pyconfig-dir", wb.pyconfig(VERSION))
+    base: list[str | Path] = ["build", "--cpython", build.tree, "--llvm", wb.pypi_llvm(22), "--target", wb.X86]
+    wb.stencilkit(*base, "--out", tmp_path / "out", "--pyconfig-dir", wb.pyconfig(VERSION))
     (theirs,) = (tmp_path / "out").rglob(HEADER)
     assert (build.folder / HEADER).read_bytes() == theirs.read_bytes()
     assert sorted(path.name for path in build.folder.iterdir()) == [

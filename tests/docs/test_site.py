@@ -21,7 +21,7 @@ HABITS = {
 
 def build(source: Path, out: Path) -> str:
     """Build a site as `make docs` does; return the warnings."""
-    command = [sys.executable, "-W", "ignore", "-m", "sphinx", "-q", "-n", "--no-color", source, out]
+    command: list[str | Path] = [sys.executable, "-W", "ignore", "-m", "sphinx", "-q", "-n", "--no-color", source, out]
     return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
 

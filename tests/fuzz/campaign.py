@@ -97,8 +97,8 @@ def guide(name: str, seconds: float) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["stencilkit"]):
-        from tests.fuzz import cases
-    one = cases.READERS[name]
+        from tests.fuzz import cases, mutations, readers
+    one = readers.READERS[name]
     known = cases.seeds(name)
 
     def test(data: bytes) -> None:
@@ -106,7 +106,7 @@ def guide(name: str, seconds: float) -> int:
 
     def mutator(data: bytes, size: int, seed: int) -> bytes:
         rand = random.Random(seed)
-        changed = cases.mutate(data, known, one.tokens, rand)
+        changed = mutations.mutate(data, known, one.tokens, rand)
         return (one.repair(changed) if rand.random() < 0.5 else changed)[:size]
 
     with tempfile.TemporaryDirectory() as folder:

@@ -80,7 +80,7 @@ def apple_in_range(here: Path) -> None:
 X86 = ("--target", "x86_64-unknown-linux-gnu")
 MINE = ("--cpython", "cpython", "--llvm", "bin/clang")
 # name, what lies there, the command line
-CASES: list[tuple[str, Callable[[Path], None], tuple[str, ...]]] = [
+CASES: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     ("not-a-tree", void, (*BUILD, "--cpython", ".")),
     ("no-such-tree", void, (*BUILD, "--cpython", "./python-3.14")),
     ("python-3.12", tree("3.12.9"), (*BUILD, "--cpython", "cpython")),
@@ -187,7 +187,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(toolchain, "_FOLDERS", ())
     # Whether this machine has a C library's headers must not show in a text.
     monkeypatch.setattr(headers, "_has_own", lambda target: target.triple.startswith("x86_64-unknown-linux"))
-    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     (folder / "path").mkdir()
     for name in ("sh", "cat", "ldd", "bash", "make", "env"):
         (folder / "path" / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")

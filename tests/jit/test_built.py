@@ -11,8 +11,10 @@ import pytest
 from tests import workbench as wb
 
 # What looks at the frames of stencils, or calls through them.
-UNWINDING = ("test_capi.test_opt", "test_generators", "test_call", "test_dict", "test_exceptions")
-UNWINDING += ("test_c_stack_unwind", "test_gdb", "test_perf_profiler")
+UNWINDING = (
+    *("test_capi.test_opt", "test_generators", "test_call", "test_dict", "test_exceptions"),
+    *("test_c_stack_unwind", "test_gdb", "test_perf_profiler"),
+)
 
 
 def outcomes(verdict: dict[str, Any]) -> dict[str, str]:
@@ -57,8 +59,10 @@ def test_3_15_before_llvm_21(major: int, tmp_path: Path) -> None:
     version = "3.15.0rc1"
     modules = [word for module in UNWINDING for word in ("--module", module)]
     wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", wb.pypi_llvm(major), "--out", tmp_path / "out")
+    words: tuple[str | Path, ...] = ("test", tmp_path / "out", "--cpython", wb.tree(version), "--format", "json")
     done = wb.stencilkit(
-        *("test", tmp_path / "out", "--cpython", wb.tree(version), "--format", "json", *modules),
+        *words,
+        *modules,
         *("--configure", "OPT=-O1 -g -Wall", "--work", tmp_path / "work"),
         check=False,
         timeout=2400,

@@ -26,7 +26,7 @@ def gate(*words: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(("version", "llvm"), [("3.13.15", 18), ("3.14.7", 19), ("3.15.0rc1", 21)])
 def test_our_ledger_has_debug(version: str, llvm: int) -> None:
     wb.pypi_llvm(llvm)
-    words = ["--cpython", wb.tree(version), "--llvm", str(llvm), "--target", wb.X86, "--debug"]
+    words: list[str | Path] = ["--cpython", wb.tree(version), "--llvm", str(llvm), "--target", wb.X86, "--debug"]
     done = gate(*words, "--pyconfig-dir", wb.pyconfig(version, wb.X86, "debug"))
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -46,7 +46,7 @@ def test_our_ledger_has_debug(version: str, llvm: int) -> None:
 )
 def test_our_ledger(version: str, llvm: int, triple: str, tmp_path: Path) -> None:
     wb.pypi_llvm(llvm)
-    words = ["--cpython", wb.tree(version), "--llvm", str(llvm), "--target", triple]
+    words: list[str | Path] = ["--cpython", wb.tree(version), "--llvm", str(llvm), "--target", triple]
     done = gate(*words, "--pyconfig-dir", wb.pyconfig(version, triple), "--report", tmp_path / "report.md")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as expected" in done.stdout

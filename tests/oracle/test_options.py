@@ -197,7 +197,8 @@ def test_what_a_wrapper_adds_is_refused_or_recorded(tmp_path: Path) -> None:
     """A script under clang's name, and a configuration file: nothing of it is silent, or taken from the cache."""
     tree = few("3.14.7", tmp_path / "tree")
     clang = wb.debian_llvm(19) / "clang"
-    base = ["--cpython", tree, "--target", wb.X86, "--pyconfig-dir", wb.pyconfig("3.14.7"), "--out", tmp_path / "out"]
+    base: list[str | Path] = ["--cpython", tree, "--target", wb.X86, "--pyconfig-dir", wb.pyconfig("3.14.7")]
+    base += ["--out", tmp_path / "out"]
 
     def build(flags: str, *more: str) -> subprocess.CompletedProcess[str]:
         script = tmp_path / "wrapper" / "clang-19"

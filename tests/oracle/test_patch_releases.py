@@ -27,7 +27,7 @@ def test_a_patch_release_is_the_same_as_its_own_generators(version: str, triple:
     config = wb.config_for(pinned, triple, "release", tmp_path / "config")
     theirs = tmp_path / "theirs"
     wb.run_upstream(version, major, triple, "release", config, theirs, tree)
-    arguments = ["--pyconfig-dir", config, "--no-cache"]
+    arguments: list[str | Path] = ["--pyconfig-dir", config, "--no-cache"]
     ours = wb.built(version, major, tmp_path / "out", *arguments, triple=triple, source_tree=tree)
     made = sorted(theirs.glob("jit_*"))
     for path in made:

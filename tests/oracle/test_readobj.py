@@ -16,8 +16,10 @@ from stencilkit.model.objectfile import ObjectFile, Section
 from stencilkit.model.target import Target
 from tests import workbench as wb
 
-ARGUMENTS = ("--elf-output-style=JSON", "--expand-relocs", "--section-data", "--section-relocations")
-ARGUMENTS += ("--section-symbols", "--sections")
+ARGUMENTS = (
+    *("--elf-output-style=JSON", "--expand-relocs", "--section-data", "--section-relocations"),
+    *("--section-symbols", "--sections"),
+)
 # A section as both sides are reduced to: name, contents, symbols (name, offset), relocations (offset, kind, symbol).
 Row = tuple[str, bytes, list[tuple[str, int]], list[tuple[Any, ...]]]
 ROWS = [

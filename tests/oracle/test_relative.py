@@ -28,7 +28,7 @@ def test_a_relative_path_starts_at_the_build_folder(tmp_path: Path) -> None:
 
     clang = wb.debian_llvm(major) / "clang"
     path = os.pathsep.join([str(clang.parent), os.environ["PATH"]])
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         tree / "Tools/jit/build.py",
         "x86_64-pc-linux-gnu",
@@ -64,6 +64,6 @@ def test_a_relative_path_starts_at_the_build_folder(tmp_path: Path) -> None:
     (build / "mine" / "mine.h").write_text("#define WIDE 1 // changed\n")
     refused = wb.stencilkit(*verify, check=False)
     assert (refused.returncode, "mine/mine.h: other content" in refused.stdout) == (1, True), refused.stdout
-    words = ("build", "--cpython", wb.tree(version), "--llvm", clang, f"--cflags={flags}", "--out", tmp_path / "x")
-    lost = wb.stencilkit(*words, check=False)
+    again: list[str | Path] = ["build", "--cpython", wb.tree(version), "--llvm", clang, f"--cflags={flags}"]
+    lost = wb.stencilkit(*again, "--out", tmp_path / "x", check=False)
     assert (lost.returncode, "is relative to the folder that CPython is built in" in lost.stderr) == (2, True), lost

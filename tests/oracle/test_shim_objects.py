@@ -81,7 +81,7 @@ def compiled(major: int, triple: str, text: str, folder: Path, *more: str) -> by
     words = [f"--target={triple}", "-Os", "-std=c11", "-fasynchronous-unwind-tables", "-fno-stack-protector"]
     words += ["-fno-omit-frame-pointer"] if triple in LINUX else []
     words += ["-mno-incremental-linker-compatible"] if triple in wb.WINDOWS else []
-    command = [wb.debian_llvm(major) / "clang", *words, *more, "-w", "-c", "shim.c", "-o", "shim.o"]
+    command: list[str | Path] = [wb.debian_llvm(major) / "clang", *words, *more, "-w", "-c", "shim.c", "-o", "shim.o"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return (folder / "shim.o").read_bytes()

@@ -22,7 +22,7 @@ def test_upstream_accepts_both_halves_and_writes_the_same_dispatchers(version: s
     theirs = tmp_path / "theirs"
     shutil.copytree(ours, theirs)
     before = {path.name: path.read_bytes() for path in theirs.iterdir()}
-    build = [sys.executable, wb.tree(version) / "Tools/jit/build.py", wb.MAC_ARM, wb.MAC_X86]
+    build: list[str | Path] = [sys.executable, wb.tree(version) / "Tools/jit/build.py", wb.MAC_ARM, wb.MAC_X86]
     build += ["--output-dir", theirs, "--pyconfig-dir", config]
     environment = {name: value for name, value in os.environ.items() if name != "PATH"}
     done = subprocess.run(

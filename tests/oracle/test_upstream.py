@@ -62,7 +62,7 @@ def compare(version: str, triple: str, ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "major", "triple", "flavour"), _rows())
-def test_same_as_upstream(version: str, major: int, triple: str, flavour: str, tmp_path: Path) -> None:
+def test_same_as_upstream(version: str, major: int, triple: str, flavour: Flavour, tmp_path: Path) -> None:
     theirs = wb.upstream(version, major, triple, flavour)
     config = wb.pyconfig(version, triple, flavour)
     debug = ["--debug"] if flavour == "debug" else []
@@ -90,5 +90,5 @@ def test_a_sample_is_the_same_as_upstreams(
     theirs = tmp_path / "theirs"
     wb.run_upstream(version, major, triple, flavour, config, theirs, tree)
     debug = ["--debug"] if flavour == "debug" else []
-    more = ["--pyconfig-dir", config, "--no-cache", *debug]
+    more: list[str | Path] = ["--pyconfig-dir", config, "--no-cache", *debug]
     compare(version, triple, wb.built(version, major, tmp_path / "out", *more, triple=triple, source_tree=tree), theirs)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wb.built(VERSION, 19, tmp_path_factory.mktemp("built"), "--pyconfig-dir", wb.pyconfig(VERSION))
 
 
-def verify(built: Path, config: Path, tree: Path | None = None) -> tuple[int, dict]:
-    arguments = [
+def verify(built: Path, config: Path, tree: Path | None = None) -> tuple[int, dict[str, Any]]:
+    arguments: list[str | Path] = [
         "verify",
         "--consistent",
         built,
@@ -36,7 +37,7 @@ def verify(built: Path, config: Path, tree: Path | None = None) -> tuple[int, di
     return done.returncode, json.loads(done.stdout)["verdicts"][0]
 
 
-def said(verdict: dict, status: str) -> str:
+def said(verdict: dict[str, Any], status: str) -> str:
     return "\n".join(
         line for check in verdict["checks"] if check["status"] == status for line in (check["what"], *check["details"])
     )
@@ -123,7 +124,7 @@ def test_counts_across_llvms(version: str, tmp_path: Path) -> None:
         if major != 20:
             return wb.built(version, major, tmp_path, "--pyconfig-dir", config)
         wb.pypi_llvm(20)
-        out = ["--out", tmp_path, "--pyconfig-dir", config]
+        out: list[str | Path] = ["--out", tmp_path, "--pyconfig-dir", config]
         done = wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", "20", "--target", wb.X86, *out)
         return Path(done.stdout.strip().splitlines()[-1].split(" ", 1)[1])
 
@@ -141,14 +142,14 @@ def test_rebuilding_gives_the_same(tmp_path: Path) -> None:
     config = wb.pyconfig(VERSION)
     tree = wb.small_tree(VERSION, tmp_path / "tree")
     wb.pypi_llvm(22)
-    words = ["--cpython", tree, "--target", wb.X86, "--pyconfig-dir", config, "--out", tmp_path / "out"]
-    wb.stencilkit("build", *words, "--llvm", wb.pypi_llvm(19))
-    words = ["verify", tmp_path / "out", "--cpython", tree, "--pyconfig-dir", config, "--rebuild"]
-    done = wb.stencilkit(*words)
+    words: list[str | Path] = ["--cpython", tree, "--target", wb.X86, "--pyconfig-dir", config]
+    wb.stencilkit("build", *words, "--out", tmp_path / "out", "--llvm", wb.pypi_llvm(19))
+    again: list[str | Path] = ["verify", tmp_path / "out", "--cpython", tree, "--pyconfig-dir", config, "--rebuild"]
+    done = wb.stencilkit(*again)
     assert re.search(r"ok +rebuild +building again with .*clang version 19\.1\.7.* gives the same content", done.stdout)
     header = next((tmp_path / "out").rglob("jit_stencils-*.h"))
     header.write_text(header.read_text().replace("0x", "0X", 1))
-    done = wb.stencilkit(*words, check=False)
+    done = wb.stencilkit(*again, check=False)
     assert done.returncode == 1
     assert "not checked: nothing was built again (--rebuild)" in done.stdout
     for bad in (["--rebuild"], ["--llvm", "19"]):

@@ -44,7 +44,7 @@ def signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> width - 1 & 1 else value
 
 
-def leaf(draw, width: int, values: dict[str, int]) -> tuple[Term, int]:
+def leaf(draw: st.DrawFn, width: int, values: dict[str, int]) -> tuple[Term, int]:
     if draw(st.booleans()):
         value = draw(NUMBERS) & mask(width)
         return terms.const(value, width), value
@@ -52,7 +52,7 @@ def leaf(draw, width: int, values: dict[str, int]) -> tuple[Term, int]:
     return terms.extract(terms.sym(name), 0, width), values[name] & mask(width)
 
 
-def build(draw, width: int, depth: int, values: dict[str, int]) -> tuple[Term, int]:  # noqa: C901, PLR0911, PLR0912
+def build(draw: st.DrawFn, width: int, depth: int, values: dict[str, int]) -> tuple[Term, int]:  # noqa: C901, PLR0911, PLR0912
     """Draw an expression; return it as a term, and its value worked out here."""
     if depth == 0:
         return leaf(draw, width, values)
@@ -111,7 +111,7 @@ def build(draw, width: int, depth: int, values: dict[str, int]) -> tuple[Term, i
 
 
 @st.composite
-def expressions(draw) -> tuple[Term, int, dict[str, int]]:
+def expressions(draw: st.DrawFn) -> tuple[Term, int, dict[str, int]]:
     values = {name: draw(NUMBERS) for name in SYMBOLS}
     width = draw(st.sampled_from(WIDTHS))
     term, value = build(draw, width, draw(st.integers(1, 4)), values)
@@ -136,7 +136,9 @@ ACCESSES = st.lists(
 @given(
     ACCESSES, st.tuples(st.sampled_from(SYMBOLS), st.integers(-20, 20), st.sampled_from((1, 2, 4, 8, 16))), st.data()
 )
-def test_memory_is_worth_what_was_written(writes, read, data) -> None:
+def test_memory_is_worth_what_was_written(
+    writes: list[tuple[str, int, int, int]], read: tuple[str, int, int], data: st.DataObject
+) -> None:
     values = {name: 0x1000 + data.draw(st.integers(0, 24)) for name in SYMBOLS}
     held = Memory("memory")
     truth = {address: address * 37 >> 3 & 0xFF for address in range(0xF00, 0x1100)}

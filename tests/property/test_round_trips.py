@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stencilkit import dialects, emit, manifest, reader
 from stencilkit.errors import HeaderError, ManifestError
 from stencilkit.model.header import HeaderFormat
-from stencilkit.model.manifest import Deviation, FlagRecord, Provenance, StencilRecord, VariantRecord
+from stencilkit.model.manifest import Deviation, FlagRecord, Manifest, Provenance, StencilRecord, VariantRecord
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.model.version import LlvmVersion, MajorRange, PythonVersion
 from stencilkit.support import escape
@@ -181,7 +181,7 @@ TEXTS = st.text(st.characters().filter(lambda one: one != "\n" and not escape.CO
     sizes=st.lists(st.integers(0, 2**40), min_size=12, max_size=12),
 )
 def test_a_manifest_is_read_as_it_was_written(
-    texts: tuple[str, ...], command: list[str], names: list[str], sizes: list[int], manifest_sample: manifest.Manifest
+    texts: tuple[str, ...], command: list[str], names: list[str], sizes: list[int], manifest_sample: Manifest
 ) -> None:
     stencils = tuple(
         StencilRecord(
@@ -204,14 +204,14 @@ def test_a_manifest_is_read_as_it_was_written(
 
 
 @pytest.fixture(scope="module")
-def manifest_sample(tmp_path_factory: pytest.TempPathFactory) -> manifest.Manifest:
+def manifest_sample(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     opened = samples.tree(tmp_path_factory.mktemp("tree"))
     return samples.describe(opened, samples.FILES, samples.stencils(), LINE1)
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_changed_manifest_is_refused(data: st.DataObject, manifest_sample: manifest.Manifest) -> None:
+def test_a_changed_manifest_is_refused(data: st.DataObject, manifest_sample: Manifest) -> None:
     text = manifest.render(manifest_sample)
     at = data.draw(st.integers(0, len(text) - 1))
     new = data.draw(st.sampled_from(["", "0", "x", '"', "\n", "=", "[", "\\", "\x00", "é"]))

@@ -114,7 +114,7 @@ def rpmbuild(spec: Path, bundle: Path, inputs: Inputs, top: Path, *options: str)
     (sources / f"cpython-jit-stencils-{VERSION}.tar.gz").symlink_to(bundle)
     # Fedora's and openSUSE's /bin/sh is bash.
     defines = ("--define", f"_topdir {top}", "--define", "_buildshell /bin/bash")
-    command = [program("rpmbuild", "rpm"), "-bb", "--nodeps", "--load", macros(top), *defines]
+    command: list[str | Path] = [program("rpmbuild", "rpm"), "-bb", "--nodeps", "--load", macros(top), *defines]
     return run(*command, *options, spec, cwd=top, env={"CONFIG_SITE": str(inputs.site)})
 
 
@@ -198,8 +198,8 @@ def test_make_is_told_how_to_bring_stencils_back(deletes: bool, inputs: Inputs, 
     expanded = run("rpm", "--load", macros(tmp_path), "--eval", call, cwd=tmp_path)
     texts = {"rpm": RPM.format(macros=expanded.stdout, **words), "eclass": ECLASS.format(**words)}
     write(tmp_path, {**texts, "rules": RULES.format(**words)})
-    for command in (["sh", "rpm"], ["bash", "-e", "eclass"], ["make", "-f", tmp_path / "rules", f"CURDIR={tree}"]):
-        done = run(*[tmp_path / word if word in texts else word for word in command], cwd=tmp_path, env=env)
+    for command in (["sh", "rpm"], ["bash", "-e", "eclass"], ["make", "-f", "rules", f"CURDIR={tree}"]):
+        done = run(*(tmp_path / word if word in {*texts, "rules"} else word for word in command), cwd=tmp_path, env=env)
         assert (done.returncode == 0) == deletes, done.stdout
         assert ("stencilkit-keep/python " in done.stdout) == deletes, done.stdout
         placed = {path.name: path.read_bytes() for path in build.glob("jit_stencils*.h")}
@@ -238,7 +238,7 @@ def test_rpms_of_stencilkit(hatch: Path, sdist: Path, tmp_path: Path) -> None:
     (tmp_path / "SOURCES" / sdist.name).symlink_to(sdist)
     # A noarch package is parsed twice, and rpm 4.20 forgets what --load brought when it begins again.
     write(tmp_path, {".rpmmacros": PYPROJECT.format(hatch=hatch, python=sys.executable)})
-    command = [program("rpmbuild", "rpm"), "-bb", "--nodeps"]
+    command: list[str | Path] = [program("rpmbuild", "rpm"), "-bb", "--nodeps"]
     command += ["--define", f"_topdir {tmp_path}", "--define", "_buildshell /bin/bash"]
     done = run(*command, RECIPES / "fedora" / "stencilkit.spec", cwd=tmp_path, env={"HOME": str(tmp_path)})
     assert done.returncode == 0, done.stdout[-4000:]

@@ -317,7 +317,8 @@ def test_no_uop_is_rewritten_into_another_meaning() -> None:
 
     def walk(text: list[str], zero: dict[str, bool]) -> tuple[str, list[str]]:
         """Interpret the conditions of tests against zero; return where control ends, and what was done."""
-        done, flag, at = [], False, 0
+        done: list[str] = []
+        flag, at = False, 0
         while at < len(text):
             mnemonic, _, operand = text[at].partition(" ")
             at += 1

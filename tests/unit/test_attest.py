@@ -370,7 +370,10 @@ def test_who_says_both_says_nothing(tmp_path: Path, keys: list[Path]) -> None:
 
 
 def test_another_build_does_not_count(tmp_path: Path, keys: list[Path]) -> None:
-    for change in ({"flavour": "debug"}, {"llvm": "20.1.2"}, {"cpython": "3.14.6"}, {"interface": "2" * 64}):
+    changes: tuple[dict[str, Any], ...] = (
+        *({"flavour": "debug"}, {"llvm": "20.1.2"}, {"cpython": "3.14.6"}, {"interface": "2" * 64}),
+    )
+    for change in changes:
         other = replace(STATEMENT, builds=(replace(STATEMENT.builds[0], claim=replace(CLAIM, **change)),))
         assert verdict([sign(tmp_path, "a", keys[0], other)], demand(keys[0]))[0] == "failed", change
 
@@ -510,7 +513,8 @@ def test_attestations_are_asked_for_also_under_a_policy_that_does_not(tmp_path: 
 
 
 def test_what_nobody_would_read_is_not_signed(key: Path) -> None:
-    for change in ({"cpython": "3.14 7"}, {"content": "x"}, {"interface": ""}):
+    changes: tuple[dict[str, Any], ...] = ({"cpython": "3.14 7"}, {"content": "x"}, {"interface": ""})
+    for change in changes:
         other = replace(STATEMENT, builds=(replace(STATEMENT.builds[0], claim=replace(CLAIM, **change)),))
         with pytest.raises(AttestationError):
             attest.sign_with_key(other, key, "")

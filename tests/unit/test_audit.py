@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stencilkit import audit, cli, dialects, disassemble, emit, targets
 from stencilkit.audit import flow
 from stencilkit.errors import HeaderError, PolicyError
-from stencilkit.model.audit import Audit, Audited, References
+from stencilkit.model.audit import Audit, Audited, References, Waiver
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import auditing
 from tests import samples
@@ -23,9 +24,7 @@ X86, ARM, I686 = samples.TRIPLE, "aarch64-unknown-linux-gnu", "i686-pc-windows-m
 PLAIN = Stencil(body=b"", patches=())
 
 
-def audited(
-    code: Stencil, data: Stencil = PLAIN, *, triple: str = X86, series: str = "3.15", **more: object
-) -> Audited:
+def audited(code: Stencil, data: Stencil = PLAIN, *, triple: str = X86, series: str = "3.15", **more: Any) -> Audited:
     target = targets.resolve(targets.load(), triple).target
     held = StencilSet(groups=(StencilGroup(name="_UOP", code=code, data=data),))
     found = Audited(
@@ -44,7 +43,7 @@ def audited(
     return replace(found, **more)
 
 
-def asked(given: Audited, *waivers: audit.Waiver, demanded: tuple[str, ...] = ()) -> Audit:
+def asked(given: Audited, *waivers: Waiver, demanded: tuple[str, ...] = ()) -> Audit:
     return audit.run("sample", given, waivers, demanded, TODAY)
 
 
@@ -428,8 +427,8 @@ def test_data_among_code_is_noted() -> None:
     assert "data-in-code" in [result.rule for result in found.results if result.outcome == "noted"]
 
 
-def waiver(**changes: object) -> audit.Waiver:
-    base = audit.Waiver(rule="instructions", stencil="_U*", why="a good reason", until="2026-12-31")
+def waiver(**changes: Any) -> Waiver:
+    base = Waiver(rule="instructions", stencil="_U*", why="a good reason", until="2026-12-31")
     return replace(base, **changes)
 
 

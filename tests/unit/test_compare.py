@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def write(path: Path, held: StencilSet, *, line1: str = "0" * 64, series: str = 
     return path
 
 
-def edited(name: str, **parts: Stencil) -> StencilSet:
+def edited(name: str, **parts: Any) -> StencilSet:
     held = samples.stencils()
     groups = tuple(replace(group, **parts) if group.name == name else group for group in held.groups)
     return replace(held, groups=groups)

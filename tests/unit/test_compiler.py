@@ -10,7 +10,7 @@ import pytest
 
 from stencilkit.compiler import Session, closure, completeness
 from stencilkit.errors import CompileError, ProcessError
-from stencilkit.model.build import Emits
+from stencilkit.model.build import Closure, Emits
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flag, Flavour, ObjectFormat
 from stencilkit.support import process
@@ -356,7 +356,7 @@ def test_cc1_has_its_own_resource_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 def closure_of(
     here: Path, monkeypatch: pytest.MonkeyPatch, rule: str, *, code: int = 0
-) -> tuple[closure.Closure, list[tuple[str, ...]]]:
+) -> tuple[Closure, list[tuple[str, ...]]]:
     calls = []
 
     def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:

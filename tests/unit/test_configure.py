@@ -13,7 +13,7 @@ from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import knowing
-from stencilkit.support.progress import SILENT, Progress
+from stencilkit.support.progress import SILENT, Progress, Silent
 from tests import fakes
 
 pytestmark = pytest.mark.process
@@ -47,14 +47,14 @@ echo "$$" >>"$COUNT"
 """
 
 
-class Told(Progress):
+class Told(Silent):
     """Keeps what a person would read."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, line: str) -> None:
-        self.lines.append(line)
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stencilkit import dialects, source, targets
-from stencilkit.dialects import Dialect, _common, _ghccc, _pairs
+from stencilkit.dialects import _common, _ghccc, _pairs
 from stencilkit.errors import CompileError, ObjectError, RelocationError, SourceError
+from stencilkit.model.dialect import Dialect
 from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import (
     Hole,
@@ -53,11 +55,11 @@ def unit(
     name: str = "_UOP",
     data: bytes = b"",
     data_holes: tuple[Hole, ...] = (),
-    **more: object,
+    marks: Mapping[str, tuple[HoleValue, int]] | None = None,
 ) -> LoweredUnit:
-    symbols = {"_JIT_ENTRY": (B.CODE, 0), **more}
+    symbols = {"_JIT_ENTRY": (B.CODE, 0), **(marks or {})}
     return LoweredUnit(
-        name=name, code=code, data=data, code_holes=holes, data_holes=data_holes, symbols=symbols,  # type: ignore[arg-type]
+        name=name, code=code, data=data, code_holes=holes, data_holes=data_holes, symbols=symbols,
     )  # fmt: skip
 
 
@@ -368,7 +370,7 @@ def test_holes_become_patches_in_order(dialect: Dialect) -> None:
             hole(0, "R_X86_64_PC32", Operation.REL32, symbol="local", addend=-4),
             data=b"abc",
             data_holes=(hole(0, symbol="_JIT_ENTRY"),),
-            local=(B.DATA, 2),
+            marks={"local": (B.DATA, 2)},
         ),
     )
     assert group.code.patches == (
@@ -393,7 +395,7 @@ def test_slots_lie_behind_the_data(dialect: Dialect) -> None:
             bytes(16),
             *(got(0, "_JIT_OPARG"), got(4, "own"), got(8, "_PyFoo"), got(12, "own")),
             data=b"abc",
-            own=(B.DATA, 1),
+            marks={"own": (B.DATA, 1)},
         ),
     )
     assert [(patch.func, patch.value, patch.addend) for patch in group.code.patches] == [
@@ -479,7 +481,7 @@ def test_later_versions_share_trampolines_by_ordinal(dialect: Dialect) -> None:
 @pytest.mark.parametrize("dialect", [PY314, PY315], ids=lambda dialect: dialect.SERIES)
 def test_branches_within_a_stencil_need_no_trampoline(dialect: Dialect) -> None:
     own = replace(CALL, symbol="helper")
-    group = finished(dialect, unit(CALL_SITE, own, helper=(B.CODE, 8)), ARM)
+    group = finished(dialect, unit(CALL_SITE, own, marks={"helper": (B.CODE, 8)}), ARM)
     assert group.code.patches == (Patch(func="patch_aarch64_26r", offsets=(4,), value=B.CODE, addend=8),)
     target = hole(4, "R_AARCH64_JUMP26", Operation.BRANCH26, B.JUMP_TARGET)
     assert finished(dialect, unit(CALL_SITE, target), ARM).code.patches[0].form is PatchForm.ADDRESS
@@ -547,7 +549,7 @@ def test_315_reads_the_marks_of_folded_constants() -> None:
         "CUSTOM_AARCH64_CONST16b_JIT_RELOCATION_CONST_JIT_OPERAND0_JIT_RELOCATION_1": (B.CODE, 4),
         "CUSTOM_AARCH64_BRANCH19_JIT_RELOCATION__JIT_ERROR_TARGET_JIT_RELOCATION_2": (B.CODE, 8),
     }
-    group = finished(PY315, unit(bytes(12), **marks), ARM)
+    group = finished(PY315, unit(bytes(12), marks=marks), ARM)
     assert group.code.patches == (
         Patch(func="patch_aarch64_16a", offsets=(0,), value=B.OPERAND0),
         Patch(func="patch_aarch64_16b", offsets=(4,), value=B.OPERAND0),
@@ -560,7 +562,7 @@ def test_315_reads_the_marks_of_folded_constants() -> None:
 )
 def test_315_refuses_marks_that_it_does_not_know(label: str) -> None:
     with pytest.raises(ObjectError, match="stands for no hole that is known"):
-        finished(PY315, unit(bytes(4), **{label: (B.CODE, 0)}), ARM)
+        finished(PY315, unit(bytes(4), marks={label: (B.CODE, 0)}), ARM)
 
 
 PAGE = hole(0, "R_AARCH64_ADR_GOT_PAGE", Operation.GOT_PAGE21, B.GOT, "_PyFoo")
@@ -572,13 +574,13 @@ PAIR = {
 
 
 def test_315_folds_pairs_and_keeps_a_blank_line() -> None:
-    group = finished(PY315, unit(bytes(12), PAGE, LOAD, **PAIR), ARM)
+    group = finished(PY315, unit(bytes(12), PAGE, LOAD, marks=PAIR), ARM)
     assert group.code.patches == (
         Patch(func="", offsets=(0,), form=PatchForm.VOID),
         Patch(func="patch_aarch64_33rx", offsets=(0, 8), form=PatchForm.GOT_SLOT, symbol="_PyFoo"),
     )
     own = finished(
-        PY315, unit(bytes(12), replace(PAGE, symbol="_JIT_OPARG"), replace(LOAD, symbol="_JIT_OPARG"), **PAIR), ARM
+        PY315, unit(bytes(12), replace(PAGE, symbol="_JIT_OPARG"), replace(LOAD, symbol="_JIT_OPARG"), marks=PAIR), ARM
     )
     assert own.code.patches[1] == Patch(func="patch_aarch64_33rx", offsets=(0, 8), value=B.DATA)
 
@@ -597,7 +599,7 @@ def test_315_numbers_slots_of_nested_pairs_as_upstream_does() -> None:
         "CUSTOM_AARCH64_CONST33b_JIT_PAIR__JIT_OPERAND1_JIT_PAIR_0": (B.CODE, 8),
         "CUSTOM_AARCH64_CONST33b_JIT_PAIR__JIT_OPERAND0_JIT_PAIR_1": (B.CODE, 12),
     }
-    group = finished(PY315, unit(bytes(16), *holes, **marks), ARM)
+    group = finished(PY315, unit(bytes(16), *holes, marks=marks), ARM)
     assert [patch for patch in group.code.patches if patch.func] == [
         Patch(func="patch_aarch64_33rx", offsets=(4, 8), value=B.DATA, addend=8),
         Patch(func="patch_aarch64_33rx", offsets=(0, 12), value=B.DATA),
@@ -617,7 +619,7 @@ def test_315_without_marks_folds_nothing() -> None:
 )
 def test_315_refuses_halves_that_do_not_belong_together(second: Hole) -> None:
     with pytest.raises(ObjectError, match="do not belong together"):
-        finished(PY315, unit(bytes(12), PAGE, second, **PAIR), ARM)
+        finished(PY315, unit(bytes(12), PAGE, second, marks=PAIR), ARM)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Places:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 def fetch(monkeypatch: pytest.MonkeyPatch, places: Places, folder: Path) -> Path:

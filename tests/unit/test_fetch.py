@@ -12,7 +12,7 @@ import pytest
 from stencilkit import fetch
 from stencilkit.errors import FetchError, ProcessError, SourceError, UsageError
 from stencilkit.model.pins import Pins, SourcePin
-from stencilkit.support import apt, download, process
+from stencilkit.support import apt, archive, download, process
 
 
 def tarball(text: str = "text") -> bytes:
@@ -153,7 +153,7 @@ def test_an_archive_that_is_none_leaves_nothing(tmp_path: Path, downloads: Downl
 
 def test_two_at_once_end_with_one_tree(tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process finishes between our unpacking and our renaming."""
-    real = fetch.archive.unpack_source
+    real = archive.unpack_source
     stored = tmp_path / "x.tar.xz"
     stored.write_bytes(TARBALL)
     folder = tmp_path / "tree"
@@ -162,7 +162,7 @@ def test_two_at_once_end_with_one_tree(tmp_path: Path, downloads: Downloads, mon
         real(tar, to, marker)
         real(tar, folder, marker)
 
-    monkeypatch.setattr(fetch.archive, "unpack_source", slow)
+    monkeypatch.setattr(archive, "unpack_source", slow)
     assert fetch.unpack(stored, folder) == folder
     assert [path.name for path in tmp_path.iterdir() if "tree" in path.name] == ["tree"]
 

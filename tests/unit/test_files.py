@@ -85,6 +85,7 @@ def test_a_process_that_is_killed_leaves_no_mixed_set_that_is_vouched_for(
     seen: list[str] = []
     if not links:
         monkeypatch.setattr(os, "link", _no_links)
+    folder = tmp_path
     for point in itertools.count():
         folder = tmp_path / str(point)
         files.write_together(folder, old)
@@ -195,7 +196,7 @@ def test_scratch_without_room_says_where(monkeypatch: pytest.MonkeyPatch) -> Non
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.tempfile, "TemporaryDirectory", full)
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
     with pytest.raises(OutputError, match="temporary folder") as caught, files.scratch("test"):
         pass
     assert "TMPDIR" in caught.value.fix

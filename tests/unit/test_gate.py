@@ -7,6 +7,7 @@ import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,10 @@ def entry(out: Path) -> Entry:
     return Entry.of(manifest.parse((out / MANIFEST_NAME).read_text(), "sample"))
 
 
-def outcome(entry: Entry, **fields: object) -> Examined:
+def outcome(entry: Entry, **fields: Any) -> Examined:
     made = Made(cpython=entry.cpython, triple=entry.triple, flavour="release", llvm=entry.llvm)
     signed = Signature(size=64, head=1, tail=2, sha256="0" * 64)
-    common = {
+    common: dict[str, Any] = {
         "candidate": Candidate(made=made, signatures={"_NOP": signed}),
         "vendor": "A",
         "unstable": (),

@@ -7,7 +7,7 @@ import pytest
 from stencilkit import holes
 from stencilkit.errors import ObjectError, RelocationError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
-from stencilkit.model.stencil import HoleValue, Operation
+from stencilkit.model.stencil import Hole, HoleValue, Operation
 from stencilkit.objects import coff, elf, macho, stored
 
 VALUES = frozenset(HoleValue)
@@ -23,7 +23,7 @@ def relocation(kind: str, symbol: str = "_PyFoo", offset: int = 4, addend: int =
     return Relocation(offset=offset, kind=kind, symbol=symbol, addend=addend, **more)
 
 
-def lower(kind: str, symbol: str = "_PyFoo", **more: int) -> holes.Hole:
+def lower(kind: str, symbol: str = "_PyFoo", **more: int) -> Hole:
     obj = ObjectFile(sections=(section(relocations=(relocation(kind, symbol, **more),)),))  # type: ignore[arg-type]
     return holes.lower("_UOP", obj, VALUES).code_holes[0]
 

@@ -36,7 +36,7 @@ def program(
     noise = random.Random(7).randbytes(70_000)
     text = b"\0" + version + b"\0cpython-314\0" + b"\x003.45.1\0" + (JIT_TEXT if jit else b"")
     arrays = b""
-    for code in reversed(bodies.values()) if reverse else bodies.values():
+    for code in reversed(list(bodies.values())) if reverse else bodies.values():
         arrays += bytes(-len(arrays) % align) + code
     content = noise + text + bytes(-(len(noise) + len(text)) % 16) + arrays + noise
     regions = (

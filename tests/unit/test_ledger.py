@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,8 @@ def test_what_differs_is_named(header: Path, entry: Entry, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("field", ["content", "interface", "code_bytes", "data_bytes", "extras"])
 def test_every_field_counts(field: str, header: Path, entry: Entry, tmp_path: Path) -> None:
-    other = {"content": "0" * 64, "interface": "0" * 64, "code_bytes": 1, "data_bytes": 1, "extras": {"shim": "0" * 64}}
+    other: dict[str, Any] = {"content": "0" * 64, "interface": "0" * 64, "code_bytes": 1, "data_bytes": 1}
+    other["extras"] = {"shim": "0" * 64}
     folder = write(tmp_path / "ledger", replace(entry, **{field: other[field]}))
     assert "the ledger expects something else" in failure(verdict(header, folder))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -65,8 +66,9 @@ def test_a_universal_platform_is_its_halves_in_the_order_of_configure() -> None:
 def test_a_build_for_this_machine_is_no_half_of_anything() -> None:
     """No --target at all is the spelling ""."""
     for triple in ("x86_64-unknown-linux-gnu", "aarch64-apple-darwin"):
-        request = SimpleNamespace(target=targets.resolve(TABLE, triple).target, toolchain=None)
-        assert universal.group([SimpleNamespace(build=SimpleNamespace(request=request))], [""]) == []
+        request: Any = SimpleNamespace(target=targets.resolve(TABLE, triple).target, toolchain=None)
+        written: Any = SimpleNamespace(build=SimpleNamespace(request=request))
+        assert universal.group([written], [""]) == []
 
 
 def test_a_cpython_with_one_header_has_no_universal_build() -> None:

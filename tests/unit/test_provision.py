@@ -88,7 +88,7 @@ def test_two_at_once_end_with_one_toolchain(tmp_path: Path, pip: Pip, monkeypatc
 
     def slow(command: list[str], **options: object) -> process.Completed:
         (tmp_path / "toolchains" / "llvm-19.1.0" / "ziglang").mkdir(parents=True)
-        return real(command, **options)  # type: ignore[arg-type]
+        return real(command, **options)
 
     monkeypatch.setattr(process, "run", slow)
     assert provision.install((19,), PINS, tmp_path) == (tmp_path / "toolchains" / "llvm-19.1.0",)
@@ -96,8 +96,8 @@ def test_two_at_once_end_with_one_toolchain(tmp_path: Path, pip: Pip, monkeypatc
 
 
 def without_pip(monkeypatch: pytest.MonkeyPatch, uv: str | None) -> None:
-    monkeypatch.setattr(provision.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(provision.shutil, "which", lambda name: uv if name == "uv" else None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda name: uv if name == "uv" else None)
     monkeypatch.delenv("UV", raising=False)
 
 

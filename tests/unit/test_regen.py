@@ -215,7 +215,12 @@ def test_3_15_wants_all_of_its_files(tmp_path: Path) -> None:
 
 def test_any_other_command_goes_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
-    monkeypatch.setattr(process, "hand_over", lambda command: seen.append(command) or 7)
+
+    def hand_over(command: object) -> int:
+        seen.append(command)
+        return 7
+
+    monkeypatch.setattr(process, "hand_over", hand_over)
     for words in (
         ["-m", "pegen", "-q", "c"],
         ["./Tools/build/x.py", "--llvm", "1", "-h"],

@@ -201,10 +201,17 @@ GATE = [
     "VARIES",
     "99",
 ]
+
+
+def stand_in(**fields: object) -> Any:
+    """Return what has the fields that a renderer reads, and no more."""
+    return SimpleNamespace(**fields)
+
+
 ANSWERS: dict[str, Callable[[], object]] = {
-    "_bundles": lambda: _bundles.show(Path("stencils.tar.gz"), [SimpleNamespace(manifest=manifest())] * 2, "text"),
+    "_bundles": lambda: _bundles.show(Path("stencils.tar.gz"), [stand_in(manifest=manifest())] * 2, "text"),
     "_render": lambda: _render.builds(
-        [SimpleNamespace(build=SimpleNamespace(manifest=manifest()), seconds=99.5, changed=True, folder="out")],
+        [stand_in(build=SimpleNamespace(manifest=manifest()), seconds=99.5, changed=True, folder="out")],
         [],
         "text",
     ),

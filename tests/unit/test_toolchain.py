@@ -23,7 +23,7 @@ FOLDERS = toolchain._FOLDERS
 def _nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the LLVMs of this machine."""
     monkeypatch.setattr(toolchain, "_FOLDERS", ())
-    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     for name in ("STENCILKIT_LLVM", "LLVM_TOOLS_INSTALL_DIR", "LLVM_ROOT", "CONDA_PREFIX"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")

@@ -11,8 +11,9 @@ import pytest
 
 from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, verify
 from stencilkit.errors import PolicyError, UsageError
+from stencilkit.model.build import IncludedFile
 from stencilkit.model.ledger import Entry
-from stencilkit.model.manifest import MANIFEST_NAME, IncludedFile, Manifest
+from stencilkit.model.manifest import MANIFEST_NAME, Manifest
 from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
 from stencilkit.pipeline import evidence, knowing, opening, rebuilding, verifying
@@ -559,9 +560,9 @@ def test_pack_ignores_no_option(
 def test_a_bundle_is_called_one(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     bundle = tmp_path / "b.tar.gz"
     assert cli.main(["pack", str(case.header.parent), "-o", str(bundle)]) == 0
-    words = {"compare": [bundle, bundle], "show": ["_NOP", bundle]}.get(command, [bundle])
+    words = {"compare": [str(bundle), str(bundle)], "show": ["_NOP", str(bundle)]}.get(command, [str(bundle)])
     capsys.readouterr()
-    assert cli.main([command, *map(str, words)]) == 2
+    assert cli.main([command, *words]) == 2
     assert f"{bundle} is a bundle" in capsys.readouterr().err
 
 

@@ -78,7 +78,7 @@ def test_cpythons_sort_by_age() -> None:
         "3.14.10",
         "3.15.0a1+",
     ]
-    versions = [PythonVersion.parse(text) for text in texts]
-    assert all(versions)
+    versions = [found for text in texts if (found := PythonVersion.parse(text)) is not None]
+    assert len(versions) == len(texts)
     backwards = versions[::-1]
     assert sorted(backwards, key=lambda version: version.age) == versions
