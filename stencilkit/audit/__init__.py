@@ -84,12 +84,6 @@ def _only(check: Callable[[Examined], Iterator[str]]) -> Callable[[Audited, Exam
 
 RULES: Final = (
     Rule(
-        name="text",
-        refs="prebuilt headers (PEP 774)",
-        why="the header is exactly what its stencils look like when they are written again; only comments may differ",
-        check=content.text,
-    ),
-    Rule(
         name="relocations",
         refs="#135690, #129964, LLVM 18 with 3.14",
         why="a hole must be patched by a function of this architecture that reaches what it points to",

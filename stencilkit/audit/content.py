@@ -101,11 +101,6 @@ def growth(audited: Audited) -> Iterator[Finding]:
         yield Finding(stencil="", what=what)
 
 
-def text(audited: Audited) -> Iterator[Finding]:
-    """Find what the header's text holds beside its stencils."""
-    return (Finding(stencil="", what=what) for what in audited.foreign_text)
-
-
 def canaries(audited: Audited) -> Iterator[Finding]:
     """Find what a stack canary needs."""
     return _matching(audited, _CANARIES)

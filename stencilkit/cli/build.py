@@ -17,7 +17,7 @@ from stencilkit.model.request import BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import attesting, building, identifying, requesting, universal
+from stencilkit.pipeline import admitting, attesting, building, identifying, requesting, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -126,7 +126,7 @@ def command(
         progress.say(toolchain.choice(tool, machine))
     written = [_write(request, out, store, progress) for request in requests]
     if signatures is not None:
-        identifying.sign([item.folder for item in written], signatures)
+        identifying.sign(admitting.each([item.folder for item in written]), signatures)
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
 
 

@@ -11,7 +11,7 @@ import click
 from stencilkit.cli import _options, _render
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.signature import Coverage, Identification, Missing
-from stencilkit.pipeline import identifying
+from stencilkit.pipeline import admitting, identifying
 
 _SHOWN = 8
 
@@ -39,7 +39,7 @@ def command(
     everything = [*paths, *(path for number in numbers for path in identifying.running(number))]
     if not everything:
         raise UsageError("nothing was named", fix="name a program, a package or a folder, or a process with --pid")
-    known = identifying.known(ledger, against)
+    known = identifying.known(ledger, admitting.each(against))
     answers = [identifying.run(path, known) for path in everything]
     if form == "json":
         _render.print_json("identify", {"answers": [_answer_as_json(answer) for answer in answers]})

@@ -82,18 +82,16 @@ class References:
 class Audited:
     """What is audited: stencils, how to decode their code, the target, and the header's line 2.
 
-    `foreign_text` is what the header's text holds beside its stencils. `reserved_frame_pointer` says that this
-    CPython's stencils must leave rbp or x29 alone. `isa` is the instruction set that they may use, `cpu` the processor
-    and the features that the manifest names (None if it names none). `size` and `baseline` are the bytes of code and
-    data together, of these stencils and of those they replace (None where nothing was given); `allowed_growth` is in
-    percent.
+    `reserved_frame_pointer` says that this CPython's stencils must leave rbp or x29 alone. `isa` is the instruction set
+    that they may use, `cpu` the processor and the features that the manifest names (None if it names none). `size` and
+    `baseline` are the bytes of code and data together, of these stencils and of those they replace (None where nothing
+    was given); `allowed_growth` is in percent.
     """
 
     stencils: StencilSet
     target: Target
     line2: str
     decode: Callable[[Stencil], tuple[Decoded, ...]]
-    foreign_text: tuple[str, ...]
     reserved_frame_pointer: bool
     isa: str
     cpu: tuple[str, tuple[str, ...]] | None

@@ -6,6 +6,7 @@ digest that a command shows was computed from the file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from stencilkit import verify
 from stencilkit.errors import RefusedError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.verdict import Policy, Verdict
-from stencilkit.pipeline import opening, questions, verifying
+from stencilkit.pipeline import opening, questions, surveying, verifying
 from stencilkit.pipeline.evidence import Found, Subject
 from stencilkit.pipeline.opening import Opened
 
@@ -44,6 +45,14 @@ def header(path: Path, triple: str | None = None) -> Opened:
         checks = questions.is_it_a_generators_header(found)
         refuse(verify.conclude(str(path), checks, {}, Policy(require=("canonical",)), ""))
     return opened
+
+
+def each(paths: Sequence[Path]) -> tuple[Opened, ...]:
+    """Open all stencils below some paths.
+
+    Raises: RefusedError, and all that `header` raises; ManifestError where other files of make's lie there.
+    """
+    return tuple(header(found) for path in paths for found in surveying.demand(path))
 
 
 def artifact(item: Artifact) -> Artifact:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit import audit, disassemble, ledger, references, source, verify
+from stencilkit import audit, disassemble, ledger, references, source
 from stencilkit.audit import isa as instruction_sets
 from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.audit import Audit, Audited, References, Waiver, total_bytes
 from stencilkit.model.source import SourceTree
-from stencilkit.pipeline import rendering
-from stencilkit.pipeline.opening import Opened, open_header
+from stencilkit.pipeline import admitting
+from stencilkit.pipeline.opening import Opened
 from stencilkit.support import environ
 
 
@@ -37,11 +37,11 @@ class Asked:
 
 
 def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
-    """Audit one header.
+    """Audit one header, which is verified first.
 
-    Raises: UsageError, HeaderError, ManifestError, TargetError, SourceError, LedgerError.
+    Raises: RefusedError, UsageError, HeaderError, ManifestError, TargetError, SourceError, LedgerError.
     """
-    opened = open_header(path, asked.triple)
+    opened = admitting.header(path, asked.triple)
     baseline = _baseline(opened, asked.against, asked.triple) if asked.against is not None else None
     arch = opened.target.arch
     cpu = opened.manifest.cpu if opened.manifest is not None else None
@@ -50,7 +50,6 @@ def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
         target=opened.target,
         line2=opened.header.line2,
         decode=lambda stencil: disassemble.decode(stencil, arch),
-        foreign_text=_foreign_text(opened),
         reserved_frame_pointer=_reserves_frame_pointer(opened),
         isa=_isa(opened, asked.isa),
         cpu=(cpu.name, cpu.features) if cpu is not None else None,
@@ -59,20 +58,6 @@ def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
         allowed_growth=asked.growth,
     )
     return audit.run(opened.label, audited, asked.waivers, asked.demanded, environ.today())
-
-
-def _foreign_text(opened: Opened) -> tuple[str, ...]:
-    """Render the stencils again, and name what else is in the header."""
-    header = opened.header
-    again = rendering.render_header(
-        opened.python.dialect,
-        opened.target.arch,
-        header.stencils,
-        line1=header.line1,
-        line2=header.line2,
-        comments=False,
-    )
-    return tuple(verify.foreign_text(opened.original.encode(), again.encode()))
 
 
 def _reserves_frame_pointer(opened: Opened) -> bool:
@@ -114,7 +99,7 @@ def _references(opened: Opened, tree: SourceTree | None, expected: Path | None) 
 
 
 def _baseline(opened: Opened, against: Path, triple: str | None) -> int:
-    other = open_header(against, triple)
+    other = admitting.header(against, triple)
     if (other.header.format.series, other.target.triple) != (opened.header.format.series, opened.target.triple):
         raise UsageError(
             f"{against} is of another CPython or target than {opened.label}",

@@ -13,7 +13,7 @@ from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
-from stencilkit.pipeline import comparing, identifying, knowing, opening, varying, verifying
+from stencilkit.pipeline import admitting, comparing, identifying, knowing, opening, varying, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import environ, files, limits, process
 
@@ -54,7 +54,7 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
                 alone = tuple(_alone(configuration, works, plain, scratch))
                 unstable = alone or (f"only with all variations at once: {'; '.join(varied)}",)
         unexpected = tuple(_unexpected(plain, folder))
-        candidate = identifying.candidate(opening.open_header(plain))
+        candidate = identifying.candidate(admitting.header(plain))
     return Examined(
         entry=Entry.of(described),
         candidate=candidate,

@@ -16,8 +16,7 @@ from stencilkit.model.stencil import StencilSet
 from stencilkit.model.verdict import Check
 from stencilkit.pipeline import knowing
 from stencilkit.pipeline.evidence import Evidence
-from stencilkit.pipeline.opening import Opened, open_header
-from stencilkit.pipeline.surveying import demand
+from stencilkit.pipeline.opening import Opened
 
 # The values of --enable-experimental-jit, as the flags that CPython's configure.ac makes of them; sysconfig has those.
 _SETTINGS: Final = {
@@ -58,13 +57,13 @@ class Answer:
     problems: tuple[str, ...] = field(default=())
 
 
-def known(ledger: Path | None, against: Sequence[Path]) -> Known:
-    """Read signatures: those of headers, output folders and ledgers that are named, else those that travel along.
+def known(ledger: Path | None, against: Sequence[Opened]) -> Known:
+    """Read signatures: those of verified headers and of a ledger that are named, else those that travel along.
 
-    Raises: LedgerError; HeaderError, ManifestError, TargetError for what `against` names.
+    Raises: LedgerError.
     """
     triples = {target.triple: target for target in knowing.known_targets()}
-    candidates = [candidate(open_header(found)) for path in against for found in demand(path)]
+    candidates = [candidate(opened) for opened in against]
     if ledger is not None:
         candidates += signatures.read_all(ledger, triples)
     elif not against:
@@ -197,12 +196,11 @@ def _beside(program: Path) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-def sign(paths: Sequence[Path], ledger: Path) -> tuple[Path, ...]:
-    """Add the stencils of output folders to a ledger's signatures; return the files that were written.
+def sign(opened: Sequence[Opened], ledger: Path) -> tuple[Path, ...]:
+    """Add the stencils of verified output folders to a ledger's signatures; return the files that were written.
 
     Raises: UsageError where a header has no manifest, which says what it was made from; LedgerError; OutputError.
     """
-    opened = [open_header(found) for path in paths for found in demand(path)]
     for item in opened:
         if item.manifest is None:
             raise UsageError(f"{item.label} has no manifest", fix="give output folders of stencilkit build")

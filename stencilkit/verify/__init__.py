@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from stencilkit.verify._manifest import claims, line_1, rebuilt, written_files
 from stencilkit.verify._policy import CONSISTENT, DEFAULT_POLICY, conclude, mingw_headers, obey, parse_policy
-from stencilkit.verify._texts import canonical, content_claim, foreign_text, generators_own, small_file
+from stencilkit.verify._texts import canonical, content_claim, generators_own, small_file
 from stencilkit.verify._tree import fits
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "conclude",
     "content_claim",
     "fits",
-    "foreign_text",
     "generators_own",
     "line_1",
     "mingw_headers",

@@ -54,7 +54,7 @@ def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterato
         yield _first(*((original, again) if not header.comments else (bare, bare_again)))
 
 
-def foreign_text(original: bytes, again: bytes) -> Iterator[str]:
+def _foreign_text(original: bytes, again: bytes) -> Iterator[str]:
     """Find what a header of any generator holds beside its stencils and comments.
 
     `again` are its stencils, rendered. A comment may not carry on in the next line: C joins a line with the next one at
@@ -75,7 +75,7 @@ def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
     problems = []
     if _PROVENANCE.fullmatch(header.line2) is None and _COMMAND.fullmatch(header.line2) is None:
         problems.append(f"line 2 is neither CPython's nor stencilkit's: {_printable(header.line2.encode())}")
-    problems += foreign_text(original, rendered.encode())
+    problems += _foreign_text(original, rendered.encode())
     problems += _outside(header.stencils.groups)
     if problems:
         return Check(kind="canonical", status="failed", what="it holds more than stencils", details=tuple(problems))

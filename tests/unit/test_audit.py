@@ -32,7 +32,6 @@ def audited(code: Stencil, data: Stencil = PLAIN, *, triple: str = X86, series: 
         target=target,
         line2="stencilkit 0.1.0, content sha256:0",
         decode=lambda stencil: disassemble.decode(stencil, target.arch),
-        foreign_text=(),
         reserved_frame_pointer=targets.load().pythons[series].targets[triple].reserved_frame_pointer,
         isa=target.isa,
         cpu=None,
@@ -319,10 +318,6 @@ def test_external_names_are_those_that_sources_reach() -> None:
     assert outcome(unproven, "externals") == "noted"
     differing = References(by="the ledger", proven=True, problem="not the ledger's")
     assert "externals" in objections(asked(audited(call, references=differing)))
-
-
-def test_text_beside_the_stencils_is_found() -> None:
-    assert objections(asked(audited(code(RET), foreign_text=("line 3 is more",)))) == {"text": "line 3 is more"}
 
 
 def test_what_is_too_intricate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
