@@ -38,6 +38,9 @@ WINDOWS = (WIN_X86, WIN_I686, WIN_ARM)
 FOREIGN = (MAC_ARM, MAC_X86, *WINDOWS)
 # The PyPI toolchain that lends its headers to the others: of several, the newest does.
 NEWEST_WHEEL = 22
+# The major versions that some suite of Debian has, and those that PyPI has.
+DEBIAN = (18, 19, 21, 22, 23)
+WHEELS = (18, 19, 20, 21, 22)
 PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
 
 # Other patch releases, which no pin of stencilkit's names: those that Debian carries beside the newest ones, and so
@@ -101,6 +104,29 @@ def debian_llvm(major: int) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip().splitlines()[-1])
+
+
+@functools.cache
+def llvm(major: int) -> Path:
+    """Return a folder with a clang and the programs that CPython's generator runs beside it.
+
+    The clang is PyPI's, which starts three times as fast; Debian's other programs say that they are of its version:
+    what they read has been the same for years. Of a major version that PyPI does not have, all are Debian's.
+    """
+    if major not in WHEELS:
+        return debian_llvm(major)
+    zig = pypi_llvm(major)
+    folder = CACHE / "llvm" / f"pypi-{major}"
+    others = debian_llvm(min(other for other in DEBIAN if other >= major))
+    scripts = {"clang": f'exec {zig} clang -resource-dir {zig.parent / "lib"} "$@"'} | {
+        name: f'[ "$1" = --version ] && echo "LLVM version {major}.0.0 " && exit\nexec {others / name} "$@"'
+        for name in ("llvm-readobj", "llvm-objdump")
+    }
+    with files.locked(CACHE / "llvm.lock"):
+        folder.mkdir(exist_ok=True)
+        for name, text in scripts.items():
+            files.write(folder / name, f"#!/bin/sh\n{text}\n".encode(), executable=True)
+    return folder
 
 
 @functools.cache
@@ -201,7 +227,7 @@ def run_upstream(
     out = work / "out"
     out.mkdir()
     arguments = [triple, *(["--debug"] if flavour == "debug" else [])]
-    folders = [str(debian_llvm(major))]
+    folders = [str(debian_llvm(major) if major in DEBIAN else llvm(major))]
     if version.startswith("3.13"):
         shutil.copy(config / "pyconfig.h", out)
         # The patch that gives 3.13 --with-cflags puts them first. Upstream's 3.13 leaves the tree's path in asserts: a
