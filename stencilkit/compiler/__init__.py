@@ -7,7 +7,6 @@ that refuses this (a wrapper that does not pass -cc1 on, say); which driver was 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 
 from stencilkit.compiler import completeness, phis
 from stencilkit.errors import CompileError, ProcessError
+from stencilkit.model import cc1
 from stencilkit.model.build import Driver, Emits, Plan
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Step
@@ -75,14 +75,12 @@ class Session:
         arguments = self.plan.driver_arguments(entry=False, step=step, files=(*emit, "-o", "probe.out", probe))
         command = [*self.plan.toolchain.command, *arguments, "-###"]
         (self.work / probe).touch()
-        answer = process.run(command, cwd=self.work, timeout=60).err
-        lines = [line for line in answer.splitlines() if '"-cc1"' in line]
-        if len(lines) != 1:
+        found = cc1.commands(process.run(command, cwd=self.work, timeout=60).err)
+        if len(found) != 1:
             raise _RefusedError("clang -### names no single -cc1 command")
-        words = shlex.split(lines[0])
-        kept: list[str] = []
+        kept = ["-cc1"]
         skip = False
-        for word in words[words.index("-cc1") :]:
+        for word in found[0]:
             if skip or word in _PER_INPUT:
                 skip = not skip
             elif word not in (probe, *_UNWANTED):

@@ -72,9 +72,16 @@ class Cpu:
 
 
 def commands(answer: str) -> list[list[str]]:
-    """Read the commands of cc1 in what `clang -###` prints, from "-cc1" on."""
-    found = [shlex.split(line) for line in answer.splitlines() if '"-cc1"' in line]
-    return [words[words.index("-cc1") + 1 :] for words in found]
+    """Read the commands of cc1 in what `clang -###` prints: the words behind "-cc1". A line that is cut is not one."""
+    found = [_words(line) for line in answer.splitlines() if '"-cc1"' in line]
+    return [words[words.index("-cc1") + 1 :] for words in found if "-cc1" in words]
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []
 
 
 def arguments(words: Sequence[str], source: str, output: str) -> tuple[Argument, ...]:

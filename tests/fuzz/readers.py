@@ -5,12 +5,14 @@ A reader answers with what it read or a StencilkitError; anything else is a faul
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
 import re
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +28,24 @@ from stencilkit import (
     ledger,
     merge,
     objects,
+    packages,
     reader,
+    signatures,
     source,
     targets,
 )
 from stencilkit import verify as verifying
+from stencilkit.attest import _statement
 from stencilkit.compiler import closure, completeness, phis
-from stencilkit.model import pyconfig
+from stencilkit.model import cc1, pyconfig
+from stencilkit.model.attestation import Build, Claim, Material, Statement
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.model.signature import Candidate, Made, sign
 from stencilkit.model.stencil import Stencil
 from stencilkit.objects import stored
 from stencilkit.pipeline import opening
-from stencilkit.support import archive
+from stencilkit.support import archive, shell
 from tests import objectfiles as of
 from tests import samples
 
@@ -245,6 +252,56 @@ def config(data: bytes) -> None:
     pyconfig.visible(body, pyconfig.words(data))
 
 
+# What clang's driver and a makefile say
+
+DRIVER: Final = (
+    b'clang version 19.1.7\n (in-process)\n "/usr/bin/clang" "-cc1" "-triple" "x86_64-unknown-linux-gnu" "-emit-obj" '
+    b'"-target-feature" "-avx2" "-D" "-x" "-mllvm" "-a" "-o" "probe.out" "-x" "c" "probe.c"\n'
+)
+
+
+def driver(data: bytes) -> None:
+    for words in cc1.commands(text(data)):
+        found = cc1.arguments(words, "probe.c", "probe.out")
+        cc1.cpu(found)
+        cc1.difference(found, found[::2])
+
+
+def command_line(data: bytes) -> None:
+    with contextlib.suppress(shell.ShellError):
+        shell.commands(text(data), {"HOME": "/home", "A_1": "$B"})
+
+
+# Statements, signatures and packages
+
+
+def statement() -> bytes:
+    names = {"cpython": "3.14.7", "triple": samples.TRIPLE, "llvm": "19.1.7"}
+    claim = Claim(**names, flavour="release", content="c" * 64, interface="1" * 64)
+    materials = (Material(name="clang", uri="pkg:generic/llvm@19.1.7", sha256="d" * 64),)
+    build = Build(claim=claim, spelling=samples.TRIPLE, cflags="-O2", materials=materials, results={"ledger": "same"})
+    return _statement.encode(Statement(builder="https://example.org/builder", builds=(build,), files={"a": "f" * 64}))
+
+
+def signed() -> bytes:
+    body = bytes(range(200))
+    signature = sign(body)
+    assert signature is not None
+    made = Made(cpython="3.14.7", triple=samples.TRIPLE, flavour="release", llvm="19.1.7")
+    candidate = Candidate(made=made, signatures={"_NOP": signature}, source="fuzz", codes={"_NOP": body})
+    return signatures.render([candidate]).encode()
+
+
+def package() -> bytes:
+    # It looks for its library with a program when it is first imported, which no test in here may start.
+    packages._libarchive()
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as file:
+        file.writestr("lib/libpython3.14.so", b"\x7fELF PYTHONHOME\0")
+        file.writestr("inner.tar", TARS[0])
+    return raw.getvalue()
+
+
 # Object files
 
 OBJECTS: Final = {
@@ -340,6 +397,27 @@ READERS: Final[Mapping[str, Reader]] = {
         run=tree,
         seeds=(samples.TREE["Python/executor_cases.c.h"].encode(),),
         tokens=(b"\n        case _A: {\n", b"\n        }"),
+    ),
+    "driver": Reader(run=driver, seeds=(DRIVER,), tokens=(b'"-cc1"', b'"', b"\\", b"'", b"\n", b'"-target-feature"')),
+    "shell": Reader(
+        run=command_line,
+        seeds=(b"python ./Tools/jit/build.py $A_1 --cflags=\"-O2 '-g'\" --output-dir . && touch ${HOME}/x\n",),
+        tokens=(b"$", b"${", b"}", b"'", b'"', b"\\", b"#", b";", b"&&", b"\\\n"),
+    ),
+    "statement": Reader(
+        run=lambda data: _statement.decode(data, "fuzz"),
+        seeds=(statement(),),
+        tokens=(b"{}", b"[]", b"null", b"1e999", b'"digest"', b'"sha256"', b"9" * 5000, b"[" * 2000),
+    ),
+    "signatures": Reader(
+        run=lambda data: signatures.parse(text(data), "fuzz"),
+        seeds=(signed(),),
+        tokens=(b"0-9999", b",", b"[]", b"{}", b"null", b"9" * 5000, b"[" * 2000),
+    ),
+    "package": Reader(
+        run=lambda data: packages.open_package(data, "fuzz"),
+        seeds=(package(), *TARS),
+        tokens=(b"PK\x03\x04", b"PK\x01\x02", b"\xff\xff\xff\xff", b"../", b"!<arch>\n", b"ustar"),
     ),
     "code": Reader(run=code, seeds=(bytes(64), b"\x90" * 9, bytes.fromhex("48b80000000000000000ff2500000000"))),
 }
