@@ -118,8 +118,17 @@ class Bench:
         """
         folder = self.work / f"theirs-{hashlib.sha256(flag.encode()).hexdigest()[:12]}"
         try:
-            arguments = (self.version, self.major, self.triple, "release", self.config, folder, self.tree)
-            wb.run_upstream(*arguments, cflags=flag, tools=self.tools)
+            wb.run_upstream(
+                self.version,
+                self.major,
+                self.triple,
+                "release",
+                self.config,
+                folder,
+                self.tree,
+                cflags=flag,
+                tools=self.tools,
+            )
             return {path.name: path.read_bytes() for path in folder.glob("jit_*")}
         finally:
             shutil.rmtree(folder)
