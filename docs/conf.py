@@ -46,6 +46,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing",
     "recipes/README.md": "recipes",
 }
+PAGES = {page: path for path, page in ELSEWHERE.items()}
 LINK = re.compile(r"(?P<text>!?\[[^]]*\])\((?P<path>[^)#:]+)(?P<anchor>#[^)]*)?\)")
 
 
@@ -74,10 +75,9 @@ def _relinked(text: str, folder: Path) -> str:
     return LINK.sub(relink, text)
 
 
-def _read(_app: Sphinx, page: str, source: list[str]) -> None:
-    for path, name in ELSEWHERE.items():
-        if name == page:
-            source[0] = _relinked((ROOT / path).read_text("utf-8"), (ROOT / path).parent)
+def _read(app: Sphinx, page: str, source: list[str]) -> None:
+    path = PAGES.get(page, app.env.doc2path(page))
+    source[0] = _relinked((ROOT / path).read_text("utf-8"), (ROOT / path).parent)
     if page == "commands":
         source[0] += _commands()
 
