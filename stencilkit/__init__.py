@@ -29,6 +29,8 @@ prove       two stencils that differ -> a proof that they do the same
 references  a CPython source tree -> the names that its uops can reach
 audit       stencils -> what a careful packager would object to
 ledger      the digests that builds are expected to have
+results     qualified cells <-> files in a folder
+report      results -> pages for people
 attest      signed statements about stencils: made, verified, counted
 sbom        manifests -> bills of materials, CycloneDX's and SPDX's
 signatures  what is enough to find stencils in a program, for the ledger

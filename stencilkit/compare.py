@@ -9,10 +9,11 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from stencilkit.model import digest
-from stencilkit.model.comparison import Change, Comparison, Likeness, Line, Side
+from stencilkit.model.comparison import Change, Comparison, Likeness, Line, Row, Side
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.stencil import Patch, PatchForm, Stencil, StencilGroup, StencilSet
 
@@ -121,8 +122,7 @@ def _aligned(before: Sequence[Line], after: Sequence[Line]) -> Iterator[str]:
     if len(before) * len(after) > _ALIGNABLE:
         yield f"  {len(before)} and {len(after)} instructions: too many to be aligned"
         return
-    matcher = difflib.SequenceMatcher(None, [line.key for line in before], [line.key for line in after], autojunk=False)
-    groups = list(matcher.get_grouped_opcodes(_CONTEXT))
+    groups = list(_matcher(before, after).get_grouped_opcodes(_CONTEXT))
     if not groups:
         yield "  the instructions are the same; their encodings, or the distances of jumps, differ"
     for number, group in enumerate(groups):
@@ -134,6 +134,25 @@ def _aligned(before: Sequence[Line], after: Sequence[Line]) -> Iterator[str]:
             else:
                 yield from (f"- {line.text}" for line in before[a1:a2])
                 yield from (f"+ {line.text}" for line in after[b1:b2])
+
+
+def beside(before: Sequence[Line], after: Sequence[Line]) -> tuple[Row, ...]:
+    """Lay two whole listings side by side, aligned by what the instructions do."""
+    if len(before) * len(after) > _ALIGNABLE:
+        return tuple(_together(before, after, same=False))
+    rows: list[Row] = []
+    for kind, a1, a2, b1, b2 in _matcher(before, after).get_opcodes():
+        rows += _together(before[a1:a2], after[b1:b2], same=kind == "equal")
+    return tuple(rows)
+
+
+def _together(before: Sequence[Line], after: Sequence[Line], *, same: bool) -> list[Row]:
+    pairs = zip_longest((line.text for line in before), (line.text for line in after), fillvalue="")
+    return [Row(left, right, same) for left, right in pairs]
+
+
+def _matcher(before: Sequence[Line], after: Sequence[Line]) -> difflib.SequenceMatcher[str]:
+    return difflib.SequenceMatcher(None, [line.key for line in before], [line.key for line in after], autojunk=False)
 
 
 def _data(before: Stencil, after: Stencil) -> Iterator[str]:

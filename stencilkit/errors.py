@@ -134,6 +134,10 @@ class LedgerError(StencilkitError):
     """The ledger of expected digests is empty, or an entry cannot be read."""
 
 
+class ResultError(StencilkitError):
+    """A folder of results cannot be used: another run is in it, another version wrote it, or a file is damaged."""
+
+
 class AttestationError(StencilkitError):
     """A signed statement cannot be read or written, or a key cannot be used."""
 

@@ -32,8 +32,9 @@ _COMMANDS: Final = (
     "compare",
     "prove",
     "audit",
-    "matrix",
     "gate",
+    "qualify",
+    "report",
     "pack",
     "inspect",
     "install",
@@ -43,6 +44,8 @@ _COMMANDS: Final = (
     "test",
     "cache",
 )
+# What another command starts, and nobody else.
+_HIDDEN: Final = ("cell",)
 # Longer than any first sentence.
 _WHOLE: Final = 1000
 # Windows has no SIGHUP.
@@ -57,7 +60,7 @@ class _Group(_groups.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in (*_COMMANDS, *_HIDDEN):
             return None
         module = importlib.import_module(f"stencilkit.cli.{cmd_name}")
         command: click.Command = module.command

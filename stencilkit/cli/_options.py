@@ -31,6 +31,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--llvm": {"metavar": "VERSION"},
     "--debug": {"is_flag": True, "help": "Build for a CPython that is configured --with-pydebug."},
     "--pyconfig-dir": {"type": FOLDER, "help": "Folder with pyconfig.h. [default: run configure, once]"},
+    "--flavour": {},
     "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},
     "--jobs": {"type": click.IntRange(min=1), "help": "Compilers to run at once. [default: one per processor]"},
     "--no-cache": {"is_flag": True, "help": "Do not use the cache of compiled uops."},
@@ -45,6 +46,9 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
         "help": "Sigstore's trusted_root.json. [default: the public one's]",
     },
     "--output": {"type": ANY_PATH},
+    "--out": {"type": FOLDER},
+    "--skip-missing": {"is_flag": True, "help": "Skip LLVMs of the range that are not installed."},
+    "--timeout": {"type": click.FloatRange(min=1), "show_default": True},
 }
 
 

@@ -28,14 +28,25 @@ class Word(str):
 Line = str | tuple[str, ...]
 
 # A colour says nothing that the word does not say.
-_GOOD: Final = ("ok", "passed", "accepted", "identical", "proved", "identified", "as expected", "content equal", "yes")
+_GOOD: Final = (
+    "ok",
+    "passed",
+    "qualified",
+    "accepted",
+    "identical",
+    "proved",
+    "identified",
+    "as expected",
+    "content equal",
+    "yes",
+)
 _ATTENTION: Final = (
     *("note", "noted", "not asked", "proved given", "agreed on runs", "nearest", "unknown", "no JIT", "written"),
-    "missing",
+    *("missing", "qualified, with notes"),
 )
 _BAD: Final = (
     *("error", "FAILED", "failed", "refused", "differ", "differs", "not proved", "changed", "VARIES", "UNEXPECTED"),
-    "MISSING",
+    *("MISSING", "not qualified"),
 )
 _COLOURS: Final = {
     **dict.fromkeys(_GOOD, "green"),

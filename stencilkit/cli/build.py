@@ -38,10 +38,10 @@ from stencilkit.support.progress import Progress
 @click.option("--cflags", metavar="STR", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
 @_options.shared("--pyconfig-dir")
 @_options.shared("--sysroot")
-@click.option("--out", type=_options.FOLDER, default=Path("stencils"), show_default=True, help="Output folder.")
+@_options.shared("--out", default=Path("stencils"), show_default=True, help="Output folder.")
 @_options.shared("--jobs")
 @_options.shared("--no-cache")
-@click.option("--skip-missing", is_flag=True, help="Skip LLVMs of the range that are not installed.")
+@_options.shared("--skip-missing")
 @click.option("--comments", is_flag=True, help="Add disassembly comments to the headers.")
 @_options.shared("--allow-driver-flags")
 @click.option(

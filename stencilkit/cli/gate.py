@@ -127,7 +127,7 @@ def _configurations(
                     found += 1
                     yield Configuration(tree=tree, asked=asked, flavour=flavour, toolchain=tool, pyconfig=config)
     if not found:
-        raise UsageError("no LLVM given is in the range of a CPython given", fix="stencilkit matrix lists what is")
+        raise UsageError("no LLVM given is in the range of a CPython given", fix="docs/support.md lists what is")
 
 
 def _row(item: Examined, written: Collection[PurePosixPath]) -> list[str]:

@@ -19,7 +19,7 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 @_options.shared("--cpython", metavar="DIR", help="Source tree. [default: the current folder]")
 @click.option("--build-dir", type=_options.FOLDER, help="Where configure was run. [default: the source tree]")
 @_options.shared("--target", help="Refuse a build folder that is configured for another target.")
-@click.option("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
+@_options.shared("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
 @_options.shared(
     "--llvm",
     default="",

@@ -18,6 +18,15 @@ class Line:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of two listings side by side; "" where one side has nothing there. `same` tells whether they agree."""
+
+    left: str
+    right: str
+    same: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """How one stencil differs: sizes in bytes before and after, None where there is none.

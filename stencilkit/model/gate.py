@@ -42,6 +42,15 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Varied:
+    """What variations did to a build: what differed under which, and which were tried, and which not, and why."""
+
+    unstable: tuple[str, ...]
+    varied: tuple[str, ...]
+    not_varied: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
     """What one configuration gave: `entry` is what the ledger should say, `candidate` its signatures.
 

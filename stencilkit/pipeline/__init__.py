@@ -8,15 +8,18 @@ auditing      ask the rules of a packager           bundling      pack and unpac
 comparing     say what differs between two          gate          build again, varied; compare with the ledger
 identifying   which stencils a Python contains      installing    put stencils where `make` finds them
 matrix        the support tables                    proving       that two sets compute the same
-regenerating  do what build.py does                 testing       run CPython's tests on stencils
+qualifying    all that may be asked of one cell     regenerating  do what build.py does
+reporting     results and ledgers to pages          testing       run CPython's tests on stencils
 verifying     ask everything that a manifest claims
 
 admitting     which stencils may be used            asking        what clang's driver passes to cc1
-companions    the files beside the header           compiling     units to object files, through the cache
-evidence      what verifying asks its questions of  fitting       a tree beside the manifest of stencils
-knowing       words to all that is known of them    opening       read a folder, manifest or bundle
-placing       which files a CPython's build takes   questions     the questions of verifying
+clustering    cells on a Dask cluster               companions    the files beside the header
+compiling     units to object files, by the cache   evidence      what verifying asks its questions of
+fitting       a tree beside the manifest of others  knowing       words to all that is known of them
+opening       read a folder, manifest or bundle     placing       which files a CPython's build takes
+planning      the cells of a matrix                 questions     the questions of verifying
 rebuilding    a manifest to a second build          rendering     stencils to the text of files
-requesting    words to what can be built here       surveying     find the stencils below a folder
-universal     two builds to one for both halves     varying       put a build under variations
+requesting    words to what can be built here       scheduling    cells on this machine's processors
+surveying     find the stencils below a folder      universal     two builds to one for both halves
+varying       put a build under variations
 """

@@ -8,7 +8,7 @@ from typing import Final
 
 from stencilkit import compare, disassemble, emit, manifest
 from stencilkit.errors import UsageError
-from stencilkit.model.comparison import Comparison, Line, Side
+from stencilkit.model.comparison import Comparison, Line, Row, Side
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.pipeline import admitting
 from stencilkit.pipeline.opening import Opened
@@ -34,10 +34,11 @@ def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, .
                     f"{first.label} and {other.label} cannot be compared: {what} {one} and {two}",
                     fix="compare stencils of one CPython series and one target",
                 )
-    return tuple(_pair(first, other) for other in others)
+    return tuple(pair(first, other) for other in others)
 
 
-def _pair(first: Opened, second: Opened) -> Comparison:
+def pair(first: Opened, second: Opened) -> Comparison:
+    """Compare two of one CPython and target."""
     causes: tuple[str, ...] = ()
     if first.header.line1 != second.header.line1:
         causes = ("not known: one of them has no manifest",)
@@ -62,10 +63,22 @@ def _side(opened: Opened) -> compare.Held:
         interface=summary.interface,
         extras=summary.extras,
     )
-    ordinals = header.stencils.ordinals
+    return compare.Held(side=side, stencils=header.stencils, listing=_listing(opened))
+
+
+def _listing(opened: Opened) -> compare.Listing:
+    ordinals = opened.header.stencils.ordinals
 
     def listing(group: StencilGroup) -> Sequence[Line]:
-        calls = emit.patch_calls(group.code, "code", header.format, ordinals)
+        calls = emit.patch_calls(group.code, "code", opened.header.format, ordinals)
         return disassemble.lines(group.code, opened.target.arch, calls)
 
-    return compare.Held(side=side, stencils=header.stencils, listing=listing)
+    return listing
+
+
+def beside(first: Opened, second: Opened, name: str) -> tuple[Row, ...]:
+    """Lay the code of one stencil of both side by side; one that is not there has no lines."""
+    listings = [
+        _listing(opened)(group) if (group := opened.header.stencils.find(name)) else () for opened in (first, second)
+    ]
+    return compare.beside(*listings)

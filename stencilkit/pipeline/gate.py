@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from stencilkit import ledger, signatures
 from stencilkit.errors import CompileError, ManifestError
-from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
+from stencilkit.model.gate import Configuration, Examined, Settlement, Variation, Varied
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
@@ -40,34 +40,63 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
     Raises: LedgerError; CompileError where a build fails, since then nothing was compared.
     """
     started = environ.seconds()
-    works, fails = varying.usable(variations)
     with files.scratch("gate") as scratch:
-        plain = _build(configuration, (), scratch / "plain")
+        plain = build(configuration, scratch)
+        varied = vary(configuration, variations, plain, scratch)
         path = plain / MANIFEST_NAME
         described = opening.read_manifest(
             files.read_text(path, error=ManifestError, limit=limits.MANIFEST), str(path)
         ).manifest
-        unstable: tuple[str, ...] = ()
-        if works:
-            varied = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))
-            if varied:
-                alone = tuple(_alone(configuration, works, plain, scratch))
-                unstable = alone or (f"only with all variations at once: {'; '.join(varied)}",)
-        unexpected = tuple(_unexpected(plain, folder))
+        unexpected = tuple(unexpected_of(plain, folder))
         candidate = identifying.candidate(admitting.header(plain))
     return Examined(
         entry=Entry.of(described),
         candidate=candidate,
         vendor=described.toolchain.vendor,
-        unstable=unstable,
+        unstable=varied.unstable,
         unexpected=unexpected,
-        varied=tuple(variation.name for variation in works),
-        not_varied=fails,
+        varied=varied.varied,
+        not_varied=varied.not_varied,
         seconds=environ.seconds() - started,
     )
 
 
-def _unexpected(plain: Path, folder: Path | None) -> Iterator[str]:
+def build(configuration: Configuration, scratch: Path) -> Path:
+    """Build once as it is, in a process of its own and without the cache; return the output folder, below `scratch`.
+
+    Raises: CompileError.
+    """
+    return _build(configuration, (), scratch / "plain")
+
+
+def build_reference(configuration: Configuration, scratch: Path) -> Path:
+    """Build what others are compared with, from the cache of compiled uops where it is there; return the folder.
+
+    Raises: CompileError.
+    """
+    return _build(configuration, (), scratch / "reference", cached=True)
+
+
+def vary(configuration: Configuration, variations: Sequence[Variation], plain: Path, scratch: Path) -> Varied:
+    """Build once more with everything varied, and compare; if that differs, with each variation alone.
+
+    Raises: CompileError.
+    """
+    works, fails = varying.usable(variations)
+    unstable: tuple[str, ...] = ()
+    if works:
+        differences = tuple(_differences(plain, _build(configuration, works, scratch / "varied")))
+        if differences:
+            alone = tuple(_alone(configuration, works, plain, scratch))
+            unstable = alone or (f"only with all variations at once: {'; '.join(differences)}",)
+    return Varied(unstable=unstable, varied=tuple(variation.name for variation in works), not_varied=fails)
+
+
+def unexpected_of(plain: Path, folder: Path | None) -> Iterator[str]:
+    """Say what of an output folder is not as a ledger says.
+
+    Raises: LedgerError.
+    """
     if folder is None:
         yield "there is no ledger yet"
         return
@@ -77,13 +106,16 @@ def _unexpected(plain: Path, folder: Path | None) -> Iterator[str]:
             yield "; ".join((check.what, *check.details))
 
 
-def _build(configuration: Configuration, variations: Sequence[Variation], scratch: Path) -> Path:
+def _build(
+    configuration: Configuration, variations: Sequence[Variation], scratch: Path, *, cached: bool = False
+) -> Path:
     """Build in a process of its own; return the output folder."""
     scratch.mkdir()
     temporary = scratch / "tmp"
     temporary.mkdir()
     tree = varying.tree(configuration.tree.root, variations, scratch)
-    words = ["build", "--cpython", tree, "--target", configuration.asked.spelling, "--no-cache"]
+    words = ["build", "--cpython", tree, "--target", configuration.asked.spelling]
+    words += [] if cached else ["--no-cache"]
     words += ["--llvm", configuration.toolchain.program, "--pyconfig-dir", configuration.pyconfig]
     words += ["--debug"] if configuration.flavour == "debug" else []
     words += ["--out", scratch / "out", *(word for variation in variations for word in variation.arguments)]

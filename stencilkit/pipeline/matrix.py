@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from stencilkit import ledger, pins
+from stencilkit import ledger, pins, toolchain
 from stencilkit.errors import LedgerError, UsageError
 from stencilkit.model.ledger import Entry
 from stencilkit.model.version import LlvmVersion, PythonVersion
@@ -16,8 +16,8 @@ from stencilkit.support import suggest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One build: `wheel` says that PyPI has this LLVM, `pinned` that upstream's generator asks for it."""
+class Combination:
+    """One build of a CI: `wheel` says that PyPI has this LLVM, `pinned` that upstream's generator asks for it."""
 
     cpython: str
     llvm: int
@@ -28,19 +28,27 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supported:
-    """One entry of the ledger; `same` counts the stencils that equal those of upstream's LLVM, None if not known."""
+    """One entry of the ledger, and that of upstream's LLVM, None if the ledger has none."""
 
     entry: Entry
     pinned: bool
-    same: int | None
+    reference: Entry | None
+
+    @property
+    def same(self) -> int | None:
+        """Count the stencils that equal those of upstream's LLVM, None if that is not known."""
+        if self.reference is None:
+            return None
+        known = self.reference.stencils
+        return sum(known.get(name) == digest for name, digest in self.entry.stencils.items())
 
 
-def cells(patterns: Iterable[str] = ("*",)) -> tuple[Cell, ...]:
+def combinations(patterns: Iterable[str] = ("*",)) -> tuple[Combination, ...]:
     """List every pinned CPython with every LLVM and every target (fnmatch) that it supports.
 
     Raises: UsageError where that is nothing.
     """
-    found = tuple(_cells(tuple(patterns)))
+    found = tuple(_combinations(tuple(patterns)))
     if not found:
         near = [triple for word in patterns for triple in suggest.triples(word, _triples())]
         lists = "stencilkit targets lists the triples"
@@ -52,7 +60,7 @@ def _triples() -> list[str]:
     return [target.triple for target in knowing.known_targets()]
 
 
-def _cells(patterns: tuple[str, ...]) -> Iterator[Cell]:
+def _combinations(patterns: tuple[str, ...]) -> Iterator[Combination]:
     pythons, pinned = knowing.pythons(), pins.load()
     for source in pinned.sources:
         version = PythonVersion.parse(source.version)
@@ -66,7 +74,15 @@ def _cells(patterns: tuple[str, ...]) -> Iterator[Cell]:
             for major in support.llvm:
                 wheel = pinned.wheel(major) is not None
                 chosen = major == support.pinned
-                yield Cell(cpython=source.version, llvm=major, target=triple, wheel=wheel, pinned=chosen)
+                yield Combination(cpython=source.version, llvm=major, target=triple, wheel=wheel, pinned=chosen)
+
+
+def is_in(major: int, asked: str | None) -> bool:
+    """Tell whether an LLVM is among those that --llvm asks for; None asks for all.
+
+    Raises: UsageError.
+    """
+    return asked is None or major in toolchain.majors(toolchain.parse_wanted(asked))
 
 
 def supported(folder: Path) -> tuple[Supported, ...]:
@@ -77,8 +93,7 @@ def supported(folder: Path) -> tuple[Supported, ...]:
     entries = sorted(ledger.read_all(folder), key=_order)
     reference = {entry.group: entry for entry in reversed(entries) if _is_pinned(entry)}
     return tuple(
-        Supported(entry=entry, pinned=_is_pinned(entry), same=_same(entry, reference.get(entry.group)))
-        for entry in entries
+        Supported(entry=entry, pinned=_is_pinned(entry), reference=reference.get(entry.group)) for entry in entries
     )
 
 
@@ -91,9 +106,3 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 def _is_pinned(entry: Entry) -> bool:
     return knowing.is_upstreams(entry.series, entry.llvm)
-
-
-def _same(entry: Entry, reference: Entry | None) -> int | None:
-    if reference is None:
-        return None
-    return sum(reference.stencils.get(name) == digest for name, digest in entry.stencils.items())

@@ -14,7 +14,7 @@ from stencilkit.support.fields import Fields, document
 
 _SCHEMA = 1
 # What stencils are made from.
-_PARTS = ("Include", "PC", "Python", "Tools/jit")
+PARTS = ("Include", "PC", "Python", "Tools/jit")
 
 
 def load(path: Path) -> tuple[Variation, ...]:
@@ -84,7 +84,7 @@ def tree(original: Path, variations: Sequence[Variation], scratch: Path) -> Path
     if not folder and mtime is None:
         return original
     copy = scratch / (folder or "tree")
-    for part in _PARTS:
+    for part in PARTS:
         if (original / part).is_dir():
             shutil.copytree(original / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
     for path in files.walk(copy) if mtime is not None else ():

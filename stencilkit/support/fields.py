@@ -144,6 +144,26 @@ class Fields:
             raise self.fail(key, f"must be one of {', '.join(allowed)}, not {_shown(value)}")
         return value
 
+    def null(self, key: str) -> bool:
+        """Tell whether a field is JSON's null, which means that something is not known."""
+        if key in self._table and self._table[key] is None:
+            self._read.add(key)
+            return True
+        return False
+
+    def items(self, key: str) -> list[Any]:
+        """Read an array whose items the caller looks at."""
+        return self._get(key, list, _MISSING)
+
+    def numbers(self, key: str) -> dict[str, float]:
+        """Read a table whose values are all numbers."""
+        table = self._get(key, dict, _MISSING)
+        for name, value in table.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise self.fail(f"{key}.{name}", f"must be a number, not {_shown(value)}")
+            self._clean(f"{key}.{name}", name)
+        return dict(table)
+
     def texts(self, key: str, default: object = _MISSING) -> tuple[str, ...]:
         """Read an array of strings."""
         values = self._get(key, list, default)

@@ -295,6 +295,33 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock while the block runs, without waiting for it: say whether it was free (Windows: always).
+
+    Raises: OutputError where its folder cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = private.open_lock(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot use {path.parent}: {error.strerror or error}",
+            where=str(path),
+            fix="choose a folder that is writable and has room",
+        ) from None
+    try:
+        free = True
+        if fcntl is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free = False
+        yield free
+    finally:
+        os.close(descriptor)
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """Read the last lines of a log."""
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])

@@ -48,9 +48,12 @@ _FIXED: Final = {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
 # that the program does not wait, and dropped.
 _KEPT: Final = 64 << 20
 _CHUNK: Final = 1 << 16
+# How soon a process notices that the one that started it is gone.
+_PARENT_SECONDS: Final = 1.0
 _STOP_SIGNALS: Final = ((signal.SIGINT, 1.0), (signal.SIGTERM, 2.0))
 
 _live: set[subprocess.Popen[bytes]] = set()
+_never: Final = threading.Event()
 _live_lock: Final = threading.Lock()
 _stopping: Final = threading.Event()
 
@@ -233,6 +236,18 @@ def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
             if isinstance(error, KeyboardInterrupt):
                 stop_all()
             raise
+
+
+def end_with_parent() -> None:
+    """End this process, as Ctrl-C would, when the one that started it is gone: kill -9 cannot be passed on."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            _never.wait(_PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def stop_all() -> None:

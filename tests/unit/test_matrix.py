@@ -33,24 +33,31 @@ def entries(out: Path, tmp_path: Path) -> Path:
 
 
 def test_the_support_table(entries: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["matrix", "--ledger", str(entries), "--format", "json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["entries"]
-    assert [(row["llvm"], row["same"], row["pinned"]) for row in rows] == [("19.1.7", 3, True), ("22.1.8", 2, False)]
-    assert cli.main(["matrix", "--ledger", str(entries), "--format", "markdown"]) == 0
-    assert "| 3.14.7 | 22.1.8 | x86_64-unknown-linux-gnu | release | 3 | 31 | 8 | 2 | " in capsys.readouterr().out
-    assert cli.main(["matrix", "--ledger", str(entries.parent / "tree")]) == 2
+    assert cli.main(["report", str(entries), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["cells"]
+    shown = [(row["cell"]["llvm"], row["identical"], row["pinned"]) for row in rows]
+    assert shown == [("19.1.7", 3, True), ("22.1.8", 2, False)]
+    assert cli.main(["report", str(entries), "--format", "markdown"]) == 0
+    assert "| 3.14.7 | 22.1.8 | x86_64-unknown-linux-gnu | release | 3 | 2 | 31 | " in capsys.readouterr().out
+    assert cli.main(["report", str(entries.parent / "tree")]) == 2
 
 
 def test_the_build_matrix(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["matrix", "--target", "x86_64-*-linux-gnu", "--format", "github"]) == 0
+    assert cli.main(["qualify", "--target", "x86_64-*-linux-gnu", "--format", "github"]) == 0
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     rows = json.loads(out)["include"]
     assert [row["llvm"] for row in rows if row["cpython"].startswith("3.14")] == [19, 20, 21, 22, 23]
     assert {row["cpython"] for row in rows if row["pinned"]} == {row["cpython"] for row in rows}
-    assert cli.main(["matrix", "--wheels", "--format", "json"]) == 0
-    assert all(row["wheel"] for row in json.loads(capsys.readouterr().out)["include"])
-    assert cli.main(["matrix", "--target", "vax*"]) == 2
+    words = ["qualify", "--format", "github", "--wheels", "--cpython", "3.15.0rc1", "--llvm", "20..22"]
+    assert cli.main(words) == 0
+    rows = json.loads(capsys.readouterr().out)["include"]
+    assert {(row["cpython"], row["llvm"], row["wheel"]) for row in rows} == {
+        ("3.15.0rc1", llvm, True) for llvm in (20, 21, 22)
+    }
+    assert cli.main(["qualify", "--target", "vax*", "--format", "github"]) == 2
+    assert cli.main(["qualify", "--llvm", "12", "--format", "github"]) == 2
+    assert cli.main(["qualify", "--wheels"]) == 2
 
 
 def test_a_folder_stands_for_all_below_it(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,28 @@
+"""`stencilkit report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stencilkit.cli import _cells, _options, _render
+from stencilkit.pipeline import reporting
+
+
+@click.command()
+@click.argument("paths", metavar="DIR|LEDGER...", nargs=-1, required=True, type=_options.ANY_PATH)
+@_options.shared("--out", help="Folder to write pages to. [default: only print the table]")
+@_options.format_option("text", "json", "markdown")
+def command(paths: tuple[Path, ...], out: Path | None, form: str) -> None:
+    """Show what is known of CPythons and LLVMs: results of `stencilkit qualify`, and ledgers.
+
+    With --out, it writes static pages, which open from disk and need no network: a heat map, plots, a page for each
+    cell and for each stencil that differs, and every table as JSON. A folder right above several folders of results
+    stands for all of them.
+    """
+    found = reporting.gather(paths)
+    if out is not None:
+        count = reporting.write(found, out)
+        _render.say(f"wrote {count} files; open {out / 'index.html'}", err=True)
+    _cells.show(found, form)

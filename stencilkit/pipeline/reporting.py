@@ -1,0 +1,109 @@
+"""From folders of results and ledgers to a folder of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from stencilkit import report, results
+from stencilkit.errors import OutputError, ResultError, UsageError
+from stencilkit.model.qualification import QUESTIONS, Cell, Check, Result, Sizes
+from stencilkit.pipeline import matrix
+from stencilkit.support import files
+
+_MARK: Final = "site.json"
+_IN_LEDGER: Final = "the gate built it again under variations, always the same"
+
+
+def gather(paths: Sequence[Path]) -> tuple[Result, ...]:
+    """Read results and ledgers; of a cell that occurs several times, results count for more than a ledger.
+
+    Raises: ResultError, LedgerError, also where there is nothing.
+    """
+    found: dict[Cell, Result] = {}
+    for path in sorted(paths, key=lambda path: not _folders(path)):
+        for result in _read(path):
+            if found.setdefault(result.cell, result) is not result and _folders(path):
+                raise ResultError(
+                    f"there are two results of {result.cell.label}", where=str(path), fix="leave one of them out"
+                )
+    if not found:
+        raise ResultError("there are no results", where=", ".join(map(str, paths)), fix="make some: stencilkit qualify")
+    return tuple(found.values())
+
+
+def _folders(path: Path) -> list[Path]:
+    """List the folders of results that a path stands for: itself, or those right below it."""
+    return [folder for folder in (path, *sorted(path.glob("*/"))) if results.is_folder(folder)]
+
+
+def _read(path: Path) -> Iterator[Result]:
+    if not path.is_dir():
+        raise UsageError(f"{path} is not a folder", fix="give folders of results (stencilkit qualify), or a ledger")
+    folders = _folders(path)
+    for folder in folders:
+        yield from results.read_all(folder)
+    if not folders:
+        yield from map(_of_ledger, matrix.supported(path))
+
+
+def _of_ledger(item: matrix.Supported) -> Result:
+    """Say what an entry of a ledger says; what it does not say was not asked."""
+    entry = item.entry
+    figure = f"{len(entry.stencils)} stencils"
+    otherwise = ", ".join(entry.deviations)
+    known = {
+        "built": Check(
+            name="built",
+            outcome="noted" if otherwise else "passed",
+            figure=figure,
+            reason=f"otherwise than upstream's generator: {otherwise}" if otherwise else "",
+        ),
+        "varied": Check(name="varied", outcome="passed", reason=_IN_LEDGER),
+        "ledger": Check(name="ledger", outcome="passed", figure=figure),
+    }
+    reason = "a ledger does not say"
+    return Result(
+        cell=Cell(cpython=entry.cpython, llvm=entry.llvm, target=entry.triple, flavour=entry.flavour),
+        depth="build",
+        checks=tuple(known.get(name) or Check(name=name, outcome="not asked", reason=reason) for name in QUESTIONS),
+        pinned=item.pinned,
+        content=entry.content,
+        sizes=Sizes(stencils=len(entry.stencils), code=entry.code_bytes, data=entry.data_bytes),
+        reference=item.reference.llvm if item.reference else "",
+        before=Sizes(
+            stencils=len(item.reference.stencils), code=item.reference.code_bytes, data=item.reference.data_bytes
+        )
+        if item.reference
+        else None,
+        identical=item.same,
+    )
+
+
+def write(found: Sequence[Result], out: Path) -> int:
+    """Write the pages into a folder, which is all there or as it was; return how many files there are.
+
+    Raises: OutputError where the folder holds something else; UsageError where the library for plots is missing.
+    """
+    if out.exists() and not (out / _MARK).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise OutputError(f"{out} is there already, and is not a report", fix="name another folder with --out")
+    count = 0
+    try:
+        with files.fresh_beside(out.absolute()) as fresh:
+            site = fresh / "site"
+            for name, content in report.render(found, results.summary, results.differing):
+                path = site / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                count += 1
+            if out.exists():
+                out.rename(fresh / "old")
+            site.rename(out)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the report: {error.strerror or error}",
+            where=str(out),
+            fix="choose a folder that is writable and has room",
+        ) from None
+    return count

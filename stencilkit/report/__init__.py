@@ -1,0 +1,25 @@
+"""Results -> a folder of static pages that opens from disk: text for people, and JSON of every table.
+
+No scripts, nothing from elsewhere. What results say is other people's text: every word of it is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from stencilkit.model.qualification import Differing, Result
+from stencilkit.report import _pages, _plots, _views
+
+Page = tuple[str, bytes]
+"""A path below the site's folder, and the content of that file."""
+AsJson = Callable[[Differing], object]
+
+
+def render(results: Sequence[Result], summary: Callable[[Result], object], differing: AsJson) -> Iterator[Page]:
+    """Render all pages; `summary` and `differing` give what JSON says of a result and of a stencil.
+
+    Raises: UsageError where the library for plots is missing.
+    """
+    site = _views.site(results)
+    plots = {name: _plots.draw(name, plot) for group in site.groups for name, plot in group.plots.items()}
+    yield from _pages.pages(site, plots, summary, differing)
