@@ -14,10 +14,11 @@ from typing import Any, get_args
 
 import pytest
 
-from stencilkit.cli import _bundles, _render, _testing, compare, gate, main, matrix, toolchains
+from stencilkit.cli import _bundles, _cells, _render, _testing, compare, gate, main, toolchains
 from stencilkit.model.audit import RuleOutcome
 from stencilkit.model.comparison import Comparison, Side
 from stencilkit.model.proof import Verdict
+from stencilkit.model.qualification import QUESTIONS, Cell, Check, Result, Sizes
 from stencilkit.model.signature import Verdict as Identified
 from stencilkit.model.toolchain import Found, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
@@ -177,18 +178,15 @@ def timed() -> Any:
     return SimpleNamespace(off=dict.fromkeys(names, 2.5), verdicts=verdicts)
 
 
-def entries() -> list[Any]:
-    entry = SimpleNamespace(
-        cpython="3.15.0rc1",
-        llvm="21.1.0",
-        triple="aarch64-pc-windows-msvc",
-        flavour="release",
-        stencils=range(400),
-        code_bytes=123456,
-        data_bytes=4321,
-        content="a" * 64,
-    )
-    return [SimpleNamespace(entry=entry, same=398)]
+def cells() -> list[Result]:
+    cell = Cell(cpython="3.15.0rc1", llvm="21.1.0", target="aarch64-pc-windows-msvc", flavour="release")
+    checks = [Check(name=name, outcome="not asked", reason="--depth run asks this") for name in QUESTIONS]
+    failed = Check(name="built", outcome="failed", reason="a build (nothing varied) was killed by SIGKILL")
+    sizes = Sizes(stencils=934, code=123456, data=4321)
+    return [
+        Result(cell=cell, depth="build", checks=(failed, *checks[1:])),
+        Result(cell=cell, depth="run", checks=tuple(checks), sizes=sizes, identical=784),
+    ]
 
 
 GATE = [
@@ -209,6 +207,7 @@ def stand_in(**fields: object) -> Any:
 
 
 ANSWERS: dict[str, Callable[[], object]] = {
+    "_cells": lambda: _cells.show(cells(), "text"),
     "_bundles": lambda: _bundles.show(Path("stencils.tar.gz"), [stand_in(manifest=manifest())] * 2, "text"),
     "_render": lambda: _render.builds(
         [stand_in(build=SimpleNamespace(manifest=manifest()), seconds=99.5, changed=True, folder="out")],
@@ -221,7 +220,6 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "compare": lambda: compare._table([sides()] * 5, "text"),
     "doctor": lambda: main(["doctor"]),
     "gate": lambda: _render.print_table(gate._HEAD, [GATE]),
-    "matrix": lambda: (main(["matrix"]), matrix._supported(entries(), "text")),
     "targets": lambda: main(["targets"]),
     "toolchains": lambda: toolchains._list(tools(), "text"),
 }
