@@ -20,6 +20,7 @@ holes       relocations -> holes, by table
 dialects    everything that differs per CPython
 unwind      the shim's frame table -> constants for unwinders
 emit        stencils -> header text
+generator   the tree's own Tools/jit/build.py, run with any LLVM
 reader      header text -> stencils, by a strict grammar
 disassemble code -> listings, with the patches beside
 manifest    what went in, what came out, every digest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -114,6 +114,11 @@ def _cases(text: str) -> Iterator[Uop]:
         line += text.count("\n", counted, start)
         counted = start
         yield Uop(name=match[2], text=match[1], line=line)
+
+
+def only(text: str, names: Container[str]) -> str:
+    """Leave those cases of executor_cases.c.h that are not of `names` out of its text."""
+    return _CASE.sub(lambda match: match[0] if match[2] in names else "", text)
 
 
 def patch_functions(tree: SourceTree) -> frozenset[str]:

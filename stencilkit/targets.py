@@ -173,7 +173,13 @@ def _flag(row: Fields, place: Place) -> Flag:
 
 
 def _deviation(row: Fields) -> KnownDeviation:
-    found = KnownDeviation(what=row.text("what"), why=row.text("why"), cost=row.text("cost"), llvm=_range(row, "llvm"))
+    found = KnownDeviation(
+        what=row.text("what"),
+        why=row.text("why"),
+        cost=row.text("cost"),
+        llvm=_range(row, "llvm"),
+        leaves_out=row.text("leaves-out", ""),
+    )
     row.done()
     return found
 

@@ -12,7 +12,7 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -287,6 +287,17 @@ def choice(chosen: Toolchain, machine: Machine) -> str:
     others = [] if chosen.origin == "named" else [tool for tool in machine if tool.version.major == major]
     rest = ", ".join(f"{tool.version} ({tool.program})" for tool in others if tool.program != chosen.program)
     return f"using {chosen.label}" + (f", and not {rest}" if rest else "")
+
+
+def beside(chosen: Toolchain, name: str, others: Iterable[Toolchain]) -> Path | None:
+    """Find another program of LLVM's: that of a toolchain, else that of the nearest LLVM of others."""
+    near = sorted(others, key=lambda tool: abs(tool.version.major - chosen.version.major))  # stable: the best first
+    for tool in (chosen, *near):
+        for folder in dict.fromkeys((tool.program.parent, tool.program.resolve().parent)):
+            for program in (folder / name, folder / f"{name}-{tool.version.major}"):
+                if program.is_file() and os.access(program, os.X_OK):
+                    return program
+    return None
 
 
 def _each_once(chosen: Sequence[Toolchain]) -> tuple[Toolchain, ...]:

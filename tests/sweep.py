@@ -22,7 +22,7 @@ from typing import Final
 
 from stencilkit import cc1, configure, headers, source, targets, toolchain
 from stencilkit.compiler import Session
-from stencilkit.errors import FlagError, StencilkitError
+from stencilkit.errors import CompileError, FlagError, StencilkitError
 from stencilkit.model.build import Plan
 from stencilkit.model.cc1 import Argument
 from stencilkit.model.request import BuildRequest
@@ -114,7 +114,7 @@ class Bench:
     def theirs(self, flag: str) -> dict[str, bytes]:
         """Run CPython's generator.
 
-        Raises: AssertionError where it fails.
+        Raises: CompileError where it fails.
         """
         folder = self.work / f"theirs-{hashlib.sha256(flag.encode()).hexdigest()[:12]}"
         try:
@@ -167,8 +167,8 @@ class Bench:
             ours, said = None, error.as_text()
         try:
             theirs = self.theirs(flag)
-        except AssertionError as error:
-            return "" if ours is None else f"upstream fails, we do not: {str(error)[-300:]}"
+        except CompileError as error:
+            return "" if ours is None else f"upstream fails, we do not: {error.details[-300:]}"
         if ours is None:
             return f"upstream does, we do not: {said[:600]}"
         wrong = [name for name, data in theirs.items() if strip(ours[name]) != strip(data)]

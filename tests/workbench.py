@@ -12,16 +12,18 @@ import hashlib
 import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stencilkit import configure, headers, source, targets, toolchain
+from stencilkit import configure, generator, headers, source, targets, toolchain
+from stencilkit.model.build import Headers
+from stencilkit.model.request import BuildRequest
+from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import knowing
+from stencilkit.pipeline import judging, knowing
 from stencilkit.support import files
 from stencilkit.support.cache import Store
 
@@ -182,9 +184,7 @@ def upstream(
 ) -> Path:
     """Run CPython's own Tools/jit/build.py with an LLVM of Debian's; return the folder with what it made.
 
-    Its version pin is lifted in a copy, which changes line 1 of the headers and nothing else; and 3.13 and 3.14 leave
-    .debug$S out, as 3.15 does: that deviation of ours is known (targets.toml, #142052). `cflags` go to --cflags,
-    or for 3.13, which has no such option, through a wrapper around clang.
+    What it is made to do as we do it is in stencilkit/generator.py and pipeline/judging.py.
     """
     config = config or pyconfig(version, triple, flavour)
     flags = f"{header_flags(triple)} {cflags}".strip()
@@ -211,78 +211,41 @@ def run_upstream(
     cflags: str = "",
     tools: Path | None = None,
 ) -> None:
-    """Run CPython's own generator as `upstream` does, on any tree, and keep nothing of it but what lies in `work`.
+    """Run CPython's own generator as build --check-upstream does, on any tree, and keep what it made, in `work`.
 
     `tools` is a folder with a clang that is found before Debian's.
     """
+    store = Store(CACHE / "cache" / "entries")
+    folder = debian_llvm(major) if major in DEBIAN else llvm(major)
+    ours = toolchain.identify(folder / "clang", "named", store)
+    clang = toolchain.identify(tools / "clang", "named", store) if tools else ours
+    assert isinstance(ours, Toolchain)
+    assert isinstance(clang, Toolchain)
+    opened = knowing.tree(source_tree or tree(version))
+    asked = targets.resolve(targets.load(), triple)
+    request = BuildRequest(
+        tree=opened,
+        asked=asked,
+        flavour=flavour,
+        toolchain=clang,
+        # Of its own platforms, clang finds the headers.
+        headers=Headers(origin="system", arguments=tuple(header_flags(triple).split()), root=Path("/")),
+        pyconfig=configure.given(config, asked, flavour),
+        cflags=cflags,
+        jobs=1,
+    )
     copy = work / "tree"
-    for name in ("Include", "Python", "Tools/jit"):
-        shutil.copytree((source_tree or tree(version)) / name, copy / name)
-    pin = copy / "Tools/jit/_llvm.py"
-    pin.write_text(
-        re.sub(r"^_LLVM_VERSION = .*$", f"_LLVM_VERSION = {_pin(version, major)}", pin.read_text(), flags=re.MULTILINE)
-    )
-    if triple in WINDOWS and not version.startswith("3.15"):
-        _leave_debug_sections_out(copy / "Tools/jit/_targets.py")
-    out = work / "out"
-    out.mkdir()
-    arguments = [triple, *(["--debug"] if flavour == "debug" else [])]
-    folders = [str(debian_llvm(major) if major in DEBIAN else llvm(major))]
-    if version.startswith("3.13"):
-        shutil.copy(config / "pyconfig.h", out)
-        # The patch that gives 3.13 --with-cflags puts them first. Upstream's 3.13 leaves the tree's path in asserts: a
-        # deviation that targets.toml records.
-        clang = (tools or debian_llvm(major)) / "clang"
-        wrapper = _wrap_clang(work, clang, cflags, f"-ffile-prefix-map={copy}=. {header_flags(triple)}")
-        folders.insert(0, str(wrapper))
-    else:
-        flags = f"{header_flags(triple)} {cflags}".strip()
-        arguments += ["--output-dir", str(out), "--pyconfig-dir", str(config), f"--cflags={flags}"]
-        folders = [*([str(tools)] if tools else []), *folders]
-    path = os.pathsep.join([*folders, os.environ["PATH"]])
-    temporary = work / "tmp"  # LLVM writes its output through mmap: on a full /tmp it dies of SIGBUS without a word
-    temporary.mkdir()
-    done = subprocess.run(
-        [sys.executable, copy / "Tools/jit/build.py", *arguments],
-        cwd=out,
-        env={**os.environ, "PATH": path, "TMPDIR": str(temporary)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    free = shutil.disk_usage(work).free >> 20
-    assert done.returncode == 0, f"{done.stderr[-3000:]}\n({free} MiB are free in {work})"
-    for made in sorted(out.iterdir()):
-        made.rename(work / made.name)
-    shutil.rmtree(copy)
-    shutil.rmtree(temporary)
-    out.rmdir()
-
-
-def _leave_debug_sections_out(targets_py: Path) -> None:
-    text = targets_py.read_text()
-    head = '        flags = {flag["Name"] for flag in section["Characteristics"]["Flags"]}\n'
-    assert text.count(head) == 1
-    skip = '        if section["Name"]["Value"] == ".debug$S":\n            return\n'
-    targets_py.write_text(text.replace(head, skip + head))
-
-
-def _pin(version: str, major: int) -> str:
-    return f'"{major}"' if version.startswith("3.15") else str(major)
-
-
-def _wrap_clang(work: Path, clang: Path, first: str, last: str) -> Path:
-    folder = work / "wrapper"
-    folder.mkdir()
-    script = folder / "clang"
-    script.write_text(f'#!/bin/sh\nexec {clang} {first} "$@" {last}\n')
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return folder
+    files.copy_parts(opened.root, copy, STENCIL_PARTS)
+    made = generator.run(judging.call_of(request, [ours]), copy, work)
+    for name, data in made.items():
+        (work / name).write_bytes(data)
+    for name in ("tree", "out", "programs", "tmp"):
+        shutil.rmtree(work / name)
 
 
 def without_comments(path: Path) -> list[str]:
     """Read a header without the lines that are comments."""
-    return [line for line in path.read_text().split("\n") if not line.lstrip().startswith("//")]
+    return judging.without_comments(path.read_bytes())
 
 
 def built(

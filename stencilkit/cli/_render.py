@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 import click
 
 from stencilkit.cli import _layout
+from stencilkit.model.judgement import Judgement
 from stencilkit.model.manifest import Manifest, StencilRecord
 from stencilkit.model.request import Written
 from stencilkit.support import environ, escape
@@ -176,9 +177,41 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
     head = ["LLVM", "target", "flavour", "content", "stencils", "code", "data", "as first", "seconds"]
     print_table(head, rows)
     for item in written:
-        say(f"{'wrote' if item.changed else 'unchanged'} {item.folder}")
+        if item.judgement is not None:
+            say("\n".join(_judged(item.judgement)))
+        word = "not written:" if item.refused else "wrote" if item.changed else "unchanged"
+        say(f"{word} {item.folder}")
     for folder, changed in universal:
         say(f"{'wrote' if changed else 'unchanged'} {folder}")
+
+
+def _judged(judgement: Judgement) -> Iterator[str]:
+    """Say what the tree's own generator makes of the same."""
+    what = f"{judgement.uops} of {judgement.of} uops" if judgement.seed else f"{judgement.uops} uops"
+    if judgement.equal:
+        yield f"equal to what the tree's own Tools/jit/build.py makes: {what}, {len(judgement.files)} files"
+    else:
+        yield f"DIFFERENT from what the tree's own Tools/jit/build.py makes: {what}"
+        if judgement.different:
+            yield f"  {len(judgement.different)} uops: {', '.join(judgement.different)}"
+    for file in judgement.files:
+        if file.lines:
+            yield f"  {file.name}:"
+            yield from (f"    {line}" for line in file.lines)
+    yield from (f"  with, in both: {allowed.what} ({allowed.why})" for allowed in judgement.allowed)
+
+
+def _judgement(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "equal": judgement.equal,
+        "uops": judgement.uops,
+        "of": judgement.of,
+        "seed": judgement.seed,
+        "different": list(judgement.different),
+        "files": {file.name: not file.lines for file in judgement.files},
+        "allowed": [{"what": allowed.what, "why": allowed.why} for allowed in judgement.allowed],
+        "programs": {name: str(path) for name, path in judgement.programs.items()},
+    }
 
 
 def described(manifest: Manifest) -> dict[str, Any]:
@@ -208,4 +241,5 @@ def _build(item: Written) -> dict[str, Any]:
         "seconds": round(item.seconds, 3),
         "changed": item.changed,
         "notes": list(item.build.notes),
+        **({"check-upstream": _judgement(item.judgement)} if item.judgement else {}),
     }

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import click
 
 from stencilkit import artifact, buildfolder, configure, headers, toolchain
 from stencilkit.cli import _options, _progress, _render
-from stencilkit.errors import UsageError
+from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.buildfolder import BuildFolder
+from stencilkit.model.judgement import DEFAULT_SEED, Judgement, Sample
 from stencilkit.model.pyconfig import PyConfig
-from stencilkit.model.request import BuildRequest, Written
+from stencilkit.model.request import Build, BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import admitting, attesting, building, identifying, requesting, universal
+from stencilkit.pipeline import admitting, attesting, building, identifying, judging, requesting, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
+
+# What --check-upstream without a number is.
+_ALL: Final = "all"
 
 
 @click.command()
@@ -50,6 +57,14 @@ from stencilkit.support.progress import Progress
     is_flag=True,
     help="Compile one uop at a time, as upstream does. Slower; the bytes are the same.",
 )
+@click.option(
+    "--check-upstream",
+    "checked",
+    metavar="N[:SEED]",
+    is_flag=False,
+    flag_value=_ALL,
+    help="Compare with what the tree's own Tools/jit/build.py makes with this LLVM: all uops, or N of them.",
+)
 @click.option("--verify-source", is_flag=True, help="Verify the sigstore bundle beside the tarball.")
 @_options.shared("--trusted-root")
 @click.option(
@@ -73,11 +88,12 @@ def command(
     comments: bool,
     allow_driver_flags: bool,
     plain: bool,
+    checked: str | None,
     verify_source: bool,
     trusted_root: Path | None,
     signatures: Path | None,
     form: str,
-) -> None:
+) -> int:
     """Build the stencils of a CPython with one LLVM or several.
 
     The files of each build are in OUT/<python>/<triple>/<release|debug>/llvm-<version>/, under the names that this
@@ -87,6 +103,7 @@ def command(
     store = _options.store(use=not no_cache)
     # A mistake in it is told now, not after the work.
     environ.source_date()
+    sample = _sample(checked) if checked is not None else None
     tree = _options.open_tree(cpython, progress)
     if verify_source or trusted_root:
         tree = _verified(tree, cpython, trusted_root, wanted=verify_source)
@@ -124,10 +141,27 @@ def command(
     ]
     for tool in tools:
         progress.say(toolchain.choice(tool, machine))
-    written = [_write(request, out, store, progress) for request in requests]
+    judge = functools.partial(judging.judge, others=machine, store=store, sample=sample, progress=progress)
+    written = [_write(request, out, store, judge if checked else None, progress) for request in requests]
+    if any(item.refused for item in written):
+        _render.builds(written, [], form)
+        return ExitCode.DIFFERENT
     if signatures is not None:
         identifying.sign(admitting.each([item.folder for item in written]), signatures)
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
+    return ExitCode.OK
+
+
+def _sample(given: str) -> Sample | None:
+    """Understand --check-upstream: None where all uops are meant."""
+    count, _, seed = given.partition(":")
+    if given == _ALL:
+        return None
+    if not count.isdecimal() or not int(count):
+        raise UsageError(
+            f"--check-upstream={given} is not a number of uops", fix="write --check-upstream, =25, or =25:SEED"
+        )
+    return Sample(count=int(count), seed=seed or DEFAULT_SEED)
 
 
 def _verified(tree: SourceTree, cpython: str | None, root: Path | None, *, wanted: bool) -> SourceTree:
@@ -178,18 +212,21 @@ def _pyconfig(
     return configure.configured(tree, asked, flavour, machine, environ.cache_root(), progress=progress)
 
 
-def _write(request: BuildRequest, out: Path, store: Store, progress: Progress) -> Written:
+def _write(
+    request: BuildRequest, out: Path, store: Store, judge: Callable[[Build], Judgement] | None, progress: Progress
+) -> Written:
+    """Build, and write what the judge, if there is one, finds equal."""
     started = environ.seconds()
     build = building.build(request, store, progress=progress)
+    seconds = environ.seconds() - started
     for note in build.notes:
         progress.say(f"note: {note}")
+    judgement = judge(build) if judge else None
+    written = Written(build=build, folder=out / build.folder, seconds=seconds, changed=False, judgement=judgement)
+    if written.refused:
+        return written
     changed = files.write_together(out / build.folder, build.files, stamps=artifact.stamps(build.files))
-    return Written(
-        build=build,
-        folder=out / build.folder,
-        seconds=environ.seconds() - started,
-        changed=any(changed.values()),
-    )
+    return replace(written, changed=any(changed.values()))
 
 
 def _bundle(halves: Sequence[Written], out: Path) -> tuple[Path, bool]:

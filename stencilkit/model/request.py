@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stencilkit.model.build import Headers
+from stencilkit.model.judgement import Judgement
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
@@ -64,9 +65,19 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A build that is on disk: where, how long it took in seconds, and whether anything there changed."""
+    """A build that is on disk: where, how long it took in seconds, and whether anything there changed.
+
+    `judgement` is what the tree's own generator says of it, None where it was not asked. Where that is "different",
+    nothing was written.
+    """
 
     build: Build
     folder: Path
     seconds: float
     changed: bool
+    judgement: Judgement | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Return whether the tree's own generator makes something else."""
+        return self.judgement is not None and not self.judgement.equal

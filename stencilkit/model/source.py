@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # a dialect's methods are about trees
 # As support/limits.py has it for every text of a tree: executor_cases.c.h has 1 MB.
 _LARGEST: Final = 16 << 20
 
+# The folders of a tree that stencils are made from.
+STENCIL_PARTS: Final = ("Include", "PC", "Python", "Tools/jit")
+
 UnitRole = Literal["uop", "group", "object"]
 """A uop; the shim or trampoline that is a stencil group; the shim that stays an object file of its own."""
 

@@ -130,12 +130,16 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDeviation:
-    """Something that is done otherwise than upstream does, whatever the flags: why, at what cost, with which LLVMs."""
+    """Something that is done otherwise than upstream does, whatever the flags: why, at what cost, with which LLVMs.
+
+    `leaves_out` names the section of object files that it is about, "" where it is about something else.
+    """
 
     what: str
     why: str
     cost: str
     llvm: MajorRange
+    leaves_out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

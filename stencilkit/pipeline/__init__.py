@@ -7,10 +7,10 @@ attesting     sign and check statements             building      make the files
 auditing      ask the rules of a packager           bundling      pack and unpack several sets
 comparing     say what differs between two          gate          build again, varied; compare with the ledger
 identifying   which stencils a Python contains      installing    put stencils where `make` finds them
-matrix        the support tables                    proving       that two sets compute the same
-qualifying    all that may be asked of one cell     regenerating  do what build.py does
-reporting     results and ledgers to pages          testing       run CPython's tests on stencils
-verifying     ask everything that a manifest claims
+judging       compare with the tree's generator     matrix        the support tables
+proving       that two sets compute the same        qualifying    all that may be asked of one cell
+regenerating  do what build.py does                 reporting     results and ledgers to pages
+testing       run CPython's tests on stencils       verifying     ask everything that a manifest claims
 
 admitting     which stencils may be used            asking        what clang's driver passes to cc1
 clustering    cells on a Dask cluster               companions    the files beside the header

@@ -29,6 +29,7 @@ from stencilkit.model.manifest import MANIFEST_NAME, Manifest
 from stencilkit.model.proof import Proof, Proofs
 from stencilkit.model.proof import Verdict as ProofVerdict
 from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Name, Outcome, Result, Sizes
+from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.testing import TestReport
 from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.pipeline import (
@@ -147,7 +148,7 @@ def _key(job: Job, store: Store) -> str:
     """Name everything that decides the answers; where trees and toolchains lie is not among it."""
     tree = Path(job.tree)
     hasher = hashlib.sha256()
-    for path in (path for part in varying.PARTS for path in files.walk(tree / part)):
+    for path in (path for part in STENCIL_PARTS for path in files.walk(tree / part)):
         hasher.update(f"{path.relative_to(tree)} {files.sha256(path)}\n".encode())
     tools = [_toolchain(program, store) for program in (job.program, job.reference) if program]
     identities = [toolchain.identity(tool, store) for tool in tools]

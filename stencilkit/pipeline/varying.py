@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from stencilkit.errors import LedgerError, ProcessError
 from stencilkit.model.gate import Variation
+from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.support import files, process
 from stencilkit.support.fields import Fields, document
 
 _SCHEMA = 1
-# What stencils are made from.
-PARTS = ("Include", "PC", "Python", "Tools/jit")
 
 
 def load(path: Path) -> tuple[Variation, ...]:
@@ -84,9 +82,7 @@ def tree(original: Path, variations: Sequence[Variation], scratch: Path) -> Path
     if not folder and mtime is None:
         return original
     copy = scratch / (folder or "tree")
-    for part in PARTS:
-        if (original / part).is_dir():
-            shutil.copytree(original / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    files.copy_parts(original, copy, STENCIL_PARTS)
     for path in files.walk(copy) if mtime is not None else ():
         os.utime(path, (mtime or 0, mtime or 0))
     return copy

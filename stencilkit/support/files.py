@@ -282,6 +282,13 @@ def walk(root: Path) -> Iterator[Path]:
     )
 
 
+def copy_parts(root: Path, to: Path, parts: Sequence[str]) -> None:
+    """Copy those folders below a root that are there, without compiled Python."""
+    for part in parts:
+        if (root / part).is_dir():
+            shutil.copytree(root / part, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other processes respect while the block runs (flock(2); Windows: no lock)."""

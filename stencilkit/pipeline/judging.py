@@ -1,0 +1,150 @@
+"""A build -> what the tree's own generator makes of the same tree, pyconfig.h, clang and flags, compared.
+
+Equal means: every file has the same lines once those that start with `//` are dropped, objects the same bytes.
+Needs a POSIX shell. Refuses nothing by itself: what comes out is a `Judgement`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from stencilkit import dialects, generator, reader, source, toolchain
+from stencilkit.errors import HeaderError
+from stencilkit.model import cflags, digest
+from stencilkit.model.build import Plan
+from stencilkit.model.judgement import Allowed, Call, ComparedFile, Judgement, Sample
+from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.source import STENCIL_PARTS
+from stencilkit.model.stencil import StencilGroup
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.pipeline import building
+from stencilkit.support import files
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import SILENT, Progress
+
+# How many lines of a difference are kept of each file.
+_LINES: Final = 40
+
+
+def judge(
+    build: Build,
+    others: Iterable[Toolchain],
+    store: Store,
+    sample: Sample | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> Judgement:
+    """Run the generator of a build's tree, on all uops or on a sample, and compare its files with the build's.
+
+    For a sample, stencilkit builds the same few uops again, and their stencils are compared with the build's too.
+    `others` are the toolchains of this machine, which lend the programs beside clang that the build's has not.
+
+    Raises: ToolchainError where a program of LLVM's is missing; SourceError, CompileError where the generator fails.
+    """
+    request = build.request
+    uops = source.uops(request.tree)
+    chosen = [uop.name for uop in uops] if sample is None else choose([uop.name for uop in uops], sample)
+    call = call_of(request, others)
+    progress.say(f"running the tree's own Tools/jit/build.py on {len(chosen)} of {len(uops)} uops")
+    with files.scratch("judge") as work:
+        copy = work / "tree"
+        files.copy_parts(request.tree.root, copy, STENCIL_PARTS)
+        ours, strays = build.files, set[str]()
+        if sample is not None:
+            cases = copy / source.CASES
+            files.write(cases, source.only(request.tree.read(source.CASES), frozenset(chosen)).encode())
+            small = building.build(replace(request, tree=replace(request.tree, root=copy)), store)
+            ours, strays = small.files, _strays(build, small)
+        theirs = generator.run(call, copy, work)
+    compared = compare(ours, theirs)
+    header = request.tree.python.dialect.file_names(request.asked)["stencils"]
+    different = strays | different_uops(ours.get(header, b""), theirs.get(header, b""))
+    return Judgement(
+        uops=len(chosen),
+        of=len(uops),
+        files=compared,
+        different=tuple(sorted(different)),
+        allowed=allowed(building.plan_of(request)),
+        programs=call.programs,
+        seed="" if sample is None else sample.seed,
+    )
+
+
+def choose(names: list[str], sample: Sample) -> list[str]:
+    """Choose some uops, in the order of the file."""
+    ranked = sorted(names, key=lambda name: hashlib.sha256(f"{sample.seed}:{name}".encode()).digest())
+    chosen = frozenset(ranked[: sample.count])
+    return [name for name in names if name in chosen]
+
+
+def call_of(request: BuildRequest, others: Iterable[Toolchain]) -> Call:
+    """Spell the run of the generator that is to make the same as a request."""
+    plan = building.plan_of(request)
+    names = generator.programs(request.tree.root)
+    found = [(name, toolchain.beside(request.toolchain, name, others)) for name in names]
+    return Call(
+        spelling=request.asked.spelling,
+        flavour=request.flavour,
+        llvm=request.toolchain.version.major,
+        clang=request.toolchain.command,
+        programs={name: path for name, path in found if path is not None},
+        pyconfig=request.pyconfig.folder,
+        cflags=plan.cflags if plan.build is None else cflags.absolute(plan.cflags, plan.build),
+        headers=plan.headers.arguments,
+        more=[flag.text for flag in plan.used_flags() if flag.deviates],
+        leaves_out=[known.leaves_out for known in plan.deviations if known.leaves_out],
+    )
+
+
+def allowed(plan: Plan) -> tuple[Allowed, ...]:
+    """List what the generator is made to do as stencilkit does it."""
+    flags = [Allowed(what=flag.text, why=flag.deviates) for flag in plan.used_flags() if flag.deviates]
+    return (*flags, *(Allowed(what=known.what, why=known.why) for known in plan.deviations if known.leaves_out))
+
+
+def compare(ours: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> tuple[ComparedFile, ...]:
+    """Compare the files of both generators, our manifest aside; one that only one of them has is different."""
+    names = sorted({*ours, *theirs} - {MANIFEST_NAME})
+    return tuple(ComparedFile(name=name, lines=_difference(name, ours.get(name), theirs.get(name))) for name in names)
+
+
+def _difference(name: str, ours: bytes | None, theirs: bytes | None) -> tuple[str, ...]:
+    if ours is None or theirs is None:
+        return ("only upstream's generator writes it" if ours is None else "upstream's generator does not write it",)
+    if not name.endswith(".h"):
+        return () if ours == theirs else (f"other bytes: {len(ours)} of stencilkit's, {len(theirs)} of upstream's",)
+    lines = difflib.unified_diff(
+        without_comments(theirs), without_comments(ours), "upstream", "stencilkit", lineterm="", n=2
+    )
+    return tuple(itertools.islice(lines, _LINES)) if without_comments(ours) != without_comments(theirs) else ()
+
+
+def without_comments(data: bytes) -> list[str]:
+    """Split a header into lines, without those that are comments."""
+    return [line for line in data.decode("utf-8", "replace").split("\n") if not line.lstrip().startswith("//")]
+
+
+def different_uops(ours: bytes, theirs: bytes) -> set[str]:
+    """Name the stencils that differ between two headers; none where one of them cannot be read."""
+    try:
+        one, two = ({group.name: digest.group_digest(group) for group in _stencils(data)} for data in (ours, theirs))
+    except HeaderError:
+        return set()
+    return {name for name in {*one, *two} if one.get(name) != two.get(name)}
+
+
+def _stencils(data: bytes) -> tuple[StencilGroup, ...]:
+    text = data.decode("utf-8", "replace")
+    return reader.read(text, dialects.header_forms(), "a header").stencils.groups
+
+
+def _strays(build: Build, small: Build) -> set[str]:
+    """Name the stencils of a sample that are not those of the whole build."""
+    whole = {record.name: record.content for record in build.manifest.stencils}
+    return {record.name for record in small.manifest.stencils if whole.get(record.name) != record.content}
