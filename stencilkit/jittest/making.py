@@ -199,3 +199,9 @@ def other_files(folder: Path, contents: Mapping[str, bytes]) -> tuple[str, ...]:
     return tuple(
         name for name, data in contents.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
     )
+
+
+def is_compiled(folder: Path, contents: Mapping[str, bytes]) -> bool:
+    """Return whether make has compiled Python/jit.c since the headers that were placed became what they are."""
+    placed = max((folder / name).stat().st_mtime_ns for name in contents if name.endswith(".h"))
+    return (folder / "Python" / "jit.o").stat().st_mtime_ns >= placed

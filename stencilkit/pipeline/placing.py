@@ -94,8 +94,11 @@ def write(place: Place, contents: Mapping[str, bytes]) -> dict[str, bool]:
 
     What makes make take them for current comes last, and the old one goes first: make's own stamp, and the headers,
     on line 1 of which build.py looks (Tools/jit/_targets.py, `_Target.build`). make compares times as well, so the
-    stamp is the oldest.
+    stamp is the oldest; and the dispatchers are written again with whatever else changes, as build.py does: in 3.13 and
+    3.14, jit.o depends on nothing else.
     """
     stamp = place.dialect.MAKE_STAMP
-    vouching = (*artifact.stamps(contents), stamp)
+    named = [pair for request in place.requests for pair in place.dialect.file_names(request).items()]
+    dispatchers = [name for role, name in named if role in rendering.DISPATCHERS]
+    vouching = (*artifact.stamps(contents), *dispatchers, stamp)
     return files.write_together(place.folder, {**({stamp: b""} if stamp else {}), **contents}, stamps=vouching)

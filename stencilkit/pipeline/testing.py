@@ -120,6 +120,12 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
             where=str(place.build),
             fix="report this, with the configure arguments",
         )
+    if not making.is_compiled(place.build, placed):
+        raise JitTestError(
+            "make did not take the stencils: Python/jit.o is older than they are",
+            where=str(place.build),
+            fix="report this, with the configure arguments",
+        )
     return _Made(
         artifact=artifact,
         kept=_interpreter(place, request, making.keep_program(place, f"python-llvm-{llvm}"), llvm),

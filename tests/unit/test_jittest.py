@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stencilkit.jittest import junit, running
+from stencilkit.jittest import junit, making, running
 from stencilkit.jittest.hiding import hidden_path, is_llvm
 from stencilkit.jittest.probes import exercises
 from stencilkit.model.testing import ModuleRun, ModuleVerdict, Proof, StencilsVerdict, TestReport
@@ -93,6 +94,17 @@ def test_llvm_is_hidden(name: str) -> None:
 )
 def test_other_programs_are_not_hidden(name: str) -> None:
     assert not is_llvm(name)
+
+
+def test_an_object_of_older_stencils_is_noticed(tmp_path: Path) -> None:
+    contents = {"jit_stencils.h": b"", "jit_stencils-x.h": b"", "jit_shim-x.o": b""}
+    (tmp_path / "Python").mkdir()
+    for number, name in enumerate(["jit_stencils-x.h", "jit_stencils.h", "Python/jit.o", "jit_shim-x.o"]):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (number, number))
+    assert making.is_compiled(tmp_path, contents)
+    os.utime(tmp_path / "jit_stencils-x.h", (9, 9))
+    assert not making.is_compiled(tmp_path, contents)
 
 
 def test_hidden_path_keeps_the_first_of_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
