@@ -1,7 +1,7 @@
 """Signatures of stencils -> JSON that a person can review, one file per series, target and flavour; and back.
 
-A row is one body of a stencil's code: its size, the CRC-32 of its first and of its last 32 bytes, its
-SHA-256, and which builds have it.
+A row is one body of a stencil's code: its size, the CRC-32 of its first and of its last 32 bytes, its SHA-256, and
+which builds have it. Rows of code below 32 bytes and of data, which are not looked for, are shorter and have no names.
 Releases of a series and LLVMs share most bodies, so a file with all of them is hardly larger than with one.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, get_args
 
 from stencilkit.errors import LedgerError
-from stencilkit.model.signature import Candidate, Made, Signature, sign
+from stencilkit.model.signature import SHORTEST, Candidate, Filler, Made, Signature, fill, sign
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour
 from stencilkit.model.version import LlvmVersion, PythonVersion
@@ -25,15 +25,27 @@ FOLDER: Final = "signatures"
 _ROW: Final = re.compile(
     r"(\d{2,7}) ([0-9a-f]{8}) ([0-9a-f]{8}) ([0-9a-f]{64}) (\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*)"
 )
+_FILLER: Final = re.compile(r"(\d{1,7}) ([0-9a-f]{32}) (\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*)")
+_KEYS: Final = {"schema", "series", "triple", "flavour", "builds", "short", "data", "stencils"}
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,200}")
 _TRIPLE: Final = re.compile(r"[a-z0-9_]+(?:-[a-z0-9_]+){2,3}")
 _AGAIN: Final = "restore the ledger, or write it again: stencilkit gate --update"
 
 
-def of(stencils: StencilSet) -> dict[str, Signature]:
-    """Sign every stencil whose code is long enough to be found."""
-    signed = ((group.name, sign(group.code.body)) for group in stencils.groups)
-    return {name: signature for name, signature in sorted(signed) if signature is not None}
+def of(made: Made, stencils: StencilSet, source: str = "") -> Candidate:
+    """Sign stencils: code that is long enough to be found, and what else of theirs is stored in a program.
+
+    `source` is a path that the user named.
+    """
+    signed = {group.name: sign(group.code.body) for group in stencils.groups}
+    return Candidate(
+        made=made,
+        signatures={name: signature for name, signature in sorted(signed.items()) if signature is not None},
+        short=frozenset(fill(group.code.body) for group in stencils.groups if 0 < len(group.code.body) < SHORTEST),
+        data=frozenset(fill(group.data.body) for group in stencils.groups if group.data.body),
+        source=source,
+        codes={group.name: group.code.body for group in stencils.groups},
+    )
 
 
 def place(made: Made) -> PurePosixPath:
@@ -58,6 +70,10 @@ def render(candidates: Iterable[Candidate]) -> str:
         "builds": [f"{candidate.made.cpython} {candidate.made.llvm}" for candidate in ordered],
     }
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
+    lines += [
+        *_render_fillers("short", [candidate.short for candidate in ordered]),
+        *_render_fillers("data", [candidate.data for candidate in ordered]),
+    ]
     stencils = [
         f"    {json.dumps(name)}: [\n"
         + ",\n".join(f"      {json.dumps(_row(signature, numbers))}" for signature, numbers in rows[name].items())
@@ -65,6 +81,16 @@ def render(candidates: Iterable[Candidate]) -> str:
         for name in sorted(rows)
     ]
     return "{\n" + "\n".join(lines) + '\n  "stencils": {\n' + ",\n".join(stencils) + "\n  }\n}\n"
+
+
+def _render_fillers(key: str, builds: Sequence[frozenset[Filler]]) -> Iterator[str]:
+    rows = [
+        f"{filler.size} {filler.sha256} {_ranges([number for number, build in enumerate(builds) if filler in build])}"
+        for filler in sorted(frozenset[Filler]().union(*builds))
+    ]
+    yield f"  {json.dumps(key)}: ["
+    yield from (f"    {json.dumps(row)}{',' if row != rows[-1] else ''}" for row in rows)
+    yield "  ],"
 
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
@@ -99,7 +125,7 @@ def parse(text: str, where: str) -> tuple[Candidate, ...]:
 
 
 def _parse(root: dict[str, Any]) -> Iterator[Candidate]:
-    if root.keys() != {"schema", "series", "triple", "flavour", "builds", "stencils"} or root["schema"] != SCHEMA:
+    if root.keys() != _KEYS or root["schema"] != SCHEMA:
         raise ValueError(f"it is not of schema {SCHEMA}")
     triple, flavour = root["triple"], root["flavour"]
     if not _TRIPLE.fullmatch(triple) or flavour not in get_args(Flavour):
@@ -115,8 +141,20 @@ def _parse(root: dict[str, Any]) -> Iterator[Candidate]:
             signature, numbers = _signature(row)
             for number in numbers:
                 found[number][name] = signature
-    for item, signatures in zip(made, found, strict=True):
-        yield Candidate(made=item, signatures=signatures)
+    short, data = _fillers(root["short"], len(made)), _fillers(root["data"], len(made))
+    for item, signatures, *fillers in zip(made, found, short, data, strict=True):
+        yield Candidate(made=item, signatures=signatures, short=fillers[0], data=fillers[1])
+
+
+def _fillers(rows: list[str], builds: int) -> list[frozenset[Filler]]:
+    found: list[set[Filler]] = [set() for _ in range(builds)]
+    for row in rows:
+        match = _FILLER.fullmatch(row)
+        if match is None:
+            raise ValueError(f"{row!r:.40} is not a size, the start of a SHA-256, and builds")
+        for number in _numbers(match[3]):
+            found[number].add(Filler(size=int(match[1]), sha256=match[2]))
+    return [frozenset(fillers) for fillers in found]
 
 
 def _made(text: str, triple: str, flavour: Flavour) -> Made:
@@ -130,11 +168,17 @@ def _signature(row: str) -> tuple[Signature, list[int]]:
     match = _ROW.fullmatch(row)
     if match is None:
         raise ValueError(f"{row!r:.40} is not a signature")
+    signature = Signature(size=int(match[1]), head=int(match[2], 16), tail=int(match[3], 16), sha256=match[4])
+    return signature, _numbers(match[5])
+
+
+def _numbers(text: str) -> list[int]:
+    """Read increasing numbers that are spelled as 0-3,5."""
     numbers: list[int] = []
-    for part in match[5].split(","):
+    for part in text.split(","):
         low, _, high = part.partition("-")
         numbers += range(int(low), int(high or low) + 1)
-    return Signature(size=int(match[1]), head=int(match[2], 16), tail=int(match[3], 16), sha256=match[4]), numbers
+    return numbers
 
 
 def _version(text: str) -> PythonVersion:

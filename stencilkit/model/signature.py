@@ -13,11 +13,14 @@ from stencilkit.model.target import Flavour
 
 # Shorter code occurs by chance, and compilers store it as instructions: it proves nothing, and is not looked for.
 SHORTEST: Final = 32
-# Below the first size, gcc and clang were seen to store some code as instructions, and to keep other code as arrays.
-# Below the second, gcc does so with all code that it does not take to be cold, as in builds without PGO (a copy of a
-# constant is stored by pieces: up to 16 of 16 bytes).
+# Below the first size, gcc was seen to store some code as instructions, and to keep other code as arrays. Below the
+# second, gcc does so with all code that it does not take to be cold, as in builds without PGO (a copy of a constant is
+# stored by pieces: up to 16 of 16 bytes). clang keeps everything as arrays.
 SURE: Final = 65
 SURE_WITHOUT_PGO: Final = 257
+
+# What a changed place is called that has no room for code that is looked for.
+SMALL: Final = "code of less than 32 bytes, or data"
 
 Verdict = Literal["identified", "nearest", "changed", "unknown", "no JIT"]
 
@@ -34,6 +37,19 @@ class Signature:
     head: int
     tail: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Filler:
+    """What may be between bodies that are looked for: its size in bytes, and the first 128 bits of its SHA-256."""
+
+    size: int
+    sha256: str
+
+
+def fill(content: bytes) -> Filler:
+    """Sign bytes that are not looked for, but recognised where they are between others."""
+    return Filler(size=len(content), sha256=hashlib.sha256(content).hexdigest()[:32])
 
 
 def sign(code: bytes) -> Signature | None:
@@ -66,11 +82,15 @@ class Made:
 class Candidate:
     """The stencils of one build that can be found, by name.
 
-    `source` names where they come from, if that is a path that the user named; only then is the code itself known.
+    `short` is the code that is too short to be looked for, `data` the stencils' data: both explain what is between the
+    stencils that are found. `source` names where they come from, if that is a path that the user named; only then is
+    the code itself known.
     """
 
     made: Made
     signatures: Mapping[str, Signature]
+    short: frozenset[Filler] = frozenset()
+    data: frozenset[Filler] = frozenset()
     source: str = ""
     codes: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -108,7 +128,7 @@ class Coverage:
     @property
     def whole(self) -> bool:
         """Return whether everything that can be found was found."""
-        return self.stencils == self.of_stencils
+        return self.stencils == self.of_stencils and not self.missing
 
     @property
     def share(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,6 @@ from stencilkit import identify, packages, programs, signatures
 from stencilkit.errors import ProgramError, UsageError
 from stencilkit.model.program import Program
 from stencilkit.model.signature import Candidate, Identification, Made
-from stencilkit.model.stencil import StencilSet
 from stencilkit.model.verdict import Check
 from stencilkit.pipeline import knowing
 from stencilkit.pipeline.evidence import Evidence
@@ -31,20 +30,21 @@ _MAPPED: Final = re.compile(r"^\S+ \S+ \S+ \S+ \S+ +(/.*)$", re.MULTILINE)
 _LIBRARY: Final = re.compile(r"(?:lib)?python3[^/]*$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What programs are compared with: the signatures of a ledger, or of what the user named."""
 
-    candidates: tuple[Candidate, ...]
+    def __init__(self, candidates: Iterable[Candidate]) -> None:
+        self._candidates = tuple(candidates)
+        self._prepared: dict[tuple[str, str], tuple[tuple[Candidate, ...], identify.Index]] = {}
 
-    def for_program(self, program: Program) -> tuple[Candidate, ...]:
-        """Take those for a program's format and architecture."""
-        fitting = {
-            target.triple
-            for target in knowing.known_targets()
-            if (target.format, target.arch) == (program.format, program.arch)
-        }
-        return tuple(candidate for candidate in self.candidates if candidate.made.triple in fitting)
+    def for_program(self, program: Program) -> tuple[tuple[Candidate, ...], identify.Index]:
+        """Take those for a program's format and architecture, with their index, which is made once."""
+        kind = (program.format, program.arch)
+        if kind not in self._prepared:
+            triples = {target.triple for target in knowing.known_targets() if (target.format, target.arch) == kind}
+            fitting = tuple(candidate for candidate in self._candidates if candidate.made.triple in triples)
+            self._prepared[kind] = (fitting, identify.index(fitting))
+        return self._prepared[kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def known(ledger: Path | None, against: Sequence[Opened]) -> Known:
         candidates += signatures.read_all(ledger, triples)
     elif not against:
         candidates += signatures.packaged(triples)
-    return Known(candidates=tuple(candidates))
+    return Known(candidates)
 
 
 def candidate(opened: Opened) -> Candidate:
@@ -80,12 +80,7 @@ def candidate(opened: Opened) -> Candidate:
         flavour=described.flavour if described else "release",
         llvm=described.toolchain.version if described else "",
     )
-    return _signed(made, opened.header.stencils, opened.label)
-
-
-def _signed(made: Made, stencils: StencilSet, source: str) -> Candidate:
-    codes = {group.name: group.code.body for group in stencils.groups}
-    return Candidate(made=made, signatures=signatures.of(stencils), source=source, codes=codes)
+    return signatures.of(made, opened.header.stencils, opened.label)
 
 
 def run(path: Path, against: Known) -> Answer:
@@ -162,7 +157,7 @@ def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
         flavour=described.flavour,
         llvm=described.toolchain.version,
     )
-    found = run(path, Known(candidates=(_signed(made, known.header.stencils, "it"),))).found
+    found = run(path, Known([signatures.of(made, known.header.stencils, "it")])).found
     if not found:
         yield Check(kind="binary", status="failed", what=f"no CPython was found in {path}, so nothing was compared")
     for item in found:
@@ -178,8 +173,8 @@ def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
 
 
 def _identify(program: Program, against: Known, setting: str) -> Identification:
-    candidates = against.for_program(program)
-    return identify.judge(program, candidates, identify.find(program, identify.index(candidates)), setting)
+    candidates, index = against.for_program(program)
+    return identify.judge(program, candidates, identify.find(program, index), setting)
 
 
 def _setting(configurations: Iterator[bytes]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from stencilkit import identify
 from stencilkit.model.program import JIT_TEXT, Program, Region
-from stencilkit.model.signature import Candidate, Identification, Made, sign
+from stencilkit.model.signature import SHORTEST, SMALL, Candidate, Identification, Made, fill, sign
 
 # The first and the last are long: a short one needs a neighbour on both sides to be missed.
 SIZES = (90, 36, 40, 57, 63, 64, 80, 81, 96, 130, 200, 257, 333, 64, 33, 70)
@@ -21,12 +22,21 @@ def codes(seed: int = 1, sizes: tuple[int, ...] = SIZES) -> dict[str, bytes]:
 
 
 def candidate(
-    bodies: Mapping[str, bytes], *, cpython: str = "3.14.7", llvm: str = "21.1.0", known: bool = False
+    bodies: Mapping[str, bytes],
+    *,
+    cpython: str = "3.14.7",
+    llvm: str = "21.1.0",
+    known: bool = False,
+    data: Iterable[bytes] = (),
 ) -> Candidate:
-    signed = {name: sign(code) for name, code in bodies.items()}
     made = Made(cpython=cpython, triple="x86_64-unknown-linux-gnu", flavour="release", llvm=llvm)
-    found = {name: item for name, item in signed.items() if item}
-    return Candidate(made=made, signatures=found, codes=dict(bodies) if known else {})
+    return Candidate(
+        made=made,
+        signatures={name: item for name, code in bodies.items() if (item := sign(code))},
+        short=frozenset(fill(code) for code in bodies.values() if len(code) < SHORTEST),
+        data=frozenset(fill(content) for content in data),
+        codes=dict(bodies) if known else {},
+    )
 
 
 def program(
@@ -113,6 +123,86 @@ def test_every_change_of_a_byte_is_found(known: bool) -> None:
             assert missing.name == name
             if known:
                 assert missing.differing == (at,)
+
+
+def clangs(seed: int = 4) -> tuple[dict[str, bytes], list[bytes]]:
+    """Make code of all sizes and data, of which clang makes an array each, in this order, but of what is equal."""
+    drawn = random.Random(seed)
+    sizes = [*range(17, 60, 2), 38, 43, 45, 32, 33, 49, 80, 90, 300, 120, *range(17, 32, 3), 130]
+    drawn.shuffle(sizes)
+    bodies = {f"_UOP_{number:02}": drawn.randbytes(size - 4) + bytes(4) for number, size in enumerate([99, *sizes, 99])}
+    # Some stencils have the code of another, somewhere before; some end with that of a short one.
+    names = sorted(bodies)
+    bodies[names[20]], bodies[names[30]] = bodies[names[3]], bodies[names[9]]
+    return bodies, [drawn.randbytes(30), bytes(8), bytes(24), b"unbound local\0\0\0"]
+
+
+def stored(bodies: Mapping[str, bytes], data: list[bytes]) -> Program:
+    """Store them as clang does: equal arrays once."""
+    arrays = dict.fromkeys([*bodies.values(), *data])
+    order = random.Random(2).sample(range(len(bodies)), len(data))
+    mixed = list(dict.fromkeys(bodies.values()))
+    for position, content in zip(order, data, strict=True):
+        mixed.insert(position % (len(mixed) - 2) + 1, content)
+    assert len(mixed) == len(arrays)
+    return program({str(number): content for number, content in enumerate(mixed)})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clangs_layout_is_explained(seed: int) -> None:
+    bodies, data = clangs(seed)
+    answer = asked(stored(bodies, data), candidate(bodies, data=data))
+    assert answer.verdict == "identified", answer.best[0].missing
+    assert answer.best[0].hidden == 0
+
+
+def test_every_change_of_a_byte_is_found_where_equal_arrays_are_one() -> None:
+    """The neighbours of some stencils are elsewhere; changes are in code that is too short to have two whole ends."""
+    bodies, data = clangs()
+    found, item = stored(bodies, data), candidate(bodies, known=True, data=data)
+    for name, code in bodies.items():
+        # Of 32 to 63 bytes, some are in both ends.
+        for at in {len(code) // 2, len(code) - 1} if SHORTEST <= len(code) < 64 else {len(code) // 3}:
+            answer = asked(changed(found, code, at), item)
+            assert answer.verdict == "changed", (name, len(code), at)
+            named = {missing.name for missing in answer.best[0].missing}
+            same = {other for other, body in bodies.items() if body == code}
+            assert named == (same if len(code) >= SHORTEST else {SMALL}), (name, len(code), at)
+            if len(code) >= SHORTEST:
+                assert {missing.differing for missing in answer.best[0].missing} == {(at,)}, (name, len(code), at)
+
+
+def test_changed_data_is_found() -> None:
+    bodies, data = clangs()
+    answer = asked(changed(stored(bodies, data), data[0], 11), candidate(bodies, data=data))
+    assert answer.verdict == "changed"
+    assert [missing.name for missing in answer.best[0].missing] == [SMALL]
+
+
+@pytest.mark.parametrize("size", [38, 49])
+def test_a_stencil_is_not_hidden_by_zeros_or_by_another(size: int) -> None:
+    """Zeros look like padding, and the code of another stencil is known."""
+    bodies, data = clangs()
+    found, item = stored(bodies, data), candidate(bodies, data=data)
+    name, code = next((name, code) for name, code in bodies.items() if len(code) == size)
+    others = [other for other in bodies.values() if len(other) <= size and other != code]
+    for other in (bytes(size), *others):
+        content = found.content.replace(code, other + bytes(size - len(other)))
+        answer = asked(replace(found, content=content), item)
+        assert answer.verdict in ("changed", "nearest")
+        assert name in [missing.name for missing in answer.best[0].missing]
+
+
+def test_gccs_arrays_are_not_hidden_by_another() -> None:
+    """gcc may store short code as instructions: what is where it would be as an array says that it was not."""
+    bodies = codes()
+    found, item = program(bodies), candidate(bodies)
+    short = {name: code for name, code in bodies.items() if len(code) < 65}
+    for name, code in short.items():
+        for other in [bytes(len(code)), *(one for one in short.values() if len(one) == len(code) and one != code)]:
+            answer = asked(replace(found, content=found.content.replace(code, other)), item)
+            assert answer.verdict == "changed", name
+            assert name in [missing.name for missing in answer.best[0].missing], name
 
 
 def test_short_code_that_became_instructions_is_not_missed() -> None:
