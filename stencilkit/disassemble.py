@@ -59,6 +59,11 @@ _FILES: Final = {
 _PLACE: Final = re.compile(r"(?:code|data) \+ 0x[0-9a-f]+(?:, )?")
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
+_PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
+# Which opcodes behind 0F these prefixes belong to, and opcode and /digit of what is not taken for plain.
+_SCALAR: Final = (0x10, 0x11, 0x2A, 0x2C, 0x2D, 0x51, 0x58, 0x59, 0x5A, 0x5C, 0x5D, 0x5E, 0x5F)
+_MANDATORY: Final = {b"\xf2": _SCALAR, b"\xf3": (*_SCALAR, 0x5B, 0x6F, 0x7E, 0x7F, 0xBC)}
+_ALIASES: Final = ((0xFF, 3), (0xFF, 5), (0xF6, 1), (0xF7, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,11 @@ def _engine(arch: str) -> Any:  # noqa: ANN401  # capstone has no annotations
     # Loaded on first use: it is a tenth of the time that verifying a header takes.
     capstone = importlib.import_module("capstone")
     return capstone.Cs(*(getattr(capstone, name) for name in _ENGINES[arch]))
+
+
+def version() -> str:
+    """Name the disassembler that is installed."""
+    return f"capstone {importlib.import_module('capstone').__version__}"
 
 
 def instructions(stencil: Stencil, arch: str) -> Iterator[Instruction]:
@@ -183,8 +193,26 @@ def _x86_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # capston
 def _x86_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
     found = item.encoding
     places = (found.imm_offset, found.imm_size), (found.disp_offset, found.disp_size)
-    # A lock or a repeat; the others are part of the mnemonic or of the sizes.
-    return {"places": places, "prefixed": item.mnemonic.split()[0] in ("lock", "rep", "repe", "repne")}
+    return {"places": places, "odd": item.mnemonic != "nop" and not _is_plain(bytes(item.bytes), item.mnemonic)}
+
+
+def _is_plain(body: bytes, mnemonic: str) -> bool:
+    """Say whether an instruction does what its name and operands show, on every processor.
+
+    Not plain are a repetition, a segment, an address or a jump of other widths, a far jump, an alias that no
+    manual lists, and prefixes of which processors and disassemblers may each take another. Intel SDM volume 2, 2.1.1.
+    """
+    count = next(number for number, byte in enumerate(body) if byte not in _PREFIXES)
+    prefixes, rest = body[:count], body[count:]
+    if rest[0] & 0xF0 == 0x40:
+        rest = rest[1:]
+    if len(rest) > 1 and (rest[0], rest[1] >> 3 & 7) in _ALIASES:
+        return False
+    if prefixes == b"\xf0":
+        return mnemonic.startswith("lock ")
+    if prefixes == b"\x66":
+        return mnemonic not in ("push", "pop", "ret", "call") and not mnemonic.startswith("j")
+    return not prefixes or (rest[0] == 0x0F and rest[1] in _MANDATORY.get(prefixes, ()))
 
 
 def _aarch64_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # capstone has no annotations

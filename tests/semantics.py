@@ -10,7 +10,7 @@ import functools
 import importlib
 import random
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -116,6 +116,46 @@ def encodings(groups: Iterable[StencilGroup], arch: str) -> list[tuple[Operation
     """List every encoding of some stencils once, without holes, with its bytes."""
     found = {group.code.body[op.offset : op.end] for group in groups for op in disassemble.operations(group.code, arch)}
     return [(disassemble.operations(Stencil(body=key, patches=()), arch)[0], key) for key in sorted(found)]
+
+
+# Opcodes of one byte, and those behind 0F of which there is much to get wrong.
+ONE = bytes.fromhex(
+    "00 01 02 03 04 05 08 09 0a 0b 0c 0d 10 11 13 18 19 1b 20 21 22 23 24 25 28 29 2a 2b 2c 2d 30 31 32 33 34 35 38"
+    "39 3a 3b 3c 3d 50 51 52 53 54 55 56 57 58 59 5a 5b 5c 5d 5e 5f 63 68 69 6a 6b 70 71 72 73 74 75 76 77 78 79 7a 7b"
+    "7c 7d 7e 7f 80 81 83 84 85 88 89 8a 8b 8d 8f 90 98 a8 a9 b0 b8 c0 c1 c3 c6 c7 d0 d1 d2 d3 e8 e9 eb f6 f7 fe ff"
+)
+TWO = bytes.fromhex(
+    "10 11 12 13 14 15 2a 2e 2f 54 57 58 59 5c 5e 62 6c 6d 6e 6f 70 72 73 76 7e 7f a3 af b6 ba bc be d4 d6"
+)
+
+
+def drawn_x86(seed: random.Random) -> bytes:
+    """Make up an instruction: prefixes, opcode, operands."""
+    head = b"".join(bytes((byte,)) for byte, often in ((0x66, 0.3), (0xF2, 0.1), (0xF3, 0.1)) if seed.random() < often)
+    if seed.random() < 0.5:
+        head += bytes((0x40 | seed.randrange(16),))
+    if seed.random() < 0.55:
+        head += bytes((0x0F, seed.choice(TWO) if seed.randrange(3) else seed.randrange(256)))
+    else:
+        head += bytes((seed.choice(ONE),))
+    rest = (seed.choice((0, 8, 0x18, 0xF8, seed.randrange(256))), *(seed.choice((0, 0xFF)) for _ in range(8)))
+    return head + bytes((seed.randrange(256), seed.choice((0x24, seed.randrange(256))), *rest))
+
+
+def drawn_arm(seed: random.Random) -> bytes:
+    return seed.getrandbits(32).to_bytes(4, "little")
+
+
+DRAWN = {"x86_64": drawn_x86, "aarch64": drawn_arm}
+
+
+def drawn(arch: str, tables: Mapping[str, object], seed: random.Random) -> Iterator[tuple[Operation, bytes]]:
+    """Make up instructions whose names are in a table."""
+    while True:
+        body = DRAWN[arch](seed)
+        found = disassemble.operations(Stencil(body=body, patches=()), arch)
+        if found and found[0].name in tables:
+            yield found[0], body[: found[0].size]
 
 
 @dataclass

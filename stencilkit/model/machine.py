@@ -34,7 +34,7 @@ class Operation:
 
     `places` are the offset and size of the number and of the displacement within the bytes (x86; 0 where there is
     none). `condition` is that of a name which leaves it out, `writeback` when the address is written to its register
-    (aarch64); `prefixed` says that a lock or a repetition goes before it (x86).
+    (aarch64); `odd` says that it does more than name and operands show (x86).
     """
 
     offset: int
@@ -46,7 +46,7 @@ class Operation:
     places: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     condition: str = ""
     writeback: Literal["", "before", "after"] = ""
-    prefixed: bool = False
+    odd: bool = False
 
     @property
     def end(self) -> int:

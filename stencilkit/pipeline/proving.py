@@ -178,6 +178,8 @@ def _key(left: StencilGroup, right: StencilGroup, setting: Setting) -> str:
     rows = [
         prover(),
         solver.version(),
+        disassemble.version(),
+        emulate.version() if setting.runs else "",
         setting.series,
         setting.triple,
         f"{setting.budget} {setting.runs}",

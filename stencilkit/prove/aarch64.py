@@ -109,7 +109,9 @@ def _target(op: Operation) -> tuple[str, int]:
 
 def _address(state: State, code: Code, op: Operation, size: int) -> Term:
     """Work out an address, and write it back where the instruction does."""
-    operand = next(one for one in op.operands if one.kind == "memory")
+    operand = next((one for one in op.operands if one.kind == "memory"), None)
+    if operand is None:
+        raise UnsupportedError(op.text)
     base = register(state, operand.base)
     low = _patch(code, op, _LOWS)
     if low is not None:

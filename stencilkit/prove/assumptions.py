@@ -40,6 +40,25 @@ ASSUMPTIONS: Final = (
         source="the functions of FRAME_POINTERS, read in CPython's sources",
     ),
     Assumption(
+        name="frame-arrays",
+        text="code that writes the frame at a variable place writes within an array there, beside the frame's other "
+        "words; both stencils write the same places",
+        source="C11 6.5.6 paragraph 8; the bounds of an array are not in machine code",
+    ),
+    Assumption(
+        name="jumps-to-stencils",
+        text="a jump out of a stencil through a pointer goes to a stencil, not to a C function",
+        source="Tools/jit/template.c: PATCH_JUMP, GOTO_TIER_TWO and GOTO_TIER_ONE end a stencil; no uop ends with the "
+        "result of a call through a pointer",
+    ),
+    Assumption(
+        name="alone",
+        text="between two calls, nobody else reads or writes memory that a stencil uses in a way that counts: to write "
+        "back what is there is no change, and an atomic operation is like another one",
+        source="configure.ac: --enable-experimental-jit does not work with --disable-gil; what other threads and "
+        "signals set (eval_breaker) may be seen a little later",
+    ),
+    Assumption(
         name="callees-deterministic",
         text="what a callee returns and leaves in memory depends on its arguments and on memory",
         source="both sides run in the same process; a callee sees no other state of the caller under the ABI",
@@ -78,8 +97,8 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         name="size-not-negative",
-        text="the size of a list or tuple (ob_size) is not negative",
-        source="Include/cpython/listobject.h, Objects/listobject.c: list_resize and PyList_New refuse negative sizes",
+        text="the size of a list (ob_size), and the tag of an int at the same place (lv_tag), are not negative",
+        source="Objects/listobject.c: list_resize and PyList_New refuse negative sizes; Include/cpython/longintrepr.h",
         optional=True,
     ),
 )
@@ -186,7 +205,8 @@ class Extent:
 _WORD: Final = Extent(size=8)
 _RESULT: Final = Extent(size=8, always_written=True)
 # By function and argument, from 0. A function that is not here must not be given a pointer into the frame. Each row was
-# read in the function's source, in CPython 3.13 to 3.15; a result is one that every path of the function writes.
+# read in the function's source, in CPython 3.13.15, 3.14.7 and 3.15.0rc1, where it is there; a result is one that every
+# path of the function writes before it reads it.
 FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
     "PyDict_Pop": {2: _RESULT},  # Objects/dictobject.c: *result = NULL first
     "PyMapping_GetOptionalItem": {2: _RESULT},  # Objects/abstract.c

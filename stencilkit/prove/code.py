@@ -116,7 +116,10 @@ class Code:
                 return self.symbol(name.removeprefix("slot of "))
             if name.startswith("data"):
                 return self._datum(number, size)
-        if any(one.op == "sym" and str(one.extra[0]).startswith(("data", "slot of ")) for one in factors):
+        names = [str(one.extra[0]) for one in factors if one.op == "sym"]
+        if any(name.startswith("slot of ") for name in names):
+            raise UnsupportedError("a part of a slot")
+        if any(name.startswith("data") for name in names):
             if not self.shared_data or any(patch.offsets for patch in self.data.patches):
                 raise UnsupportedError("data at a variable place")
             return Memory("data").read(address, size)

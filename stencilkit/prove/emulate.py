@@ -57,6 +57,11 @@ def load() -> Any:  # noqa: ANN401  # unicorn has no annotations
         ) from error
 
 
+def version() -> str:
+    """Name the emulator that is installed."""
+    return f"unicorn {load().__version__}"
+
+
 @dataclass(frozen=True, slots=True)
 class Seed:
     """A state: what the solver says of registers, holes and words, and a number from which the rest follows."""

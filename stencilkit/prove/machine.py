@@ -95,12 +95,15 @@ def load(state: State, address: Term, size: int) -> Term:
 def store(state: State, address: Term, value: Term) -> None:
     """Write memory or the frame.
 
-    Raises: UnsupportedError for the stencil's own data, which is read as it was built.
+    Raises: UnsupportedError for the stencil's own data, which is read as it was built, and for an address of the frame
+    that others could read.
     """
     for one in terms.parts(address)[1]:
         if one.op == "sym" and str(one.extra[0]).startswith(("data", "slot of ")):
             raise UnsupportedError("a write to the stencil's data")
     if in_frame(address):
         state.frame = state.frame.write(address, value)
+    elif value.frame:
+        raise UnsupportedError("an address of the frame in memory")
     else:
         state.heap = state.heap.write(address, value)

@@ -19,7 +19,9 @@ from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
 
 _WIDTHS: Final = {"i1": 8, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "ptr": 64}
-_CONVERSION: Final = re.compile(rb"%(?:%|[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?(hh|h|ll|l|z|j|t)?([a-zA-Z]))")
+_CONVERSION: Final = re.compile(
+    rb"[^%]|%(?:%|[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?(hh|h|ll|l|z|j|t)?([diuxXocpsSRAUTNV]))", re.DOTALL
+)
 _SUFFIX: Final = re.compile(r"_r\d\d$")
 ANYWHERE: Final = terms.sym("any address")
 
@@ -83,11 +85,17 @@ def _restored(side: Side, world: World, stack: Term) -> Iterator[Obligation]:
         expected = stack if name == world.convention.stack else terms.sym(name)
         if name not in world.live:
             yield Obligation(f"{name}, which is kept", side.state.registers[name], expected)
+    yield from _callers_frame(side, known=True)
+
+
+def _callers_frame(side: Side, *, known: bool) -> Iterator[Obligation]:
+    """Demand that what is above the frame is as it was; `known` refuses writes to variable places in the frame."""
     for address, value in side.state.frame.writes:
         gap = terms.sub(address, FRAME).value
         if gap is None:
-            raise UnsupportedError("a write to a variable place in the frame")
-        if terms.signed(gap, 64) > -8:
+            if known:
+                raise UnsupportedError("a write to a variable place in the frame")
+        elif terms.signed(gap, 64) > -8:
             yield Obligation("the caller's frame", value, terms.word("frame", address))
 
 
@@ -101,6 +109,8 @@ def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[
         raise UnsupportedError(f"a call of {name}, whose prototype is not known")
     found += memories(left.state.heap, right.state.heap, "memory")
     found += _aligned(pair, world)
+    for side in pair:
+        found += _callers_frame(side, known=False)
     if prototype is None:
         found += _any_arguments(pair, world)
     else:
@@ -191,12 +201,22 @@ def _passed(pair: Pair, world: World, kinds: list[str]) -> list[tuple[Term, Term
 
 
 def _format(text: bytes) -> list[str]:
-    """List the kinds of the arguments that a format asks for."""
+    """List the kinds of the arguments that a format asks for. Objects/unicodeobject.c, unicode_fromformat_arg.
+
+    Raises: UnsupportedError for a conversion that is not known, such as those of floating point.
+    """
     kinds: list[str] = []
-    for match in _CONVERSION.finditer(text):
-        if match[0] != b"%%":
+    place = 0
+    while place < len(text):
+        match = _CONVERSION.match(text, place)
+        if match is None:
+            raise UnsupportedError(f"the format {text!r}")
+        place = match.end()
+        if match[4] is not None:
             kinds += ["i32"] * sum(group == b"*" for group in match.groups()[:2])
-            kinds.append("i32" if match[4] in b"cdiuxX" and match[3] in (None, b"h", b"hh") else "i64")
+            kinds.append("i32" if match[4] in b"cdiuxXo" and match[3] in (None, b"h", b"hh") else "i64")
+            # An object, and what stands for it if it is null.
+            kinds += ["i64"] * (match[4] == b"V")
     return kinds
 
 
@@ -213,13 +233,20 @@ def _pointed(pair: Pair, rows: list[tuple[Term, Term]], number: int, name: str) 
         keywords = KEYWORDS.get(name)
         if keywords is not None and any(term.value != 0 for term in rows[keywords]):
             raise UnsupportedError(f"{name} with keywords, and an array in the frame")
-        yield _array(pair, rows[number], rows[extent.count][0], what)
+        yield _apart(_array(pair, rows[number], rows[extent.count][0], what))
     for start in range(0, 0 if extent.always_written else extent.size, 8):
         size = min(8, extent.size - start)
         words = [
             load(side.state, terms.offset(term, start), size) for side, term in zip(pair, rows[number], strict=True)
         ]
-        yield Obligation(what, words[0], words[1])
+        yield _apart(Obligation(what, words[0], words[1]))
+
+
+def _apart(what: Obligation) -> Obligation:
+    """Refuse addresses of the frame in what a callee reads: what they point to is not compared."""
+    if what.left.frame or what.right.frame:
+        raise UnsupportedError(f"{what.what}, in which there is an address of the frame")
+    return what
 
 
 def _array(pair: Pair, starts: tuple[Term, Term], count: Term, what: str) -> Obligation:

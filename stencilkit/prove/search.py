@@ -278,8 +278,9 @@ def run(steps: Mapping[str, Step], state: State, code: Code, op: Operation) -> C
 
     Raises: UnsupportedError.
     """
-    step = steps.get(op.name)
-    if step is None or op.prefixed:
+    # An atomic operation is like another one: the assumption "alone".
+    step = steps.get(op.name.removeprefix("lock "))
+    if step is None or op.odd:
         raise UnsupportedError(f"the instruction {op.text}")
     code.taken.clear()
     state.pc = op.end

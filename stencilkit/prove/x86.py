@@ -307,14 +307,14 @@ def _shift(name: str) -> Step:
             state.flags = _unknown(op, "c", "z", "s", "o", "p")
             return None
         state.flags = {**_of_result(result), **_unknown(op, "o"), "c": _shifted_out(name, value, count.value)}
+        if count.value >= width:
+            state.flags |= _unknown(op, "c")
         return None
 
     return step
 
 
 def _shifted_out(name: str, value: Term, count: int) -> LazyFlag:
-    if count > value.width:
-        return lambda: FALSE if name != "ashr" else _top(value)
     bit = value.width - count if name == "shl" else count - 1
     return lambda: terms.extract(value, bit, 1)
 
@@ -327,7 +327,7 @@ def _rotate(state: State, code: Code, op: Operation) -> Control:
     if by:
         rest = value.width - by
         value = terms.concat(terms.extract(value, 0, rest), terms.extract(value, rest, by))
-        state.flags = state.flags | _unknown(op, "c", "o", "l", "be")
+    state.flags = state.flags | _unknown(op, "c", "o", "l", "be")
     write(state, code, op, op.operands[0], value)
     return None
 
@@ -409,6 +409,8 @@ def _extend_accumulator(source: str, target: str) -> Step:
 
 
 def _push(state: State, code: Code, op: Operation) -> Control:
+    if op.operands[0].size != 8:
+        raise UnsupportedError(op.text)
     value = read(state, code, op, op.operands[0])
     state.registers["rsp"] = terms.offset(state.registers["rsp"], -8)
     store(state, state.registers["rsp"], value)
@@ -416,6 +418,8 @@ def _push(state: State, code: Code, op: Operation) -> Control:
 
 
 def _pop(state: State, code: Code, op: Operation) -> Control:
+    if op.operands[0].size != 8:
+        raise UnsupportedError(op.text)
     value = load(state, state.registers["rsp"], 8)
     state.registers["rsp"] = terms.offset(state.registers["rsp"], 8)
     write(state, code, op, op.operands[0], value)
@@ -434,6 +438,8 @@ def _target(state: State, code: Code, op: Operation) -> int | Term:
     """Work out where a jump or call goes."""
     operand = op.operands[0]
     if operand.kind != "number":
+        if operand.size != 8:
+            raise UnsupportedError(op.text)  # a far one, among others
         return read(state, code, op, operand)
     hole = code.hole(op, op.places[0], relative=True)
     return operand.number if hole is None else terms.offset(hole, op.size - op.places[0][0])
@@ -484,9 +490,9 @@ def _move_vector(size: int, *, clears: bool) -> Step:
 def _move_low(state: State, code: Code, op: Operation) -> Control:
     target, source = op.operands
     if target.kind == "memory":
-        write(state, code, op, target, terms.extract(state.registers[source.register], 0, 64))
+        write(state, code, op, target, terms.extract(_whole(state, source.register), 0, 64))
         return None
-    old = state.registers[target.register]
+    old = _whole(state, target.register)
     write(state, code, op, target, terms.concat(terms.extract(old, 64, 64), _vector(state, code, op, source, 8)))
     return None
 
@@ -495,6 +501,16 @@ def _vector(state: State, code: Code, op: Operation, operand: Operand, size: int
     if operand.kind == "memory":
         return code.load(state, address(state, code, op, operand), size)
     return read(state, code, op, operand)
+
+
+def _whole(state: State, name: str) -> Term:
+    """Read a vector register.
+
+    Raises: UnsupportedError for those of MMX.
+    """
+    if name not in VECTORS:
+        raise UnsupportedError(f"register {name}")
+    return state.registers[name]
 
 
 def _scalar(name: str, *, commutes: bool = False) -> Step:
@@ -535,7 +551,7 @@ def _vector_bits(name: str) -> Step:
 
 def _convert(state: State, code: Code, op: Operation) -> Control:
     source = read(state, code, op, op.operands[1])
-    old = state.registers[op.operands[0].register]
+    old = _whole(state, op.operands[0].register)
     value = terms.call(f"{op.name}{source.width}", (source,), 64)
     write(state, code, op, op.operands[0], terms.concat(terms.extract(old, 64, 64), value))
     return None
@@ -576,22 +592,14 @@ def _shuffle(state: State, code: Code, op: Operation) -> Control:
     return None
 
 
-def _shift_lanes(state: State, code: Code, op: Operation) -> Control:  # a row like the others
-    value, count = state.registers[op.operands[0].register], op.operands[1]
-    if count.kind != "number":
-        raise UnsupportedError(f"{op.name} by a variable")
-    name = {"l": "shl", "r": "lshr"}[op.name[3]]
-    width = {"d": 32, "q": 64}[op.name[4]]
-    by = terms.const(count.number & 255, width)
-    rows = [terms.shift(name, terms.extract(value, low, width), by) for low in range(0, 128, width)]
-    write(state, code, op, op.operands[0], terms.concat(*reversed(rows)))
-    return None
-
-
-def _packed(name: str) -> Step:
+def _shift_lanes(name: str, width: int) -> Step:
     def step(state: State, code: Code, op: Operation) -> Control:
-        left, right = (_vector(state, code, op, one, 16) for one in op.operands[:2])
-        write(state, code, op, op.operands[0], terms.call(name, (left, right), 128))
+        value, count = _whole(state, op.operands[0].register), op.operands[1]
+        if count.kind != "number":
+            raise UnsupportedError(f"{op.name} by a variable")
+        by = terms.const(count.number & 255, width)
+        rows = [terms.shift(name, terms.extract(value, low, width), by) for low in range(0, 128, width)]
+        write(state, code, op, op.operands[0], terms.concat(*reversed(rows)))
         return None
 
     return step
@@ -663,7 +671,10 @@ STEPS: Final[Mapping[str, Step]] = {
     "psubq": _lanes(64, terms.sub),
     "pcmpeqd": _lanes(32, lambda left, right: terms.sext(terms.eq(left, right), 32)),
     "pshufd": _shuffle,
-    **dict.fromkeys(("psllq", "psrlq", "pslld", "psrld"), _shift_lanes),
+    "pslld": _shift_lanes("shl", 32),
+    "psllq": _shift_lanes("shl", 64),
+    "psrld": _shift_lanes("lshr", 32),
+    "psrlq": _shift_lanes("lshr", 64),
     **{f"j{name}": _jump_if(name) for name in _CODES},
     **{f"set{name}": _set(name) for name in _CODES},
     **{f"cmov{name}": _cmov(name) for name in _CODES},

@@ -10,8 +10,9 @@ from stencilkit import disassemble, prove
 from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.proof import Proof, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
-from stencilkit.prove import policy
+from stencilkit.prove import meeting, policy
 from stencilkit.prove.assumptions import ASSUMPTIONS
+from stencilkit.prove.machine import UnsupportedError
 
 SETTING = prove.Setting(
     series="3.15",
@@ -303,7 +304,66 @@ def test_a_stencil_that_writes_its_own_data_is_not_modelled() -> None:
 
 
 def test_an_address_of_32_bits_is_not_modelled() -> None:
-    assert "an address from esi" in verdict(group("67 89 3e"), group("67 89 3e")).why
+    assert "the instruction mov dword ptr [esi]" in verdict(group("67 89 3e"), group("67 89 3e")).why
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "66 57",  # push di
+        "66 c3",  # a return to 16 bits
+        "66 75 00",  # a jump to 16 bits
+        "ff 2f",  # a far jump
+        "66 f2 0f 10 07",  # two prefixes, of which one counts
+        "f3 0f 4a f7",  # a prefix that belongs to another opcode
+        "64 48 8b 3f",  # a segment
+        "f7 cf 01 00 00 00",  # an alias that no manual lists
+    ],
+)
+def test_what_an_encoding_does_beside_its_name_is_not_modelled(code: str) -> None:
+    assert verdict(group(code), group(code)).why.startswith("unsupported: the instruction")
+
+
+def test_an_address_of_the_frame_in_memory_is_not_modelled() -> None:
+    # lea rax, [rsp-8]; mov [rdi], rax: a callee could read the frame through it.
+    code = "48 8d 44 24 f8 48 89 07"
+    assert "an address of the frame in memory" in verdict(group(code), group(f"90 {code}")).why
+
+
+def test_an_address_of_the_frame_in_an_array_is_not_modelled() -> None:
+    # args[0] = &args[1], and what that points to differs.
+    def vectorcall(number: int) -> StencilGroup:
+        body = (
+            f"48 83 ec 18 48 8d 44 24 08 48 c7 44 24 08 {number:02x} 00 00 00 48 89 04 24 48 89 e6 ba 01 00 00 00 31 c9"
+        )
+        return group(
+            f"{body} {CALL} 31 ff 31 f6 31 d2 48 83 c4 18",
+            called(len(bytes.fromhex(body)) + 2, "PyObject_Vectorcall"),
+        )
+
+    assert "an address of the frame" in verdict(vectorcall(1), vectorcall(2)).why
+
+
+def test_the_callers_frame_is_as_it_was_at_a_call_too() -> None:
+    # mov [rsp+0x18], rdi around a call, with what was there put back behind it.
+    spoilt = calling("4c 8b 7c 24 18 48 89 7c 24 18", after="4c 89 7c 24 18 31 ff 31 f6 31 d2")
+    plain = calling("4c 8b 7c 24 18", after="31 ff 31 f6 31 d2")
+    assert verdict(plain, plain).verdict is Verdict.PROVED
+    assert verdict(plain, spoilt).why == "the caller's frame may differ"
+
+
+def test_shifts_of_lanes_go_their_way() -> None:
+    # psllq and psrlq xmm0, 8; movq rdi, xmm0
+    left, right = "66 0f 73 f0 08 66 48 0f 7e c7", "66 0f 73 d0 08 66 48 0f 7e c7"
+    assert verdict(group(left), group(left)).verdict is Verdict.PROVED
+    assert verdict(group(left), group(right)).verdict is Verdict.NOT_PROVED
+
+
+def test_a_format_says_how_many_arguments_there_are() -> None:
+    assert meeting._format(b"%s of %.200s: %5zd %% %V %c %#T\0") == ["i64", "i64", "i64", "i64", "i64", "i32", "i64"]
+    for unknown in (b"%f\0", b"%", b"%q\0"):
+        with pytest.raises(UnsupportedError):
+            meeting._format(unknown)
 
 
 @pytest.mark.parametrize(
