@@ -6,6 +6,7 @@ machine      the state of one side, and what comes after an instruction
 code         a stencil as code to run; how jit.c patches and relaxes
 x86          what each instruction does, as a table
 aarch64      the same for aarch64
+conventions  who passes what where, by target
 assumptions  everything that is taken for granted, as a table
 facts        what is known on a path
 solver       the one door to z3
@@ -26,7 +27,7 @@ from typing import Final
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import aarch64, assumptions, emulate, x86
+from stencilkit.prove import aarch64, assumptions, conventions, emulate, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.meeting import World
@@ -136,12 +137,14 @@ def _shown(emulator: emulate.Emulator, search: Search, seed: emulate.Seed) -> Di
 def _search(
     left: StencilGroup, right: StencilGroup, setting: Setting, solver: Solver, given: tuple[str, ...]
 ) -> Search:
-    convention = assumptions.CONVENTIONS.get(setting.triple)
+    convention = conventions.CONVENTIONS.get(setting.triple)
+    passing = conventions.passing(setting.triple, setting.series)
     tables = _TABLES.get(setting.arch)
-    if convention is None or tables is None or setting.series not in convention.live:
+    if convention is None or passing is None or tables is None:
         raise UnsupportedError(f"{setting.triple} of CPython {setting.series}")
-    if left.name == setting.entry:
-        raise UnsupportedError("the entry, which is called by C")
+    entry = left.name == setting.entry
+    if entry:
+        convention, passing = conventions.of_entry(convention, passing)
     shared = left.data == right.data
     codes = [
         Code(
@@ -155,5 +158,5 @@ def _search(
         )
         for group, side in ((left, "left"), (right, "right"))
     ]
-    world = World(convention, convention.live[setting.series], setting.prototypes)
+    world = World(convention, passing, setting.prototypes, entry)
     return Search(codes[0], codes[1], world, *tables, solver, given)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from stencilkit.model.machine import Operand, Operation
-from stencilkit.model.stencil import HoleValue, Patch
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm
 from stencilkit.prove import terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import Branch, Call, Control, Jump, LazyFlag, Return, State, UnsupportedError, store
@@ -40,6 +40,7 @@ _MOVES: Final = {"patch_aarch64_16a": 0, "patch_aarch64_16b": 16, "patch_aarch64
 _PAGES: Final = ("patch_aarch64_21r", "patch_aarch64_21rx")
 _LOWS: Final = ("patch_aarch64_12", "patch_aarch64_12x")
 _PAIR: Final = "patch_aarch64_33rx"
+_SLOT: Final = 8
 _NEAR: Final = ("patch_aarch64_19r",)
 _FAR: Final = ("patch_aarch64_26r", "patch_aarch64_trampoline")
 
@@ -128,12 +129,16 @@ def _address(state: State, code: Code, op: Operation, size: int) -> Term:
 
 
 def _low_bits(code: Code, patch: Patch, size: int) -> Term:
-    """Return what patch_aarch64_12 puts in: it drops the bits below the size of what is loaded."""
-    if patch.value is not HoleValue.DATA and size > 1:
-        raise UnsupportedError("a load at the low bits of a symbol")
-    if patch.addend % size or size > 8:
-        raise UnsupportedError("a load from data that is not aligned")
-    return terms.zext(terms.extract(code.value(patch), 0, 12), 64)
+    """Return what patch_aarch64_12 puts in: it drops the bits below the size of what is loaded, which must be zero.
+
+    A stencil's data and slots of symbols are aligned to 8 bytes (DATA_ALIGN in Python/jit.c).
+    """
+    value = code.value(patch)
+    aligned = patch.value is HoleValue.DATA or (patch.form is PatchForm.GOT_SLOT and size == _SLOT)
+    low = terms.const(patch.addend, terms.WORD) if aligned else value
+    if size > _SLOT or (size > 1 and terms.extract(low, 0, size.bit_length() - 1).value != 0):
+        raise UnsupportedError("a load at the low bits of an address that may not be aligned")
+    return terms.zext(terms.extract(value, 0, 12), 64)
 
 
 def _load(size: int, *, is_signed: bool = False) -> Callable[[State, Code, Operation], Control]:

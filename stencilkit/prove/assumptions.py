@@ -1,7 +1,7 @@
 """Everything that a proof takes for granted: each row with its reason and source. Its digest stands in every answer.
 
-Nothing that is not here, or in the semantics of instructions, is assumed. The prototypes of C functions are data of
-their own (prototypes.toml), made from CPython's headers.
+Nothing that is not here, in `conventions`, or in the semantics of instructions, is assumed. The prototypes of C
+functions are data of their own (prototypes.toml), made from CPython's headers.
 """
 
 from __future__ import annotations
@@ -60,20 +60,23 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         name="callees-deterministic",
-        text="what a callee returns and leaves in memory depends on its arguments and on memory",
+        text="what a callee returns and leaves in memory depends on its arguments and on memory; the first stencil "
+        "does not depend on the bits of a register above a narrower result",
         source="both sides run in the same process; a callee sees no other state of the caller under the ABI",
     ),
     Assumption(
         name="callees-follow-abi",
         text="a callee keeps the registers, and the caller's frame above the stack pointer, that the ABI says",
-        source="System V ABI AMD64 3.2.1",
+        source="System V ABI AMD64 3.2.1; AAPCS64 6.1; Microsoft, x64 and ARM64 ABI conventions",
     ),
     Assumption(
         name="indirect-callees",
         text="a function that is called through a pointer, or with a format that is not in the stencil, takes at most "
-        "as many arguments as there are registers, and no floating point",
+        "as many arguments as there are registers, and no floating point; where variadic arguments are on the stack "
+        "(aarch64 macOS), such a format asks for one; on x86_64 Windows, where the first of them is an address in the "
+        "frame, the result of 16 bytes goes there",
         source="Include/cpython/object.h, Include/descrobject.h: the types of slots and C functions; "
-        "Python/ceval.c, _Py_SpecialMethods: the formats",
+        "Python/ceval.c, _Py_SpecialMethods: the formats; Microsoft, x64 calling convention: return values",
     ),
     Assumption(
         name="memory-readable",
@@ -125,67 +128,6 @@ HOLES: Final[Mapping[HoleValue, tuple[str, int, int]]] = {
     HoleValue.OPERAND1_32: ("operand1", 0, 64),
 }
 EXITS: Final = (HoleValue.CONTINUE, HoleValue.JUMP_TARGET, HoleValue.ERROR_TARGET, HoleValue.TOP)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Convention:
-    """Who passes what where.
-
-    `arguments` are the registers of integers and pointers in order, `vectors` those of floating point. `kept` are
-    what a C callee keeps, `results` where its result is. `alignment` is that of the stack pointer at a call, `shadow`
-    the bytes above it that belong to the callee, `popped` how far a return moves it, `link` the register of the address
-    to return to, "" where it is on the stack. A stencil passes `live` on (by CPython series), and gives back `restored`
-    as it got them.
-    """
-
-    arguments: tuple[str, ...]
-    vectors: tuple[str, ...]
-    results: tuple[str, ...]
-    kept: frozenset[str]
-    stack: str
-    link: str
-    live: Mapping[str, tuple[str, ...]]
-    restored: tuple[str, ...]
-    popped: int = 0
-    shadow: int = 0
-    alignment: int = 16
-
-
-# LLVM, X86CallingConv.td: CC_X86_64_Preserve_None, CC_X86_64_GHC, CSR_64_NoneRegs; System V ABI AMD64 3.2.3.
-_X86_64_SYSV: Final = Convention(
-    arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
-    vectors=tuple(f"xmm{number}" for number in range(8)),
-    results=("rax", "rdx"),
-    kept=frozenset(("rbx", "rbp", "rsp", "r12", "r13", "r14", "r15")),
-    stack="rsp",
-    link="",
-    live={
-        "3.13": ("r13", "rbp", "r12"),
-        "3.14": ("r12", "r13", "r14"),
-        "3.15": ("r12", "r13", "r14", "r15", "rdi", "rsi", "rdx"),
-    },
-    restored=("rsp", "rbp"),
-    popped=8,
-)
-# LLVM, AArch64CallingConvention.td: CC_AArch64_Preserve_None, CSR_AArch64_NoneRegs; AAPCS64 6.1.1, 6.4. The low halves
-# of q8 to q15 are kept by a callee, too; nothing here needs that. CPython 3.13 uses C's convention, not modelled here.
-_AARCH64: Final = Convention(
-    arguments=tuple(f"x{number}" for number in range(8)),
-    vectors=tuple(f"q{number}" for number in range(8)),
-    results=("x0", "x1"),
-    kept=frozenset((*(f"x{number}" for number in range(19, 30)), "sp")),
-    stack="sp",
-    link="x30",
-    live={
-        "3.14": ("x20", "x21", "x22"),
-        "3.15": ("x20", "x21", "x22", "x23", "x24", "x25", "x26"),
-    },
-    restored=("sp", "x29", "x30"),
-)
-CONVENTIONS: Final[Mapping[str, Convention]] = {
-    "x86_64-unknown-linux-gnu": _X86_64_SYSV,
-    "aarch64-unknown-linux-gnu": _AARCH64,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

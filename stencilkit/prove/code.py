@@ -131,9 +131,9 @@ class Code:
         for patch in self.data.patches:
             for place in patch.offsets:
                 if place < start + size and start < place + _POINTER:
-                    if place == start and size == _POINTER and patch.func == "patch_64":
-                        return self.value(patch)
-                    raise UnsupportedError("a part of a hole in the stencil's data")
+                    if patch.func != "patch_64" or not place <= start <= start + size <= place + _POINTER:
+                        raise UnsupportedError("more than a hole in the stencil's data")
+                    return terms.extract(self.value(patch), 8 * (start - place), 8 * size)
         return terms.const(int.from_bytes(self.data.body[start : start + size], "little"), 8 * size)
 
     def text(self, address: Term) -> bytes | None:

@@ -19,6 +19,7 @@ from stencilkit.model.proof import Prototype
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm
 from stencilkit.prove.assumptions import EXITS, FRAME_POINTERS, HOLES
 from stencilkit.prove.code import Code
+from stencilkit.prove.conventions import Place
 from stencilkit.prove.meeting import World
 
 _CODE: Final = 0x1000_0000
@@ -258,8 +259,12 @@ class Run:
             self.engine.emu_stop()
             return
         convention = self.world.convention
-        for index, extent in FRAME_POINTERS.get(name, {}).items():
-            pointer = self._read(convention.arguments[index])
+        kinds = prototype.arguments if prototype is not None else ()
+        for index, place in enumerate(convention.places(kinds, len(kinds))):
+            extent = FRAME_POINTERS.get(name, {}).get(index)
+            if extent is None:
+                continue
+            pointer = self._argument(place)
             if extent.written and _STACK <= pointer < _ENTRY:
                 made = self.seed.value(f"out {number} {index}").to_bytes(8, "little") * 2
                 self.engine.mem_write(pointer, made[: extent.size])
@@ -276,14 +281,17 @@ class Run:
     def _arguments(self, name: str, prototype: Prototype | None) -> list[int | str]:
         kinds = prototype.arguments if prototype is not None else ("ptr",)
         found: list[int | str] = []
-        plain, vectors = iter(self.world.convention.arguments), iter(self.world.convention.vectors)
-        for index, kind in enumerate(kinds):
-            register = next(vectors if kind == "double" else plain, "")
-            if not register:
-                break
-            value = self._read(register) & (0xFFFFFFFF if kind in ("i32", "i16", "i8", "i1") else (1 << 64) - 1)
+        for index, (kind, place) in enumerate(zip(kinds, self.world.convention.places(kinds, len(kinds)), strict=True)):
+            narrow = kind in ("i32", "i16", "i8", "i1")
+            value = self._argument(place) & (0xFFFFFFFF if narrow else (1 << 64) - 1)
             found.append(self._pointed(name, index, value))
         return found
+
+    def _argument(self, place: Place) -> int:
+        if isinstance(place, str):
+            return self._read(place)
+        stack = self._read(self.world.convention.stack) + self.world.convention.popped
+        return int.from_bytes(self.engine.mem_read(stack + place, 8), "little")
 
     def _pointed(self, name: str, index: int, value: int) -> int | str:
         """Return what an argument is worth: of a text its letters, of a pointer into the frame what it points to."""
@@ -302,9 +310,9 @@ class Run:
     def _left(self, address: int) -> None:
         convention = self.world.convention
         returns = address == _BACK
-        names = convention.results[:1] if returns else self.world.live
+        names = convention.results[:1] if returns else self.world.passing.live
         registers = [f"{name}={self._read(name):#x}" for name in names]
-        registers += [f"{name}={self._read(name):#x}" for name in convention.restored]
+        registers += [f"{name}={self._read(name):#x}" for name in self.world.passing.restored]
         where = "CONTINUE" if address == _CODE + self.code.end else f"{address:#x}"
         self.events.append((f"exit {where}", (*registers, *self._memory()), self.last))
         self.over = True

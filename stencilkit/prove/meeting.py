@@ -12,8 +12,9 @@ from typing import Final
 
 from stencilkit.model.proof import Prototype
 from stencilkit.prove import memory, terms
-from stencilkit.prove.assumptions import CALLEES, FRAME_POINTERS, KEYWORDS, Convention, Extent
+from stencilkit.prove.assumptions import CALLEES, FRAME_POINTERS, KEYWORDS, Extent
 from stencilkit.prove.code import Code
+from stencilkit.prove.conventions import Convention, Passing, Place
 from stencilkit.prove.machine import FRAME, State, UnsupportedError, in_frame, load
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
@@ -45,11 +46,12 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What both sides share: the calling convention, the live registers of a stencil, and C's prototypes."""
+    """What both sides share: how they call, what they pass on, and C's prototypes; in the shim, a call is no C one."""
 
     convention: Convention
-    live: tuple[str, ...]
+    passing: Passing
     prototypes: Mapping[str, Prototype]
+    entry: bool = False
 
 
 Pair = tuple[Side, Side]
@@ -71,7 +73,7 @@ def memories(left: Memory, right: Memory, what: str) -> Iterator[Obligation]:
 def at_exit(pair: Pair, world: World, *, returns: bool) -> Iterator[Obligation]:
     """List what the next stencil, or the caller, can see."""
     left, right = (side.state for side in pair)
-    names = world.convention.results[:1] if returns else world.live
+    names = world.convention.results[:1] if returns else world.passing.live
     for name in names:
         yield Obligation(name, left.registers[name], right.registers[name])
     yield from memories(left.heap, right.heap, "memory")
@@ -81,10 +83,13 @@ def at_exit(pair: Pair, world: World, *, returns: bool) -> Iterator[Obligation]:
 
 def _restored(side: Side, world: World, stack: Term) -> Iterator[Obligation]:
     """Demand that stack pointer, kept registers and the caller's frame are as they were."""
-    for name in world.convention.restored:
-        expected = stack if name == world.convention.stack else terms.sym(name)
-        if name not in world.live:
-            yield Obligation(f"{name}, which is kept", side.state.registers[name], expected)
+    registers, widths = side.state.registers, {name: term.width for name, term in side.state.registers.items()}
+    for name in world.passing.restored:
+        expected = stack if name == world.convention.stack else terms.sym(name, widths[name])
+        yield Obligation(f"{name}, which is kept", registers[name], expected)
+    for name in world.passing.halves:
+        low, expected = (terms.extract(term, 0, 64) for term in (registers[name], terms.sym(name, widths[name])))
+        yield Obligation(f"the low half of {name}, which is kept", low, expected)
     yield from _callers_frame(side, known=True)
 
 
@@ -99,23 +104,32 @@ def _callers_frame(side: Side, *, known: bool) -> Iterator[Obligation]:
             yield Obligation("the caller's frame", value, terms.word("frame", address))
 
 
-def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[Obligation], Prototype | None, str]:
-    """List what a callee can see; return its prototype and name too, where it has one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callee:
+    """What is called: its name and prototype, where it has them, and how many bytes above the stack pointer it owns."""
+
+    name: str
+    prototype: Prototype | None
+    room: int
+
+
+def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[Obligation], Callee]:
+    """List what a callee can see; return what is called too."""
     left, right = pair
     found = [Obligation("the function that is called", *targets)]
     name = left.code.used.get(targets[0], "")
     prototype = world.prototypes.get(name) or _of_operand(left.code.name, targets[0])
-    if name and prototype is None:
+    if name and (prototype is None or world.entry):
         raise UnsupportedError(f"a call of {name}, whose prototype is not known")
     found += memories(left.state.heap, right.state.heap, "memory")
     found += _aligned(pair, world)
     for side in pair:
         found += _callers_frame(side, known=False)
     if prototype is None:
-        found += _any_arguments(pair, world)
-    else:
-        found += _arguments(pair, world, name, prototype)
-    return found, prototype, name
+        return [*found, *_any_arguments(pair, world)], Callee(name=name, prototype=None, room=world.convention.shadow)
+    kinds = [*prototype.arguments, *(_varying(pair, world, prototype) or ())]
+    room = world.convention.room(kinds, len(prototype.arguments))
+    return [*found, *_arguments(pair, world, name, prototype)], Callee(name=name, prototype=prototype, room=room)
 
 
 def _of_operand(uop: str, target: Term) -> Prototype | None:
@@ -144,8 +158,16 @@ def _aligned(pair: Pair, world: World) -> Iterator[Obligation]:
 
 def _any_arguments(pair: Pair, world: World, known: int = 0) -> Iterator[Obligation]:
     """Of a callee that is not known, every register that could be an argument; but not what a call left undefined."""
-    for name in world.convention.arguments[known:]:
-        one, other = (side.state.registers[name] for side in pair)
+    convention = world.convention
+    first = convention.arguments[0]
+    if not known and convention.indirect_results and all(side.state.registers[first].frame for side in pair):
+        known = 1  # where the result goes: `after_call`
+    places: tuple[Place, ...] = convention.arguments[known:]
+    if known and convention.spilled:
+        places = tuple(convention.places(["ptr"] * (known + 1), known))[known:]
+    for place in places:
+        one, other = (_at(side, place, convention) for side in pair)
+        name = place if isinstance(place, str) else f"the stack at {place}"
         if one.frame or other.frame:
             raise UnsupportedError("a pointer into the frame, for a function that is not known")
         if not all(_is_clobbered(term) for term in (one, other)):
@@ -157,15 +179,14 @@ def _is_clobbered(term: Term) -> bool:
 
 
 def _arguments(pair: Pair, world: World, name: str, prototype: Prototype) -> Iterator[Obligation]:
-    kinds = list(prototype.arguments)
-    rows = _passed(pair, world, kinds)
-    if prototype.variadic:
-        texts = [side.code.text(term) for side, term in zip(pair, rows[-1], strict=True)]
-        if texts[0] is None or texts[0] != texts[1]:
-            yield from _any_arguments(pair, world, len(kinds))
-        else:
-            kinds += _format(texts[0])
-            rows = _passed(pair, world, kinds)
+    named = len(prototype.arguments)
+    if prototype.variadic and "double" in prototype.arguments:
+        raise UnsupportedError(f"floating point for {name}, which is variadic")
+    varying = _varying(pair, world, prototype)
+    if varying is None:
+        yield from _any_arguments(pair, world, named)
+    kinds = [*prototype.arguments, *(varying or ())]
+    rows = _passed(pair, world, kinds, named)
     for number, (kind, (one, other)) in enumerate(zip(kinds, rows, strict=True)):
         what = f"argument {number + 1} of {name}"
         if one.frame or other.frame:
@@ -179,25 +200,34 @@ def _arguments(pair: Pair, world: World, name: str, prototype: Prototype) -> Ite
         yield Obligation(what, terms.extract(one, 0, width), terms.extract(other, 0, width))
 
 
-def _passed(pair: Pair, world: World, kinds: list[str]) -> list[tuple[Term, Term]]:
+def _varying(pair: Pair, world: World, prototype: Prototype) -> list[str] | None:
+    """List the kinds of variadic arguments, by the format before them; None where that is not in the stencils."""
+    if not prototype.variadic:
+        return []
+    format_ = _passed(pair, world, list(prototype.arguments), len(prototype.arguments))[-1]
+    texts = [side.code.text(term) for side, term in zip(pair, format_, strict=True)]
+    return None if texts[0] is None or texts[0] != texts[1] else _format(texts[0])
+
+
+def _passed(pair: Pair, world: World, kinds: list[str], named: int) -> list[tuple[Term, Term]]:
     """Find the arguments: in registers, then on the stack."""
-    plain, vectors = iter(world.convention.arguments), iter(world.convention.vectors)
+    convention = world.convention
     rows: list[tuple[Term, Term]] = []
-    slot = world.convention.shadow
-    for kind in kinds:
+    for number, (kind, place) in enumerate(zip(kinds, convention.places(kinds, named), strict=True)):
         if kind not in _WIDTHS and kind != "double":
             raise UnsupportedError(f"an argument of the type {kind}")
-        name = next(vectors if kind == "double" else plain, "")
-        found = []
-        for side in pair:
-            if name:
-                found.append(terms.extract(side.state.registers[name], 0, 64))
-            else:
-                place = terms.offset(side.state.registers[world.convention.stack], slot)
-                found.append(load(side.state, place, 8))
-        slot += 0 if name else 8
-        rows.append((found[0], found[1]))
+        if isinstance(place, int) and number < named and convention.packed and _WIDTHS.get(kind) != 64:
+            raise UnsupportedError(f"an argument of the type {kind} on the stack")
+        one, other = (terms.extract(_at(side, place, convention), 0, 64) for side in pair)
+        rows.append((one, other))
     return rows
+
+
+def _at(side: Side, place: Place, convention: Convention) -> Term:
+    """Read an argument."""
+    if isinstance(place, str):
+        return side.state.registers[place]
+    return load(side.state, terms.offset(side.state.registers[convention.stack], place), 8)
 
 
 def _format(text: bytes) -> list[str]:
@@ -260,28 +290,50 @@ def _array(pair: Pair, starts: tuple[Term, Term], count: Term, what: str) -> Obl
     return Obligation(what, words[0], words[1])
 
 
-def after_call(pair: Pair, world: World, prototype: Prototype | None, name: str, serial: int) -> Pair:
+def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
     """Go on behind a call: results and memory are shared unknowns, what a callee may change is undefined."""
+    name, prototype = callee.name, callee.prototype
     sides = []
     for side in pair:
         state = side.state.copy()
         stack = state.registers[world.convention.stack]
-        state.frame = _below(state.frame, stack, side.code.side, serial)
+        state.frame = _below(state.frame, terms.offset(stack, callee.room), side.code.side, serial)
+        places = list(world.convention.places(prototype.arguments, len(prototype.arguments))) if prototype else []
         for number, extent in FRAME_POINTERS.get(name, {}).items():
-            _written(side, state, world, number, extent, serial)
+            if number < len(places):
+                pointer = _at(side, places[number], world.convention)
+                _written(state, pointer, number, extent, serial)
+        if prototype is None and world.convention.indirect_results:
+            _written_result(side, state, world, serial)
         for register, old in state.registers.items():
             if register not in world.convention.kept:
-                state.registers[register] = terms.sym(f"undefined {register} of {side.code.side} {serial}", old.width)
+                state.registers[register] = _spoilt(register, old, world, f"{side.code.side} {serial}")
         state.flags = {}
         state.heap = Memory(f"memory {serial}")
-        _results(state, world, prototype, side.code.side, serial)
+        _results(state, world, prototype, serial)
         sides.append(Side(side.code, state))
     return sides[0], sides[1]
 
 
-def _written(side: Side, state: State, world: World, number: int, extent: Extent, serial: int) -> None:
+def _spoilt(register: str, old: Term, world: World, where: str) -> Term:
+    """Make what a callee leaves of a register: nothing that is known, or the low half."""
+    unknown = terms.sym(f"undefined {register} of {where}", old.width)
+    if register not in world.convention.halves:
+        return unknown
+    return terms.concat(terms.extract(unknown, 64, old.width - 64), terms.extract(old, 0, 64))
+
+
+def _written_result(side: Side, state: State, world: World, serial: int) -> None:
+    """Write a result of 16 bytes to where the first argument points, if that is in the frame."""
+    pointer = side.state.registers[world.convention.arguments[0]]
+    if pointer.frame:
+        in_frame(pointer)
+        for start in (0, 8):
+            state.frame = state.frame.write(terms.offset(pointer, start), terms.sym(f"result +{start} {serial}"))
+
+
+def _written(state: State, pointer: Term, number: int, extent: Extent, serial: int) -> None:
     """Make what a callee wrote through a pointer into the frame a shared unknown."""
-    pointer = side.state.registers[world.convention.arguments[number]]
     if not extent.written or not pointer.frame:
         return
     for start in range(0, extent.size, 8):
@@ -291,7 +343,7 @@ def _written(side: Side, state: State, world: World, number: int, extent: Extent
 
 
 def _below(frame: Memory, stack: Term, side: str, serial: int) -> Memory:
-    """Forget what is below the stack pointer: it is the callee's."""
+    """Forget what is below the stack pointer, and what else is the callee's above it."""
     rows = []
     for number, (address, value) in enumerate(frame.writes):
         gap = terms.sub(address, stack).value
@@ -300,8 +352,8 @@ def _below(frame: Memory, stack: Term, side: str, serial: int) -> Memory:
     return Memory(frame.base, tuple(rows))
 
 
-def _results(state: State, world: World, prototype: Prototype | None, side: str, serial: int) -> None:
-    first, second = world.convention.results
+def _results(state: State, world: World, prototype: Prototype | None, serial: int) -> None:
+    first, *others = world.convention.results
     kind = prototype.result if prototype else "pair"
     if kind == "void":
         return
@@ -311,11 +363,13 @@ def _results(state: State, world: World, prototype: Prototype | None, side: str,
         state.registers[name] = terms.concat(undefined, terms.sym(f"result {serial}"))
         return
     if kind == "pair":
-        state.registers[second] = terms.sym(f"second result {serial}")
+        for second in others:
+            state.registers[second] = terms.sym(f"second result {serial}")
     width = 64 if kind == "pair" else _WIDTHS.get(kind, 0)
     if not width:
         raise UnsupportedError(f"a result of the type {kind}")
     value = terms.sym(f"result {serial}", width)
     if width < 64:
-        value = terms.concat(terms.sym(f"undefined top of {side} {serial}", 64 - width), value)
+        # Unknown to both: the first side is right, so what it does is the same for all of them.
+        value = terms.concat(terms.sym(f"undefined top {serial}", 64 - width), value)
     state.registers[first] = value

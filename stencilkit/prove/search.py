@@ -195,12 +195,10 @@ class Search:
             loops.enter(self, pair, facts, assumed, depth)
             return
         if one.kind == "call":
-            found, prototype, name = meeting.at_call(pair, (one.target, other.target), self.world)
+            found, callee = meeting.at_call(pair, (one.target, other.target), self.world)
             self.require(found, facts, events)
-            if prototype is None or prototype.returns:
-                self.explore(
-                    meeting.after_call(pair, self.world, prototype, name, self.fresh()), facts, assumed, depth + 1
-                )
+            if callee.prototype is None or callee.prototype.returns:
+                self.explore(meeting.after_call(pair, self.world, callee, self.fresh()), facts, assumed, depth + 1)
                 return
         else:
             targets = [Obligation("the address that it goes to", one.target, other.target)]

@@ -381,3 +381,69 @@ def test_hostile_code_is_bounded(code: str) -> None:
     found = prove.prove(group(code), group(f"90 {code}"), setting)
     assert found.verdict in (Verdict.PROVED, Verdict.NOT_PROVED)
     assert found.verdict is Verdict.PROVED or found.why
+
+
+def on(
+    triple: str, left: StencilGroup, right: StencilGroup, *, series: str = "3.15", entry: str | None = None
+) -> Proof:
+    arch = triple.partition("-")[0]
+    setting = replace(
+        SETTING,
+        series=series,
+        entry=entry,
+        triple=triple,
+        arch=arch,
+        decode=lambda one: disassemble.operations(one.code, arch),
+    )
+    return prove.prove(left, right, setting)
+
+
+def test_windows_has_other_registers_and_room_for_the_callee() -> None:
+    def call(before: str, spill: int = 0x28) -> StencilGroup:
+        # sub rsp, 0x38; [rsp+spill] = rsi; BEFORE; call PyOne; rsi = [rsp+spill]; rdx = 0; add rsp, 0x38
+        head = f"48 83 ec 38 48 89 74 24 {spill:02x} {before}"
+        after = f"48 8b 74 24 {spill:02x} 31 d2 48 83 c4 38"
+        return group(f"{head} {CALL} {after}", called(len(bytes.fromhex(head)) + 2, "PyOne"))
+
+    windows = "x86_64-pc-windows-msvc"
+    plain = call("48 89 f9 48 89 f2")  # rcx = rdi, rdx = rsi: both are kept
+    assert on(windows, plain, call("48 89 f2 48 89 f9")).verdict is Verdict.PROVED
+    assert on(windows, plain, call("48 89 f1 48 89 f2")).verdict is Verdict.NOT_PROVED
+    # The 32 bytes above the stack pointer are the callee's.
+    assert on(windows, plain, call("48 89 f9 48 89 f2", 0x20)).verdict is Verdict.PROVED
+    assert on(windows, plain, call("48 89 f9 48 89 f2", 0x18)).verdict is Verdict.NOT_PROVED
+
+
+@pytest.mark.parametrize("triple", ["aarch64-apple-darwin", "aarch64-pc-windows-msvc"])
+def test_x18_is_the_platforms(triple: str) -> None:
+    spoilt = arm("d2800012")  # mov x18, #0
+    assert on(triple, arm("d503201f"), spoilt).why == "x18, which is kept may differ"
+    assert arm_verdict(arm("d503201f"), spoilt).verdict is Verdict.PROVED
+
+
+def test_the_shim_is_called_by_c_and_calls_a_stencil() -> None:
+    def shim(before: str, push: str = "53", pop: str = "5b") -> StencilGroup:
+        # push r12-r15, rbx, rbp; r12 = rdi ... ; call [rdi+0x40]; pop; ret
+        return group(
+            f"55 41 57 41 56 41 55 41 54 {push} 50 {before} ff 57 40 48 83 c4 08 {pop} 41 5c 41 5d 41 5e 41 5f 5d c3"
+        )
+
+    linux = "x86_64-unknown-linux-gnu"
+    plain = "49 89 fc 49 89 f5 49 89 d6 49 89 cf"  # r12 = rdi, r13 = rsi, r14 = rdx, r15 = rcx
+    other = "49 89 cf 49 89 d6 49 89 f5 49 89 fc"
+    swapped = "49 89 f4 49 89 fd 49 89 d6 49 89 cf"
+    assert on(linux, shim(plain), shim(other), entry="_UOP_r00").verdict is Verdict.PROVED
+    assert on(linux, shim(plain), shim(swapped), entry="_UOP_r00").verdict is Verdict.NOT_PROVED
+    # rbx is C's, and no stencil keeps it.
+    lost = on(linux, shim(plain), shim(plain, push="50", pop="58"), entry="_UOP_r00")
+    assert lost.verdict is Verdict.NOT_PROVED
+
+
+def test_with_cs_convention_3_13_gives_back_what_c_keeps_on_aarch64() -> None:
+    nothing, lost, used = arm("d503201f"), arm("d2800013"), arm("d2800009")  # nop; mov x19, #0; mov x9, #0
+    linux = "aarch64-unknown-linux-gnu"
+    assert on(linux, nothing, used, series="3.13").verdict is Verdict.PROVED
+    assert on(linux, nothing, lost, series="3.13").verdict is Verdict.NOT_PROVED
+    assert on(linux, nothing, lost).verdict is Verdict.PROVED
+    # movi d8, #0: its low half is C's.
+    assert on(linux, nothing, arm("2f00e408"), series="3.13").verdict is Verdict.NOT_PROVED
