@@ -21,7 +21,10 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(toolchain, "discover", lambda *_: Found(toolchains=(), rejected=()))
 
 
-def test_text_has_a_line_for_every_target_and_every_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_has_a_line_for_every_target_and_every_refusal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["targets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:8]] == [target.triple for target in TABLE.targets]
