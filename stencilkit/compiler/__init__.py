@@ -8,7 +8,7 @@ that refuses this (a wrapper that does not pass -cc1 on, say); which driver was 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -36,40 +36,70 @@ _TIMEOUT_SECONDS: Final = 600.0
 _SHOWN_LINES: Final = 12
 
 
-@dataclass(slots=True)
-class Session:
-    """One build's work folder and what has been prepared in it. Its methods may run in several threads.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """How some units were compiled.
 
-    `driver` is what turned out to work, `notes` say what did not; `fallbacks` names the units that needed a process of
-    their own all the same, `shortened` those compiled without their dead code, `failures` the diagnostics of those that
-    did not compile at all.
+    `alone` names those that needed a process of their own, `shortened` those compiled without their dead code;
+    `failures` has the diagnostics of those that did not compile; `notes` say what did not work out, in order.
+    """
+
+    alone: frozenset[str] = frozenset()
+    shortened: frozenset[str] = frozenset()
+    failures: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, later: Account) -> Account:
+        return Account(
+            alone=self.alone | later.alone,
+            shortened=self.shortened | later.shortened,
+            failures={**self.failures, **later.failures},
+            notes=(*self.notes, *later.notes),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """The bytes of those units that compiled, by name, and the account of all."""
+
+    data: Mapping[str, bytes] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
+
+    def __add__(self, later: Outputs) -> Outputs:
+        return Outputs(data={**self.data, **later.data}, account=self.account + later.account)
+
+
+def prepare(plan: Plan, work: Path, *, batched: bool = True) -> Session:
+    """Compile the shared prefix in an empty folder, or find that this clang wants one process per unit."""
+    plain = Session(plan=plan, work=work)
+    if not batched:
+        return plain
+    try:
+        session = replace(plain, driver="batched", cc1=plain.extract_cc1("probe.c", "emit"))
+        session.precompile()
+        if plan.emits == "llvm-ir":
+            session = replace(session, second_cc1=session.extract_cc1("probe.ll", "finish"))
+    except (ProcessError, _RefusedError) as refusal:
+        return replace(plain, notes=(f"one compiler process per uop: {refusal}",))
+    return session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One build's work folder and how the compiler is called in it. Its methods may run in several threads.
+
+    `driver` is what turned out to work, `notes` say what did not. `cc1` are the arguments of a batch, `second_cc1`
+    those of the second step, where there is one.
     """
 
     plan: Plan
     work: Path
     driver: Driver = "plain"
-    notes: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-    fallbacks: set[str] = field(default_factory=set)
-    shortened: set[str] = field(default_factory=set)
-    _cc1: tuple[str, ...] = field(default=())
-    _second_cc1: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    cc1: tuple[str, ...] = ()
+    second_cc1: tuple[str, ...] = ()
 
-    def prepare(self, *, batched: bool = True) -> None:
-        """Compile the shared prefix, or find that this clang wants one process per unit."""
-        if not batched:
-            return
-        try:
-            self._cc1 = self._extract_cc1("probe.c", "emit")
-            self._precompile()
-            if self.plan.emits == "llvm-ir":
-                self._second_cc1 = self._extract_cc1("probe.ll", "finish")
-        except (ProcessError, _RefusedError) as refusal:
-            self.notes.append(f"one compiler process per uop: {refusal}")
-        else:
-            self.driver = "batched"
-
-    def _extract_cc1(self, probe: str, step: Step) -> tuple[str, ...]:
+    def extract_cc1(self, probe: str, step: Step) -> tuple[str, ...]:
         """Ask the driver how it would call cc1, and keep what is not about one input."""
         emit = _EMIT[self.plan.emits][0] if step == "emit" else ("-c",)
         arguments = self.plan.driver_arguments(entry=False, step=step, files=(*emit, "-o", "probe.out", probe))
@@ -92,117 +122,104 @@ class Session:
         command = [*_without_resource(self.plan.toolchain.command), *arguments]
         return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
 
-    def _precompile(self) -> None:
+    def precompile(self) -> None:
+        """Compile what all units share."""
         prefix = self.work / "prefix.h"
         prefix.write_text(_shared_prefix(self.plan.units), "utf-8")
-        action = [word for word in self._cc1 if word not in _EMIT_ACTIONS]
+        action = [word for word in self.cc1 if word not in _EMIT_ACTIONS]
         done = self._run_cc1([*action, "-emit-pch", "-o", "prefix.pch", "-x", "c-header", prefix.name], self.work)
         if done.returncode or not (self.work / "prefix.pch").is_file():
             raise _RefusedError(f"clang -cc1 -emit-pch failed: {done.err.strip()[:200]}")
 
-    def emit(self, units: Sequence[Unit]) -> dict[str, bytes]:
-        """Compile units one step; return the outputs of those that compiled. Entry units get their own process."""
+    def emit(self, units: Sequence[Unit]) -> Outputs:
+        """Compile units one step. Entry units get their own process."""
         batch = [unit for unit in units if unit.role == "uop"] if self.driver == "batched" else []
-        outputs = self._emit_batch(batch) if batch else {}
-        for unit in units:
-            if unit.name not in outputs:
-                outputs |= self._emit_plain(unit)
-        return outputs
+        outputs = self._emit_batch(batch) if batch else Outputs()
+        return sum((self._emit_plain(unit) for unit in units if unit.name not in outputs.data), outputs)
 
-    def _emit_batch(self, units: Sequence[Unit]) -> dict[str, bytes]:
+    def _emit_batch(self, units: Sequence[Unit]) -> Outputs:
         """Compile units in one process; leave out those that failed."""
         # In a debug build every unit has assertions, which are never insensitive to dead code (compiler/phis.py).
         release = self.plan.flavour == "release"
-        short = [unit for unit in units if unit.short_body is not None and release]
-        outputs: dict[str, bytes] = {}
-        if short:
-            texts = {unit.name: unit.short_tail for unit in short}
-            compiled, printed = self._emit_texts("short", texts, phis.ARGUMENTS)
-            same = phis.insensitive(printed, list(texts))
-            outputs = {name: data for name, data in compiled.items() if name in same}
-            # Not |=, which makes a new set of a set and keys, and loses what another worker added to the old one.
-            self.shortened.update(outputs)
-        texts = {unit.name: unit.tail for unit in units if unit.name not in outputs}
-        if texts:
-            compiled, _ = self._emit_texts("full", texts)
-            outputs |= compiled
-        return outputs
+        short = {unit.name: unit.short_tail for unit in units if unit.short_body is not None and release}
+        outputs = self._emit_short(short) if short else Outputs()
+        texts = {unit.name: unit.tail for unit in units if unit.name not in outputs.data}
+        return outputs + self._emit_texts("full", texts)[0] if texts else outputs
 
-    def _emit_texts(
-        self, purpose: str, texts: Mapping[str, str], more: Sequence[str] = ()
-    ) -> tuple[dict[str, bytes], str]:
+    def _emit_short(self, texts: Mapping[str, str]) -> Outputs:
+        """Compile texts without dead code; keep those for which that makes no difference."""
+        outputs, printed = self._emit_texts("short", texts, phis.ARGUMENTS)
+        same = phis.insensitive(printed, list(texts))
+        kept = {name: data for name, data in outputs.data.items() if name in same}
+        return Outputs(data=kept, account=outputs.account + Account(shortened=frozenset(kept)))
+
+    def _emit_texts(self, purpose: str, texts: Mapping[str, str], more: Sequence[str] = ()) -> tuple[Outputs, str]:
         """Compile texts in one process; return the outputs that are whole, and what clang printed."""
         folder = self._new_folder(purpose, next(iter(texts)))
         for name, text in texts.items():
             (folder / f"{name}.c").write_text(text, "utf-8")
         pch = ("-include-pch", str(self.work / "prefix.pch"))
-        done = self._run_cc1([*self._cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
+        done = self._run_cc1([*self.cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
         return self._collect(done, folder, texts, self.plan.emits), done.err
 
-    def _emit_plain(self, unit: Unit) -> dict[str, bytes]:
-        """Compile a unit in a process of its own; return its output under its name, if there is one."""
+    def _emit_plain(self, unit: Unit) -> Outputs:
+        """Compile a unit in a process of its own."""
         emits: Emits = "object" if unit.role == "object" else self.plan.emits
         folder = self._new_folder("plain", unit.name)
         source = folder / f"{unit.name}.c"
         source.write_text(unit.whole, "utf-8")
-        self.fallbacks.add(unit.name)
         files = (*_EMIT[emits][0], "-o", f"{unit.name}{_EMIT[emits][1]}", source.name)
         arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit", files=files)
-        return self._run_driver(arguments, source, emits)
+        return _alone(unit.name) + self._run_driver(arguments, source, emits)
 
-    def _run_driver(self, arguments: Sequence[str], source: Path, emits: Emits) -> dict[str, bytes]:
-        """Compile or assemble one file, named after its unit; note the diagnostics where that fails."""
+    def _run_driver(self, arguments: Sequence[str], source: Path, emits: Emits) -> Outputs:
+        """Compile or assemble one file, named after its unit."""
         output, name = source.with_suffix(_EMIT[emits][1]), source.stem
         command = [*self.plan.toolchain.command, *arguments]
         done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
         if done.returncode or not output.is_file():
             killed = [f"clang {done.ending}"] if done.returncode < 0 or not done.err.strip() else []
-            self.failures[name] = "\n".join([*killed, done.err.strip()]).strip()
-            return {}
+            return _failed(name, "\n".join([*killed, done.err.strip()]).strip())
         data = output.read_bytes()
         if cut := completeness.problem(emits, self.plan.target.format, data):
-            self.failures[name] = f"clang wrote {output.name} in part, although it ended with 0: {cut}"
-            return {}
-        return {name: data}
+            return _failed(name, f"clang wrote {output.name} in part, although it ended with 0: {cut}")
+        return Outputs(data={name: data})
 
-    def _collect(self, done: process.Completed, folder: Path, names: Iterable[str], emits: Emits) -> dict[str, bytes]:
+    def _collect(self, done: process.Completed, folder: Path, names: Iterable[str], emits: Emits) -> Outputs:
         """Return the outputs of a batch that are whole; of one that ended with anything but 0, none.
 
         A compiler that dies may leave a part of an output behind. What is missing is compiled alone.
         """
         if done.returncode:
-            self.notes.append(f"a batch was thrown away: clang {done.ending}")
-            return {}
+            return Outputs(account=Account(notes=(f"a batch was thrown away: clang {done.ending}",)))
         paths = {name: folder / f"{name}{_EMIT[emits][1]}" for name in names}
         found = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
         form = self.plan.target.format
-        return {name: data for name, data in found.items() if not completeness.problem(emits, form, data)}
+        return Outputs(data={name: data for name, data in found.items() if not completeness.problem(emits, form, data)})
 
-    def finish_ir(self, texts: dict[str, str]) -> dict[str, bytes]:
-        """Compile edited LLVM IR to objects; return those that compiled."""
+    def finish_ir(self, texts: Mapping[str, str]) -> Outputs:
+        """Compile edited LLVM IR to objects."""
         units = [unit for unit in self.plan.units if unit.name in texts]
         if not units:
-            return {}
+            return Outputs()
         folder = self._new_folder("finish", units[0].name)
         for unit in units:
             (folder / f"{unit.name}.ll").write_text(texts[unit.name], "utf-8")
-        outputs: dict[str, bytes] = {}
+        outputs = Outputs()
         if self.driver == "batched":
             inputs = [f"{unit.name}.ll" for unit in units]
-            done = self._run_cc1([*self._second_cc1, "-x", "ir", *inputs], folder)
+            done = self._run_cc1([*self.second_cc1, "-x", "ir", *inputs], folder)
             outputs = self._collect(done, folder, texts, "object")
-        for unit in units:
-            if unit.name not in outputs:
-                source = folder / f"{unit.name}.ll"
-                self.fallbacks.add(unit.name)
-                files = ("-c", "-o", f"{unit.name}.o", source.name)
-                entry = unit.role != "uop"
-                arguments = self.plan.driver_arguments(entry=entry, step="finish", files=files)
-                outputs |= self._run_driver(arguments, source, "object")
-        return outputs
+        return sum((self._finish_plain(unit, folder) for unit in units if unit.name not in outputs.data), outputs)
 
-    def assemble(self, texts: Mapping[str, str]) -> dict[str, bytes]:
-        """Assemble every text to an object of its own; return those that assembled.
+    def _finish_plain(self, unit: Unit, folder: Path) -> Outputs:
+        source = folder / f"{unit.name}.ll"
+        files = ("-c", "-o", f"{unit.name}.o", source.name)
+        arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="finish", files=files)
+        return _alone(unit.name) + self._run_driver(arguments, source, "object")
+
+    def assemble(self, texts: Mapping[str, str]) -> Outputs:
+        """Assemble every text to an object of its own.
 
         One driver takes them all, where one does; those that it leaves out say why in a process of their own.
         """
@@ -210,35 +227,42 @@ class Session:
         for name, text in texts.items():
             (folder / f"{name}.s").write_text(text, "utf-8")
         arguments = [f"--target={self.plan.target.triple}", "-c"]
-        outputs: dict[str, bytes] = {}
+        outputs = Outputs()
         if self.driver == "batched" and len(texts) > 1:
             command = [*self.plan.toolchain.command, *arguments, *(f"{name}.s" for name in texts)]
             done = process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
             outputs = self._collect(done, folder, texts, "object")
-        for name in texts:
-            if name not in outputs:
-                words = [*arguments, "-o", f"{name}.o", f"{name}.s"]
-                outputs |= self._run_driver(words, folder / f"{name}.s", "object")
-        return outputs
-
-    def raise_failures(self) -> None:
-        """Report every unit that did not compile, each with its diagnostics.
-
-        Raises: CompileError.
-        """
-        if self.failures:
-            raise CompileError(
-                f"{len(self.failures)} of {len(self.plan.units)} units did not compile",
-                where=self.plan.toolchain.label,
-                details=_by_diagnostics(self.failures),
-                fix="mend the source or the flags (--cflags); nothing was written",
-            )
+        rest = [name for name in texts if name not in outputs.data]
+        words = {name: [*arguments, "-o", f"{name}.o", f"{name}.s"] for name in rest}
+        return sum((self._run_driver(words[name], folder / f"{name}.s", "object") for name in rest), outputs)
 
     def _new_folder(self, purpose: str, name: str) -> Path:
         # Of the units in a batch, the first one's name makes it unique.
         folder = self.work / f"{purpose}-{name}"
         folder.mkdir()
         return folder
+
+
+def check_failures(plan: Plan, failures: Mapping[str, str]) -> None:
+    """Report every unit that did not compile, each with its diagnostics.
+
+    Raises: CompileError.
+    """
+    if failures:
+        raise CompileError(
+            f"{len(failures)} of {len(plan.units)} units did not compile",
+            where=plan.toolchain.label,
+            details=_by_diagnostics(failures),
+            fix="mend the source or the flags (--cflags); nothing was written",
+        )
+
+
+def _alone(name: str) -> Outputs:
+    return Outputs(account=Account(alone=frozenset({name})))
+
+
+def _failed(name: str, why: str) -> Outputs:
+    return Outputs(account=Account(failures={name: why}))
 
 
 class _RefusedError(Exception):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from stencilkit import (
     cc1,
-    compiler,
     dialects,
     holes,
     manifest,
@@ -48,8 +47,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         told = asking.find(plan, work, allow=request.allow_driver_flags)
         included = closure.find(plan, work)
         identity = identifying.result()
-        session = compiler.Session(plan, work)
-        compiled = compiling.compile_all(session, included, identity, told.unasked, request, store, progress)
+        compiled = compiling.compile_all(plan, work, included, identity, told.unasked, request, store, progress)
     variants = dialects.variants(request.tree)
     stencils = _finish(request, variants, compiled.objects)
     beside = companions.derive(request.target, compiled.shim)

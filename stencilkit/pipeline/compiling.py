@@ -8,10 +8,11 @@ import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, get_args
 
-from stencilkit import asmopt, merge, objects
-from stencilkit.compiler import Session
+from stencilkit import asmopt, compiler, merge, objects
+from stencilkit.compiler import Account, Session
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Emits, Plan
 from stencilkit.model.objectfile import ObjectFile
@@ -22,7 +23,7 @@ from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store
-from stencilkit.support.progress import Progress, counting
+from stencilkit.support.progress import Progress
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = (
@@ -42,6 +43,9 @@ _MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
 _SENSITIVE: Final = b"d"
 
 
+_Parsed = tuple[Mapping[str, ObjectFile], Account]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """The object files of all units but the shim's, in the order of the plan; the shim's bytes; the driver.
@@ -55,18 +59,20 @@ class Compiled:
     notes: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Results:
-    """What has been compiled so far: raw bytes for units that stay objects, parsed files for the others."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """What came of some units: raw bytes of those that stay objects, parsed files of the others; how."""
 
-    objects: dict[str, ObjectFile] = field(default_factory=dict)
-    raw: dict[str, bytes] = field(default_factory=dict)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.objects or name in self.raw
+    objects: Mapping[str, ObjectFile]
+    raw: Mapping[str, bytes]
+    account: Account = field(default_factory=Account)
 
     def __len__(self) -> int:
         return len(self.objects) + len(self.raw)
+
+    def driver_of(self, name: str) -> Driver:
+        """Return the driver that compiled a unit."""
+        return "plain" if name in self.account.alone else "batched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class _Key:
 
 
 def compile_all(
-    session: Session,
+    plan: Plan,
+    work: Path,
     closure: Closure,
     identity: Identity,
     unasked: Sequence[str],
@@ -86,45 +93,55 @@ def compile_all(
     store: Store,
     progress: Progress,
 ) -> Compiled:
-    """Get every unit's object file.
+    """Get every unit's object file; what has to be compiled is compiled in the folder `work`.
 
     Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
     """
-    plan = session.plan
     keys = _keys(plan, closure, identity, unasked)
-    drivers: dict[str, Driver] = {}
-    results = _Results()
-    with counting(progress, f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units)):
-        for unit in plan.units:
-            driver = _recall(unit, keys[unit.name], store, results)
-            if driver is not None:
-                drivers[unit.name] = driver
-        progress.advance(len(results))
-        missing = [unit for unit in plan.units if unit.name not in results]
+    progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
+    notes: tuple[str, ...] = ()
+    try:
+        batches = [_recall(unit, keys[unit.name], store) for unit in plan.units]
+        progress.advance(sum(map(len, batches)))
+        missing = [unit for unit, batch in zip(plan.units, batches, strict=True) if not len(batch)]
         if missing:
-            session.prepare(batched=request.batched)
-            # Closed before this function ends, so that no worker outlives the folder that it works in:
-            with contextlib.closing(_run(session, missing, request.jobs)) as batches:
-                try:
-                    for batch in batches:
-                        _keep(batch, keys, session, store, drivers)
-                        results.objects.update(batch.objects)
-                        results.raw.update(batch.raw)
-                        progress.advance(len(batch))
-                except KeyboardInterrupt:
-                    # It may arrive here as well as among the workers.
-                    process.stop_all()
-                    raise
-            session.raise_failures()
+            session = compiler.prepare(plan, work, batched=request.batched)
+            made = _compile_missing(session, missing, request.jobs, keys, store, progress)
+            account = sum((batch.account for batch in made), Account(notes=session.notes))
+            compiler.check_failures(plan, account.failures)
             store.trim()
+            batches += made
+            notes = account.notes
+    finally:
+        progress.end()
+    found = {name: obj for batch in batches for name, obj in batch.objects.items()}
     uops = {unit.name for unit in plan.units if unit.role == "uop"}
+    plain = any(batch.driver_of(name) == "plain" for batch in batches for name in uops & batch.objects.keys())
     return Compiled(
-        objects={unit.name: results.objects[unit.name] for unit in plan.units if unit.role != "object"},
-        shim=next(iter(results.raw.values()), None),
-        driver="plain" if any(drivers[name] == "plain" for name in uops) else "batched",
-        # Workers add to them, each when it comes to that.
-        notes=tuple(sorted(session.notes)),
+        objects={unit.name: found[unit.name] for unit in plan.units if unit.role != "object"},
+        shim=next((data for batch in batches for data in batch.raw.values()), None),
+        driver="plain" if plain else "batched",
+        notes=notes,
     )
+
+
+def _compile_missing(
+    session: Session, units: Sequence[Unit], jobs: int, keys: Mapping[str, _Key], store: Store, progress: Progress
+) -> list[_Batch]:
+    """Compile units, and keep what comes of them as it comes; return it in the order of the batches."""
+    made: dict[int, _Batch] = {}
+    # Closed before this function ends, so that no worker outlives the folder that it works in:
+    with contextlib.closing(_run(session, units, jobs)) as batches:
+        try:
+            for number, batch in batches:
+                _keep(batch, keys, store)
+                made[number] = batch
+                progress.advance(len(batch))
+        except KeyboardInterrupt:
+            # It may arrive here as well as among the workers.
+            process.stop_all()
+            raise
+    return [made[number] for number in sorted(made)]
 
 
 def _keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str]) -> dict[str, _Key]:
@@ -164,51 +181,48 @@ def _keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[st
     return keys
 
 
-def _recall(unit: Unit, key: _Key, store: Store, results: _Results) -> Driver | None:
-    """Take a unit's object from the store; return the driver that compiled it, None where there is nothing of use."""
+def _recall(unit: Unit, key: _Key, store: Store) -> _Batch:
+    """Take a unit's object from the store; nothing where there is nothing of use."""
     name, entry = key.short, store.get(key.short)
     if entry == _SENSITIVE:
         name, entry = key.whole, store.get(key.whole)
     if entry is None:
-        return None
+        return _Batch(objects={}, raw={})
     try:
-        return _use(unit, entry, results)
+        return _stored(unit, entry)
     except ObjectError:
         # Somebody wrote it who computed a digest: it is compiled again.
         store.forget(name)
-        return None
+        return _Batch(objects={}, raw={})
 
 
-def _use(unit: Unit, entry: bytes, results: _Results) -> Driver:
+def _stored(unit: Unit, entry: bytes) -> _Batch:
     driver, content = _MARKS.get(entry[:1]), entry[1:]
     if driver is None:
         raise ObjectError("no driver compiles to this")
+    account = Account(alone=frozenset({unit.name} if driver == "plain" else ()))
     if unit.role == "object":
-        results.raw[unit.name] = content
-    else:
-        results.objects[unit.name] = stored.load(content)
-    return driver
+        return _Batch(objects={}, raw={unit.name: content}, account=account)
+    return _Batch(objects={unit.name: stored.load(content)}, raw={}, account=account)
 
 
-def _keep(
-    batch: _Results, keys: Mapping[str, _Key], session: Session, store: Store, drivers: dict[str, Driver]
-) -> None:
-    contents = {name: stored.dump(obj) for name, obj in batch.objects.items()} | batch.raw
+def _keep(batch: _Batch, keys: Mapping[str, _Key], store: Store) -> None:
+    contents = {name: stored.dump(obj) for name, obj in batch.objects.items()} | dict(batch.raw)
     for name, content in contents.items():
-        drivers[name] = "plain" if name in session.fallbacks else "batched"
-        mark = next(mark for mark, driver in _MARKS.items() if driver == drivers[name])
+        mark = next(mark for mark, driver in _MARKS.items() if driver == batch.driver_of(name))
         key = keys[name]
-        if name not in session.shortened and key.short != key.whole:
+        if name not in batch.account.shortened and key.short != key.whole:
             store.put(key.short, _SENSITIVE)
             store.put(key.whole, mark + content)
         else:
             store.put(key.short, mark + content)
 
 
-def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[_Results]:
+def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[tuple[int, _Batch]]:
     with process.workers(jobs) as pool:
-        for future in as_completed([pool.submit(_compile, session, batch) for batch in _batches(units, jobs)]):
-            yield future.result()
+        started = {pool.submit(_compile, session, batch): n for n, batch in enumerate(_batches(units, jobs))}
+        for future in as_completed(started):
+            yield started[future], future.result()
 
 
 def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
@@ -222,14 +236,17 @@ def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
     return batches
 
 
-def _compile(session: Session, units: Sequence[Unit]) -> _Results:
-    outputs = session.emit(units)
-    raw = {unit.name: outputs.pop(unit.name) for unit in units if unit.role == "object" and unit.name in outputs}
-    return _Results(objects=_ROUTES[session.plan.emits](session, outputs) if outputs else {}, raw=raw)
+def _compile(session: Session, units: Sequence[Unit]) -> _Batch:
+    emitted = session.emit(units)
+    stay = {unit.name for unit in units if unit.role == "object"}
+    raw = {name: data for name, data in emitted.data.items() if name in stay}
+    rest = {name: data for name, data in emitted.data.items() if name not in stay}
+    parsed, account = _ROUTES[session.plan.emits](session, rest) if rest else ({}, Account())
+    return _Batch(objects=parsed, raw=raw, account=emitted.account + account)
 
 
-def _from_objects(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
-    return {name: _parse(session, name, data) for name, data in outputs.items()}
+def _from_objects(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
+    return {name: _parse(session, name, data) for name, data in outputs.items()}, Account()
 
 
 def _parse(session: Session, name: str, data: bytes) -> ObjectFile:
@@ -243,36 +260,38 @@ def _parse(session: Session, name: str, data: bytes) -> ObjectFile:
         ) from None
 
 
-def _from_ir(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
+def _from_ir(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
     edit = session.plan.tree.python.dialect.edit_ir
-    edited = {name: edit(text.decode("utf-8")) for name, text in outputs.items()}
-    return _from_objects(session, session.finish_ir(edited))
+    finished = session.finish_ir({name: edit(text.decode("utf-8")) for name, text in outputs.items()})
+    return _from_objects(session, finished.data)[0], finished.account
 
 
-def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> dict[str, ObjectFile]:
+def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
     plan = session.plan
-    target = plan.target
     arguments = plan.driver_arguments(entry=False, step="emit")
     frames: asmopt.Frames = next((_FRAMES[word] for word in arguments if word in _FRAMES), "any")
-    texts = {name: asmopt.rewrite(name, text.decode("utf-8"), target, frames) for name, text in outputs.items()}
-    if session.driver == "plain" or not target.text_section:
-        return _from_objects(session, session.assemble(texts))
+    texts = {name: asmopt.rewrite(name, text.decode("utf-8"), plan.target, frames) for name, text in outputs.items()}
+    if session.driver == "plain" or not plan.target.text_section:
+        return _one_by_one(session, texts)
     merged = f"merged-{next(iter(texts))}"
-    data = session.assemble({merged: merge.merge(texts, target)}).get(merged)
-    if data is None:
+    assembled = session.assemble({merged: merge.merge(texts, plan.target)})
+    if merged not in assembled.data:
         # One of them has a mistake: assembled alone, it says which.
-        said = session.failures.pop(merged).splitlines() or ["the assembler did not say why"]
-        session.notes.append(f"merged assembly was refused: {said[0]}")
-        return _from_objects(session, session.assemble(texts))
+        said = assembled.account.failures[merged].splitlines() or ["the assembler did not say why"]
+        return _one_by_one(session, texts, f"merged assembly was refused: {said[0]}")
     try:
-        return merge.split(_parse(session, merged, data), list(texts))
+        return merge.split(_parse(session, merged, assembled.data[merged]), list(texts)), assembled.account
     except ObjectError as error:
         # A section that cannot be told apart (.data, .bss): alone, each has its own, or the error names the uop.
-        session.notes.append(f"merged assembly could not be taken apart: {error.what}")
-        return _from_objects(session, session.assemble(texts))
+        return _one_by_one(session, texts, f"merged assembly could not be taken apart: {error.what}")
 
 
-_ROUTES: Final[Mapping[Emits, Callable[[Session, Mapping[str, bytes]], dict[str, ObjectFile]]]] = {
+def _one_by_one(session: Session, texts: Mapping[str, str], *notes: str) -> _Parsed:
+    assembled = session.assemble(texts)
+    return _from_objects(session, assembled.data)[0], Account(notes=notes) + assembled.account
+
+
+_ROUTES: Final[Mapping[Emits, Callable[[Session, Mapping[str, bytes]], _Parsed]]] = {
     "object": _from_objects,
     "llvm-ir": _from_ir,
     "assembly": _from_assembly,

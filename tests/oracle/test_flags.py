@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import configure, headers, targets, toolchain
-from stencilkit.compiler import Session
+from stencilkit import compiler, configure, headers, targets, toolchain
 from stencilkit.model.build import Plan
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.target import Flavour
@@ -175,19 +174,18 @@ def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, 
 
 def compile_plain(planned: Plan, work: Path) -> None:
     """Run every step of every unit in a process of its own."""
-    session = Session(planned, work)
-    session.prepare(batched=False)
-    outputs = session.emit(planned.units)
+    session = compiler.prepare(planned, work, batched=False)
+    made = session.emit(planned.units)
     texts = {
-        unit.name: outputs[unit.name].decode()
+        unit.name: made.data[unit.name].decode()
         for unit in planned.units
         if unit.role != "object" and planned.emits != "object"
     }
     if planned.emits == "llvm-ir":
-        session.finish_ir(texts)
+        made += session.finish_ir(texts)
     elif planned.emits == "assembly":
-        session.assemble(texts)
-    session.raise_failures()
+        made += session.assemble(texts)
+    compiler.check_failures(planned, made.account.failures)
 
 
 @pytest.mark.parametrize(("version", "triple", "flavour"), ROWS)

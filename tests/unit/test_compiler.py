@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit.compiler import Session, closure, completeness
+from stencilkit import compiler
+from stencilkit.compiler import Account, Session, closure, completeness
 from stencilkit.errors import CompileError, ProcessError
 from stencilkit.model.build import Closure, Emits
 from stencilkit.model.source import Unit
@@ -82,12 +83,13 @@ def session(
     emits: Emits = "object",
     flavour: Flavour = "release",
     command: tuple[str, ...] = ("/usr/bin/clang",),
+    batched: bool = True,
 ) -> Session:
     monkeypatch.setattr(process, "run", clang)
     plan = fakes.plan(here, units, emits=emits, flavour=flavour, command=command)
     work = here / "work"
     work.mkdir(parents=True)
-    return Session(plan, work)
+    return compiler.prepare(plan, work, batched=batched)
 
 
 def text(data: bytes) -> str:
@@ -97,15 +99,15 @@ def text(data: bytes) -> str:
 def test_uops_share_a_process_and_a_precompiled_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang()
     build = session(tmp_path, monkeypatch, clang)
-    build.prepare()
-    outputs = build.emit(UNITS)
+    made = build.emit(UNITS)
+    outputs = made.data
     assert build.driver == "batched"
-    assert (build.notes, build.failures) == ([], {})
+    assert (build.notes, made.account.failures) == ((), {})
     assert (tmp_path / "work/prefix.pch").read_text() == UNITS[0].prefix
     assert text(outputs["_A"]) == f"batch: {UNITS[0].tail}"
     assert text(outputs["_B"]) == f"batch: {UNITS[1].tail}"
     assert text(outputs["shim"]) == f"single: {UNITS[2].whole}", "it has flags of its own"
-    assert build.fallbacks == {"shim"}
+    assert made.account.alone == {"shim"}
     (batch,) = [call for call in clang.calls if call[1] == "-cc1" and "-emit-pch" not in call]
     assert batch == (
         *("/usr/bin/clang", "-cc1", "-triple", "t", "-emit-obj", "-O3"),
@@ -116,7 +118,6 @@ def test_uops_share_a_process_and_a_precompiled_prefix(tmp_path: Path, monkeypat
 def test_flags_are_those_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang()
     build = session(tmp_path, monkeypatch, clang)
-    build.prepare()
     build.emit(UNITS)
     asked = next(call for call in clang.calls if "-###" in call)
     assert asked[:2] == ("/usr/bin/clang", f"--target={TRIPLE}")
@@ -144,55 +145,49 @@ def test_a_clang_that_refuses_is_called_once_per_unit(
     clang = Clang()
     spoil(clang)  # type: ignore[operator]
     build = session(tmp_path, monkeypatch, clang)
-    build.prepare()
     assert build.driver == "plain"
     assert len(build.notes) == 1
     assert note in build.notes[0]
-    outputs = build.emit(UNITS)
-    assert {name: text(data) for name, data in outputs.items()} == {
+    made = build.emit(UNITS)
+    assert {name: text(data) for name, data in made.data.items()} == {
         one.name: f"single: {one.whole}" for one in UNITS
     }  # fmt: skip
-    assert build.fallbacks == {"_A", "_B", "shim"}
+    assert made.account.alone == {"_A", "_B", "shim"}
 
 
 def test_a_clang_that_hangs_at_the_question_is_called_once_per_unit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clang = Clang()
-    build = session(tmp_path, monkeypatch, clang)
-
     def hang(*_arguments: object, **_more: object) -> process.Completed:
         raise ProcessError("clang did not end")
 
-    monkeypatch.setattr(process, "run", hang)
-    build.prepare()
-    assert (build.driver, build.notes) == ("plain", ["one compiler process per uop: clang did not end"])
+    clang = Clang()
+    monkeypatch.setattr(clang, "done", hang)
+    build = session(tmp_path, monkeypatch, clang)
+    assert (build.driver, build.notes) == ("plain", ("one compiler process per uop: clang did not end",))
 
 
 def test_one_process_per_uop_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang()
-    build = session(tmp_path, monkeypatch, clang)
-    build.prepare(batched=False)
+    build = session(tmp_path, monkeypatch, clang, batched=False)
     build.emit(UNITS)
-    assert (build.driver, build.notes) == ("plain", [])
+    assert (build.driver, build.notes) == ("plain", ())
     assert len(clang.calls) == len(UNITS)
 
 
 def test_units_that_share_no_prefix_are_compiled_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = Unit(name="_C", prefix="", body="", body_line=1, file="./_C.c", sources=())
     build = session(tmp_path, monkeypatch, Clang(), units=(*UNITS, odd))
-    build.prepare()
-    assert build.notes == ["one compiler process per uop: the units share no prefix"]
+    assert build.notes == ("one compiler process per uop: the units share no prefix",)
 
 
 def test_a_unit_that_a_batch_loses_gets_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = session(tmp_path, monkeypatch, Clang(lost=["_A"]))
-    build.prepare()
-    outputs = build.emit(UNITS)
-    assert text(outputs["_A"]).startswith("single: ")
-    assert text(outputs["_B"]).startswith("batch: ")
-    assert build.fallbacks == {"_A", "shim"}
-    build.raise_failures()
+    made = build.emit(UNITS)
+    assert text(made.data["_A"]).startswith("single: ")
+    assert text(made.data["_B"]).startswith("batch: ")
+    assert made.account == Account(alone=frozenset({"_A", "shim"}))
+    compiler.check_failures(build.plan, made.account.failures)
 
 
 @pytest.mark.parametrize("code", [1, -9, -11, 70])
@@ -201,16 +196,15 @@ def test_nothing_is_kept_of_a_batch_that_did_not_end_well(
 ) -> None:
     """A clang that was killed while it wrote had left half of a uop, which became a stencil."""
     build = session(tmp_path, monkeypatch, Clang(dies=code))
-    build.prepare()
-    outputs = build.emit(UNITS)
-    assert {name: text(data) for name, data in outputs.items()} == {one.name: f"single: {one.whole}" for one in UNITS}
-    assert build.fallbacks == {"_A", "_B", "shim"}
-    assert build.notes[0].startswith("a batch was thrown away: clang ")
-    assert build.assemble({"_A": "a", "_B": "b"}) == {"_A": b"single: a", "_B": b"single: b"}
-    build.raise_failures()
+    made = build.emit(UNITS)
+    assert {name: text(data) for name, data in made.data.items()} == {one.name: f"single: {one.whole}" for one in UNITS}
+    assert made.account.alone == {"_A", "_B", "shim"}
+    assert not made.account.failures
+    assert made.account.notes[0].startswith("a batch was thrown away: clang ")
+    assembled = build.assemble({"_A": "a", "_B": "b"})
+    assert (assembled.data, assembled.account.failures) == ({"_A": b"single: a", "_B": b"single: b"}, {})
     other = session(tmp_path / "ir", monkeypatch, Clang(dies=code), emits="llvm-ir")
-    other.prepare()
-    assert other.finish_ir({"_A": "ir"}) == {"_A": b"single: ir"}
+    assert other.finish_ir({"_A": "ir"}).data == {"_A": b"single: ir"}
 
 
 ELF = '\t.text\n\t.globl\tf\n\t.type\tf,@function\nf:\n\tincl\t%eax\n\tretq\n\t.size\tf, .-f\n\t.ident\t"clang"\n'
@@ -239,17 +233,17 @@ def test_a_compiler_that_ends_well_with_half_of_its_output_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = session(tmp_path, monkeypatch, Clang(), emits="assembly")
-    build.prepare()
-    assert build.emit(UNITS[:1]) == {}
-    assert build.failures["_A"].startswith("clang wrote _A.s in part, although it ended with 0: ")
+    made = build.emit(UNITS[:1])
+    assert made.data == {}
+    assert made.account.failures["_A"].startswith("clang wrote _A.s in part, although it ended with 0: ")
 
 
 def test_all_failures_are_told_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = session(tmp_path, monkeypatch, Clang(bad=["_A", "_B"]))
-    build.prepare()
-    assert build.emit(UNITS).keys() == {"shim"}
+    made = build.emit(UNITS)
+    assert made.data.keys() == {"shim"}
     with pytest.raises(CompileError) as caught:
-        build.raise_failures()
+        compiler.check_failures(build.plan, made.account.failures)
     assert caught.value.what == "2 of 3 units did not compile"
     assert caught.value.where == "LLVM 19.1.7 (path: /usr/bin/clang)"
     assert caught.value.details == "[_A, _B]\n_A.c:1:1: error: no such thing\nnote: _A.c"
@@ -257,10 +251,9 @@ def test_all_failures_are_told_together(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_long_diagnostics_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = session(tmp_path, monkeypatch, Clang())
-    build.failures["_A"] = "\n".join(["x: error: one", *map(str, range(20))])
-    build.failures["_B"] = "x: error: two"
+    failures = {"_A": "\n".join(["x: error: one", *map(str, range(20))]), "_B": "x: error: two"}
     with pytest.raises(CompileError) as caught:
-        build.raise_failures()
+        compiler.check_failures(build.plan, failures)
     lines = str(caught.value.details).splitlines()
     assert lines[:2] == ["[_A]", "x: error: one"]
     assert lines[-3:] == ["... 9 more lines", "[_B]", "x: error: two"]
@@ -277,10 +270,11 @@ def test_long_diagnostics_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_compiler_that_dies_is_told(
     code: int, err: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = session(tmp_path, monkeypatch, Clang())
+    build = session(tmp_path, monkeypatch, Clang(), batched=False)
     monkeypatch.setattr(process, "run", lambda command, **_: Clang.done(tuple(command), code=code, err=err))
-    assert build.emit(UNITS[:1]) == {}
-    assert build.failures["_A"].startswith(told)
+    made = build.emit(UNITS[:1])
+    assert made.data == {}
+    assert made.account.failures["_A"].startswith(told)
 
 
 DUMP = "; *** IR Dump After CallSiteSplittingPass on _JIT_ENTRY ***\ndefine i64 @_JIT_ENTRY() {\n  ret i64 0\n}\n"
@@ -292,11 +286,10 @@ def test_dead_code_is_left_out_where_that_changes_nothing(tmp_path: Path, monkey
     clang = Clang()
     clang.printed = DUMP + PHIS
     build = session(tmp_path, monkeypatch, clang, units=SHORT)
-    build.prepare()
-    outputs = build.emit(SHORT)
-    assert build.shortened == {"_A"}
-    assert text(outputs["_A"]) == f"batch: {SHORT[0].short_tail}"
-    assert text(outputs["_B"]) == f"batch: {SHORT[1].tail}"
+    made = build.emit(SHORT)
+    assert made.account.shortened == {"_A"}
+    assert text(made.data["_A"]) == f"batch: {SHORT[0].short_tail}"
+    assert text(made.data["_B"]) == f"batch: {SHORT[1].tail}"
 
 
 def test_debug_builds_and_silent_clangs_compile_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,15 +298,15 @@ def test_debug_builds_and_silent_clangs_compile_everything(tmp_path: Path, monke
         clang = Clang()
         clang.printed = printed
         build = session(tmp_path / flavour, monkeypatch, clang, units=SHORT, flavour=flavour)
-        build.prepare()
-        assert {text(data) for data in build.emit(SHORT).values()} == {f"batch: {one.tail}" for one in SHORT}
-        assert build.shortened == set()
+        made = build.emit(SHORT)
+        assert {text(data) for data in made.data.values()} == {f"batch: {one.tail}" for one in SHORT}
+        assert made.account.shortened == frozenset()
 
 
 def test_a_unit_that_stays_an_object_is_compiled_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang()
     units = (fakes.unit("_A"), fakes.unit("shim", role="object"))
-    build = session(tmp_path, monkeypatch, clang, units=units, emits="assembly")
+    build = session(tmp_path, monkeypatch, clang, units=units, emits="assembly", batched=False)
     build.emit(units)
     assert [call[call.index("-o") - 1] for call in clang.calls] == ["-S", "-c"]
 
@@ -321,30 +314,29 @@ def test_a_unit_that_stays_an_object_is_compiled_to_one(tmp_path: Path, monkeypa
 def test_ir_is_compiled_in_a_second_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang(lost=["_B"])
     build = session(tmp_path, monkeypatch, clang, emits="llvm-ir")
-    build.prepare()
-    outputs = build.finish_ir({"_A": "ir of a", "_B": "ir of b"})
-    assert {name: text(data) for name, data in outputs.items()} == {"_A": "batch: ir of a", "_B": "single: ir of b"}
-    assert build.fallbacks == {"_B"}
-    assert build.finish_ir({}) == {}
+    made = build.finish_ir({"_A": "ir of a", "_B": "ir of b"})
+    assert {name: text(data) for name, data in made.data.items()} == {"_A": "batch: ir of a", "_B": "single: ir of b"}
+    assert made.account.alone == {"_B"}
+    assert build.finish_ir({}) == compiler.Outputs()
 
 
 def test_assembly_goes_through_one_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clang = Clang(lost=["_B"], bad=["_C"])
-    build = session(tmp_path, monkeypatch, clang)
-    build.driver = "batched"
-    assert build.assemble({"_A": "a", "_B": "b"}) == {"_A": b"batch: a", "_B": b"single: b"}
+    build = replace(session(tmp_path, monkeypatch, clang, batched=False), driver="batched")
+    made = build.assemble({"_A": "a", "_B": "b"})
+    assert made.data == {"_A": b"batch: a", "_B": b"single: b"}
     assert clang.calls[0] == ("/usr/bin/clang", f"--target={TRIPLE}", "-c", "_A.s", "_B.s")
-    assert "_A" not in build.fallbacks
+    assert made.account == Account()
     (tmp_path / "work" / "assemble-_A").rename(tmp_path / "work" / "first")
-    assert build.assemble({"_A": "a", "_C": "c"}) == {"_A": b"single: a"}
-    assert build.failures == {"_C": "_C.s:1:1: error: no such thing\nnote: _C.s"}
+    made = build.assemble({"_A": "a", "_C": "c"})
+    assert made.data == {"_A": b"single: a"}
+    assert made.account.failures == {"_C": "_C.s:1:1: error: no such thing\nnote: _C.s"}
 
 
 def test_cc1_has_its_own_resource_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wheel's clang is called with -resource-dir, and -cc1 must come first."""
     clang = Clang()
     build = session(tmp_path, monkeypatch, clang, command=("/zig", "clang", "-resource-dir", "/lib"))
-    build.prepare()
     build.emit(UNITS)
     starts = {call[:4] for call in clang.calls}
     assert ("/zig", "clang", "-cc1", "-triple") in starts
@@ -365,7 +357,7 @@ def closure_of(
         source.with_suffix(".d").write_text(rule.replace("closure", source.stem))
         return process.Completed(command=(), returncode=code, stdout=b"text", stderr=b"no Python.h")
 
-    build = session(here, monkeypatch, Clang())
+    build = session(here, monkeypatch, Clang(), batched=False)
     (here / "config").mkdir()
     (here / "config/pyconfig.h").write_text("#define A")
     monkeypatch.setattr(process, "run", run)

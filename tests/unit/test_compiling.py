@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from stencilkit import targets
+from stencilkit.compiler import Account, Outputs
 from stencilkit.errors import ObjectError
 from stencilkit.pipeline import compiling
+from stencilkit.support.cache import NoStore
+from stencilkit.support.progress import SILENT
 from tests import objectfiles
 from tests.objectfiles import Name, Part
 
@@ -38,37 +42,31 @@ class Assembler:
             target=TARGET, driver_arguments=lambda **_: ("-O3",), toolchain=SimpleNamespace(label="LLVM 21")
         )
         self.driver = "batched"
-        self.notes: list[str] = []
-        self.failures: dict[str, str] = {}
         self._merged, self._alone, self._said = merged, alone, said
 
-    def assemble(self, texts: Mapping[str, str]) -> dict[str, bytes]:
+    def assemble(self, texts: Mapping[str, str]) -> Outputs:
         if list(texts) != ["merged-_A"]:
-            return dict.fromkeys(texts, self._alone)
+            return Outputs(data=dict.fromkeys(texts, self._alone))
         if self._merged is None:
-            self.failures["merged-_A"] = self._said
-            return {}
-        return {"merged-_A": self._merged}
+            return Outputs(account=Account(failures={"merged-_A": self._said}))
+        return Outputs(data={"merged-_A": self._merged})
 
 
-def sections(session: Assembler) -> dict[str, list[str]]:
-    found = compiling._from_assembly(session, UOPS)  # type: ignore[arg-type]
-    return {name: [section.name for section in obj.sections] for name, obj in found.items()}
+def sections(session: Assembler) -> tuple[dict[str, list[str]], Account]:
+    found, account = compiling._from_assembly(session, UOPS)  # type: ignore[arg-type]
+    return {name: [section.name for section in obj.sections] for name, obj in found.items()}, account
 
 
 def test_assembly_that_is_merged_is_taken_apart() -> None:
     session = Assembler(coff("0:.text", "1:.text"), b"")
-    assert sections(session) == {"_A": [".text"], "_B": [".text"]}
-    assert not session.notes
+    assert sections(session) == ({"_A": [".text"], "_B": [".text"]}, Account())
 
 
 def test_uops_with_state_are_assembled_alone() -> None:
     """.data and .bss have no name of their own in merged assembly; debugging calls of printf bring some."""
     session = Assembler(coff("0:.text", "1:.text", ".bss"), coff(".text", ".bss"))
-    assert sections(session) == {"_A": [".text", ".bss"], "_B": [".text", ".bss"]}
-    assert session.notes == [
-        "merged assembly could not be taken apart: section '.bss' of merged assembly belongs to no uop"
-    ]
+    note = "merged assembly could not be taken apart: section '.bss' of merged assembly belongs to no uop"
+    assert sections(session) == ({"_A": [".text", ".bss"], "_B": [".text", ".bss"]}, Account(notes=(note,)))
 
 
 def test_what_is_wrong_with_an_object_is_said_of_the_uop() -> None:
@@ -83,6 +81,14 @@ def test_what_is_wrong_with_an_object_is_said_of_the_uop() -> None:
 )
 def test_assembly_that_cannot_be_merged_is_assembled_alone(said: str, noted: str) -> None:
     session = Assembler(None, coff(".text"), said=said)
-    assert sections(session) == {"_A": [".text"], "_B": [".text"]}
-    assert session.notes == [f"merged assembly was refused: {noted}"]
-    assert not session.failures
+    note = f"merged assembly was refused: {noted}"
+    assert sections(session) == ({"_A": [".text"], "_B": [".text"]}, Account(notes=(note,)))
+
+
+def test_accounts_are_in_the_order_of_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers end when they end; what is said of their batches must not depend on that."""
+    made = [compiling._Batch(objects={}, raw={}, account=Account(notes=(f"of batch {n}",))) for n in range(3)]
+    monkeypatch.setattr(compiling, "_run", lambda *_: (item for item in ((2, made[2]), (0, made[0]), (1, made[1]))))
+    session: Any = None
+    found = compiling._compile_missing(session, (), 1, {}, NoStore(), SILENT)
+    assert sum((batch.account for batch in found), Account()).notes == ("of batch 0", "of batch 1", "of batch 2")
