@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from stencilkit.cli import _render
+from tests import answers
 
 # The same examples every time: a run in CI that fails must fail again. More of others: --hypothesis-seed=N with
 # --hypothesis-profile=default.
@@ -24,6 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if folder == "cli":
             item.add_marker("process")
+
+
+@pytest.fixture(autouse=True)
+def _answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare every answer in JSON that a test makes a command give with its schema."""
+    real = _render.print_json
+
+    def checked(kind: str, content: dict[str, Any]) -> None:
+        # As it arrives at a reader: tuples are lists there.
+        answers.check(json.loads(json.dumps({"schema": _render.SCHEMA, "kind": kind, **content})))
+        real(kind, content)
+
+    monkeypatch.setattr(_render, "print_json", checked)
 
 
 @pytest.fixture(autouse=True)

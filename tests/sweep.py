@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit import cc1, configure, headers, source, targets, toolchain
-from stencilkit.compiler import Session
+from stencilkit import cc1, compiler, configure, headers, source, targets, toolchain
 from stencilkit.errors import CompileError, FlagError, StencilkitError
 from stencilkit.model.build import Plan
 from stencilkit.model.cc1 import Argument
@@ -145,15 +144,16 @@ class Bench:
         """Digest what the compiler makes of every unit with upstream's command lines."""
         plan = self.plan(flag)
         with files.scratch("sweep") as work:
-            session = Session(plan, work)
-            session.prepare(batched=False)
-            outputs = session.emit(plan.units)
+            session = compiler.prepare(plan, work, batched=False)
+            made = session.emit(plan.units)
+            failures = made.account.failures
             if plan.emits == "llvm-ir":
                 edit = self.opened.python.dialect.edit_ir
-                outputs = session.finish_ir({name: edit(text.decode()) for name, text in outputs.items()})
-        made = [data for _, data in sorted(outputs.items())]
+                made = session.finish_ir({name: edit(text.decode()) for name, text in made.data.items()})
+                failures = {**failures, **made.account.failures}
+        outputs = [data for _, data in sorted(made.data.items())]
         # A failure is like no other.
-        return hashlib.sha256(b"".join([*made, *(f"{flag} {name}".encode() for name in session.failures)])).digest()
+        return hashlib.sha256(b"".join([*outputs, *(f"{flag} {name}".encode() for name in failures)])).digest()
 
     def compare(self, flag: str, plain: dict[str, bytes] | None = None) -> str:
         """Build with both generators; say "" if all files are the same, or else what is wrong.

@@ -26,6 +26,7 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import judging, knowing
 from stencilkit.support import files
 from stencilkit.support.cache import Store
+from tests import answers
 
 ROOT = Path(__file__).parents[1]
 CACHE = Path(os.environ.get("STENCILKIT_TEST_CACHE", ROOT / ".cache" / "tests")).resolve()
@@ -84,6 +85,7 @@ def stencilkit(
     )
     if check and done.returncode:
         raise AssertionError(f"stencilkit {arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    answers.check_text(done.stdout)
     return done
 
 

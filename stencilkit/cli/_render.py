@@ -241,5 +241,5 @@ def _build(item: Written) -> dict[str, Any]:
         "seconds": round(item.seconds, 3),
         "changed": item.changed,
         "notes": list(item.build.notes),
-        **({"check-upstream": _judgement(item.judgement)} if item.judgement else {}),
+        "check_upstream": _judgement(item.judgement) if item.judgement else None,
     }

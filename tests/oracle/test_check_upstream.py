@@ -19,7 +19,7 @@ def test_the_trees_own_generator_is_the_judge(tmp_path: Path) -> None:
     build: list[str | Path] = ["build", "--cpython", tree, "--llvm", wb.debian_llvm(19) / "clang", "--target", wb.X86]
     build += ["--pyconfig-dir", wb.pyconfig("3.14.7"), "--out", tmp_path / "out"]
     equal = json.loads(wb.stencilkit(*build, "--check-upstream=3", "--format", "json").stdout)
-    (said,) = (made["check-upstream"] for made in equal["builds"])
+    (said,) = (made["check_upstream"] for made in equal["builds"])
     assert (said["equal"], said["uops"], said["of"], said["different"]) == (True, 3, 10, [])
     assert len(said["files"]) == 2
     written = sorted((tmp_path / "out").rglob("jit_*"))

@@ -1,0 +1,24 @@
+"""Write docs/schemas, the JSON Schemas of what --format json prints, from the table in stencilkit/cli/_schemas.py.
+
+make schemas
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stencilkit.cli import _schemas
+
+FOLDER = Path(__file__).parent / "schemas"
+
+
+def pages() -> dict[Path, str]:
+    """Render every schema."""
+    return {FOLDER / f"{kind}.json": json.dumps(_schemas.document(kind), indent=2) + "\n" for kind in _schemas.ANSWERS}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for place, text in pages().items():
+        place.write_text(text, "utf-8")
