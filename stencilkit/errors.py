@@ -138,6 +138,10 @@ class ResultError(StencilkitError):
     """A folder of results cannot be used: another run is in it, another version wrote it, or a file is damaged."""
 
 
+class ClusterError(StencilkitError):
+    """A cluster cannot be used: no scheduler, no worker, or a worker with another stencilkit."""
+
+
 class AttestationError(StencilkitError):
     """A signed statement cannot be read or written, or a key cannot be used."""
 

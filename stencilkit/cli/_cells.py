@@ -34,6 +34,9 @@ class _Nothing:
     def plan(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
         """Ignore it."""
 
+    def say(self, text: str) -> None:
+        """Ignore it."""
+
     def started(self, cell: Cell) -> None:
         """Ignore it."""
 
@@ -57,6 +60,9 @@ class _Lines(_Nothing):
         self._total, self._done, self._earlier = len(cells), len(done), len(done)
         self._begun = environ.seconds()
         _say(f"{len(cells)} cells, of which {len(done)} are done already")
+
+    def say(self, text: str) -> None:
+        _say(text)
 
     def ended(self, result: Result) -> None:
         self._done += 1
@@ -100,6 +106,10 @@ class _Terminal(_Nothing):
         self._show(*self._totals)
         self._bars.start()
 
+    def say(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(escape.terminal(text), markup=False, highlight=False)
+
     def started(self, cell: Cell) -> None:
         with self._lock:
             self._running[_row(cell)] += 1
@@ -111,9 +121,8 @@ class _Terminal(_Nothing):
             self._running[name] = max(0, self._running[name] - 1)
             self._done[name] += 1
             self._show(name)
-        if result.verdict == "not qualified" and self._bars is not None:
-            text = f"{result.cell.label}: {result.verdict} ({result.why})"
-            self._bars.console.print(escape.terminal(text), markup=False, highlight=False)
+        if result.verdict == "not qualified":
+            self.say(f"{result.cell.label}: {result.verdict} ({result.why})")
 
     def close(self) -> None:
         if self._bars is not None:

@@ -25,6 +25,9 @@ class Board(Protocol):
     def plan(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
         """Show what is to be done, and what was done by an earlier run."""
 
+    def say(self, text: str) -> None:
+        """Tell about one thing, in one line."""
+
     def started(self, cell: Cell) -> None:
         """Show that a cell is being worked on."""
 
