@@ -18,9 +18,10 @@ from typing import Any, Final
 from stencilkit import __version__, fetch, pins, provision, results, toolchain
 from stencilkit.errors import ClusterError, ResultError, StencilkitError, ToolchainError
 from stencilkit.model.qualification import Job, Result
+from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.model.version import LlvmVersion
-from stencilkit.pipeline import requesting, scheduling, varying
+from stencilkit.pipeline import requesting, scheduling
 from stencilkit.pipeline.scheduling import Board, Doer, Run
 from stencilkit.support import archive, cluster, environ, files, private, resources
 from stencilkit.support.cache import Store
@@ -154,7 +155,7 @@ def _here(tool: _Tool) -> Toolchain:
 
 def _packed(tree: Path, *, whole: bool) -> bytes:
     """Pack what is needed of a tree: all of it where CPython is built, else what stencils are made from."""
-    roots = [tree] if whole else [tree / part for part in varying.PARTS]
+    roots = [tree] if whole else [tree / part for part in STENCIL_PARTS]
     found = [path for root in roots for path in files.walk(root) if path.suffix != ".pyc"]
     contents = {path.relative_to(tree).as_posix(): path.read_bytes() for path in found}
     return archive.write_tar(contents, compress=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import __version__, results, toolchain
+from stencilkit import __version__, configure, headers, results, toolchain
 from stencilkit.errors import (
     ConfigureError,
     FetchError,
@@ -24,11 +24,13 @@ from stencilkit.errors import (
 )
 from stencilkit.model.comparison import Comparison
 from stencilkit.model.gate import Configuration
+from stencilkit.model.judgement import Sample
 from stencilkit.model.ledger import place
 from stencilkit.model.manifest import MANIFEST_NAME, Manifest
 from stencilkit.model.proof import Proof, Proofs
 from stencilkit.model.proof import Verdict as ProofVerdict
 from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Name, Outcome, Result, Sizes
+from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.testing import TestReport
 from stencilkit.model.toolchain import Toolchain, Wanted
@@ -38,9 +40,11 @@ from stencilkit.pipeline import (
     bundling,
     comparing,
     gate,
+    judging,
     knowing,
     opening,
     proving,
+    requesting,
     testing,
     varying,
 )
@@ -274,8 +278,39 @@ def _ledger(subject: _Subject) -> _Answer:
     return _Answer(outcome="passed", figure=figure)
 
 
-def _generator(_: _Subject) -> _Answer:
-    return _Answer(outcome="not asked", reason="this stencilkit cannot run it")
+def _generator(subject: _Subject) -> _Answer:
+    sample = Sample(count=subject.job.sample) if subject.job.sample else None
+    found = judging.judge(_as_build(subject), requesting.machine(subject.store), subject.store, sample)
+    figure = f"{found.uops} of {found.of} uops"
+    chosen = f"chosen by the seed {found.seed}" if found.seed else ""
+    if found.equal:
+        return _Answer(outcome="passed", figure=figure, reason=chosen)
+    differing = [f"{name} differs" for name in found.different] or [
+        f"{file.name}: {file.lines[0]}" for file in found.files if file.lines
+    ]
+    return _Answer(outcome="failed", figure=figure, reason=_some(differing) or "nothing was compared")
+
+
+def _as_build(subject: _Subject) -> Build:
+    """Give what was built in another process as a build of this one."""
+    configuration, described = subject.configuration, subject.manifest
+    tool, asked = configuration.toolchain, configuration.asked
+    return Build(
+        request=BuildRequest(
+            tree=configuration.tree,
+            asked=asked,
+            flavour=configuration.flavour,
+            toolchain=tool,
+            headers=headers.choose(asked.target, tool, requesting.machine(subject.store)),
+            pyconfig=configure.given(configuration.pyconfig, asked, configuration.flavour),
+            cflags=described.cflags,
+            jobs=subject.job.jobs,
+        ),
+        stencils=admitting.header(subject.plain).header.stencils,
+        manifest=described,
+        files={path.name: path.read_bytes() for path in files.walk(subject.plain)},
+        notes=(),
+    )
 
 
 def _audit(subject: _Subject) -> _Answer:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from stencilkit import __version__, results
 from stencilkit.errors import ProcessError, ResultError
 from stencilkit.model.qualification import DEPTHS, QUESTIONS, Cell, Check, Depth, Job, Result
 from stencilkit.support import environ, files, process
+
+_ERROR: Final = "stencilkit: error: "
 
 
 class Board(Protocol):
@@ -102,6 +104,7 @@ def alone(job: Job, timeout: float) -> Result:
         asked.write_bytes(results.render_job(job))
         (scratch / "tmp").mkdir()
         environment = {
+            **environ.variables("STENCILKIT_"),
             "STENCILKIT_DATA": str(environ.data_root()),
             "STENCILKIT_CACHE": str(environ.cache_root()),
             "TMPDIR": str(scratch / "tmp"),
@@ -121,8 +124,8 @@ def alone(job: Job, timeout: float) -> Result:
 
 def _said(done: process.Completed) -> str:
     """Say how a process ended that gave no result: its own error message, or its end."""
-    lines = done.err.strip().splitlines()
-    said = next((line.removeprefix("stencilkit: error: ") for line in lines if "error: " in line), "")
+    lines = [line for line in done.err.strip().splitlines() if not line.startswith("stencilkit: this is a bug")]
+    said = next((line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)), "")
     return said or f"its process {done.ending}" + (f": {lines[-1][:200]}" if lines else "")
 
 
