@@ -23,6 +23,7 @@ emit        stencils -> header text
 generator   the tree's own Tools/jit/build.py, run with any LLVM
 reader      header text -> stencils, by a strict grammar
 disassemble code -> listings, with the patches beside
+witness     what stencils have compiled in of structures -> C that asks another compiler for the same
 manifest    what went in, what came out, every digest
 verify      what was read and recorded -> checks and a verdict
 compare     two sets of stencils -> what differs, stencil by stencil

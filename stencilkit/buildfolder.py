@@ -26,7 +26,7 @@ _MAKEFILE: Final = "Makefile"
 _PYCONFIG: Final = "pyconfig.h"
 _STENCILS: Final = "jit_stencils.h"
 _CLEAN: Final = "clean-retain-profile"
-_VARIABLES: Final = ("HOST_GNU_TYPE", "CONFIG_ARGS", "PYTHON_FOR_REGEN", ".DEFAULT_GOAL")
+_VARIABLES: Final = ("HOST_GNU_TYPE", "CONFIG_ARGS", "PYTHON_FOR_REGEN", ".DEFAULT_GOAL", "CC", "PY_CORE_CFLAGS")
 _MARK: Final = "stencilkit-says "
 _UNIVERSAL: Final = "--with-universal-archs="
 _TIMEOUT_SECONDS: Final = 120.0
@@ -72,6 +72,8 @@ def read(folder: Path) -> BuildFolder:
         jit=_jit(folder, answer),
         python=answer.values["PYTHON_FOR_REGEN"],
         deletes_stencils=_is_pgo(answer) and any(_deletes(text) for text in answer.clean),
+        compiler=answer.values["CC"],
+        core_cflags=answer.values["PY_CORE_CFLAGS"],
     )
     if found.jit and found.jit.debug != (found.flavour == "debug"):
         asked = "debug" if found.jit.debug else "release"

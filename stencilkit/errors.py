@@ -162,6 +162,10 @@ class InstallError(StencilkitError):
     """Stencils cannot be placed where a CPython build takes them."""
 
 
+class WitnessError(StencilkitError):
+    """The compiler of a runtime cannot be asked for the layout that stencils expect."""
+
+
 class JitTestError(StencilkitError):
     """A CPython could not be built or run, so nothing was tested."""
 

@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "regen",
     "show",
     "verify",
+    "witness",
     "compare",
     "prove",
     "audit",

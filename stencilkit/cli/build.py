@@ -42,7 +42,7 @@ _ALL: Final = "all"
     help="Triple to build for, all, or universal2-apple-darwin. Repeatable. [default: as configured, or this machine]",
 )
 @_options.shared("--debug")
-@click.option("--cflags", metavar="STR", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
+@_options.shared("--cflags", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
 @_options.shared("--pyconfig-dir")
 @_options.shared("--sysroot")
 @_options.shared("--out", default=Path("stencils"), show_default=True, help="Output folder.")

@@ -17,7 +17,7 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True))
 @_options.shared("--cpython", metavar="DIR", help="Source tree. [default: the current folder]")
-@click.option("--build-dir", type=_options.FOLDER, help="Where configure was run. [default: the source tree]")
+@_options.shared("--build-dir")
 @_options.shared("--target", help="Refuse a build folder that is configured for another target.")
 @_options.shared("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
 @_options.shared(
@@ -26,6 +26,7 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
     help="Install the stencils made by this LLVM. [default: as configured, or upstream's]",
 )
 @_options.shared("--check", help="Verify and show every check, but install nothing.")
+@_options.shared("--witness")
 @_options.shared("--allow-mingw")
 @_attestations.asked_options
 @_options.format_option("text", "json")
@@ -37,6 +38,7 @@ def command(
     flavour: Flavour | None,
     llvm: str,
     check: bool,
+    witness: bool,
     allow_mingw: bool,
     asked: _attestations.Asked,
     form: str,
@@ -60,6 +62,7 @@ def command(
         llvm=llvm,
         mingw=allow_mingw,
         check=check,
+        witness=witness,
         attestations=asked.gather(),
     )
     if form == "json":

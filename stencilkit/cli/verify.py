@@ -13,7 +13,7 @@ from stencilkit import verify
 from stencilkit.cli import _attestations, _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.verdict import Kind, Policy
-from stencilkit.pipeline import surveying, verifying
+from stencilkit.pipeline import surveying, verifying, witnessing
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files, limits
 
@@ -31,6 +31,7 @@ from stencilkit.support import files, limits
     type=_options.ANY_PATH,
     help="A python or libpython that was built with these stencils; check that it contains them.",
 )
+@_options.shared("--witness")
 @_options.shared("--policy", help="Policy file: what is required. [default: canonical form and manifest]")
 @_options.shared("--allow-mingw", help="Accept Windows stencils that were compiled with mingw's headers.")
 @click.option(
@@ -50,6 +51,7 @@ def command(
     rebuild: bool,
     llvm: str | None,
     binary: Path | None,
+    witness: bool,
     policy: Path | None,
     allow_mingw: bool,
     consistent: bool,
@@ -62,8 +64,9 @@ def command(
     A folder with output folders below it stands for all of them; every file in it is accounted for.
 
     Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
-    this source and its pyconfig.h would make them from, and which input digest must line 1 carry? With --attestation or
-    --attestations: how many of the builders that you name have signed that they got the same?
+    this source and its pyconfig.h would make them from, and which input digest must line 1 carry? With --witness: does
+    the compiler of the build folder lay structures out as the stencils expect? With --attestation or --attestations:
+    how many of the builders that you name have signed that they got the same?
 
     Anybody can make a header and a manifest that agree. So a yes needs one of --ledger, --rebuild, --attestation
     or --policy, or --consistent, if that agreement is all that is asked.
@@ -76,6 +79,8 @@ def command(
         raise UsageError("--pyconfig-dir needs --cpython", fix="name the source that it was configured from")
     if rebuild and cpython is None:
         raise UsageError("--rebuild needs --cpython", fix="name the source to build from")
+    if witness and cpython is None:
+        raise UsageError("--witness needs --cpython", fix="name the source, and with --pyconfig-dir its build folder")
     if llvm is not None and not rebuild:
         raise UsageError("--llvm is for --rebuild", fix="leave it out, or add --rebuild and --cpython")
     for path in filter(None, (*paths, manifest, ledger, binary, policy)):
@@ -86,8 +91,10 @@ def command(
     tree = _options.open_tree(cpython, progress) if cpython else None
     obeyed = _policy(policy, mingw=allow_mingw, consistent=consistent)
     signed = asked.gather(obeyed.demand)
+    runtime = witnessing.runtime(tree, pyconfig_dir or tree.root) if tree and witness else None
     questions: dict[Kind, object] = {
         "tree": tree,
+        "witness": runtime,
         "ledger": ledger,
         "rebuild": rebuild or None,
         "binary": binary,
@@ -107,6 +114,7 @@ def command(
         "ledger": ledger,
         "rebuild": (llvm or "") if rebuild else None,
         "binary": binary,
+        "runtime": runtime,
         "store": _options.store(),
         "attestations": signed,
         "policy": obeyed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -106,6 +106,17 @@ def template_units(tree: SourceTree, uops: Sequence[Uop]) -> list[Unit]:
         )
         for uop in sorted(uops, key=lambda uop: (uop.text, uop.name))
     ]
+
+
+def joined(uops: Sequence[Uop]) -> Uop:
+    """Put the cases of all uops one after the other."""
+    return Uop(name="all", text="\n".join(uop.text for uop in uops), line=uops[0].line)
+
+
+def every_uop(unit: Unit) -> Unit:
+    """Make one unit of a template and all uops: what it uses is what any of them uses. It is never a stencil."""
+    name = "stencilkit_uop"
+    return replace(unit, name=name, body=f"extern int {name};\n{unit.body}", short_body=None)
 
 
 def whole_unit(tree: SourceTree, name: str, path: str, role: UnitRole = "group") -> Unit:

@@ -125,6 +125,11 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
     return tuple(found)
 
 
+def every_uop(tree: SourceTree, uops: Sequence[Uop], target: Target) -> Unit:
+    """Make one unit of all uops: each of them has all the cases."""
+    return _common.every_uop(units(tree, uops, target)[0])
+
+
 def _around_cases(text: str, uops: Sequence[Uop]) -> tuple[str, str]:
     """Return what the file has before the first case and after the last (it defines TIER_TWO there)."""
     lines = text.splitlines(keepends=True)

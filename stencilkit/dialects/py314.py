@@ -67,6 +67,12 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
     return (_common.whole_unit(tree, SHIM, "Tools/jit/shim.c"), *_common.template_units(tree, uops))
 
 
+def every_uop(tree: SourceTree, uops: Sequence[Uop], target: Target) -> Unit:
+    """Make one unit of all uops, with their cases one after the other."""
+    del target
+    return _common.every_uop(_common.template_units(tree, [_common.joined(uops)])[0])
+
+
 def edit_ir(text: str) -> str:
     """Leave LLVM IR alone; this version never asks for any."""
     return text

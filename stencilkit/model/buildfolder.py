@@ -16,7 +16,8 @@ class BuildFolder:
 
     `host` is the triple that it was configured for, as configure spelt it, or the universal platform; "" if it does
     not say. `jit` is None where the JIT is off. `python` is what the makefile runs generators with.
-    `deletes_stencils` says that a plain `make` there is a PGO build that deletes the stencils midway.
+    `deletes_stencils` says that a plain `make` there is a PGO build that deletes the stencils midway. `compiler` and
+    `core_cflags` are what Python/jit.c and the like are compiled with ("" where nobody asked make).
     """
 
     path: Path
@@ -25,6 +26,8 @@ class BuildFolder:
     jit: JitCommand | None
     python: str
     deletes_stencils: bool
+    compiler: str = ""
+    core_cflags: str = ""
 
     @property
     def flavour(self) -> Flavour:

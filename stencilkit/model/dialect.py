@@ -51,6 +51,9 @@ class Dialect(Protocol):
     def units(self, tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, ...]:
         """List the C units in the order in which their stencils are finished."""
 
+    def every_uop(self, tree: SourceTree, uops: Sequence[Uop], target: Target) -> Unit:
+        """Make one C unit of all uops, which is never a stencil: what it uses is what any of them uses."""
+
     def edit_ir(self, text: str) -> str:
         """Edit the LLVM IR of a unit (where `emits` says so)."""
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
 from stencilkit.model.cc1 import Cpu
+from stencilkit.model.layout import Layout
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.source import ReleaseSignature
 from stencilkit.model.target import Flavour
@@ -118,7 +119,7 @@ class Manifest:
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
     tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
-    `source` is the verified signature of the tree's tarball.
+    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded.
     """
 
     cpython: str
@@ -146,6 +147,7 @@ class Manifest:
     stencils: tuple[StencilRecord, ...]
     provenance: Provenance
     source: ReleaseSignature | None = None
+    layout: Layout | None = None
 
     @property
     def series(self) -> str:

@@ -12,9 +12,9 @@ from stencilkit.model.target import Flavour
 from stencilkit.model.version import MajorRange
 
 Status = Literal["passed", "noted", "failed"]
-Kind = Literal["canonical", "manifest", "tree", "ledger", "rebuild", "binary", "attested", "policy"]
-"""What is asked: its grammar, its manifest, a CPython tree, the ledger, a new build, a program that was built
-on it, what others signed, a policy."""
+Kind = Literal["canonical", "manifest", "tree", "witness", "ledger", "rebuild", "binary", "attested", "policy"]
+"""What is asked: its grammar, its manifest, a CPython tree, the compiler of the runtime, the ledger, a new build, a
+program that was built on it, what others signed, a policy."""
 
 INDEPENDENT: Final[frozenset[Kind]] = frozenset({"ledger", "rebuild", "attested"})
 """What somebody else than the maker of the stencils said or did; the others compare what lies there with itself."""

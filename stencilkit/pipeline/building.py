@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from stencilkit import (
     cc1,
@@ -15,9 +16,10 @@ from stencilkit import (
     toolchain,
 )
 from stencilkit.compiler import closure
-from stencilkit.errors import ConfigureError, FlagError, RelocationError, TargetError, ToolchainError
+from stencilkit.errors import CompileError, ConfigureError, FlagError, RelocationError, TargetError, ToolchainError
 from stencilkit.model import cflags, pyconfig
 from stencilkit.model.build import Closure, Plan
+from stencilkit.model.layout import Layout
 from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.pyconfig import PyConfig
@@ -25,8 +27,8 @@ from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import SourceTree, Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import PythonSupport, SpelledTarget
-from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import asking, companions, compiling, rendering
+from stencilkit.model.toolchain import Identity, Toolchain
+from stencilkit.pipeline import asking, companions, compiling, recording, rendering
 from stencilkit.support import escape, files, process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
@@ -47,7 +49,10 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         told = asking.find(plan, work, allow=request.allow_driver_flags)
         included = closure.find(plan, work)
         identity = identifying.result()
+        seen = _words(included)
+        layouts = helper.submit(_layout, plan, included, seen.tree, identity, store, work)
         compiled = compiling.compile_all(plan, work, included, identity, told.unasked, request, store, progress)
+        layout, layout_notes = layouts.result()
     variants = dialects.variants(request.tree)
     stencils = _finish(request, variants, compiled.objects)
     beside = companions.derive(request.target, compiled.shim)
@@ -64,7 +69,6 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         line2=f"{rendering.GENERATOR}, content sha256:{summary.content}",
         comments=request.comments,
     )
-    seen = _words(included)
     described = manifest.describe(
         request,
         plan,
@@ -78,11 +82,33 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
         foreign_words=seen.foreign,
         used=_used(plan, included),
+        layout=layout,
         variants=variants,
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.asked).items()},
     )
     outputs[MANIFEST_NAME] = manifest.render(described).encode()
-    return Build(request=request, stencils=stencils, manifest=described, files=outputs, notes=(*notes, *compiled.notes))
+    return Build(
+        request=request,
+        stencils=stencils,
+        manifest=described,
+        files=outputs,
+        notes=(*notes, *compiled.notes, *layout_notes),
+    )
+
+
+def _layout(
+    plan: Plan,
+    included: Closure,
+    words: frozenset[str],
+    identity: Identity,
+    store: Store,
+    work: Path,
+) -> tuple[Layout | None, tuple[str, ...]]:
+    """Record what the stencils have compiled in; where that cannot be done, return a note: they are no worse for it."""
+    try:
+        return recording.record(plan, included, words, identity, store, work), ()
+    except CompileError as error:
+        return None, (f"no layout for stencilkit witness was recorded: {error.what}",)
 
 
 @dataclass(frozen=True, slots=True)

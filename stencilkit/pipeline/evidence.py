@@ -22,6 +22,7 @@ from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, Policy, TreeFacts
 from stencilkit.pipeline import companions, fitting, knowing, opening, rendering
 from stencilkit.pipeline.opening import Described
+from stencilkit.pipeline.witnessing import Runtime
 from stencilkit.support import environ, files, limits
 from stencilkit.support.cache import NoStore, Store
 
@@ -33,7 +34,7 @@ class Subject:
     `manifest` is a file; None takes the one beside the header. `tree` and `pyconfig` (the folder of pyconfig.h) belong
     together. `rebuild` says with which LLVM to build again from that tree ("" is the recorded one, None is not at all).
     `attestations` are what others signed.
-    `binary` is a program that was built on these stencils.
+    `binary` is a program that was built on these stencils, `runtime` what the rest of that program is compiled with.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Subject:
     ledger: Path | None = None
     rebuild: str | None = None
     binary: Path | None = None
+    runtime: Runtime | None = None
     store: Store = field(default_factory=NoStore)
     attestations: Attestations | None = None
     policy: Policy = verify.DEFAULT_POLICY

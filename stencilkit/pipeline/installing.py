@@ -12,8 +12,8 @@ from stencilkit import artifact, verify
 from stencilkit.errors import InstallError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Attestations
-from stencilkit.model.verdict import Policy, Verdict
-from stencilkit.pipeline import bundling, placing, verifying
+from stencilkit.model.verdict import Kind, Policy, Verdict
+from stencilkit.pipeline import bundling, placing, verifying, witnessing
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
@@ -47,12 +47,13 @@ def install(
     llvm: str,
     mingw: bool,
     check: bool = False,
+    witness: bool = False,
     attestations: Attestations | None = None,
 ) -> Installed:
     """Place stencils in a configured build folder.
 
-    `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing. `attestations` must say the
-    same, if there are any.
+    `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing. `witness` asks the
+    compiler of the build folder, too. `attestations` must say the same, if there are any.
 
     Raises: BundleError where there is nothing that is good for this build; InstallError where it cannot be placed.
     """
@@ -63,7 +64,8 @@ def install(
     ]
     chosen = [bundling.preferred(_asked_for(place, items)) for items in candidates]
     bundling.check_headers(chosen, mingw=mingw)
-    verdicts = tuple(_verify(place, item, attestations) for item in chosen)
+    runtime = witnessing.runtime(place.tree, place.folder) if witness else None
+    verdicts = tuple(_verify(place, item, attestations, runtime) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.left_alone(place.folder, placing.files_for(place, chosen))
@@ -118,11 +120,22 @@ def stamp(
     return tuple(found), tuple(verdicts)
 
 
-def _verify(place: placing.Place, item: Artifact, attestations: Attestations | None = None) -> Verdict:
-    """Compare one artifact with the tree and the build folder, and with what was signed."""
-    policy = _REQUIRED if attestations is None else replace(_REQUIRED, require=(*_REQUIRED.require, "attested"))
+def _verify(
+    place: placing.Place,
+    item: Artifact,
+    attestations: Attestations | None = None,
+    runtime: witnessing.Runtime | None = None,
+) -> Verdict:
+    """Compare one artifact with the tree and the build folder, with its compiler, and with what was signed."""
+    asked: dict[Kind, object] = {"witness": runtime, "attested": attestations}
+    more = tuple(kind for kind, value in asked.items() if value is not None)
     subject = Subject(
-        path=place.folder, tree=place.tree, pyconfig=place.folder, attestations=attestations, policy=policy
+        path=place.folder,
+        tree=place.tree,
+        pyconfig=place.folder,
+        attestations=attestations,
+        runtime=runtime,
+        policy=replace(_REQUIRED, require=(*_REQUIRED.require, *more)),
     )
     return verifying.run_artifact(item, subject)
 

@@ -10,7 +10,7 @@ from stencilkit import attest, ledger, verify
 from stencilkit.model.attestation import Claim
 from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
-from stencilkit.pipeline import evidence, rebuilding, rendering
+from stencilkit.pipeline import evidence, rebuilding, rendering, witnessing
 from stencilkit.pipeline.evidence import Evidence, Found
 
 
@@ -102,6 +102,12 @@ def does_it_fit_the_tree(known: Evidence) -> Iterator[Check]:
     """Compare with the tree that was named."""
     if known.facts is not None:
         yield from verify.fits(known.header, known.manifest, known.facts)
+
+
+def is_the_runtime_laid_out_so(known: Evidence) -> Iterator[Check]:
+    """Ask the compiler of the runtime for the numbers that the stencils have compiled in."""
+    if known.subject.runtime is not None:
+        yield from witnessing.ask(known.described, known.subject.runtime)
 
 
 def is_it_what_the_ledger_expects(known: Evidence) -> Iterator[Check]:

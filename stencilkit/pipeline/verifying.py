@@ -23,6 +23,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     questions.is_the_unwind_header_canonical,
     questions.are_the_dispatchers_canonical,
     questions.does_it_fit_the_tree,
+    questions.is_the_runtime_laid_out_so,
     questions.is_it_what_the_ledger_expects,
     questions.do_others_say_the_same,
     identifying.is_it_in_the_binary,

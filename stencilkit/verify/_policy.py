@@ -25,6 +25,7 @@ _NEEDS: Final[Mapping[Kind, str]] = {
     "canonical": "the header could not be read",
     "manifest": "there is no manifest (--manifest)",
     "tree": "no tree was given (--cpython, --pyconfig-dir)",
+    "witness": "the runtime's compiler was not asked (--witness)",
     "ledger": "no ledger was given (--ledger)",
     "rebuild": "nothing was built again (--rebuild)",
     "attested": "no attestation was given (--attestation, --attestations)",

@@ -117,6 +117,8 @@ def test_what_else_there_is(tmp_path: Path) -> None:
         ),
         python="python3.11",
         deletes_stencils=False,
+        # make's own, where the makefile has none
+        compiler="cc",
     )
     assert found.flavour == "debug"
 

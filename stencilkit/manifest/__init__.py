@@ -16,9 +16,11 @@ import tomli_w
 
 from stencilkit import __version__
 from stencilkit.errors import ManifestError
+from stencilkit.manifest import _layout
 from stencilkit.model import digest
 from stencilkit.model.build import Closure, Driver, FileOrigin, HeaderOrigin, IncludedFile, Plan
 from stencilkit.model.cc1 import Cpu
+from stencilkit.model.layout import Layout
 from stencilkit.model.manifest import (
     Deviation,
     FileRecord,
@@ -94,6 +96,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     visible: VisibleConfig,
     foreign_words: frozenset[str],
     used: tuple[UsedFile, ...],
+    layout: Layout | None,
     variants: tuple[Variant, ...],
     files: Mapping[FileRole, tuple[str, bytes]],
 ) -> Manifest:
@@ -140,6 +143,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         stencils=summary.stencils,
         provenance=_provenance_now(),
         source=request.tree.signature,
+        layout=layout,
     )
 
 
@@ -215,6 +219,8 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             origin: {item.name: item.sha256 for item in manifest.includes if item.origin == origin}
             for origin in dict.fromkeys(item.origin for item in manifest.includes)
         },
+        # Manifests of stencilkit 0.1.0 have none.
+        **({"layout": _layout.document(manifest.layout)} if manifest.layout else {}),
         "stencil": {item.name: f"{item.content} {item.code} {item.data} {item.holes}" for item in manifest.stencils},
         "provenance": {
             "stencilkit": manifest.provenance.stencilkit,
@@ -227,6 +233,20 @@ def _document(manifest: Manifest) -> dict[str, Any]:
 
 def _cpu_document(cpu: Cpu) -> dict[str, Any]:
     return {"name": cpu.name, "tune": cpu.tune, "features": list(cpu.features), "abi": cpu.abi}
+
+
+def render_layout(layout: Layout) -> str:
+    """Write a layout alone as TOML, for the cache."""
+    return tomli_w.dumps({"schema": SCHEMA, "layout": _layout.document(layout)})
+
+
+def parse_layout(text: str) -> Layout:
+    """Read it back.
+
+    Raises: ManifestError.
+    """
+    root = document(text, name="layout", schema=SCHEMA, error=ManifestError, line_ends=False)
+    return _layout.read(root.table("layout"))
 
 
 @limits.bounded(ManifestError)
@@ -284,6 +304,7 @@ def _manifest(root: Fields) -> Manifest:
         stencils=tuple(_stencil(root, name, row) for name, row in root.mapping("stencil").items()),
         provenance=_provenance(root.table("provenance")),
         source=_source(root.table("source")) if root.has("source") else None,
+        layout=next((_layout.read(row) for row in root.optional("layout")), None),
     )
     for key, value in (
         ("stencils", len(manifest.stencils)),

@@ -1,0 +1,77 @@
+"""What the stencils of a plan have compiled in of a CPython's structures, asked of the clang that compiles them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from stencilkit import manifest, source, witness
+from stencilkit.compiler import frontend
+from stencilkit.errors import CompileError
+from stencilkit.model.build import Closure, Plan
+from stencilkit.model.layout import Layout, Row
+from stencilkit.model.toolchain import Identity
+from stencilkit.support import process, resources
+from stencilkit.support.cache import Store
+
+_CODE: Final = ("witness", "compiler/frontend.py", "dialects", "manifest", "model/layout.py", "pipeline/recording.py")
+# Lines that clang refuses are taken out.
+_ROUNDS: Final = 4
+
+
+def record(
+    plan: Plan, included: Closure, words: frozenset[str], identity: Identity, store: Store, work: Path
+) -> Layout:
+    """Ask clang what the stencils of a plan have compiled in; `words` are those of the tree's included files.
+
+    Raises: CompileError.
+    """
+    key = _key(plan, included, identity)
+    kept = store.get(key)
+    if kept is not None:
+        return manifest.parse_layout(kept.decode())
+    tree = plan.tree
+    unit = tree.python.dialect.every_uop(tree, source.uops(tree), plan.target)
+    with process.workers(2) as pool:
+        preprocessed = pool.submit(frontend.preprocessed, plan, unit.whole, work, "words")
+        ir = frontend.ir(plan, unit.whole, work, "layout")
+    own = (str(tree.root), str(plan.pyconfig), *([str(plan.build)] if plan.build else []))
+    pointer = plan.target.pointer_bytes
+    draft = witness.find(ir, preprocessed.result(), root=str(tree.root), own=own, words=words, pointer=pointer)
+    found = witness.measured(draft, _measure(plan, unit.prefix, list(draft.rows()), work))
+    store.put(key, manifest.render_layout(found).encode())
+    return found
+
+
+def _key(plan: Plan, included: Closure, identity: Identity) -> str:
+    shared = [
+        "layout",
+        resources.code_digest(*_CODE),
+        plan.target.triple,
+        plan.flavour,
+        str(plan.toolchain.version),
+        identity.program,
+        plan.line(entry=False, step="emit"),
+        plan.cflags,
+        plan.headers.origin,
+        included.digest,
+        [(file.origin, file.name, file.sha256) for file in included.files],
+    ]
+    return hashlib.sha256(json.dumps(shared).encode()).hexdigest()
+
+
+def _measure(plan: Plan, prefix: str, rows: Sequence[Row], work: Path) -> dict[Row, int]:
+    """Have clang compute the numbers; what it refuses is left out."""
+    said = ""
+    for number in range(_ROUNDS):
+        text = witness.measuring(rows, {}, prefix)
+        data, said = frontend.obj(plan, text.text, work, f"numbers-{number}")
+        if data:
+            values = witness.numbers(data)
+            return {row: values[index] for index, row in enumerate(rows) if index in values}
+        refused, _ = text.failed(said)
+        rows = [row for row in rows if row not in refused]
+    raise CompileError("clang cannot compute the numbers", where=plan.toolchain.label, details=said[:2000])

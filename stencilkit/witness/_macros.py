@@ -1,0 +1,54 @@
+"""Preprocessed text with its definitions -> the constants of system headers, and the words that are left."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+_MARKER: Final = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
+_DEFINE: Final = re.compile(r"#define (\w+) (.+)")
+_NUMBER: Final = re.compile(r"[-+(\s]*(?:0[xX][0-9a-fA-F]+|\d+)[uUlL]*[)\s]*")
+_WORD: Final = re.compile(r"[A-Za-z_]\w*")
+# Macros whose value is the name of another one, and so on.
+_DEPTH: Final = 8
+
+
+def constants(text: str, words: frozenset[str], own: Iterable[str]) -> tuple[str, ...]:
+    """List the macros that stand for a number, are defined by a header outside some folders, and occur among words.
+
+    Those that begin with an underscore are the implementation's, such as the version of the C library.
+    """
+    inside = tuple(f"{folder}/" for folder in own)
+    place, values, foreign = "", dict[str, str](), set[str]()
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            continue
+        if match := _MARKER.match(line):
+            place = match[1]
+        elif match := _DEFINE.match(line):
+            values[match[1]] = match[2]
+            if not place.startswith((*inside, "<")) and place.startswith("/"):
+                foreign.add(match[1])
+            else:
+                foreign.discard(match[1])
+    return tuple(sorted(name for name in foreign & words if not name.startswith("_") and _is_number(name, values)))
+
+
+def _is_number(name: str, values: Mapping[str, str]) -> bool:
+    value = name
+    for _ in range(_DEPTH):
+        value = values.get(value.strip("() "), "")
+        if _NUMBER.fullmatch(value):
+            return True
+    return False
+
+
+def counted(text: str) -> Counter[str]:
+    """Count the words of a text; lines of the preprocessor's are left out."""
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            found.update(_WORD.findall(line))
+    return found
