@@ -18,9 +18,14 @@ from stencilkit.model.audit import Decoded
 
 # What instructions do, by architecture.
 _SEMANTICS: Final = {"x86_64": x86, "i686": x86, "aarch64": arm}
-# Of instructions run, in all: 100 times what the most intricate stencil of CPython's takes per instruction.
 # The calls of CPython's stencils that do not return: nothing runs behind them.
-NO_RETURN: Final = re.compile(r"_*(?:Py_FatalError\w*|PyObject_AssertFailed|assert_(?:fail|rtn)|assert|wassert|abort)")
+NO_RETURN: Final = re.compile(
+    r"_*(?:Py_Fatal(?:Refcount)?Error\w*|PyObject_AssertFailed|assert_(?:fail|rtn)|assert|wassert|abort)"
+)
+# Of these, Windows' may all the same: its dialog has a button "Ignore", so its headers do not say that it never does.
+# Code may lie behind a call, unless the compiler has proven that what follows is undefined where the assertion fails.
+_MAY_RETURN: Final = re.compile(r"_*wassert")
+# Of instructions run, in all: 100 times what the most intricate stencil of CPython's takes per instruction.
 _PATIENCE: Final = 64
 _LEAST: Final = 20_000
 
@@ -59,6 +64,8 @@ class _Follower:
         self._calls: dict[int, State] = {}
         self._called = False
         self._returning: set[int] = set()
+        # The state behind each call that may return.
+        self._perhaps: dict[int, State] = {}
         self._events: dict[int, list[Event]] = {}
         self._written: dict[int, frozenset[str]] = {}
         self._edges: dict[int, set[int]] = {}
@@ -96,6 +103,8 @@ class _Follower:
                 # Functions within the stencil return to what a caller had, which is something else now.
                 waiting |= self._returning
                 self._called = False
+            if not waiting:
+                waiting = self._otherwise_unreached()
         return Followed(
             reached=frozenset(self._reached),
             events=tuple(event for start in sorted(self._events) for event in self._events[start]),
@@ -105,6 +114,13 @@ class _Follower:
             given_up=bool(waiting),
             table=self._table,
         )
+
+    def _otherwise_unreached(self) -> set[int]:
+        """Go on behind the first call that may return, where nothing else leads there."""
+        for place in sorted(self._perhaps.keys() & self._index.keys() - self._reached):
+            self._arrive(place, self._perhaps[place])
+            return {place}
+        return set()
 
     def _arrive(self, place: int, state: State) -> bool:
         known = self._states.get(place)
@@ -135,7 +151,7 @@ class _Follower:
                     yield from self._back(event, state)
             if self._isa.is_call(item):
                 self._remember(item, state)
-            if not self._isa.goes_on(item) or any(_ends_here(event) for event in found):
+            if not self._isa.goes_on(item) or self._does_not_return(item, found, state):
                 return
             if item.end >= self._unit.end:
                 events.append(_fallen(item, state, self._unit))
@@ -144,6 +160,11 @@ class _Follower:
             if item.end in self._leaders or self._isa.is_jump(item):
                 yield item.end, state
                 return
+
+    def _does_not_return(self, item: Decoded, events: Sequence[Event], state: State) -> bool:
+        if any(_calls_only(_MAY_RETURN, event) for event in events):
+            self._perhaps[item.end] = state
+        return any(_calls_only(NO_RETURN, event) for event in events)
 
     def _inside(self, item: Decoded, value: Value, state: State) -> Iterator[tuple[int, State]]:
         """Yield the places of this stencil that a jump may lead to."""
@@ -209,9 +230,9 @@ class _Follower:
         return found
 
 
-def _ends_here(event: Event) -> bool:
+def _calls_only(names: re.Pattern[str], event: Event) -> bool:
     return event.kind == "call" and all(
-        atom.base == "symbol" and NO_RETURN.fullmatch(atom.name) is not None for atom in event.value
+        atom.base == "symbol" and names.fullmatch(atom.name) is not None for atom in event.value
     )
 
 

@@ -101,7 +101,7 @@ def command(
             attestation = {f"{output.name}{signing.suffix}": signing.sign(said)}
             _render.say(f"writing {output}{signing.suffix}", err=True)
         # Together: a key that cannot be used leaves no bundle without its signature.
-        files.write_together(output.parent, {output.name: packed, **attestation})
+        files.write_together(output.parent, {output.name: packed, **attestation}, stamps=attestation)
     _bundles.show(output, stamped, form)
     return ExitCode.OK
 

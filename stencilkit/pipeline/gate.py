@@ -166,7 +166,7 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
 
     Raises: LedgerError, OutputError.
     """
-    written, left = dict[PurePosixPath, None](), dict[PurePosixPath, None]()
+    entries, left = dict[PurePosixPath, Entry](), dict[PurePosixPath, None]()
     signed = []
     for outcome in outcomes:
         entry = outcome.entry
@@ -176,10 +176,12 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
             continue
         signed.append(replace(outcome.candidate, source="", codes={}))
         if outcome.unexpected:
-            ledger.write(folder, entry, knowing.python(entry.series).support.pinned)
-            written[entry.place] = None
+            entries[entry.place] = entry
+    # An entry comes after its signatures: whoever finds it there finds them, too.
     signatures.write(folder, signed)
-    return Settlement(written=tuple(written), left=tuple(left))
+    for entry in entries.values():
+        ledger.write(folder, entry, knowing.python(entry.series).support.pinned)
+    return Settlement(written=tuple(entries), left=tuple(left))
 
 
 def disagreements(outcomes: Sequence[Examined]) -> tuple[str, ...]:

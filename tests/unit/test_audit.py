@@ -320,6 +320,31 @@ def test_external_names_are_those_that_sources_reach() -> None:
     assert "externals" in objections(asked(audited(call, references=differing)))
 
 
+# 32-bit code that pushes three operands of _wassert and calls it: with what lies behind it, or nothing.
+ASSERTION = "6a006a006a00e800000000"
+
+
+@pytest.mark.parametrize(
+    ("behind", "function", "objection"),
+    [
+        # The compiler thinks that it returns, and clears the stack.
+        ("83c40cc3", "_wassert", ""),
+        # It has proven that it cannot go on.
+        ("", "_wassert", ""),
+        ("", "_Py_FatalRefcountErrorFunc", ""),
+        # What returns must clear the stack, and what does not has nothing behind it.
+        ("c3", "_wassert", "targets"),
+        ("", "PyErr_Clear", "targets"),
+        ("83c40cc3", "_Py_FatalRefcountErrorFunc", "decodings"),
+    ],
+)
+def test_windows_assertions_may_return(behind: str, function: str, objection: str) -> None:
+    call = code(ASSERTION + behind, at("patch_x86_64_32rx", 7, symbol=function, addend=-4))
+    known = References(by="the sources", proven=True, symbols={"_UOP": frozenset({function})})
+    found = objections(asked(audited(call, triple=I686, series="3.13", references=known)))
+    assert set(found) == ({objection} if objection else set())
+
+
 def test_what_is_too_intricate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "_LEAST", 10)
     monkeypatch.setattr(flow, "_PATIENCE", 0)
