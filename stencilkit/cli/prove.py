@@ -137,8 +137,9 @@ def _difference(proof: Proof) -> Iterator[str]:
     found = proof.difference
     if found is not None:
         yield f"{found.what}, at {found.places[0]:#x} and {found.places[1]:#x}:"
-        yield f"A  {found.left}"
-        yield f"B  {found.right}"
+        for letter, text, listing in zip("AB", (found.left, found.right), found.listings, strict=True):
+            yield f"{letter}  {text}"
+            yield from (f"   {line}" for line in listing)
 
 
 def _as_json(item: Proofs, accepted: policy.Policy) -> dict[str, Any]:

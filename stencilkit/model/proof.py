@@ -33,12 +33,13 @@ class Prototype:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Where the two sides came to do other things: what each has there, and the way each took to it."""
+    """Where the two sides came to do other things: what each has there, and the code around the place of each."""
 
     what: str
     left: str
     right: str
     places: tuple[int, int]
+    listings: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

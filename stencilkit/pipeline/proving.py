@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
-from stencilkit.model.stencil import StencilGroup
+from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
 from stencilkit.pipeline import admitting
 from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, emulate, solver
@@ -23,6 +23,7 @@ from stencilkit.support import fields, forks, resources
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT, Progress, counting
 
+_AROUND: Final = 6
 _PROTOTYPES: Final = "prove/prototypes.toml"
 _PROTOTYPE: Final = re.compile(r"(?P<result>[\w{}, ]+?)\((?P<arguments>[^()]*)\)(?P<ends> noreturn)?")
 
@@ -171,7 +172,33 @@ def _proved(
         found[left.name] = proof or Proof(name=left.name, verdict=Verdict.NOT_PROVED, why="limit (its process died)")
         if answer is not None and proof is not None:
             store.put(keys[left.name], answer)
-    return found
+    return {left.name: _listed(found[left.name], left, right, setting.arch) for left, right in todo}
+
+
+def _listed(proof: Proof, left: StencilGroup, right: StencilGroup, arch: str) -> Proof:
+    """Add the code of both sides around the place of a difference."""
+    if proof.difference is None:
+        return proof
+    sides = zip((left, right), proof.difference.places, strict=True)
+    one, other = (_around(group, place, arch) for group, place in sides)
+    return replace(proof, difference=replace(proof.difference, listings=(one, other)))
+
+
+def _around(group: StencilGroup, place: int, arch: str) -> tuple[str, ...]:
+    """List some instructions before and behind an offset, which is marked, with what is patched into them."""
+    found = disassemble.instructions(group.code, arch)
+    rows = [
+        (item.offset, "  ; ".join((item.text, *(_hole(group.code.patches[index]) for index in item.patches))))
+        for item in found
+    ]
+    at = next((number for number, (offset, _) in enumerate(rows) if offset >= place), len(rows))
+    near = rows[max(0, at - _AROUND) : at + _AROUND + 1]
+    return tuple(f"{'>' if offset == place else ' '} {offset:4x}:  {text}" for offset, text in near)
+
+
+def _hole(patch: Patch) -> str:
+    rows = [patch.symbol or "", patch.value.value if patch.value is not HoleValue.ZERO else ""]
+    return " + ".join(filter(None, rows)) or f"{patch.addend:#x}"
 
 
 def _key(left: StencilGroup, right: StencilGroup, setting: Setting) -> str:

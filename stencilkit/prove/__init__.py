@@ -13,6 +13,7 @@ solver       the one door to z3
 meeting      what must be equal at calls and exits
 loops        coinduction
 search       paths of both sides, in pairs
+filling      a stencil's bytes with its holes filled
 emulate      the one door to unicorn: replays, and evidence where there is no proof
 policy       what is accepted beside proofs
 """
@@ -108,7 +109,7 @@ def _replayed(proof: Proof, search: Search, stuck: StuckError | None, setting: S
     mode = emulate.MODES.get(setting.arch)
     if mode is None:
         return proof
-    emulator = emulate.Emulator(tuple(search.registers), mode)
+    emulator = emulate.Emulator(search.registers, mode)
     seeds = [emulate.Seed(number) for number in range(setting.runs)]
     if stuck is not None:
         search.solver.budget += setting.budget

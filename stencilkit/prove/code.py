@@ -23,7 +23,7 @@ _RELATIVE: Final = ("patch_32r", "patch_x86_64_32rx", "patch_x86_64_trampoline")
 _RELAXING: Final = "patch_x86_64_32rx"
 # What patch_x86_64_32rx looks for before the displacement, and the instruction that it must be.
 _RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 2, "jmp"))
-_TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
+TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
 _POINTER: Final = 8
 _TEXT: Final = re.compile(rb"[\t\n\x20-\x7e]+\0")
 
@@ -81,7 +81,7 @@ class Code:
             return terms.offset(terms.sym(f"slot of {patch.symbol}"), patch.addend)
         if patch.form is PatchForm.TRAMPOLINE:
             # The trampoline is a jump to the symbol, so the address of either will do; -4 is what x86's adds itself.
-            return terms.offset(self.symbol(str(patch.symbol)), _TRAMPOLINES[patch.func])
+            return terms.offset(self.symbol(str(patch.symbol)), TRAMPOLINES[patch.func])
         if patch.symbol is not None:
             base = self.symbol(patch.symbol)
             if patch.value is not HoleValue.ZERO:

@@ -17,27 +17,28 @@ from typing import Any, Final
 from stencilkit.errors import UsageError
 from stencilkit.model.proof import Prototype
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm
+from stencilkit.prove import filling
 from stencilkit.prove.assumptions import EXITS, FRAME_POINTERS, HOLES
-from stencilkit.prove.code import Code
+from stencilkit.prove.code import TRAMPOLINES, Code
 from stencilkit.prove.conventions import Place
 from stencilkit.prove.meeting import World
 
 _CODE: Final = 0x1000_0000
 _DATA: Final = 0x1100_0000
 _SLOTS: Final = 0x1200_0000
-_EXITS: Final = 0x1300_0000
+_EXITS: Final = _CODE + 0x8_0000  # a conditional branch of aarch64 reaches a megabyte
 _SYMBOLS: Final = 0x1400_0000
 _STACK: Final = 0x2000_0000
 _HEAP: Final = 0x4000_0000
 _PAGE: Final = 0x1000
 _STACK_SIZE: Final = 0x10000
-_ENTRY: Final = _STACK + _STACK_SIZE - 0x1008
+_TOP: Final = _STACK + _STACK_SIZE - 0x1000
 _BACK: Final = _EXITS + 0x800
 _PARTS: Final = {HoleValue.CODE: _CODE, HoleValue.DATA: _DATA}
 _MOST_STEPS: Final = 5000
 REACH: Final = (_HEAP, _HEAP + (1 << 32))
 """Where memory is that a state gives words of."""
-_RETURN: Final = b"\xc3"
+_CALLS: Final = ("call", "bl", "blr")
 
 
 class EndlessError(Exception):
@@ -118,6 +119,7 @@ class Run:
     engine: Any
     unicorn: Any
     numbers: Mapping[str, int]
+    widths: Mapping[str, int]
     counter: int
     events: list[Event] = field(default_factory=list)
     written: dict[int, int] = field(default_factory=dict)
@@ -149,20 +151,27 @@ class Run:
                 self.engine.mem_unmap(page, _PAGE)
         return self.events
 
+    @property
+    def _entry(self) -> int:
+        """The stack pointer at the start: where calls push the address to return to, they have pushed one."""
+        return _TOP - self.world.convention.popped
+
     def _load(self) -> None:
-        for name, number in self.numbers.items():
-            self.engine.reg_write(number, self.seed.value(name, 128 if name.startswith("xmm") else 64))
-        self._register(self.world.convention.stack, _ENTRY)
-        self._map(_ENTRY & -_PAGE)
-        self.engine.mem_write(_ENTRY, _BACK.to_bytes(8, "little"))
+        for name in self.numbers:
+            self._register(name, self.seed.value(name, self.widths[name]))
+        convention = self.world.convention
+        self._register(convention.stack, self._entry)
+        for page in (_TOP - _PAGE, _TOP):
+            self._map(page)
+        if convention.link:
+            self._register(convention.link, _BACK)
+        else:
+            self.engine.mem_write(self._entry, _BACK.to_bytes(8, "little"))
         for start, part in ((_CODE, self.code.stencil), (_DATA, self.code.data)):
-            body = bytearray(part.body)
-            for patch in part.patches:
-                for place in patch.offsets:
-                    self._patch(body, start, place, patch)
+            body = filling.filled(part, start, self._patched)
             for page in range(start, start + len(body) + _PAGE, _PAGE):
                 self._map(page)
-            self.engine.mem_write(start, bytes(body) + _RETURN * 16)
+            self.engine.mem_write(start, body)
         for name, address in self.symbols.items():
             slot = self._slot(name)
             self._map(slot & -_PAGE)
@@ -172,20 +181,11 @@ class Run:
     def _slot(self, name: str) -> int:
         return _SLOTS + (self.symbols[name] - _SYMBOLS) // _PAGE * 8
 
-    def _patch(self, body: bytearray, start: int, place: int, patch: Patch) -> None:
-        value = self._patched(patch)
-        if patch.func == "patch_64":
-            body[place : place + 8] = (value & (1 << 64) - 1).to_bytes(8, "little")
-        else:
-            relative = patch.func != "patch_32"
-            number = value - (start + place) if relative else value
-            body[place : place + 4] = (number & 0xFFFFFFFF).to_bytes(4, "little")
-
     def _patched(self, patch: Patch) -> int:
         if patch.form is PatchForm.GOT_SLOT:
             return self._slot(str(patch.symbol)) + patch.addend
         if patch.form is PatchForm.TRAMPOLINE:
-            return self.symbols[str(patch.symbol)] - 4
+            return self.symbols[str(patch.symbol)] + TRAMPOLINES[patch.func]
         if patch.symbol is not None:
             return self.symbols[patch.symbol] + patch.addend
         if patch.value in EXITS:
@@ -213,7 +213,7 @@ class Run:
         return True
 
     def _write(self, _engine: Any, _access: int, address: int, size: int, value: int, _data: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
-        if not _STACK <= address < _ENTRY:
+        if not _STACK <= address < self._entry:
             for number, byte in enumerate((value & (1 << 8 * size) - 1).to_bytes(size, "little")):
                 self.written[address + number] = byte
 
@@ -227,7 +227,7 @@ class Run:
             self.last = place
             return
         op = self.code.operations.get(self.last)
-        if op is not None and op.name == "call":
+        if op is not None and op.name in _CALLS:
             self._called(address, self.last + op.size)
             return
         self._left(address)
@@ -237,7 +237,7 @@ class Run:
         return int(self.engine.reg_read(self.numbers[name]))
 
     def _register(self, name: str, value: int) -> None:
-        self.engine.reg_write(self.numbers[name], value & (1 << 128 if name.startswith("xmm") else 1 << 64) - 1)
+        self.engine.reg_write(self.numbers[name], value & (1 << self.widths[name]) - 1)
 
     def _memory(self) -> tuple[int | str, ...]:
         """List the bytes that are not what they were at first."""
@@ -258,6 +258,14 @@ class Run:
             self.over = True
             self.engine.emu_stop()
             return
+        self._answer(name, prototype, number)
+        # Back to the caller, without running the stub.
+        convention = self.world.convention
+        self._register(convention.stack, self._read(convention.stack) + convention.popped)
+        self.engine.reg_write(self.counter, _CODE + back)
+
+    def _answer(self, name: str, prototype: Prototype | None, number: int) -> None:
+        """Do what a callee does: leave results, and nothing of what it need not keep."""
         convention = self.world.convention
         kinds = prototype.arguments if prototype is not None else ()
         for index, place in enumerate(convention.places(kinds, len(kinds))):
@@ -265,18 +273,20 @@ class Run:
             if extent is None:
                 continue
             pointer = self._argument(place)
-            if extent.written and _STACK <= pointer < _ENTRY:
+            if extent.written and _STACK <= pointer < self._entry:
                 made = self.seed.value(f"out {number} {index}").to_bytes(8, "little") * 2
                 self.engine.mem_write(pointer, made[: extent.size])
+        if prototype is None and convention.indirect_results:
+            pointer = self._read(convention.arguments[0])
+            if _STACK <= pointer < self._entry:
+                self.engine.mem_write(pointer, self.seed.value(f"result at {number}").to_bytes(8, "little") * 2)
         for register in self.numbers:
-            if register not in convention.kept:
+            if register in convention.halves:
+                self._register(register, self._read(register) & (1 << 64) - 1)
+            elif register not in convention.kept:
                 self._register(register, self.seed.value(f"{self.code.side} {register} {number}"))
         for register in convention.results:
             self._register(register, self.seed.value(f"{register} {number}"))
-        # Back to the caller, without running the stub.
-        stack = self._read(convention.stack)
-        self._register(convention.stack, stack + convention.popped)
-        self.engine.reg_write(self.counter, _CODE + back)
 
     def _arguments(self, name: str, prototype: Prototype | None) -> list[int | str]:
         kinds = prototype.arguments if prototype is not None else ("ptr",)
@@ -297,7 +307,7 @@ class Run:
         """Return what an argument is worth: of a text its letters, of a pointer into the frame what it points to."""
         if _DATA <= value < _DATA + len(self.code.data.body):
             return self.code.data.body[value - _DATA :].partition(b"\0")[0].decode("latin-1")
-        if not _STACK <= value < _ENTRY:
+        if not _STACK <= value < self._entry:
             return value
         extent = FRAME_POINTERS.get(name, {}).get(index)
         if extent is None or extent.always_written:
@@ -313,6 +323,7 @@ class Run:
         names = convention.results[:1] if returns else self.world.passing.live
         registers = [f"{name}={self._read(name):#x}" for name in names]
         registers += [f"{name}={self._read(name):#x}" for name in self.world.passing.restored]
+        registers += [f"{name}={self._read(name) & (1 << 64) - 1:#x}" for name in self.world.passing.halves]
         where = "CONTINUE" if address == _CODE + self.code.end else f"{address:#x}"
         self.events.append((f"exit {where}", (*registers, *self._memory()), self.last))
         self.over = True
@@ -322,7 +333,7 @@ class Run:
 class Emulator:
     """Runs pairs of stencils; one engine for each side, so that nothing of one run reaches the other."""
 
-    registers: tuple[str, ...]
+    registers: Mapping[str, int]
     mode: tuple[str, str, str, str, str]
 
     def compare(self, left: Code, right: Code, world: World, seed: Seed) -> tuple[list[Event], list[Event]]:
@@ -341,10 +352,16 @@ class Emulator:
         constants = importlib.import_module(module)
         numbers = {name: getattr(constants, f"{prefix}{name.upper()}") for name in self.registers}
         counter = getattr(constants, f"{prefix}{pc}")
-        return Run(code, world, symbols, seed, engine, unicorn, numbers, counter).trace()
+        if arch == "UC_ARCH_ARM64":
+            engine.reg_write(constants.UC_ARM64_REG_CPACR_EL1, _FLOATING_POINT)
+        return Run(code, world, symbols, seed, engine, unicorn, numbers, self.registers, counter).trace()
 
 
-MODES: Final = {"x86_64": ("UC_ARCH_X86", "UC_MODE_64", "unicorn.x86_const", "UC_X86_REG_", "RIP")}
+_FLOATING_POINT: Final = 3 << 20  # not trapped: Arm Architecture Reference Manual, D19.2.30
+MODES: Final = {
+    "x86_64": ("UC_ARCH_X86", "UC_MODE_64", "unicorn.x86_const", "UC_X86_REG_", "RIP"),
+    "aarch64": ("UC_ARCH_ARM64", "UC_MODE_ARM", "unicorn.arm64_const", "UC_ARM64_REG_", "PC"),
+}
 
 
 def addresses(*codes: Code) -> dict[str, int]:

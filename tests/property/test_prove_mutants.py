@@ -27,7 +27,7 @@ def judged(setting: Setting, runs: int, left: StencilGroup, mutant: mutants.Muta
     if found.verdict not in (Verdict.PROVED, Verdict.GIVEN):
         return b"refused"
     search = prove._search(left, mutant.group, setting, Solver(1, 1), ())
-    emulator = emulate.Emulator(tuple(search.registers), emulate.MODES[setting.arch])
+    emulator = emulate.Emulator(search.registers, emulate.MODES[setting.arch])
     seeds = [emulate.Seed(number) for number in range(runs)]
     seed, ended = emulate.differ(lambda one: emulator.compare(search.left, search.right, search.world, one), seeds)
     changed = [

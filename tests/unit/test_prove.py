@@ -266,9 +266,10 @@ def arm(code: str, *patches: Patch) -> StencilGroup:
     return StencilGroup(name="_UOP_r00", code=Stencil(body=body, patches=patches), data=Stencil(body=b"", patches=()))
 
 
-def arm_verdict(left: StencilGroup, right: StencilGroup) -> Proof:
+def arm_verdict(left: StencilGroup, right: StencilGroup, runs: int = 0) -> Proof:
     setting = replace(
         SETTING,
+        runs=runs,
         triple="aarch64-unknown-linux-gnu",
         arch="aarch64",
         decode=lambda one: disassemble.operations(one.code, "aarch64"),
@@ -283,6 +284,27 @@ def test_aarch64_too() -> None:
     assert arm_verdict(add, arm("11000718")).verdict is Verdict.NOT_PROVED  # of 32 bits
     # The register of the address to return to is given back:
     assert arm_verdict(arm("d503201f"), arm("d280001e")).verdict is Verdict.NOT_PROVED
+
+
+def test_what_differs_on_aarch64_is_shown_by_a_run() -> None:
+    def calling(before: str) -> StencilGroup:
+        # str x30, [sp, #-16]!; mov x0, x24; BEFORE; bl PyOne; movz/movk x25 = the oparg; ldr x30, [sp], #16
+        patches = (
+            Patch(func="patch_aarch64_trampoline", offsets=(12,), form=PatchForm.TRAMPOLINE, symbol="PyOne"),
+            Patch(func="patch_aarch64_16a", offsets=(16,), value=HoleValue.OPARG),
+        )
+        return arm(f"f81f0ffe aa1803e0 {before} 94000000 d2800019 d280001a f84107fe", *patches)
+
+    plain = calling("aa1903e1")  # mov x1, x25
+    assert arm_verdict(plain, plain, 20).verdict is Verdict.PROVED
+    found = arm_verdict(plain, calling("aa1a03e1"), 20)
+    assert found.verdict is Verdict.DIFFERS
+    assert found.difference is not None
+    assert "call PyOne" in found.difference.left
+    assert found.difference.places == (12, 12)
+    # An instruction that is not modelled (rbit) is run.
+    odd = calling("dac00301")
+    assert (arm_verdict(odd, odd, 20).verdict, arm_verdict(odd, odd, 20).runs) == (Verdict.AGREED, 20)
 
 
 def test_a_pair_that_jit_c_relaxes_has_one_register() -> None:
