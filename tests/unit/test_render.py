@@ -210,7 +210,16 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "_cells": lambda: _cells.show(cells(), "text"),
     "_bundles": lambda: _bundles.show(Path("stencils.tar.gz"), [stand_in(manifest=manifest())] * 2, "text"),
     "_render": lambda: _render.builds(
-        [stand_in(build=SimpleNamespace(manifest=manifest()), seconds=99.5, changed=True, folder="out")],
+        [
+            stand_in(
+                build=SimpleNamespace(manifest=manifest()),
+                seconds=99.5,
+                changed=True,
+                folder="out",
+                judgement=None,
+                refused=False,
+            )
+        ],
         [],
         "text",
     ),
