@@ -126,6 +126,15 @@ def entries(folder: Path) -> list[Path]:
     return known
 
 
+def has(folder: Path, cpython: str, triple: str, flavour: Flavour, llvm: str) -> bool:
+    """Return whether there is a whole entry for a build.
+
+    Raises: LedgerError where the ledger is empty, or the entry cannot be read.
+    """
+    wanted = place(cpython, triple, flavour, llvm)
+    return folder / wanted in entries(folder) and _read(folder, wanted).llvm == llvm
+
+
 def find(folder: Path, manifest: Manifest) -> Entry | None:
     """Find the entry that a manifest must agree with, None if the ledger has none.
 

@@ -332,6 +332,7 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
                             telling=_each(_text(), "Stencils that the best has and the others have not."),
                             protections=_by_name(_flag()),
                             notes=_TEXTS,
+                            refused=_each(_text(), "Why it is not good enough: for the policy, or without one."),
                         )
                     ),
                 )

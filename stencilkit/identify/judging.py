@@ -179,6 +179,6 @@ def _notes(program: Program, python: str, best: Sequence[Coverage], sure: int) -
     if python and all(item.candidate.made.cpython != python for item in best):
         yield f"no signatures of CPython {python} are known; these are those of {made.cpython}"
     if hidden:
-        yield f"{hidden} stencils of less than {sure} bytes are no arrays in it (instructions, or changed): not counted"
+        yield f"{hidden} stencils of less than {sure} bytes are not arrays in it (instructions, or changed)"
     if not program.contains(JIT_TEXT):
         yield "the stencils are there, but not the text with which Python/jit.c warns"

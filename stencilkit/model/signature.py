@@ -135,6 +135,11 @@ class Coverage:
         """Return the part of what can be found that was found, from 0 to 1."""
         return self.stencils / self.of_stencils if self.of_stencils else 0.0
 
+    @property
+    def seen(self) -> int:
+        """Return the part of the stencils that was found of all that are looked for, hidden ones too, in percent."""
+        return 100 * self.stencils // max(1, self.of_stencils + self.hidden)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identification:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit import identify, packages, programs, signatures
+from stencilkit import identify, ledger, packages, programs, signatures
 from stencilkit.errors import ProgramError, UsageError
+from stencilkit.identify import policy
 from stencilkit.model.program import Program
 from stencilkit.model.signature import Candidate, Identification, Made
 from stencilkit.model.verdict import Check
@@ -57,15 +58,15 @@ class Answer:
     problems: tuple[str, ...] = field(default=())
 
 
-def known(ledger: Path | None, against: Sequence[Opened]) -> Known:
+def known(folder: Path | None, against: Sequence[Opened]) -> Known:
     """Read signatures: those of verified headers and of a ledger that are named, else those that travel along.
 
     Raises: LedgerError.
     """
     triples = {target.triple: target for target in knowing.known_targets()}
     candidates = [candidate(opened) for opened in against]
-    if ledger is not None:
-        candidates += signatures.read_all(ledger, triples)
+    if folder is not None:
+        candidates += signatures.read_all(folder, triples)
     elif not against:
         candidates += signatures.packaged(triples)
     return Known(candidates)
@@ -81,6 +82,20 @@ def candidate(opened: Opened) -> Candidate:
         llvm=described.toolchain.version if described else "",
     )
     return signatures.of(made, opened.header.stencils, opened.label)
+
+
+def refusals(found: Identification, demanded: policy.Policy, folder: Path | None) -> tuple[str, ...]:
+    """Ask what a policy demands of a Python; `folder` is the ledger.
+
+    Raises: LedgerError; UsageError where the policy demands an entry, and no ledger was named.
+    """
+    if demanded.ledger and folder is None:
+        raise UsageError("the policy demands an entry of a ledger, and none is named", fix="name one with --ledger")
+    made = [item.candidate.made for item in found.best]
+    in_ledger = folder is not None and any(
+        ledger.has(folder, one.cpython, one.triple, one.flavour, one.llvm) for one in made
+    )
+    return tuple(policy.refusals(demanded, found, in_ledger=in_ledger))
 
 
 def run(path: Path, against: Known) -> Answer:
@@ -191,7 +206,7 @@ def _beside(program: Path) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-def sign(opened: Sequence[Opened], ledger: Path) -> tuple[Path, ...]:
+def sign(opened: Sequence[Opened], folder: Path) -> tuple[Path, ...]:
     """Add the stencils of verified output folders to a ledger's signatures; return the files that were written.
 
     Raises: UsageError where a header has no manifest, which says what it was made from; LedgerError; OutputError.
@@ -199,4 +214,4 @@ def sign(opened: Sequence[Opened], ledger: Path) -> tuple[Path, ...]:
     for item in opened:
         if item.manifest is None:
             raise UsageError(f"{item.label} has no manifest", fix="give output folders of stencilkit build")
-    return signatures.write(ledger, [candidate(item) for item in opened])
+    return signatures.write(folder, [candidate(item) for item in opened])

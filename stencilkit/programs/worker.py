@@ -33,12 +33,12 @@ _PROPERTIES: Final = {
     "x86_64": (("IBT", 1), ("SHSTK", 2)),
     "aarch64": (("BTI", 1), ("PAC", 2)),
 }
-# PE's IMAGE_DLLCHARACTERISTICS (Microsoft's PE format).
+# PE's bits of IMAGE_DLLCHARACTERISTICS (Microsoft's PE format).
 _CHARACTERISTICS: Final = (
-    ("guard CF", "GUARD_CF"),
-    ("DEP", "NX_COMPAT"),
-    ("ASLR", "DYNAMIC_BASE"),
-    ("high-entropy ASLR", "HIGH_ENTROPY_VA"),
+    ("guard CF", 0x4000, "GUARD_CF"),
+    ("DEP", 0x0100, "NX_COMPAT"),
+    ("ASLR", 0x0040, "DYNAMIC_BASE"),
+    ("high-entropy ASLR", 0x0020, "HIGH_ENTROPY_VA"),
 )
 # Mach-O's section attributes for code.
 _INSTRUCTIONS: Final = {"PURE_INSTRUCTIONS", "SOME_INSTRUCTIONS"}
@@ -120,8 +120,8 @@ def _pe(binary: lief.PE.Binary) -> dict[str, Any]:
         for section in binary.sections
         if "MEM_EXECUTE" not in {_name(flag) for flag in section.characteristics_lists}
     ]
-    flags = {_name(flag) for flag in binary.optional_header.dll_characteristics_lists}
-    protections = [[name, flag in flags, flag] for name, flag in _CHARACTERISTICS]
+    flags = int(binary.optional_header.dll_characteristics)
+    protections = [[name, bool(flags & bit), why] for name, bit, why in _CHARACTERISTICS]
     protections.append(["signature", bool(list(binary.signatures)), "Authenticode"])
     return _described("coff", _name(binary.header.machine), regions, protections)
 

@@ -34,6 +34,12 @@ LIBRARIES = {
     wb.MAC_X86: ("x86_64-macos", "libpython3.14.dylib"),
     wb.MAC_ARM: ("aarch64-macos", "libpython3.14.dylib"),
 }
+# What the linker gives them without being asked; it has no high-entropy ASLR for 32 bits.
+PROTECTIONS = {
+    **dict.fromkeys((wb.WIN_X86, wb.WIN_ARM), ("DEP", "ASLR", "high-entropy ASLR")),
+    wb.WIN_I686: ("DEP", "ASLR"),
+    wb.MAC_ARM: ("code signature",),
+}
 # What identify looks for, and what a library needs that is linked without a C library: zig would build that first.
 RUNTIME = """
 static const char version[] = "3.14.7", tag[] = "cpython-314", home[] = "PYTHONHOME", warning[] = "JIT %s (%d)";

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from stencilkit import identify
+from stencilkit.cli import _identified
+from stencilkit.errors import PolicyError
+from stencilkit.identify import policy
 from stencilkit.model.program import JIT_TEXT, Program, Region
 from stencilkit.model.signature import SHORTEST, SMALL, Candidate, Identification, Made, fill, sign
+from stencilkit.model.version import MajorRange
+from stencilkit.pipeline import identifying
 
 # The first and the last are long: a short one needs a neighbour on both sides to be missed.
 SIZES = (90, 36, 40, 57, 63, 64, 80, 81, 96, 130, 200, 257, 333, 64, 33, 70)
@@ -270,3 +278,88 @@ def test_code_that_is_a_part_of_another_is_not_found_in_it() -> None:
 def test_the_versions_of_libraries_are_not_cpythons() -> None:
     assert identify.version(program({}, version=b"3.14.10")) == "3.14.10"
     assert identify.version(program({}, version=b"3.13.1")) == ""
+
+
+def test_a_policy_is_read() -> None:
+    read = policy.parse('schema = 1\naccept = ["identified", "nearest"]\nledger = true\nllvm = "20..22"', "here")
+    assert (read.accept, read.ledger, read.llvm, read.seen) == (
+        ("identified", "nearest"),
+        True,
+        MajorRange.parse("20..22"),
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "schema = 2",
+        "schema = 1\naccept = []",
+        'schema = 1\naccept = ["fine"]',
+        'schema = 1\naccept = ["identified", "nearest", "changed", "unknown", "no JIT"]',
+        'schema = 1\nllvm = "new"',
+        "schema = 1\nseen-percent = 101",
+        "schema = 1\nledger = 1",
+        "schema = 1\ndemand = true",
+    ],
+)
+def test_a_policy_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        policy.parse(text, "here")
+
+
+def test_what_a_policy_refuses() -> None:
+    few = asked(program({name: code for name, code in codes().items() if len(code) > 36}), candidate(codes()))
+    refused = list(policy.refusals(policy.Policy(seen=90), few, in_ledger=False))
+    assert refused == ["87 % of the stencils are visible in it, and the policy demands 90"]
+    whole = asked(program(codes()), candidate(codes()))
+    assert not list(policy.refusals(policy.Policy(seen=100), whole, in_ledger=False))
+    assert list(policy.refusals(policy.Policy(ledger=True), whole, in_ledger=False)) == [
+        "the ledger has no entry for CPython 3.14.7, x86_64-unknown-linux-gnu, release, LLVM 21.1.0"
+    ]
+    assert not list(policy.refusals(policy.Policy(ledger=True), whole, in_ledger=True))
+    old = policy.Policy(llvm=MajorRange.parse("19..20"))
+    assert list(policy.refusals(old, whole, in_ledger=True)) == ["LLVM 21 is not one of 19..20"]
+    nothing = asked(program({}, jit=False), candidate(codes()))
+    assert list(policy.refusals(policy.Policy(ledger=True), nothing, in_ledger=False)) == [
+        "it is no JIT, not identified"
+    ]
+
+
+def shown(form: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Show an identified Python with a label that would break tables, a changed one, a problem and an empty folder."""
+    bodies = codes()
+    good = asked(replace(program(bodies), label="a|b\n`c"), candidate(bodies))
+    bad = asked(changed(program(bodies), bodies["_UOP_09"], 3), candidate(bodies))
+    answers = [
+        identifying.Answer(path=Path("x.deb"), found=(good, bad), members=9, problems=("error: y\n  next: z",)),
+        identifying.Answer(path=Path("empty"), found=(), members=0),
+    ]
+    refused = [[identifying.refusals(item, policy.Policy(), None) for item in answer.found] for answer in answers]
+    _identified.show(answers, refused, form)
+    return capsys.readouterr().out
+
+
+def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown("markdown", capsys).splitlines()
+    assert [line for line in lines if line.startswith("#")] == ["### `a\\|b 'c`: identified", "### `python`: changed"]
+    assert f"| found | 16 of 16 stencils, {sum(SIZES)} of {sum(SIZES)} bytes |" in lines
+    assert "| refused | it is changed, not identified |" in lines
+    assert any(line.startswith("| missing | _UOP_09 (130 bytes): other bytes at offset") for line in lines)
+    assert lines[-2:] == ["* `error: y next: z`", "* empty: no CPython among 0 files"]
+
+
+def test_junit(capsys: pytest.CaptureFixture[str]) -> None:
+    suites = ET.fromstring(shown("junit", capsys))
+    assert [(suite.get("name"), suite.get("tests"), suite.get("failures")) for suite in suites] == [
+        ("x.deb", "3", "2"),
+        ("empty", "1", "1"),
+    ]
+    failures = [failure.get("message") for failure in suites.iter("failure")]
+    assert failures == ["changed: it is changed, not identified", "error: y", "empty: no CPython among 0 files"]
+
+
+def test_json_has_why_the_policy_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = json.loads(shown("json", capsys))["answers"][0]["pythons"]
+    assert (first["refused"], second["refused"]) == ([], ["it is changed, not identified"])
