@@ -9,7 +9,7 @@ import functools
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from stencilkit.model.audit import Argument, Decoded
@@ -57,6 +57,9 @@ _FILES: Final = {
     **dict.fromkeys("vqdshb", "v"),
 }
 _PLACE: Final = re.compile(r"(?:code|data) \+ 0x[0-9a-f]+(?:, )?")
+# Of these, capstone says that they read what they write, as BFM does (Arm ARM, C6.2, SBFM and UBFM: zero or the sign is
+# put where no bits go).
+_OVERWRITES: Final = re.compile(r"[su]xt[bhw]|asr|ls[lr]|[su]bf(?:x|iz)")
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
 _PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
@@ -128,13 +131,19 @@ def _decoded(item: Any, stencil: Stencil, arch: str) -> Decoded:  # noqa: ANN401
     # Bytes that are no instruction have no details to ask for.
     encoding = item.encoding if known and _VARIABLE_LENGTH[arch] else None
     read, written = item.regs_access() if known else ((), ())
+    arguments = tuple(_argument(item, operand, arch) for operand in item.operands) if known else ()
+    reads = frozenset(_register(item.reg_name(register), arch) for register in read)
+    if arch == "aarch64" and _OVERWRITES.fullmatch(item.mnemonic):
+        first, *rest = arguments
+        arguments = (replace(first, read=False), *rest)
+        reads = frozenset(argument.register for argument in rest if argument.register)
     return Decoded(
         offset=item.address,
         encoding=stencil.body[item.address : item.address + item.size],
         mnemonic=item.mnemonic,
         operands=item.op_str,
-        arguments=tuple(_argument(item, operand, arch) for operand in item.operands) if known else (),
-        reads=frozenset(_register(item.reg_name(register), arch) for register in read),
+        arguments=arguments,
+        reads=reads,
         writes=frozenset(_register(item.reg_name(register), arch) for register in written),
         groups=frozenset(item.group_name(group) for group in item.groups) if known else frozenset(),
         displacement=(encoding.disp_offset, encoding.disp_size) if encoding else (0, 0),

@@ -1,7 +1,8 @@
 """Follow the code of one stencil: what can run, and what registers may hold when it does.
 
 A small abstract interpretation over the control flow. Jumps through tables in the data are followed; jumps into
-other code end a path. Where it gives up, it says so.
+other code end a path. A function within the stencil is followed once for each of its calls, so that what one caller
+has in its registers does not come back to another. Where it gives up, it says so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from stencilkit.audit.machine import Event, State, Stretch
 from stencilkit.audit.values import Atom, Value
 from stencilkit.model.audit import Decoded
 
+# A place in the code, and the end of the call on whose behalf it runs: 0 outside of the stencil's own functions.
+Point = tuple[int, int]
 # What instructions do, by architecture.
 _SEMANTICS: Final = {"x86_64": x86, "i686": x86, "aarch64": arm}
 # The calls of CPython's stencils that do not return: nothing runs behind them.
@@ -57,16 +60,16 @@ class _Follower:
         self._code = code
         self._isa = _SEMANTICS[arch]
         self._index = {item.offset: index for index, item in enumerate(code)}
-        self._states: dict[int, State] = {}
+        self._states: dict[Point, State] = {}
         self._astray: dict[tuple[int, int], Decoded] = {}
         self._reached: set[int] = set()
-        # The state behind each call, and what the functions within the stencil write.
-        self._calls: dict[int, State] = {}
+        # The states behind each call of a function within the stencil, and what such functions write.
+        self._calls: dict[int, dict[Point, State]] = {}
         self._called = False
-        self._returning: set[int] = set()
+        self._returning: set[Point] = set()
         # The state behind each call that may return.
-        self._perhaps: dict[int, State] = {}
-        self._events: dict[int, list[Event]] = {}
+        self._perhaps: dict[Point, State] = {}
+        self._events: dict[Point, list[Event]] = {}
         self._written: dict[int, frozenset[str]] = {}
         self._edges: dict[int, set[int]] = {}
         self._table = unit.end
@@ -86,18 +89,18 @@ class _Follower:
         return found
 
     def run(self) -> Followed:
-        waiting = {0} if self._code else set()
-        self._states = {0: State(unit=self._unit)} if self._code else {}
+        waiting = {(0, 0)} if self._code else set()
+        self._states = {(0, 0): State(unit=self._unit)} if self._code else {}
         left = max(_LEAST, _PATIENCE * len(self._code))
         while waiting and left > 0:
             start = min(waiting)
             waiting.remove(start)
             # Of the last time that a block is run, which is with everything that may come in.
             self._events[start] = []
-            for place, state in self._block(start, self._events[start]):
+            for point, state in self._block(start, self._events[start]):
                 left -= 1
-                if self._arrive(place, state):
-                    waiting.add(place)
+                if self._arrive(point, state):
+                    waiting.add(point)
             left -= self._ran
             if self._called:
                 # Functions within the stencil return to what a caller had, which is something else now.
@@ -115,24 +118,26 @@ class _Follower:
             table=self._table,
         )
 
-    def _otherwise_unreached(self) -> set[int]:
+    def _otherwise_unreached(self) -> set[Point]:
         """Go on behind the first call that may return, where nothing else leads there."""
-        for place in sorted(self._perhaps.keys() & self._index.keys() - self._reached):
-            self._arrive(place, self._perhaps[place])
-            return {place}
+        for point in sorted(self._perhaps):
+            if point[0] in self._index and point[0] not in self._reached:
+                self._arrive(point, self._perhaps[point])
+                return {point}
         return set()
 
-    def _arrive(self, place: int, state: State) -> bool:
-        known = self._states.get(place)
+    def _arrive(self, point: Point, state: State) -> bool:
+        known = self._states.get(point)
         if known is None:
-            self._states[place] = state.copy()
+            self._states[point] = state.copy()
             return True
         return known.join(state)
 
-    def _block(self, start: int, events: list[Event]) -> Iterator[tuple[int, State]]:
+    def _block(self, start: Point, events: list[Event]) -> Iterator[tuple[Point, State]]:
         """Run from a place to where ways part or meet; yield where it goes on, with the state there."""
         state = self._states[start].copy()
-        index = self._index[start]
+        place, behalf = start
+        index = self._index[place]
         self._ran = 0
         while True:
             item = self._code[index]
@@ -143,55 +148,61 @@ class _Follower:
             found = list(self._isa.step(item, state))
             events.extend(found)
             for event in found:
-                if event.kind in ("jump", "call"):
-                    entered = self._isa.entered(item, state) if event.kind == "call" else state
-                    yield from self._inside(item, event.value, entered)
-                elif event.kind == "return" and _code_offsets(event.value):
-                    self._returning.add(start)
-                    yield from self._back(event, state)
+                yield from self._led_to(event, state, start)
             if self._isa.is_call(item):
-                self._remember(item, state)
-            if not self._isa.goes_on(item) or self._does_not_return(item, found, state):
+                self._remember(item, state, behalf)
+            if not self._isa.goes_on(item) or self._does_not_return((item.end, behalf), found, state):
                 return
             if item.end >= self._unit.end:
                 events.append(_fallen(item, state, self._unit))
                 return
             index += 1
             if item.end in self._leaders or self._isa.is_jump(item):
-                yield item.end, state
+                yield (item.end, behalf), state
                 return
 
-    def _does_not_return(self, item: Decoded, events: Sequence[Event], state: State) -> bool:
+    def _led_to(self, event: Event, state: State, start: Point) -> Iterator[tuple[Point, State]]:
+        """Yield where an event of the block that began at `start` leads to within the stencil."""
+        item = event.instruction
+        if event.kind == "jump":
+            yield from self._inside(item, event.value, state, start[1])
+        elif event.kind == "call":
+            yield from self._inside(item, event.value, self._isa.entered(item, state), item.end)
+        elif event.kind == "return" and _code_offsets(event.value):
+            self._returning.add(start)
+            yield from self._back(event, state)
+
+    def _does_not_return(self, behind: Point, events: Sequence[Event], state: State) -> bool:
         if any(_calls_only(_MAY_RETURN, event) for event in events):
-            self._perhaps[item.end] = state
+            self._perhaps[behind] = state
         return any(_calls_only(NO_RETURN, event) for event in events)
 
-    def _inside(self, item: Decoded, value: Value, state: State) -> Iterator[tuple[int, State]]:
+    def _inside(self, item: Decoded, value: Value, state: State, behalf: int) -> Iterator[tuple[Point, State]]:
         """Yield the places of this stencil that a jump may lead to."""
         for place in sorted(self._targets(value)):
             if place in self._index:
                 self._edges.setdefault(item.offset, set()).add(place)
-                yield place, state
+                yield (place, behalf), state
             elif 0 <= place < self._unit.end:
                 self._astray[item.offset, place] = item
 
-    def _remember(self, item: Decoded, state: State) -> None:
+    def _remember(self, item: Decoded, state: State, behalf: int) -> None:
         """Keep the state behind a call of a function within the stencil."""
         if item.goes in self._index:
-            before = self._calls.get(item.end)
+            known = self._calls.setdefault(item.end, {})
+            before = known.get((item.end, behalf))
             self._called |= before is None or (before.registers, before.slots) != (state.registers, state.slots)
-            self._calls[item.end] = state.copy()
+            known[item.end, behalf] = state.copy()
 
-    def _back(self, event: Event, state: State) -> Iterator[tuple[int, State]]:
+    def _back(self, event: Event, state: State) -> Iterator[tuple[Point, State]]:
         """Yield where a function within the stencil returns to, with what it wrote; the rest is its caller's."""
-        for place in sorted(_code_offsets(event.value)):
-            caller = self._calls.get(place)
-            if caller is not None and place in self._index:
+        for place in sorted(_code_offsets(event.value) & self._index.keys()):
+            for point, caller in self._calls.get(place, {}).items():
                 back = caller.copy()
                 back.slots = dict(state.slots)
                 for register in self._written_inside() - {self._unit.stack}:
                     back.set(register, state.get(register))
-                yield place, back
+                yield point, back
 
     def _written_inside(self) -> frozenset[str]:
         """Name the registers that the functions within the stencil write, as far as it is known where they lead."""

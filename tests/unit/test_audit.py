@@ -320,6 +320,36 @@ def test_external_names_are_those_that_sources_reach() -> None:
     assert "externals" in objections(asked(audited(call, references=differing)))
 
 
+# aarch64: x24 = an address of data; f(); then x24 = what x20 is, or not; f(); *x24 = x8; where f saves x24, changes it,
+# and restores it.
+MAIN = "fd7bbfa9 18000090 18030091 06000094 {second} 04000094 080300f9 fd7bc1a8 c0035fd6"
+SAVES = "f80f1ff8 380080d2 f80741f8 c0035fd6"
+
+
+@pytest.mark.parametrize(("second", "objection"), [("f80314aa", ""), ("1f2003d5", "writable-data")])
+def test_a_function_gives_each_caller_its_own_registers_back(second: str, objection: str) -> None:
+    patches = (at("patch_aarch64_21r", 4, value=HoleValue.DATA), at("patch_aarch64_12", 8, value=HoleValue.DATA))
+    body = code(MAIN.format(second=second) + SAVES, *patches)
+    # macOS: no register is reserved.
+    found = objections(asked(audited(body, code("00" * 8), triple="aarch64-apple-darwin")))
+    assert set(found) == ({objection} if objection else set())
+
+
+# sxtw, sbfx, lsr, uxtb and asr x24, x8 overwrite x24, which bfxil does not: then *x24 = x8.
+@pytest.mark.parametrize(
+    ("text", "objection"),
+    [
+        *((text, "") for text in ("187d4093", "18154493", "18fd43d3", "181d0053", "18fd4393")),
+        ("181d40b3", "writable-data"),
+    ],
+)
+def test_what_is_overwritten_is_not_read(text: str, objection: str) -> None:
+    patches = (at("patch_aarch64_21r", 0, value=HoleValue.DATA), at("patch_aarch64_12", 4, value=HoleValue.DATA))
+    body = f"1800009018030091{text}080300f9c0035fd6"
+    found = objections(asked(audited(code(body, *patches), code("00" * 8), triple=ARM)))
+    assert set(found) == ({objection} if objection else set())
+
+
 # 32-bit code that pushes three operands of _wassert and calls it: with what lies behind it, or nothing.
 ASSERTION = "6a006a006a00e800000000"
 
