@@ -53,6 +53,25 @@ def test_3_14_on_our_stencils(tmp_path: Path) -> None:
 
 
 @pytest.mark.matrix
+def test_3_13_with_a_flag_that_is_against_ours(tmp_path: Path) -> None:
+    """Behind upstream's own -fomit-frame-pointer, the user's flag made stencils that crashed the build of CPython."""
+    version, flag = "3.13.15", "--cflags=-fno-omit-frame-pointer"
+    out = wb.built(version, wb.PINNED[version], tmp_path / "stencils", flag)
+    assert "-fno-omit-frame-pointer" in (out / "manifest.toml").read_text()
+    done = wb.stencilkit(
+        *("test", out, "--cpython", wb.tree(version), "--format", "json", "--module", "test_call"),
+        *("--configure", "OPT=-O1 -Wall", "--work", tmp_path / "work"),
+        check=False,
+        timeout=2400,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    (verdict,) = json.loads(done.stdout)["verdicts"]
+    assert not verdict["generator_ran"]
+    assert verdict["executors"] > 0
+    assert outcomes(verdict) == {"test_call": "passed"}
+
+
+@pytest.mark.matrix
 @pytest.mark.parametrize("major", [19, 20])
 def test_3_15_before_llvm_21(major: int, tmp_path: Path) -> None:
     """Upstream's generator stops with these LLVMs; frames must unwind through the stencils all the same."""
