@@ -26,7 +26,9 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.support import environ, files, private, process
 from stencilkit.support.progress import SILENT, Progress
 
-_NAME: Final = "pyconfig.h"
+NAME: Final = "pyconfig.h"
+# The folder of the cache for what configure makes.
+_MADE: Final = "pyconfig"
 _TIMEOUT_SECONDS: Final = 1800.0
 # What configure is told, instead of paths:
 _CC: Final = "stencilkit-cc"
@@ -60,9 +62,9 @@ def read(folder: Path, host: str = "") -> PyConfig:
 
     Raises: ConfigureError if it is missing.
     """
-    if not (folder / _NAME).is_file():
+    if not (folder / NAME).is_file():
         raise ConfigureError(
-            f"there is no {_NAME} in {folder}",
+            f"there is no {NAME} in {folder}",
             fix="give the folder in which you ran configure: --pyconfig-dir",
         )
     config = _read(folder, "given", host)
@@ -80,19 +82,19 @@ def _refuse_wrapper(config: PyConfig) -> None:
     # <x86_64-linux-gnu/python3.14/pyconfig.h> is found from /usr/include, where python3.14/pyconfig.h is, too.
     found = [root / name for name in names for root in (config.folder, config.folder.parent) if (root / name).is_file()]
     if names:
-        own = [str(path.parent) for path in found if path.name == _NAME]
+        own = [str(path.parent) for path in found if path.name == NAME]
         raise ConfigureError(
-            f"this {_NAME} only chooses among others, one for each architecture",
-            where=str(config.folder / _NAME),
+            f"this {NAME} only chooses among others, one for each architecture",
+            where=str(config.folder / NAME),
             details="\n".join(map(str, found)),
             fix="--pyconfig-dir " + " or ".join(own)
             if own
-            else f"copy the one that is meant, as {_NAME}, into a folder of its own, and give that as --pyconfig-dir",
+            else f"copy the one that is meant, as {NAME}, into a folder of its own, and give that as --pyconfig-dir",
         )
 
 
 def _read(folder: Path, origin: PyConfigOrigin, host: str = "") -> PyConfig:
-    content = files.read_bytes(folder / _NAME, error=ConfigureError)
+    content = files.read_bytes(folder / NAME, error=ConfigureError)
     return PyConfig(
         folder=folder.resolve(),
         content=content,
@@ -103,14 +105,14 @@ def _read(folder: Path, origin: PyConfigOrigin, host: str = "") -> PyConfig:
 
 
 def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
-    where = str(config.folder / _NAME)
+    where = str(config.folder / NAME)
     if target.pyconfig == "tree":
         # One file for all architectures and flavours; what it says depends on what the compiler defines.
         return
     size = config.macros.get("SIZEOF_VOID_P")
     if size is not None and size.isdigit() and int(size) != target.pointer_bytes:
         raise ConfigureError(
-            f"{_NAME} has {size}-byte pointers, but {target.triple} has {target.pointer_bytes}-byte ones",
+            f"{NAME} has {size}-byte pointers, but {target.triple} has {target.pointer_bytes}-byte ones",
             where=where,
             fix="give the pyconfig.h of a CPython that was configured for this target",
         )
@@ -118,13 +120,13 @@ def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
     foreign += [f"does not define {name}" for name in target.own_macros if config.macros.get(name) is None]
     if foreign:
         raise ConfigureError(
-            f"{_NAME} {foreign[0]}, so it is not for {target.triple}",
+            f"{NAME} {foreign[0]}, so it is not for {target.triple}",
             where=where,
             fix="give the pyconfig.h of a CPython that was configured for this target",
         )
     if config.flavour != flavour:
         raise ConfigureError(
-            f"{_NAME} is that of a {config.flavour} build, but {flavour} stencils were asked for",
+            f"{NAME} is that of a {config.flavour} build, but {flavour} stencils were asked for",
             where=where,
             fix="leave --debug out" if flavour == "debug" else "add --debug",
         )
@@ -148,16 +150,30 @@ def configured(
     if request.target.pyconfig == "tree":
         return from_tree(tree, request.target, cache)
     compiler = compiler_for(request.target, toolchains)
-    folder = private.make(cache) / "pyconfig" / _key(tree, request.target, flavour, compiler)
-    if not (folder / _NAME).is_file():
+    folder = _place(tree, request.target, flavour, compiler, private.make(cache))
+    if not (folder / NAME).is_file():
         what = f"running configure of CPython {tree.version} for {request.target.triple} ({flavour}); this happens once"
         with progress.during(what), files.locked(folder.with_name(folder.name + ".lock")):
             # Another process may have made it while this one waited.
-            if not (folder / _NAME).is_file():
+            if not (folder / NAME).is_file():
                 _run_configure(tree, request.target, flavour, compiler, folder)
     config = _read(folder, "configured")
     _check(config, request.target, flavour)
     return config
+
+
+def made(
+    tree: SourceTree, request: SpelledTarget, flavour: Flavour, toolchains: Iterable[Toolchain], cache: Path
+) -> Path | None:
+    """Find the folder of the pyconfig.h that `configured` would use, where it was made before; run no configure."""
+    if not any((cache / _MADE).glob(f"{_prefix(tree, request.target, flavour)}-*")):
+        return None
+    try:
+        folder = _place(tree, request.target, flavour, compiler_for(request.target, toolchains), cache)
+    except ConfigureError:
+        # Without a compiler, nothing was configured with it.
+        return None
+    return folder if (folder / NAME).is_file() else None
 
 
 def from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
@@ -167,18 +183,18 @@ def from_tree(tree: SourceTree, target: Target, cache: Path) -> PyConfig:
 
     Raises: ConfigureError.
     """
-    candidates = (tree.root / "PC" / _NAME, tree.root / "PC" / f"{_NAME}.in")
+    candidates = (tree.root / "PC" / NAME, tree.root / "PC" / f"{NAME}.in")
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise ConfigureError(
-            f"CPython {tree.version} has no PC/{_NAME}",
+            f"CPython {tree.version} has no PC/{NAME}",
             where=str(tree.root),
             fix="use a complete release tarball or a checkout, or give --pyconfig-dir",
         )
     content = files.read_bytes(path, error=ConfigureError)
     digest = hashlib.sha256(content).hexdigest()
-    folder = cache / "pyconfig" / f"{tree.version}-{target.pyconfig}-{digest[:16]}"
-    files.write(folder / _NAME, content)
+    folder = cache / _MADE / f"{tree.version}-{target.pyconfig}-{digest[:16]}"
+    files.write(folder / NAME, content)
     return _read(folder, "tree")
 
 
@@ -195,13 +211,15 @@ def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> tuple[str, 
     for toolchain in toolchains:
         if toolchain.libc is not None:
             return (str(toolchain.program), "cc", "-target", target.zig_target)
+    own = "install gcc, or " if native else f"install {target.gcc_package} and its libc, or " if target.gcc else ""
     raise ConfigureError(
         f"there is no C compiler for {target.triple}, which configure needs",
-        fix=(
-            f"{'install gcc, or ' if native else f'install {target.gcc} with its libc, or ' if target.gcc else ''}run "
-            "stencilkit toolchains install 19 (its compiler serves for every target), or give --pyconfig-dir"
-        ),
+        fix=f"{own}run stencilkit toolchains install 19 (its compiler serves for every target), or give --pyconfig-dir",
     )
+
+
+def _place(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str], cache: Path) -> Path:
+    return cache / _MADE / _key(tree, target, flavour, compiler)
 
 
 def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str]) -> str:
@@ -214,7 +232,11 @@ def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[
         version,
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return f"{tree.version}-{target.triple}-{flavour}-{digest[:16]}"
+    return f"{_prefix(tree, target, flavour)}-{digest[:16]}"
+
+
+def _prefix(tree: SourceTree, target: Target, flavour: Flavour) -> str:
+    return f"{tree.version}-{target.triple}-{flavour}"
 
 
 def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str], folder: Path) -> None:
@@ -245,14 +267,14 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
             timeout=_TIMEOUT_SECONDS,
             stdout_to=log,
         )
-        if done.returncode or not (work / _NAME).is_file():
+        if done.returncode or not (work / NAME).is_file():
             raise ConfigureError(
                 f"configure of CPython {tree.version} for {target.triple} failed",
                 where=str(tree.root),
                 details=files.tail(log),
                 fix="mend what it names, or configure by hand and give --pyconfig-dir",
             )
-        files.write(folder / _NAME, (work / _NAME).read_bytes())
+        files.write(folder / NAME, (work / NAME).read_bytes())
 
 
 def _script(tree: SourceTree, target: Target, work: Path) -> str:

@@ -148,7 +148,7 @@ def _from_os(error: OSError) -> StencilkitError:
     name = str(error.filename or "")
     variable = environ.moved_by(Path(name)) if name else ""
     return StencilkitError(
-        f"cannot use {name or 'a file'}: {error.strerror or error}",
+        f"cannot use {name or 'standard output or a file'}: {error.strerror or error}",
         fix=(
             f"set {variable} to a folder that is writable and has room"
             if variable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -24,17 +25,33 @@ def wrap(text: str, width: int, *, hanging: str = "") -> list[str]:
     return wrapped or [""]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[Line]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int, shared: Sequence[str] = ()) -> list[Line]:
     """Lay out a table: plain where it fits, else with cells of several lines, else as one block for each row.
 
-    A negative width of a cell means that it goes to the right of its column.
+    `shared` are columns in which neighbouring rows often agree: where the table is too wide, they become a title above
+    those rows. A negative width of a cell means that it goes to the right of its column.
     """
     columns = [[header[number], *(row[number] for row in rows)] for number in range(len(header))]
     natural = [max(map(len, column)) for column in columns]
-    widths = _fit(columns, natural, width - len(_GAP) * (len(header) - 1))
+    room = width - len(_GAP) * (len(header) - 1)
+    if shared and sum(natural) > room:
+        return list(_titled(header, rows, width, shared))
+    widths = _fit(columns, natural, room)
     if widths is None:
         return list(_blocks(header, rows, width))
     return [line for row in (header, *rows) for line in _row(row, widths)]
+
+
+def _titled(header: Sequence[str], rows: Sequence[Sequence[str]], width: int, shared: Sequence[str]) -> Iterator[Line]:
+    """Lay out one table for each run of rows that agree, with what they agree in above it."""
+    over = [header.index(name) for name in shared]
+    rest = [number for number in range(len(header)) if number not in over]
+    groups = itertools.groupby(rows, key=lambda row: ", ".join(row[number] for number in over))
+    for number, (title, group) in enumerate(groups):
+        if number:
+            yield (("", 0),)
+        yield ((title, 0),)
+        yield from table([header[one] for one in rest], [[row[one] for one in rest] for row in group], width)
 
 
 def _fit(columns: Sequence[Sequence[str]], natural: Sequence[int], room: int) -> list[int] | None:

@@ -21,6 +21,7 @@ _C = TypeVar("_C", bound=Command)
 CACHE_PARTS: Final = ("entries", "pyconfig", "trees", "tarballs")
 
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+EXISTING_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
 ANY_PATH: Final = click.Path(path_type=Path)
 
 
@@ -30,9 +31,9 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--target": {"metavar": "TRIPLE", "help": "Triple of the code. [default: as the files say]"},
     "--llvm": {"metavar": "VERSION"},
     "--debug": {"is_flag": True, "help": "Build for a CPython that is configured --with-pydebug."},
-    "--pyconfig-dir": {"type": FOLDER, "help": "Folder with pyconfig.h. [default: run configure, once]"},
+    "--pyconfig-dir": {"type": EXISTING_FOLDER, "help": "Folder with pyconfig.h. [default: run configure, once]"},
     "--flavour": {},
-    "--build-dir": {"type": FOLDER, "help": "Where configure was run. [default: the source tree]"},
+    "--build-dir": {"type": EXISTING_FOLDER, "help": "Where configure was run. [default: the source tree]"},
     "--cflags": {"metavar": "STR"},
     "--witness": {"is_flag": True, "help": "Ask the makefile's compiler whether it lays structures out so."},
     "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},
@@ -40,7 +41,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--no-cache": {"is_flag": True, "help": "Do not use the cache of compiled uops."},
     "--allow-driver-flags": {"is_flag": True, "help": "Accept, and record, flags that a wrapper of clang adds."},
     "--allow-mingw": {"is_flag": True, "help": "Accept Windows stencils that were compiled with mingw's headers."},
-    "--ledger": {"type": FOLDER, "help": "Folder of expected digests to compare with."},
+    "--ledger": {"type": EXISTING_FOLDER, "help": "Folder of expected digests to compare with."},
     "--policy": {"type": ANY_PATH},
     "--against": {"type": ANY_PATH},
     "--check": {"is_flag": True},
@@ -83,17 +84,6 @@ def open_tree(given: str | None, progress: Progress) -> SourceTree:
     Raises: SourceError, FetchError, UsageError.
     """
     return knowing.tree(_tree_folder(given, progress))
-
-
-def open_folder(given: str | None) -> SourceTree:
-    """Understand --cpython where only the tree will do that a build folder was configured from.
-
-    Raises: SourceError, UsageError.
-    """
-    folder = Path(given) if given else Path.cwd()
-    if not folder.is_dir():
-        raise UsageError(f"--cpython {given} is not a folder", fix="give the source folder that was configured")
-    return knowing.tree(folder.resolve())
 
 
 def _tree_folder(given: str | None, progress: Progress) -> Path:

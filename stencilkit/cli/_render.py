@@ -119,16 +119,17 @@ def print_json(kind: str, content: dict[str, Any]) -> None:
     click.echo(json.dumps({"schema": SCHEMA, "kind": kind, **content}, indent=2))
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, shared: Sequence[str] = ()) -> None:
     """Print a table: columns as wide as they need to be, numbers to the right.
 
-    Where that is wider than the terminal, columns of sentences get cells of several lines; where even that is too wide,
-    each row becomes a block. Words are never broken.
+    Where that is wider than the terminal, the columns `shared` become titles above the rows that agree in them, and
+    columns of sentences get cells of several lines; where even that is too wide, each row becomes a block. Words are
+    never broken.
     """
     stream = _stream(err=False)
     colour = environ.wants_colour(terminal=stream.isatty())
     safe = [[_safe(cell) for cell in row] for row in rows]
-    for line in _layout.table(header, safe, environ.columns()):
+    for line in _layout.table(header, safe, environ.columns(), shared):
         padded = [(" " * (abs(width) - len(cell)), cell, width < 0) for cell, width in line]
         cells = [
             f"{space}{_painted(cell, colour=colour)}" if right else f"{_painted(cell, colour=colour)}{space}"
@@ -175,7 +176,7 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
             ]
         )
     head = ["LLVM", "target", "flavour", "content", "stencils", "code", "data", "as first", "seconds"]
-    print_table(head, rows)
+    print_table(head, rows, shared=("target", "flavour"))
     for item in written:
         if item.judgement is not None:
             say("\n".join(_judged(item.judgement)))

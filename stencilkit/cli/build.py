@@ -123,6 +123,7 @@ def command(
     pairs = [(asked, tool) for asked in chosen for tool in tools]
     for asked, tool in pairs:
         building.check(tree, asked, tool, cflags)
+    files.check_writable(out)
     requests = [
         BuildRequest(
             tree=tree,

@@ -23,17 +23,21 @@ from stencilkit.pipeline import comparing
 def command(paths: tuple[Path, ...], triple: str | None, brief: bool, check: bool, form: str) -> int:
     """Compare stencils: the first header or output folder with each of the others.
 
-    Headers of CPython's own generator can be given, too; their comments do not count. Exits with 0 if code, data and
-    holes of all stencils are equal, with 1 if not.
+    Headers of CPython's own generator can be given, too; their comments do not count. A folder above several output
+    folders stands for all of them; of two such folders, builds in the same place are compared.
+
+    Exits with 0 if code, data and holes of all stencils are equal, with 1 if not.
     """
-    found = comparing.run(paths, triple)
+    pairs = [comparing.run(group, triple) for group in comparing.groups(paths)]
+    found = [item for group in pairs for item in group]
     equal = all(item.equal for item in found)
     if form == "json":
         _render.print_json("comparison", {"equal": equal, "pairs": [_as_json(item) for item in found]})
     elif not (check and equal):
-        _table(found, form)
-        for item in found:
-            _render.say_lines(_account(item, brief=brief, form=form))
+        for group in pairs:
+            _table(group, form)
+            for item in group:
+                _render.say_lines(_account(item, brief=brief, form=form))
     return ExitCode.OK if equal else ExitCode.DIFFERENT
 
 

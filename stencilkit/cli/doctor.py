@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import click
 
@@ -19,12 +20,23 @@ from stencilkit.support import environ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
-    """One thing that a job needs, whether it is there, and what brings it where it is not."""
+    """One thing that a job needs, whether it is there, and what brings it where it is not.
+
+    `main` is the job that stencilkit is for, on this machine and for it: to build stencils.
+    """
 
     job: str
     need: str
     have: str
     remedy: str
+    main: bool = False
+
+
+# Which package of Debian's and Fedora's has a program, where it is not named like it.
+_PACKAGES: Final = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross (Fedora: gcc-aarch64-linux-gnu)",
+    "qemu-aarch64-static": "qemu-user-static",
+}
 
 
 @click.command()
@@ -32,35 +44,55 @@ class _Check:
 def command(form: str) -> int:
     """Report what is missing on this machine for which job, and the package that has it.
 
-    Exits with 1 if any job lacks something.
+    Exits with 0 if stencils for this machine can be built, with 1 if something for that is missing. Other targets and
+    tests may need more.
     """
     found = toolchain.discover(environ.data_root(), _options.store())
     checks = list(_checks(found))
     if form == "json":
-        rows = [{"job": check.job, "needs": check.need, "has": check.have, "remedy": check.remedy} for check in checks]
+        rows = [
+            {
+                "job": check.job,
+                "needs": check.need,
+                "has": check.have,
+                "remedy": check.remedy,
+                "main": check.main,
+            }
+            for check in checks
+        ]
         _render.print_json("doctor", {"checks": rows})
     else:
-        table = [
-            [check.job, check.need, check.have or "missing", "" if check.have else check.remedy] for check in checks
-        ]
-        _render.print_table(["job", "needs", "has", "how to get it"], table)
-    return ExitCode.OK if all(check.have for check in checks) else ExitCode.DIFFERENT
+        table = [[check.job, check.need, *_answer(check)] for check in checks]
+        _render.print_table(["job", "needs", "has", "how to get it"], table, shared=("job",))
+    return ExitCode.OK if all(check.have for check in checks if check.main) else ExitCode.DIFFERENT
+
+
+def _answer(check: _Check) -> tuple[str, str]:
+    if check.have:
+        return check.have, ""
+    return _render.Word("MISSING" if check.main else "missing"), check.remedy
 
 
 def _checks(found: Found) -> Iterator[_Check]:
     table = targets.load()
+    fits = {
+        series: sorted({str(t.version) for t in found.toolchains if t.version.major in support.llvm})
+        for series, support in table.pythons.items()
+    }
     for series, support in table.pythons.items():
-        fitting = sorted({str(t.version) for t in found.toolchains if t.version.major in support.llvm})
+        fitting = fits[series]
         yield _Check(
             job=f"build {series}",
             need=f"LLVM {support.llvm}",
             have=", ".join(fitting),
             remedy=f"stencilkit toolchains install {support.pinned}, or clang-{support.pinned}",
+            # One CPython is enough to go on with.
+            main=bool(fitting) or not any(fits.values()),
         )
     for target in table.targets:
         yield from _target_checks(target, found)
     for program in ("make", "gcc", "gdb"):
-        yield _Check(job="test", need=program, have=shutil.which(program) or "", remedy=f"install {program}")
+        yield _Check(job="test", need=program, have=shutil.which(program) or "", remedy=_install(program))
     yield _Check(
         job="toolchains install",
         need="pip",
@@ -71,6 +103,7 @@ def _checks(found: Found) -> Iterator[_Check]:
 
 def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
     job = f"build for {target.triple}"
+    native = environ.is_native(target.native)
     origin = ""
     remedy = "get an LLVM first, which knows where they are"
     for tool in found.toolchains[:1]:
@@ -78,7 +111,7 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
             origin = headers.choose(target, tool, found.toolchains).origin
         except ToolchainError as error:
             remedy = error.fix
-    yield _Check(job=job, need="libc headers", have=origin, remedy=remedy)
+    yield _Check(job=job, need="libc headers", have=origin, remedy=remedy, main=native)
     if target.pyconfig != "configure":
         return
     compiler = ""
@@ -86,11 +119,15 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
         compiler = " ".join(configure.compiler_for(target, found.toolchains))
     except ConfigureError as error:
         remedy = error.fix
-    yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy)
-    if target.gcc and not environ.is_native(target.native):
+    yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy, main=native)
+    if target.gcc and not native:
         for program in (target.gcc, f"qemu-{target.arch}-static"):
             have = shutil.which(program) or ""
-            yield _Check(job=f"test for {target.triple}", need=program, have=have, remedy=f"install {program}")
+            yield _Check(job=f"test for {target.triple}", need=program, have=have, remedy=_install(program))
+
+
+def _install(program: str) -> str:
+    return f"install {_PACKAGES.get(program, program)}"
 
 
 def _has_pip() -> bool:

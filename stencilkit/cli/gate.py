@@ -34,7 +34,7 @@ _HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "verdict",
 @_options.shared("--target", "triples", multiple=True, help="Triple to build for. Repeatable. [default: this machine]")
 @_options.shared("--debug")
 @_options.shared("--pyconfig-dir")
-@_options.shared("--ledger", required=True)
+@_options.shared("--ledger", type=_options.FOLDER, required=True)
 @click.option(
     "--variations", type=_options.ANY_PATH, required=True, help="File that says what to vary: a variations.toml."
 )
@@ -91,7 +91,7 @@ def command(
     elif form == "markdown":
         _render.say(markdown, nl=False)
     else:
-        _render.print_table(_HEAD, rows)
+        _render.print_table(_HEAD, rows, shared=("target", "flavour"))
         for line in remarks:
             _render.say_wrapped(line)
     stable = not disagreements and not any(item.unstable for item in outcomes)

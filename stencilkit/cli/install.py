@@ -8,7 +8,7 @@ from typing import get_args
 
 import click
 
-from stencilkit.cli import _attestations, _options, _render, _verdicts
+from stencilkit.cli import _attestations, _options, _progress, _render, _verdicts
 from stencilkit.errors import ExitCode, InstallError
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import bundling, installing, knowing, placing
@@ -16,7 +16,7 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True))
-@_options.shared("--cpython", metavar="DIR", help="Source tree. [default: the current folder]")
+@_options.shared("--cpython")
 @_options.shared("--build-dir")
 @_options.shared("--target", help="Refuse a build folder that is configured for another target.")
 @_options.shared("--flavour", type=click.Choice(get_args(Flavour)), help="Refuse a build folder of another flavour.")
@@ -52,7 +52,7 @@ def command(
 
     Exits with 1, and places nothing, if they do not fit.
     """
-    tree = _options.open_folder(cpython)
+    tree = _options.open_tree(cpython, _progress.choose(form))
     place = placing.look_at(tree, build_dir or tree.root)
     _expect(place, target, flavour)
     triples = [request.target.triple for request in place.requests]

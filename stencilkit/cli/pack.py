@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from stencilkit import artifact
-from stencilkit.cli import _attestations, _bundles, _options, _render, _verdicts
+from stencilkit.cli import _attestations, _bundles, _options, _progress, _render, _verdicts
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Statement
@@ -34,7 +34,7 @@ from stencilkit.support import files
     help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit. "
     "Repeatable.",
 )
-@_options.shared("--cpython", metavar="DIR", help="The source tree, for --stamp. [default: the current folder]")
+@_options.shared("--cpython", help="Source, for --stamp. [default: the current folder]")
 @_options.shared("--allow-mingw")
 @click.option("--attest", "wanted", is_flag=True, help="Also write a signed statement beside the bundle.")
 @_options.shared("--ledger", help="Folder of expected digests; the statement says whether they agree.")
@@ -76,7 +76,7 @@ def command(
     bundling.check_headers(artifacts, mingw=allow_mingw)
     stamped = artifacts
     if stamps:
-        tree = _options.open_folder(cpython)
+        tree = _options.open_tree(cpython, _progress.choose(form))
         stamped, verdicts = installing.stamp([placing.look_at(tree, folder) for folder in stamps], artifacts)
         if not all(verdict.accepted for verdict in verdicts):
             _verdicts.show(verdicts, form, quiet=True)

@@ -13,7 +13,7 @@ from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
-from stencilkit.pipeline import admitting
+from stencilkit.pipeline import admitting, surveying
 from stencilkit.support import suggest
 
 
@@ -23,7 +23,24 @@ from stencilkit.support import suggest
 @_options.shared("--target", "triple", help="Triple of the code. [default: as the file's name says]")
 @_options.format_option("text", "json")
 def command(uop: str, path: Path, triple: str | None, form: str) -> None:
-    """Show one stencil: sizes, holes and disassembly."""
+    """Show one stencil: sizes, holes and disassembly.
+
+    A folder above several output folders stands for all of them.
+    """
+    found = surveying.demand(path)
+    if len(found) > 1 and form == "json":
+        raise UsageError(
+            f"below {path} are {len(found)} builds, and JSON is of one",
+            details="\n".join(map(str, found)),
+            fix="name one of them",
+        )
+    for number, one in enumerate(found):
+        if len(found) > 1:
+            _render.say_lines([*([""] if number else []), str(one)])
+        _show(uop, one, triple, form)
+
+
+def _show(uop: str, path: Path, triple: str | None, form: str) -> None:
     opened = admitting.header(path, triple)
     header, arch = opened.header, opened.target.arch
     if uop not in header.stencils:

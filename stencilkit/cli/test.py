@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -77,7 +77,7 @@ def command(
         flavour=flavour,
         llvm=llvm,
     )
-    with _folder(work) as folder:
+    with _folder(work) as (folder, keep):
         report = testing.run(
             testing.TestRequest(
                 tree=tree,
@@ -97,13 +97,16 @@ def command(
         if junit_file is not None:
             files.write(junit_file, junit.render(report).encode())
         _testing.report(report, form)
+        if not report.good:
+            keep()
     return ExitCode.OK if report.good else ExitCode.DIFFERENT
 
 
 @contextlib.contextmanager
-def _folder(named: Path | None) -> Iterator[Path]:
+def _folder(named: Path | None) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Give a folder to work in, and what to call so that the logs in it outlive a temporary one."""
     if named is not None:
-        yield named.absolute()
+        yield named.absolute(), lambda: None
         return
-    with files.scratch("test") as scratch:
-        yield scratch
+    with files.lasting("test", "*.log") as lasting:
+        yield lasting

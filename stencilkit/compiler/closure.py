@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import CompileError
+from stencilkit.errors import CompileError, FlagError, StencilkitError
 from stencilkit.model.build import Closure, FileOrigin, IncludedFile, Plan
 from stencilkit.support import files, process
 
@@ -55,18 +57,34 @@ def _preprocess(plan: Plan, source: Path, entry: bool, text: str) -> tuple[bytes
     """Preprocess a text; return the result with all macro definitions, and the files that it includes."""
     source.write_text(text, "utf-8")
     rule = source.with_suffix(".d")
-    made = ("-E", "-P", "-dD", "-MD", "-MF", rule.name, source.name)
-    words = plan.driver_arguments(entry=entry, step="emit", files=made)
-    done = process.run([*plan.toolchain.command, *words], cwd=source.parent, timeout=_TIMEOUT_SECONDS)
+    done = _run(plan, source, rule, entry=entry)
     if done.returncode:
-        raise CompileError(
-            "clang cannot preprocess what all uops include",
-            where=plan.toolchain.label,
-            details=done.err,
-            fix="check that the headers it names are installed, and that pyconfig.h is for this target",
-        )
+        raise _explained(done.err, plan, source, rule, entry=entry)
     names = _dependencies(rule.read_text("utf-8"))
     return done.stdout, {source.parent / name for name in names if name != source.name}
+
+
+def _run(plan: Plan, source: Path, rule: Path, *, entry: bool) -> process.Completed:
+    made = ("-E", "-P", "-dD", "-MD", "-MF", rule.name, source.name)
+    words = plan.driver_arguments(entry=entry, step="emit", files=made)
+    return process.run([*plan.toolchain.command, *words], cwd=source.parent, timeout=_TIMEOUT_SECONDS)
+
+
+def _explained(printed: str, plan: Plan, source: Path, rule: Path, *, entry: bool) -> StencilkitError:
+    """Find out whether it is the user's flags that clang does not take: without them, it would go on."""
+    if plan.cflags and _run(replace(plan, cflags=()), source, rule, entry=entry).returncode == 0:
+        return FlagError(
+            "clang cannot preprocess what all uops include with these flags, and can without them",
+            where=f"--cflags (CPython's CFLAGS_JIT): {shlex.join(plan.cflags)}",
+            details=printed,
+            fix="correct the flags, or leave out what this clang does not know",
+        )
+    return CompileError(
+        "clang cannot preprocess what all uops include",
+        where=plan.toolchain.label,
+        details=printed,
+        fix="check that the headers it names are installed, and that pyconfig.h is for this target",
+    )
 
 
 def _dependencies(rule: str) -> list[str]:

@@ -29,10 +29,16 @@ def hidden_path(folder: Path) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for place in environ.search_path("PATH"):
-        if not place.is_dir():
-            continue
-        for program in sorted(place.iterdir()):
+        for program in _listed(place):
             link = folder / program.name
             if not is_llvm(program.name) and not os.path.lexists(link) and os.access(program, os.X_OK):
                 link.symlink_to(program.absolute())
     return str(folder)
+
+
+def _listed(place: Path) -> list[Path]:
+    """List a folder; one that is not there, or that this user may not read, has nothing for a build, either."""
+    try:
+        return sorted(place.iterdir())
+    except OSError:
+        return []

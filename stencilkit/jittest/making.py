@@ -81,7 +81,7 @@ def _emulator(target: Target) -> tuple[str, ...]:
     raise JitTestError(
         f"programs for {target.triple} cannot be built and run on this machine",
         fix=(
-            f"install qemu-user-static, {target.gcc} and its libc, or run this command on such a machine"
+            f"install qemu-user-static, {target.gcc_package} and its libc, or run this command on such a machine"
             if target.gcc
             else "run this command on such a machine; .github/workflows does so"
         ),

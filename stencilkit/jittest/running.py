@@ -203,7 +203,7 @@ def run_module(interpreter: Interpreter, name: str, run: Run) -> ModuleRun:
     """Run one test module in a process and a folder of its own."""
     folder = interpreter.work / f"{name}-{run}"
     folder.mkdir(parents=True, exist_ok=True)
-    log, xml, counts = folder / "log.txt", folder / "junit.xml", folder / "executors.json"
+    log, xml, counts = folder / "module.log", folder / "junit.xml", folder / "executors.json"
     words: list[str | Path] = [
         interpreter.program,
         "-X",

@@ -79,6 +79,11 @@ class Target:
     features: tuple[str, ...]
 
     @property
+    def gcc_package(self) -> str:
+        """Name the package that has the compiler `gcc`, in Debian and Fedora."""
+        return f"gcc-{self.gcc.removesuffix('-gcc')}"
+
+    @property
     def code_key(self) -> tuple[str, ...]:
         """Spell what decides how units are compiled for this target, and how their objects and assembly are read."""
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,10 +11,43 @@ from stencilkit import compare, disassemble, emit, manifest
 from stencilkit.errors import UsageError
 from stencilkit.model.comparison import Comparison, Line, Row, Side
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.pipeline import admitting
+from stencilkit.pipeline import admitting, surveying
 from stencilkit.pipeline.opening import Opened
 
 MOST: Final = 6
+
+
+def groups(paths: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
+    """Find what is to be compared: one group, or one for each output folder where folders above several are named.
+
+    One folder above several stands for those. Of two and more, those with the same place below them are compared; the
+    LLVM's folder may have another name.
+
+    Raises: UsageError where what lies below one does not lie below the others; ManifestError.
+    """
+    below = [surveying.demand(path) for path in paths]
+    if len(paths) == 1:
+        return (below[0],)
+    if all(len(found) == 1 for found in below):
+        return (tuple(found[0] for found in below),)
+    places = [_places(path, found) for path, found in zip(paths, below, strict=True)]
+    first = places[0]
+    for path, other in zip(paths[1:], places[1:], strict=True):
+        if other.keys() != first.keys():
+            alone = sorted(first.keys() ^ other.keys())
+            raise UsageError(
+                f"{paths[0]} and {path} do not hold the same builds",
+                details="\n".join(f"only in one of them: {place}" for place in alone),
+                fix="name output folders that correspond to each other",
+            )
+    return tuple(tuple(found[place] for found in places) for place in first)
+
+
+def _places(root: Path, found: Sequence[Path]) -> dict[str, Path]:
+    """Name output folders by their place below a folder, without the LLVM's where that is enough."""
+    whole = {path.relative_to(root).as_posix(): path for path in found}
+    short = {re.sub(r"(^|/)llvm-[^/]*$", "", place): path for place, path in whole.items()}
+    return short if len(short) == len(whole) else whole
 
 
 def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, ...]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, manifest, verify
-from stencilkit.errors import HeaderError, ManifestError, ObjectError, SourceError, TargetError
+from stencilkit import configure, manifest, pins, toolchain, verify
+from stencilkit.errors import ConfigureError, HeaderError, ManifestError, ObjectError, SourceError, TargetError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Attestations
 from stencilkit.model.dialect import Dialect, Python
@@ -215,6 +215,7 @@ def _complete(
     sharing: Sequence[SpelledTarget],
 ) -> Evidence:
     beside, digests, problems = _companions(contents, described)
+    problems += _other_series(subject, described)
     return Evidence(
         subject=subject,
         found=found,
@@ -248,19 +249,44 @@ def _companions(
 
 
 def _facts(subject: Subject, described: Described, header: ReadHeader) -> TreeFacts | None:
-    if subject.tree is None:
+    if subject.tree is None or _other_series(subject, described):
         return None
     folder = config_folder(subject, subject.tree, described)
     functions = frozenset(patch.func for group in header.stencils.groups for patch in group.patches if patch.func)
     return fitting.compare(subject.tree, folder, described, functions)
 
 
+def _other_series(subject: Subject, described: Described) -> tuple[Check, ...]:
+    """Report a tree of another minor version: all else that differs follows from that."""
+    series, tree = described.manifest.series, subject.tree
+    if tree is None or tree.version.series == series:
+        return ()
+    what = f"it was built for CPython {series}, and {tree.root} is CPython {tree.version}"
+    return (Check(kind="tree", status="failed", what=what),)
+
+
 def config_folder(subject: Subject, tree: SourceTree, described: Described) -> Path:
-    """Name the folder of pyconfig.h: the user's, the tree of an in-tree build, or where Windows' own one is."""
+    """Name the folder of pyconfig.h: the user's, that of an in-tree build, Windows' own, or what `build` made here.
+
+    Raises: ConfigureError where there is none of these.
+    """
     if subject.pyconfig is not None:
         return subject.pyconfig
-    target = described.request.target
-    return configure.from_tree(tree, target, environ.cache_root()).folder if target.pyconfig == "tree" else tree.root
+    target, cache = described.request.target, environ.cache_root()
+    if target.pyconfig == "tree":
+        return configure.from_tree(tree, target, cache).folder
+    if (tree.root / configure.NAME).is_file():
+        return tree.root
+    machine = toolchain.Machine(environ.data_root(), subject.store, pins.load().majors)
+    made = configure.made(tree, described.request, described.manifest.flavour, machine, cache)
+    if made is None:
+        raise ConfigureError(
+            f"there is no {configure.NAME} of CPython {tree.version} for {target.triple} "
+            f"({described.manifest.flavour}): neither in the tree, nor made by stencilkit build on this machine",
+            where=str(tree.root),
+            fix="name the folder in which you ran configure: --pyconfig-dir",
+        )
+    return made
 
 
 def dispatchers(evidence: Evidence, generator: str) -> Mapping[str, bytes]:

@@ -49,7 +49,7 @@ def look_at(tree: SourceTree, folder: Path) -> Place:
     if not buildfolder.is_one(folder):
         raise InstallError(
             f"{folder} is not a configured build folder: it has no Makefile and pyconfig.h of CPython's",
-            fix="run CPython's configure there first, with --enable-experimental-jit",
+            fix="name the folder in which CPython's configure was run, with --enable-experimental-jit: --build-dir",
         )
     build = buildfolder.read(folder)
     if build.jit is None:

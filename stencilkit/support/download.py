@@ -88,6 +88,7 @@ def _download(url: str, temporary: Path, progress: Progress) -> str:
     request = urllib.request.Request(url, headers={"User-Agent": "stencilkit"})
     with (
         urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer,
+        files.naming(temporary),
         temporary.open("wb") as file,
     ):
         length = answer.headers["Content-Length"] or ""

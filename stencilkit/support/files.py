@@ -9,7 +9,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +52,8 @@ def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: s
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        raise error(f"there is no {path}", fix="check the path; relative ones start from the current folder") from None
     except OSError as problem:
         raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
     file = os.fdopen(descriptor, "rb")
@@ -121,26 +124,67 @@ def write_together(
                 if staged:
                     _sync_folder(folder)
     except OSError as error:
-        raise OutputError(
-            f"cannot write {error.filename or folder}: {error.strerror or error}",
-            where=str(folder),
-            fix="choose a folder that is writable and has room; nothing there was changed",
-        ) from None
+        raise _unwritable(folder, error) from None
     return changed
+
+
+def check_writable(folder: Path) -> None:
+    """See that files can be written to a folder, or that it can be made: before work that would be in vain.
+
+    Raises: OutputError.
+    """
+    missing: list[Path] = []
+    try:
+        missing = _missing(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _staged(folder, {"stencilkit": b"\n"}, executable=False):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    finally:
+        _remove(missing)
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write {error.filename or folder}: {error.strerror or error}",
+        where=str(folder),
+        fix="choose a folder that is writable and has room; nothing there was changed",
+    )
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the path into errors that do not have one: a write that finds the disk full does not say of which file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """List a folder and its parents as far as they are not there, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for path in folders:
+        # One that something else was put into in the meantime stays.
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 @contextlib.contextmanager
 def _made_folder(folder: Path) -> Iterator[None]:
     """Make a folder with its parents; if the block fails, remove those that were not there before."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = _missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
-        for path in missing:
-            # One that something else was put into in the meantime stays.
-            with contextlib.suppress(OSError):
-                path.rmdir()
+        _remove(missing)
         raise
 
 
@@ -205,7 +249,7 @@ def _staged(folder: Path, contents: Mapping[str, bytes], *, executable: bool) ->
     try:
         for name, data in contents.items():
             descriptor, staged[name] = _create_beside(folder / name, executable=executable)
-            with os.fdopen(descriptor, "wb") as file:
+            with naming(folder / name), os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -269,6 +313,30 @@ def scratch(purpose: str) -> Iterator[Path]:
         ) from None
     with folder as name:
         yield Path(name).resolve()
+
+
+@contextlib.contextmanager
+def lasting(purpose: str, pattern: str) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Make a temporary folder, and a function to call so that the files in it that match a pattern outlive it.
+
+    They do, too, where the block raises a StencilkitError, which may name them. All else is removed.
+    """
+    wanted: list[bool] = []
+    kept: dict[Path, bytes] = {}
+    try:
+        with scratch(purpose) as folder:
+            try:
+                yield folder, lambda: wanted.append(True)
+            except StencilkitError:
+                wanted.append(True)
+                raise
+            finally:
+                if wanted:
+                    kept = {path: path.read_bytes() for path in walk(folder) if fnmatchcase(path.name, pattern)}
+    finally:
+        for path, data in kept.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
 
 def walk(root: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ import pytest
 
 from stencilkit import compiler
 from stencilkit.compiler import Account, Session, closure, completeness
-from stencilkit.errors import CompileError, ProcessError
+from stencilkit.errors import CompileError, FlagError, ProcessError
 from stencilkit.model.build import Closure, Emits
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flag, Flavour, ObjectFormat
@@ -347,7 +347,7 @@ def test_cc1_has_its_own_resource_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def closure_of(
-    here: Path, monkeypatch: pytest.MonkeyPatch, rule: str, *, code: int = 0
+    here: Path, monkeypatch: pytest.MonkeyPatch, rule: str, *, code: int = 0, bad: str = ""
 ) -> tuple[Closure, list[tuple[str, ...]]]:
     calls = []
 
@@ -355,7 +355,8 @@ def closure_of(
         source = cwd / command[command.index("-MF") + 2]
         calls.append((*map(str, command), source.read_text()))
         source.with_suffix(".d").write_text(rule.replace("closure", source.stem))
-        return process.Completed(command=(), returncode=code, stdout=b"text", stderr=b"no Python.h")
+        ended = code or int(bad in command)
+        return process.Completed(command=(), returncode=ended, stdout=b"text", stderr=b"no Python.h")
 
     build = session(here, monkeypatch, Clang(), batched=False)
     (here / "config").mkdir()
@@ -394,6 +395,17 @@ def test_headers_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.M
         closure_of(tmp_path, monkeypatch, "", code=1)
     assert caught.value.details == "no Python.h"
     assert "pyconfig.h is for this target" in caught.value.fix
+
+
+def test_flags_that_clang_does_not_take_are_not_blamed_on_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fakes.plan() compiles with -DMINE: without it, this clang is content."""
+    with pytest.raises(FlagError, match="cannot preprocess what all uops include with these flags") as caught:
+        closure_of(tmp_path, monkeypatch, "", bad="-DMINE")
+    assert caught.value.where == "--cflags (CPython's CFLAGS_JIT): -DMINE"
+    assert caught.value.details == "no Python.h"
+    assert "headers" not in caught.value.fix
 
 
 def test_what_only_the_shim_includes_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

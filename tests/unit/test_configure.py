@@ -107,6 +107,24 @@ def test_it_runs_once_per_tree_target_flavour_and_compiler(tree: SourceTree, tmp
     assert len(count.read_text().split()) == 4
 
 
+def test_what_was_configured_is_found_again_without_configure(tree: SourceTree, tmp_path: Path) -> None:
+    cache = tmp_path / "my cache"
+
+    def made(triple: str, flavour: Flavour = "release") -> Path | None:
+        return configure.made(tree, targets.resolve(TABLE, triple), flavour, [], cache)
+
+    assert made(X86) is None
+    config = run(tree, tmp_path)
+    assert made(X86) == config.folder
+    assert made(X86, "debug") is None
+    assert made(ARM) is None
+    # Another compiler would have configured something else.
+    fakes.program(tmp_path / "a home" / "my bin" / "gcc", "echo 'gcc (Debian) 14.1.0'")
+    assert made(X86) is None
+    (tmp_path / "a home" / "my bin" / "aarch64-linux-gnu-gcc").unlink()
+    assert made("aarch64-apple-darwin") is None
+
+
 def test_a_cross_build_is_told_what_it_cannot_find_out(tree: SourceTree, tmp_path: Path) -> None:
     assert not [word for word in words(run(tree, tmp_path)) if word.startswith(("--host", "--build", "ac_cv"))]
     assert {"--host=aarch64-linux-gnu", "--build=x86_64-linux-gnu", "ac_cv_file__dev_ptmx=yes"} <= {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,7 +174,7 @@ def test_read_text_names_the_file_and_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not UTF-8") as caught:
         files.read_text(path, error=SourceError)
     assert caught.value.where == str(path)
-    with pytest.raises(SourceError, match="No such file"):
+    with pytest.raises(SourceError, match="there is no "):
         files.read_text(tmp_path / "none", error=SourceError)
 
 
@@ -189,6 +191,33 @@ def test_scratch_is_removed_whatever_happens() -> None:
     with pytest.raises(KeyboardInterrupt), files.scratch("test") as folder:
         (folder / "file").write_bytes(b"x")
         raise KeyboardInterrupt
+    assert not folder.exists()
+
+
+def _logs(folder: Path) -> None:
+    (folder / "build").mkdir()
+    (folder / "build" / "python").write_text("large")
+    (folder / "build" / "config.log").write_text("why")
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_logs_outlive_a_folder_where_something_failed(failing: bool) -> None:
+    with contextlib.suppress(OutputError), files.lasting("test", "*.log") as (folder, keep):
+        _logs(folder)
+        if failing:
+            raise OutputError("see the log")
+        keep()
+    assert [path.relative_to(folder).as_posix() for path in files.walk(folder)] == ["build/config.log"]
+    assert (folder / "build/config.log").read_text() == "why"
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_nothing_outlives_it_where_all_went_well_or_somebody_stopped_it(error: type[BaseException] | None) -> None:
+    with contextlib.suppress(KeyboardInterrupt), files.lasting("test", "*.log") as (folder, _):
+        _logs(folder)
+        if error:
+            raise error
     assert not folder.exists()
 
 

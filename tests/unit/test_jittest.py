@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,23 @@ def test_hidden_path_keeps_the_first_of_two(tmp_path: Path, monkeypatch: pytest.
     farm = Path(hidden_path(tmp_path / "farm"))
     assert sorted(link.name for link in farm.iterdir()) == ["gcc", "make"]
     assert (farm / "gcc").resolve() == (tmp_path / "one" / "gcc").resolve()
+
+
+def test_a_part_of_path_that_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "secret":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "gcc").write_text("")
+    (tmp_path / "one" / "gcc").chmod(0o755)
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'secret'}:{tmp_path / 'one'}")
+    assert sorted(link.name for link in listed(Path(hidden_path(tmp_path / "farm")))) == ["gcc"]
 
 
 def failed(*names: str) -> ModuleRun:

@@ -22,10 +22,10 @@ ROWS = [
 LONG = "/nix/store/ql6w1jsm2wpkrmfdmm0sgjcyzy3mw2mc-llvm-binutils-wrapper-19.1.7-with-a-very-long-name/bin/clang-19"
 
 
-def lines(head: list[str], rows: list[list[str]], width: int) -> list[str]:
+def lines(head: list[str], rows: list[list[str]], width: int, *shared: str) -> list[str]:
     return [
         "  ".join(cell.rjust(-size) if size < 0 else cell.ljust(size) for cell, size in line).rstrip()
-        for line in _layout.table(head, rows, width)
+        for line in _layout.table(head, rows, width, shared)
     ]
 
 
@@ -67,6 +67,21 @@ def test_what_cannot_be_narrowed_becomes_blocks() -> None:
         "",
         "version  20.1.2",
         "program  zig",
+    ]
+
+
+def test_columns_that_rows_share_become_titles_where_there_is_no_room() -> None:
+    rows = [["19.1.7", "x86_64", "A" * 30], ["20.1.2", "x86_64", "B" * 30], ["19.1.7", "arm", "C" * 30]]
+    assert lines(["LLVM", "target", "content"], rows, 50, "target")[0].split() == ["LLVM", "target", "content"]
+    assert lines(["LLVM", "target", "content"], rows, 40, "target") == [
+        "x86_64",
+        "LLVM    content",
+        f"19.1.7  {'A' * 30}",
+        f"20.1.2  {'B' * 30}",
+        "",
+        "arm",
+        "LLVM    content",
+        f"19.1.7  {'C' * 30}",
     ]
 
 

@@ -189,6 +189,9 @@ def cells() -> list[Result]:
     ]
 
 
+BUILT: Any = SimpleNamespace(
+    build=SimpleNamespace(manifest=manifest()), seconds=9, changed=True, folder="out", judgement=None, refused=False
+)
 GATE = [
     "3.15.0rc1",
     "aarch64-unknown-linux-gnu",
@@ -209,20 +212,7 @@ def stand_in(**fields: object) -> Any:
 ANSWERS: dict[str, Callable[[], object]] = {
     "_cells": lambda: _cells.show(cells(), "text"),
     "_bundles": lambda: _bundles.show(Path("stencils.tar.gz"), [stand_in(manifest=manifest())] * 2, "text"),
-    "_render": lambda: _render.builds(
-        [
-            stand_in(
-                build=SimpleNamespace(manifest=manifest()),
-                seconds=99.5,
-                changed=True,
-                folder="out",
-                judgement=None,
-                refused=False,
-            )
-        ],
-        [],
-        "text",
-    ),
+    "_render": lambda: _render.builds([BUILT] * 2, [], "text"),
     "_testing": lambda: _testing._benchmarks(timed()),
     "audit": lambda: main(["audit", "--rules"]),
     "cache": lambda: main(["cache", "info"]),

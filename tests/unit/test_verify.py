@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import cli, dialects, emit, ledger, manifest, reader, source, verify
-from stencilkit.errors import PolicyError, UsageError
+from stencilkit import cli, configure, dialects, emit, ledger, manifest, reader, source, verify
+from stencilkit.errors import ConfigureError, PolicyError, UsageError
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, Manifest
@@ -485,9 +485,27 @@ def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: p
         subject = Subject(path=case.header, tree=case.tree, pyconfig=given)
         return evidence.config_folder(subject, case.tree, opening.describe(described))
 
+    with pytest.raises(
+        ConfigureError, match=r"there is no pyconfig\.h of CPython 3\.14\.7 for x86_64-unknown-linux-gnu"
+    ):
+        # Nothing says that a build was configured here.
+        (case.tree.root / "pyconfig.h").rename(tmp_path / "kept.h")
+        place(linux)
+    made = tmp_path / "cache" / "pyconfig" / "made"
+    monkeypatch.setattr(configure, "made", lambda *_: made)
+    assert place(linux) == made
+    (tmp_path / "kept.h").rename(case.tree.root / "pyconfig.h")
     assert place(linux) == case.tree.root
     assert (place(windows) / "pyconfig.h").read_text() == "#define MS_WINDOWS\n"
     assert place(windows, tmp_path) == tmp_path
+
+
+def test_another_series_is_named_first_and_nothing_else_is_asked(case: Case, tmp_path: Path) -> None:
+    (samples.tree(tmp_path / "newer").root / "Include/patchlevel.h").write_text('#define PY_VERSION "3.15.0rc1"\n')
+    (tmp_path / "newer" / "pyconfig.h").unlink()
+    verdict = verifying.run(Subject(path=case.header.parent, tree=knowing.tree(tmp_path / "newer")))
+    (failure,) = failures(verdict).splitlines()
+    assert failure.startswith(f"tree: it was built for CPython 3.14, and {tmp_path / 'newer'} is CPython 3.15.0rc1")
 
 
 def with_headers(case: Case, origin: str, *names: str) -> None:

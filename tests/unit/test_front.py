@@ -1,0 +1,136 @@
+"""What users met who tried it as newcomers: where it is told, before what work, and which folders are taken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stencilkit import headers, toolchain
+from stencilkit.cli import main
+from stencilkit.errors import ExitCode, OutputError
+from stencilkit.model.toolchain import Found, Toolchain
+from stencilkit.model.version import LlvmVersion
+from stencilkit.support import environ, files
+from tests import samples
+
+
+@pytest.fixture
+def parents(tmp_path: Path) -> tuple[Path, Path]:
+    """Make two folders above builds, with the same builds in them."""
+    tree = samples.tree(tmp_path / "tree")
+    for name in ("one", "two"):
+        for flavour in ("debug", "release"):
+            samples.folder(tmp_path / name / flavour / f"llvm-{'19.1.7' if name == 'one' else '22.1.8'}", tree)
+    return tmp_path / "one", tmp_path / "two"
+
+
+def test_compare_takes_folders_above_builds(parents: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = parents
+    assert main(["compare", str(one), str(two)]) == ExitCode.OK
+    printed = capsys.readouterr().out
+    for flavour in ("debug", "release"):
+        assert f"{one}/{flavour}/llvm-19.1.7 -> {two}/{flavour}/llvm-22.1.8" in printed
+    assert main(["compare", str(one)]) == ExitCode.OK
+    assert f"{one}/debug/llvm-19.1.7 -> {one}/release/llvm-19.1.7" in capsys.readouterr().out
+    assert main(["compare", str(one / "debug"), str(two / "release")]) == ExitCode.OK
+
+
+def test_compare_leaves_no_build_out(parents: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = parents
+    (two / "debug").rename(two / "other")
+    assert main(["compare", str(one), str(two)]) == ExitCode.TROUBLE
+    printed = capsys.readouterr().err
+    assert "only in one of them: debug" in printed
+    assert "only in one of them: other" in printed
+
+
+def test_show_takes_folders_above_builds(parents: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    one, _ = parents
+    name = samples.stencils().groups[0].name
+    assert main(["show", name, str(one)]) == ExitCode.OK
+    printed = capsys.readouterr().out
+    assert printed.count(f"{name}  CPython 3.14  sha256:") == 2
+    assert main(["show", name, str(one), "--format", "json"]) == ExitCode.TROUBLE
+    assert str(one / "debug") in capsys.readouterr().err
+    assert main(["show", name, str(one / "debug"), "--format", "json"]) == ExitCode.OK
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first_and_nothing_is_left(tmp_path: Path) -> None:
+    files.check_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "out", tmp_path / ("x" * 300)):
+        with pytest.raises(OutputError, match="cannot write"):
+            files.check_writable(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    full = tmp_path / "jit_stencils.h"
+    with pytest.raises(OSError, match="No space left on device") as caught, files.naming(full):
+        Path("/dev/full").write_bytes(b"x")
+    assert caught.value.filename == str(full)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("words", [["targets"], ["--help"], ["--version"], ["targets", "--format", "json"]])
+def test_a_full_disk_behind_standard_output_is_trouble(words: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stencilkit", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "STENCILKIT_CACHE": str(tmp_path), "STENCILKIT_DATA": str(tmp_path)},
+            check=False,
+        )
+    assert done.returncode == ExitCode.TROUBLE
+    assert b"standard output" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def clang(here: Path) -> Toolchain:
+    return Toolchain(
+        version=LlvmVersion(19, 1, 7),
+        vendor="clang version 19.1.7",
+        origin="path",
+        program=Path("/usr/bin/clang"),
+        command=("/usr/bin/clang",),
+        resource=here / "resource",
+    )
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, found: Found, *programs: str) -> None:
+    monkeypatch.setattr(toolchain, "discover", lambda *_: found)
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
+    monkeypatch.setattr(shutil, "which", lambda name, **_: f"/usr/bin/{name}" if name in programs else None)
+    monkeypatch.setattr(headers, "_has_own", lambda target: target.triple.startswith("x86_64-unknown-linux"))
+
+
+def test_doctor_is_content_where_stencils_for_this_machine_can_be_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = Found(toolchains=(clang(tmp_path),), rejected=())
+    machine(monkeypatch, found, "gcc")
+    assert main(["doctor"]) == ExitCode.OK
+    printed = capsys.readouterr().out
+    assert "gcc-aarch64-linux-gnu" in printed
+    assert "qemu-user-static" in printed
+    assert "install aarch64-linux-gnu-gcc" not in printed
+    assert "MISSING" not in printed
+
+
+@pytest.mark.parametrize("lacking", ["llvm", "gcc"])
+def test_doctor_is_not_content_without_llvm_or_compiler(
+    lacking: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = Found(toolchains=() if lacking == "llvm" else (clang(tmp_path),), rejected=())
+    machine(monkeypatch, found, *([] if lacking == "gcc" else ["gcc"]))
+    assert main(["doctor"]) == ExitCode.DIFFERENT
+    assert "MISSING" in capsys.readouterr().out
