@@ -5,6 +5,7 @@
 #   $(call jit_stencils_install,DIR)  between configure and make
 #   $(call jit_stencils_make,DIR)     what this make must then be told, mostly nothing: makefiles of some releases delete the
 #                                     stencils between the passes of a PGO build (python/cpython#141808)
+#   $(call jit_stencils_binary,DIR)   after make: python, or libpython, has the stencils that lie in DIR
 #
 #     $(call jit_stencils_install,$(buildd_static))
 #     $(MAKE) -C $(buildd_static) $(call jit_stencils_make,$(buildd_static)) ...
@@ -16,3 +17,6 @@ jit_stencils_install = $(STENCILKIT) install $(JIT_STENCILS) --cpython $(CURDIR)
 	{ cat $(1)/jit-stencils.log; exit 1; }; cat $(1)/jit-stencils.log
 # The shell reads it when its line is run, not make when it reads the recipe:
 jit_stencils_make = $$(sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p' $(1)/jit-stencils.log)
+jit_stencils_binary = $(STENCILKIT) identify \
+	--against "$$(ls $(1)/jit_stencils-*.h $(1)/jit_stencils.h 2>/dev/null | head -n 1)" \
+	"$$(ls $(1)/libpython3.*.so.1.0 $(1)/python 2>/dev/null | head -n 1)"

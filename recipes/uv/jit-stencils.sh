@@ -4,6 +4,7 @@
 #   jit-stencils.sh install BUNDLE   between configure and make: stencils that were built once, for all hosts
 #   jit-stencils.sh audit            after make, where clang made them: they go out to every user of uv, and nothing else
 #                                    looks at them
+#   jit-stencils.sh binary           after make: python, or libpython, has the stencils that lie here
 #
 # Standard output of install is what make must be told, mostly nothing: makefiles of some releases delete the stencils between
 # the passes of a PGO build (python/cpython#141808).
@@ -11,7 +12,7 @@
 #   jit=$(jit-stencils.sh install "${ROOT}/stencils.tar.gz")
 #   make -j "${NUM_CPUS}" ${jit}
 #
-# Both end with 1 if the stencils are refused, and say what is wrong and where.
+# All end with 1 if the stencils are refused, and say what is wrong and where.
 set -eu
 
 : "${STENCILKIT:=stencilkit}"
@@ -28,8 +29,13 @@ audit)
     [ -e "$1" ] || set -- jit_stencils.h
     exec "$STENCILKIT" audit "$@"
     ;;
+binary)
+    header=$(ls jit_stencils-*.h jit_stencils.h 2>/dev/null | head -n 1)
+    program=$(ls libpython3.*.so.1.0 python 2>/dev/null | head -n 1)
+    exec "$STENCILKIT" identify --against "$header" "$program"
+    ;;
 *)
-    echo "usage: jit-stencils.sh install BUNDLE | audit" >&2
+    echo "usage: jit-stencils.sh install BUNDLE | audit | binary" >&2
     exit 2
     ;;
 esac

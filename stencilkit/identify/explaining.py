@@ -24,6 +24,8 @@ _ALIGNMENTS: Final = (2, 4, 8, 16, 32)
 _PADDING: Final = max(_ALIGNMENTS)
 # What is further apart than this, in bytes, is not the arrays of one file.
 _APART: Final = 1024
+# Where gcc stores code by pieces, it does so up to this size, in bytes, and sometimes with one piece more.
+_BY_PIECES: Final = 257
 # So many bodies show how a compiler stores those of their size.
 _ENOUGH: Final = 3
 _MANY: Final = 12
@@ -62,7 +64,7 @@ class Layout:
             self._fillers.setdefault(filler.size, set()).add(filler.sha256)
         # What is found of shorter code where such a compiler works is pieces that happen to be next to each other.
         least = sure_size(self._sizes[sha256] for sha256 in found.whole if sha256 in self._sizes)
-        self._least = least if least == SURE_WITHOUT_PGO else SHORTEST
+        self._least = _BY_PIECES if least == SURE_WITHOUT_PGO else SHORTEST
         self._taken = self._places(found.whole)
         self._between = self._look_between()
         if self.keeps_all:
@@ -189,7 +191,7 @@ def sure_size(found: Iterable[int]) -> int:
     """
     sizes = sorted(found)
     few = max(_ENOUGH - 1, len(sizes) // 8)
-    return SURE_WITHOUT_PGO if len(sizes) > few and sizes[few] >= SURE_WITHOUT_PGO else SURE
+    return SURE_WITHOUT_PGO if len(sizes) > few and sizes[few] >= _BY_PIECES else SURE
 
 
 def _starts(unexplained: range, room: range, size: int) -> range:

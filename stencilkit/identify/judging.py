@@ -176,7 +176,8 @@ def _notes(program: Program, python: str, best: Sequence[Coverage], sure: int) -
     if not best:
         return
     made, hidden = best[0].candidate.made, best[0].hidden
-    if python and all(item.candidate.made.cpython != python for item in best):
+    # A header alone says which series it is for.
+    if python and not any(f"{python}.".startswith(f"{item.candidate.made.cpython}.") for item in best):
         yield f"no signatures of CPython {python} are known; these are those of {made.cpython}"
     if hidden:
         yield f"{hidden} stencils of less than {sure} bytes are not arrays in it (instructions, or changed)"

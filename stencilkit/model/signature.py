@@ -15,9 +15,9 @@ from stencilkit.model.target import Flavour
 SHORTEST: Final = 32
 # Below the first size, gcc was seen to store some code as instructions, and to keep other code as arrays. Below the
 # second, gcc does so with all code that it does not take to be cold, as in builds without PGO (a copy of a constant is
-# stored by pieces: up to 16 of 16 bytes). clang keeps everything as arrays.
+# stored by pieces, up to 17 of 16 bytes). clang keeps everything as arrays.
 SURE: Final = 65
-SURE_WITHOUT_PGO: Final = 257
+SURE_WITHOUT_PGO: Final = 273
 
 # What a changed place is called that has no room for code that is looked for.
 SMALL: Final = "code of less than 32 bytes, or data"

@@ -556,3 +556,42 @@ def test_hook_of_python_build_standalone(fits: bool, inputs: Inputs, tmp_path: P
     )
     done = run(hook, "audit", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stdout
+
+
+# What each recipe runs after make, in the build folder.
+BINARY = {
+    "fedora": 'eval "$(rpm --load "$MACROS" --eval "%jit_stencils_binary .")"',
+    "debian": "make -f debian.mk check",
+    "gentoo": 'EAPI=8; die() { exit 1; }; debug-print-function() { :; }; S=.; . "$ECLASS"; jit-stencils_binary',
+    "uv": '"$HOOK" binary',
+}
+
+
+@pytest.mark.parametrize("recipe", BINARY)
+def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Inputs, tmp_path: Path) -> None:
+    """A library with the header's arrays stands for python; another byte in one must stop the build."""
+    run("tar", "xf", inputs.good, cwd=tmp_path)
+    (header,) = [path for path in tmp_path.rglob(f"jit_stencils-{wb.X86}.h") if "debug" not in path.parts]
+    text = header.rename(tmp_path / header.name).read_text()
+    bodies = re.findall(r"code_body\[\d+\] = (\{.*?\});", text, re.DOTALL)
+    assert len(bodies) > 200
+    (tmp_path / "debian.mk").write_text(
+        f"include {RECIPES}/debian/stencilkit.mk\ncheck:\n\t$(call jit_stencils_binary,.)\n"
+    )
+    env = {
+        "STENCILKIT": str(STENCILKIT),
+        "MACROS": str(macros(tmp_path)),
+        "ECLASS": str(RECIPES / "gentoo" / "eclass" / "jit-stencils.eclass"),
+        "HOOK": str(RECIPES / "uv" / "jit-stencils.sh"),
+    }
+    for changed in (False, True):
+        if changed:
+            longest = max(bodies, key=len)
+            bodies[bodies.index(longest)] = longest.replace("0x48", "0x49", 1)
+        arrays = "\n".join(f"const unsigned char body_{number}[] = {body};" for number, body in enumerate(bodies))
+        (tmp_path / "arrays.c").write_text(arrays)
+        done = run("gcc", "-shared", "-nostdlib", "-o", "python", "arrays.c", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+        done = run("bash", "-c", BINARY[recipe], cwd=tmp_path, env=env)
+        assert bool(done.returncode) is changed, done.stdout
+        assert f"./python: {'changed' if changed else 'identified'}" in done.stdout, done.stdout

@@ -228,7 +228,7 @@ def test_a_compiler_that_stores_all_but_long_code_as_instructions() -> None:
     answer = asked(program(stored), candidate(bodies))
     assert answer.verdict == "identified"
     assert (answer.best[0].stencils, answer.best[0].hidden) == (16, 25)
-    assert "25 stencils of less than 257 bytes" in answer.notes[0]
+    assert "25 stencils of less than 273 bytes" in answer.notes[0]
     gone = {name: code for name, code in stored.items() if name != "_UOP_30"}
     assert asked(program(gone), candidate(bodies)).verdict == "nearest"
 

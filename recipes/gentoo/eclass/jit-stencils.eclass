@@ -58,4 +58,16 @@ jit-stencils_install() {
 	mapfile -t JIT_STENCILS_MAKE < <(sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p' <<< "${told}")
 }
 
+# @FUNCTION: jit-stencils_binary
+# @USAGE: [<build-dir>]
+# @DESCRIPTION:
+# For src_test: die unless python, or libpython, has the stencils that lie in the build folder. It needs stencilkit[identify].
+jit-stencils_binary() {
+	debug-print-function "${FUNCNAME[0]}" "$@"
+	local build=${1:-${S}} header program
+	header=$(ls "${build}"/jit_stencils-*.h "${build}"/jit_stencils.h 2>/dev/null | head -n 1)
+	program=$(ls "${build}"/libpython3.*.so.1.0 "${build}"/python 2>/dev/null | head -n 1)
+	"${STENCILKIT}" identify --against "${header}" "${program}" || die "make took other stencils than those in ${build}"
+}
+
 fi
