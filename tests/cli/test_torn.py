@@ -193,9 +193,16 @@ def undisturbed(scene: Scene) -> float:
     return scene.seconds[0]
 
 
-def again(scene: Scene) -> None:
-    """Whatever a run left behind, the next one ends well."""
-    assert scene.run(scene.old) == 0
+def again(scene: Scene, number: int = 0) -> None:
+    """Put the old files back: by a run, which ends well whatever the last one left, or four times of five by hand."""
+    if number % 5 == 0:
+        assert scene.run(scene.old) == 0
+    else:
+        for path in scene.state():
+            (scene.place / path).unlink()
+        for path, data in scene.known["old"].items():
+            (scene.place / path).parent.mkdir(parents=True, exist_ok=True)
+            (scene.place / path).write_bytes(data)
     assert scene.state() == scene.known["old"]
 
 
@@ -215,7 +222,7 @@ def test_a_kill_leaves_nothing_torn(name: str, runs: int, scenes: dict[str, Scen
         after = 0.002 * number / runs if writing else seconds * (0.3 + 0.7 * number / runs)
         killed += scene.kill(scene.new, after, writing=writing)
         neither += judge(scene, name, scene.state())
-        again(scene)
+        again(scene, number)
     print(f"{name}: {killed} of {runs} killed before their end, {neither} left files that nothing vouches for")
     assert killed
 
@@ -264,6 +271,6 @@ def test_a_full_disk_leaves_the_old_files(name: str, runs: int, scenes: dict[str
             )
             found = scene.state()
         assert found in (old, new, {**old, **{path: new[path] for path in scene.between}}), sorted(found)
-        again(scene)
+        again(scene, number)
     print(f"{name}: {failed} of {runs} ended for want of room; {mounted} of them on a small file system")
     assert failed
