@@ -496,7 +496,7 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
         },
     ),
     "verify": (
-        "verify",
+        "verify, witness",
         {
             "accepted": _flag("Whether everything is accepted."),
             "verdicts": _each(
