@@ -19,6 +19,7 @@ from typing import Final
 from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest
+from stencilkit.model.target import Kind
 from stencilkit.support import archive, files, limits
 
 ROOT: Final = PurePosixPath("Tools/jit/stencils")
@@ -32,6 +33,13 @@ SUFFIXES: Final[Mapping[FileRole, str]] = {
     "shim": ".shim.o",
     "unwind": ".unwind.h",
     "unwind-dispatcher": ".unwind-dispatcher.h",
+}
+# PEP 774 has a place for the release flavour alone.
+_KINDS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "release": (),
+    "debug": ("debug",),
+    "release-hardened": ("hardened",),
+    "debug-hardened": ("hardened", "debug"),
 }
 _LINE_1: Final = re.compile(rb"// [0-9a-f]{64}\n")
 _CHECKSUMS: Final = "Checksums-Sha256:\n"
@@ -154,7 +162,7 @@ def lay_out(artifacts: Sequence[Artifact], default: Sequence[Artifact], generato
 
 def _stem(item: Artifact, *, plain: bool) -> str:
     folder = ROOT if plain else ROOT / f"llvm-{item.manifest.toolchain.version}"
-    return str((folder if item.manifest.flavour == "release" else folder / "debug") / item.manifest.triple)
+    return str(folder.joinpath(*_KINDS[item.manifest.kind], item.manifest.triple))
 
 
 def _sha256(data: bytes) -> str:

@@ -16,7 +16,7 @@ from typing import Final, get_args
 from stencilkit.errors import LedgerError
 from stencilkit.model.ledger import SHORT, Entry, place
 from stencilkit.model.manifest import Manifest
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Kind
 from stencilkit.model.verdict import Check
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support import files, limits
@@ -72,7 +72,7 @@ def parse(text: str, where: str, read_base: Callable[[PurePosixPath], Entry] = _
     entry = Entry(
         cpython=root.text("cpython"),
         triple=root.text("triple"),
-        flavour=root.choice("flavour", get_args(Flavour)),
+        flavour=root.choice("flavour", get_args(Kind)),
         llvm=root.text("llvm"),
         content=_matching(root, "content", root.text("content"), _DIGEST),
         interface=_matching(root, "interface", root.text("interface"), _DIGEST),
@@ -126,7 +126,7 @@ def entries(folder: Path) -> list[Path]:
     return known
 
 
-def has(folder: Path, cpython: str, triple: str, flavour: Flavour, llvm: str) -> bool:
+def has(folder: Path, cpython: str, triple: str, flavour: Kind, llvm: str) -> bool:
     """Return whether there is a whole entry for a build.
 
     Raises: LedgerError where the ledger is empty, or the entry cannot be read.
@@ -141,7 +141,7 @@ def find(folder: Path, manifest: Manifest) -> Entry | None:
     Raises: LedgerError where the ledger is empty, or the entry is in the wrong place or cannot be read.
     """
     known = entries(folder)
-    wanted = place(manifest.cpython, manifest.triple, manifest.flavour, manifest.toolchain.version)
+    wanted = place(manifest.cpython, manifest.triple, manifest.kind, manifest.toolchain.version)
     path = folder / wanted
     if path not in known:
         return None

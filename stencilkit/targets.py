@@ -91,6 +91,8 @@ def _target(row: Fields) -> Target:
         own_macros=row.texts("own-macros", []),
         entry_directive=row.choice("entry-directive", (".globl", ".def")),
         text_section=row.text("text-section", ""),
+        hardened=row.texts("hardened", []),
+        hardened_why=row.text("hardened-why"),
         cpus=row.texts("cpus"),
         features=row.texts("features", []),
     )

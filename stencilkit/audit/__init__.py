@@ -194,7 +194,14 @@ RULES: Final = (
         name="landing-pads",
         refs="#149697, #154820, #157510",
         why="with CET or BTI, an indirect jump needs one; noted, unless --demand landing-pads",
-        each=_only(code.landing_pads),
+        each=code.landing_pads,
+        notes=True,
+    ),
+    Rule(
+        name="needless-pads",
+        refs="#149697",
+        why="a landing pad where no indirect jump leads is one more place that an attacker can jump to; noted",
+        each=code.needless_pads,
         notes=True,
     ),
     Rule(

@@ -26,6 +26,9 @@ _WRITEBACK: Final = re.compile(
 ENDS: Final = frozenset({"udf", "brk", "hlt"})
 _INDIRECT: Final = re.compile(r"(?:blr|br|ret)(?:a[ab]z?)?")
 _RELAXED: Final = "patch_aarch64_33rx"
+# Pointer authentication of the way back, with the stack pointer: `standard` of -mbranch-protection has no others.
+_SIGNS: Final = {"paciasp": "a", "pacibsp": "b"}
+_AUTHENTICATES: Final = {"autiasp": "a", "autibsp": "b", "retaa": "a", "retab": "b"}
 _PAGE: Final = ("patch_aarch64_21r", "patch_aarch64_21rx", _RELAXED)
 _HALF: Final = 16
 
@@ -70,12 +73,39 @@ class _Step:
 
     def run(self) -> Iterator[Event]:
         item = self._item
+        if item.mnemonic in _SIGNS:
+            self._sign(_SIGNS[item.mnemonic])
+            return
+        if item.mnemonic in _AUTHENTICATES:
+            self._authenticate(_AUTHENTICATES[item.mnemonic])
+            if not _RETURN.fullmatch(item.mnemonic):
+                return
         if is_jump(item) or is_call(item) or _RETURN.fullmatch(item.mnemonic):
             yield from self._branch()
         elif any(operand.kind == "memory" for operand in item.arguments):
             yield from self._memory()
         elif not self._exact():
             self._generic()
+
+    def _sign(self, key: str) -> None:
+        """Sign the way back: nothing but the same key with the same stack pointer makes an address of it again."""
+        seal = self._seal(key)
+        signed = (Atom("signed", f"{seal} {atom.base} {atom.name}", atom.offset) for atom in self._state.get("x30"))
+        self._state.set("x30", frozenset(signed))
+
+    def _authenticate(self, key: str) -> None:
+        """Take the signature off; of what was not signed so, something else is left."""
+        seal, found = self._seal(key), set[Atom]()
+        for atom in self._state.get("x30"):
+            where, base, name = f"{atom.name}  ".split(" ", 2)
+            good = atom.base == "signed" and where == seal and not seal.endswith("?")
+            found |= {Atom(base, name.strip(), atom.offset)} if good else values.COMPUTED
+        self._state.set("x30", frozenset(found))
+
+    def _seal(self, key: str) -> str:
+        places = sorted(self._state.get("sp"), key=str)
+        known = len(places) == 1 and places[0].base == "stack" and places[0].offset is not None
+        return f"{key}{places[0].offset}" if known else f"{key}?"
 
     def _branch(self) -> Iterator[Event]:
         item, state = self._item, self._state

@@ -10,7 +10,7 @@ from typing import Final
 from stencilkit.audit.examined import Examined
 from stencilkit.audit.machine import RELAXED_PAIR, WORD, Event, places
 from stencilkit.audit.values import Atom
-from stencilkit.model.audit import Decoded
+from stencilkit.model.audit import Audited, Decoded
 
 _CANARY_SLOT: Final = re.compile(r"[fg]s:\[0x(?:28|14)\]")
 _PAGE: Final = re.compile(r"(?:[re]sp, 0x1000|sp, sp, #(?:1, lsl #12|0x1000))")
@@ -26,6 +26,8 @@ _X86_FORBIDDEN: Final = """
 _ARM_FORBIDDEN: Final = "svc hvc smc eret msr dcps1 dcps2 dcps3 hlt wfi wfe sev"
 FORBIDDEN: Final = frozenset(_X86_FORBIDDEN.split()) | frozenset(_ARM_FORBIDDEN.split())
 _LANDING_PADS: Final = frozenset({"endbr64", "endbr32", "bti", "paciasp", "pacibsp"})
+# A signed return address is good for more than landing.
+_ONLY_PADS: Final = frozenset({"endbr64", "endbr32", "bti"})
 # What compilers put between functions and behind calls that do not return.
 _PADDING: Final = re.compile(r"nop|int3|ud2|udf|brk")
 _OWN: Final = frozenset({"code", "data", "row", "page", "target"})
@@ -82,10 +84,35 @@ def strays(stencil: Examined) -> Iterator[str]:
             yield at(item)
 
 
-def landing_pads(stencil: Examined) -> Iterator[str]:
-    """Find stencils that an indirect jump could not enter."""
-    if stencil.code and stencil.code[0].mnemonic not in _LANDING_PADS:
+def landing_pads(audited: Audited, stencil: Examined) -> Iterator[str]:
+    """Find what is entered through a register or memory, and does not begin with what such a jump must find."""
+    if _is_entered(audited, stencil) and stencil.code and not _is_pad(stencil.code[0]):
         yield f"its first instruction is {stencil.code[0].text}"
+    places = {item.offset: item for item in stencil.code}
+    for event in stencil.followed.events:
+        if event.kind != "jump" or event.instruction.mnemonic.startswith("notrack"):
+            continue
+        for atom in event.value:
+            rows = stencil.unit.rows(atom.name) if atom.base in ("table", "entry") else []
+            if not all(row in places and _is_pad(places[row]) for row in rows):
+                yield f"a jump table leads to what is not a landing pad, {at(event.instruction)}"
+            # Where CPython's jit.c may relax it, it always does: the trace is one piece of memory.
+            if atom.base == "target" and event.instruction.goes is None and not _patched(stencil, event.instruction):
+                yield f"another stencil is jumped to through a register, {at(event.instruction)}"
+
+
+def needless_pads(audited: Audited, stencil: Examined) -> Iterator[str]:
+    """Find landing pads of stencils that are only jumped to directly, or run into."""
+    if not _is_entered(audited, stencil) and stencil.code and stencil.code[0].mnemonic in _ONLY_PADS:
+        yield f"it begins with {stencil.code[0].text}, and nothing enters it through a register"
+
+
+def _is_entered(audited: Audited, stencil: Examined) -> bool:
+    return audited.entered is None or stencil.group.name in audited.entered
+
+
+def _is_pad(item: Decoded) -> bool:
+    return item.mnemonic in _LANDING_PADS
 
 
 def _patched(stencil: Examined, item: Decoded) -> bool:
@@ -152,6 +179,7 @@ def _named(atoms: list[Atom]) -> str:
         "stack": "the stack",
         "slot": "the slot of a symbol",
         "operand": "an operand",
+        "signed": "a signed address",
         "symbol": "the middle of a symbol",
         "target": "the middle of another stencil",
     }

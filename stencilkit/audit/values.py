@@ -20,10 +20,11 @@ class Atom(NamedTuple):
 
     Bases: "state" is what the interpreter passes in, or keeps in its memory (with an offset of 0: as it was found);
     "const" is a number; "code" and "data" are the stencil's own; "page" is the page of such an address (adrp of
-    aarch64), whose name is that of the other base; "symbol" and "slot" are the interpreter's symbol and the slot that
-    holds its address; "target" is another stencil of the trace, "operand" an operand of the uop, "stack" the stack at
-    the start. "row" is a place in a table at an offset that the program chooses, "entry" what lies there, "table" the
-    sum of that and of the table's address; the name of these three is where the table starts, as in "data 16".
+    aarch64), whose name is that of the other base; "signed" is an address with a signature, whose name begins with key
+    and stack pointer; "symbol" and "slot" are the interpreter's symbol and the slot that holds its address; "target"
+    is another stencil of the trace, "operand" an operand of the uop, "stack" the stack at the start. "row" is a place
+    in a table at an offset that the program chooses, "entry" what lies there, "table" the sum of that and of the
+    table's address; the name of these three is where the table starts, as in "data 16".
     """
 
     base: str

@@ -34,6 +34,10 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--pyconfig-dir": {"type": EXISTING_FOLDER, "help": "Folder with pyconfig.h. [default: run configure, once]"},
     "--flavour": {},
     "--build-dir": {"type": EXISTING_FOLDER, "help": "Where configure was run. [default: the source tree]"},
+    "--hardened": {
+        "is_flag": True,
+        "help": "Add the target's hardening flags to CFLAGS_JIT: landing pads, signed returns.",
+    },
     "--cflags": {"metavar": "STR"},
     "--witness": {"is_flag": True, "help": "Ask the makefile's compiler whether it lays structures out so."},
     "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},

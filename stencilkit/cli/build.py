@@ -42,6 +42,7 @@ _ALL: Final = "all"
     help="Triple to build for, all, or universal2-apple-darwin. Repeatable. [default: as configured, or this machine]",
 )
 @_options.shared("--debug")
+@_options.shared("--hardened")
 @_options.shared("--cflags", help="Extra compiler flags (CFLAGS_JIT). [default: as configured, or none]")
 @_options.shared("--pyconfig-dir")
 @_options.shared("--sysroot")
@@ -78,6 +79,7 @@ def command(
     llvm: str | None,
     triples: tuple[str, ...],
     debug: bool,
+    hardened: bool,
     cflags: str | None,
     pyconfig_dir: Path | None,
     sysroot: Path | None,
@@ -97,7 +99,7 @@ def command(
     """Build the stencils of a CPython with one LLVM or several.
 
     The files of each build are in OUT/<python>/<triple>/<release|debug>/llvm-<version>/, under the names that this
-    CPython's own build looks for, together with manifest.toml.
+    CPython's own build looks for, together with manifest.toml. With --hardened, the folder is release-hardened.
     """
     progress = _progress.choose(form)
     store = _options.store(use=not no_cache)
@@ -121,8 +123,14 @@ def command(
     spellings = triples or (folder.host if folder else "",)
     chosen = requesting.several(spellings, tree)
     pairs = [(asked, tool) for asked in chosen for tool in tools]
+    flags = {asked: requesting.hardened(cflags, asked.target) if hardened else cflags for asked in chosen}
+    if hardened and signatures is not None:
+        raise UsageError(
+            "--signatures is for stencils without --hardened: a ledger has one signature for each",
+            fix="leave one of them out",
+        )
     for asked, tool in pairs:
-        building.check(tree, asked, tool, cflags)
+        building.check(tree, asked, tool, flags[asked])
     files.check_writable(out)
     requests = [
         BuildRequest(
@@ -132,11 +140,12 @@ def command(
             toolchain=tool,
             headers=headers.choose(asked.target, tool, machine, sysroot),
             pyconfig=_pyconfig(tree, asked, flavour, pyconfig_dir, folder, machine, progress),
-            cflags=cflags,
+            cflags=flags[asked],
             jobs=jobs or environ.cpus(),
             comments=comments,
             batched=not plain,
             allow_driver_flags=allow_driver_flags,
+            hardened=hardened,
         )
         for asked, tool in pairs
     ]

@@ -33,6 +33,7 @@ _HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "verdict",
 )
 @_options.shared("--target", "triples", multiple=True, help="Triple to build for. Repeatable. [default: this machine]")
 @_options.shared("--debug")
+@_options.shared("--hardened")
 @_options.shared("--pyconfig-dir")
 @_options.shared("--ledger", type=_options.FOLDER, required=True)
 @click.option(
@@ -46,6 +47,7 @@ def command(
     wanted: tuple[str, ...],
     triples: tuple[str, ...],
     debug: bool,
+    hardened: bool,
     pyconfig_dir: Path | None,
     ledger: Path,
     variations: Path,
@@ -69,7 +71,7 @@ def command(
         # Told now, not after the builds.
         stage.entries(ledger)
     outcomes = []
-    for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress):
+    for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress, hardened=hardened):
         label = f"CPython {item.tree.version}, {item.asked.target.triple}, {item.toolchain.label}"
         with progress.during(label):
             outcomes.append(gate.examine(item, varied, None if first else ledger))
@@ -105,6 +107,8 @@ def _configurations(
     flavour: Flavour,
     folder: Path | None,
     progress: Progress,
+    *,
+    hardened: bool,
 ) -> Iterator[Configuration]:
     """List what is to be built: every source for every target with every LLVM that its CPython can have.
 
@@ -125,7 +129,9 @@ def _configurations(
             for tool in tools:
                 if tool.version.major in support.llvm:
                     found += 1
-                    yield Configuration(tree=tree, asked=asked, flavour=flavour, toolchain=tool, pyconfig=config)
+                    yield Configuration(
+                        tree=tree, asked=asked, flavour=flavour, toolchain=tool, pyconfig=config, hardened=hardened
+                    )
     if not found:
         raise UsageError("no LLVM given is in the range of a CPython given", fix="docs/support.md lists what is")
 

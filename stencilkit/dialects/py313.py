@@ -14,7 +14,7 @@ from stencilkit.errors import SourceError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop, Variant
+from stencilkit.model.source import Entered, SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -85,6 +85,27 @@ _AARCH64_TRAMPOLINE: Final = (
     (0xD61F0100, None, None),
 )
 _BRANCH_OPCODE: Final = 0xFC000000
+# Everything else is jumped to directly, or run into: patch_x86_64_32rx makes `jmp *slot` direct within a trace.
+ENTERED: Final = (
+    Entered(
+        name=TRAMPOLINE,
+        why="the interpreter calls executor->jit_code, where the trampoline is",
+        file="Python/ceval_macros.h",
+        text="jit_func jitted = (EXECUTOR)->jit_code;",
+    ),
+    Entered(
+        name="_START_EXECUTOR",
+        why="first of a trace: other traces jump to executor->jit_side_entry, behind the trampoline",
+        file="Python/jit.c",
+        text="assert(trace[0].opcode == _START_EXECUTOR || trace[0].opcode == _COLD_EXIT);",
+    ),
+    Entered(
+        name="_COLD_EXIT",
+        why="first of a trace that is an exit which was not taken yet",
+        file="Tools/jit/template.c",
+        text="return ((jit_func)((EXECUTOR)->jit_side_entry))(frame, stack_pointer, tstate);",
+    ),
+)
 
 
 def emits(target: Target) -> Emits:

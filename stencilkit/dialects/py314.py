@@ -13,7 +13,7 @@ from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop, Variant
+from stencilkit.model.source import Entered, SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -55,6 +55,21 @@ HEADER: Final = HeaderFormat(
 PATCHES: Final = _common.PATCHES
 VARIANTS: Final = _pairs.VARIANTS
 _JUMPS: Final = (_common.JUMP_THROUGH_SLOT, _common.JUMP_RELATIVE, _common.JUMP_AARCH64)
+# Everything else is jumped to directly, or run into: patch_x86_64_32rx makes `jmp *slot` direct within a trace.
+ENTERED: Final = (
+    Entered(
+        name=SHIM,
+        why="the interpreter calls executor->jit_code, where the shim is",
+        file="Python/ceval_macros.h",
+        text="jit_func jitted = _executor->jit_code;",
+    ),
+    Entered(
+        name="_START_EXECUTOR",
+        why="first of a trace: other traces jump to executor->jit_side_entry, behind the shim",
+        file="Python/jit.c",
+        text="assert(trace[0].opcode == _START_EXECUTOR);",
+    ),
+)
 
 
 def emits(target: Target) -> Emits:

@@ -14,7 +14,7 @@ from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop, Variant
+from stencilkit.model.source import Entered, SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -102,6 +102,32 @@ _TRAMPOLINES: Final = {
     **dict.fromkeys(_common.TRAMPOLINE_KINDS, "patch_aarch64_trampoline"),
     "X86_64_RELOC_BRANCH": "patch_x86_64_trampoline",
 }
+# Everything else is jumped to directly, or run into. The shim, whose address is in _Py_jit_entry, is no stencil: the
+# linker asks its object for property notes.
+_FIRST: Final = (
+    "assert(trace[0].opcode == _START_EXECUTOR_r00 || trace[0].opcode == _COLD_EXIT_r00"
+    " || trace[0].opcode == _COLD_DYNAMIC_EXIT_r00);"
+)
+ENTERED: Final = (
+    Entered(
+        name="_START_EXECUTOR_r00",
+        why="first of a trace: the shim calls executor->jit_code, and other traces jump there",
+        file="Tools/jit/shim.c",
+        text="return jitted(exec, frame, stack_pointer, tstate,",
+    ),
+    Entered(
+        name="_COLD_EXIT_r00",
+        why="first of a trace that is an exit which was not taken yet",
+        file="Python/jit.c",
+        text=_FIRST,
+    ),
+    Entered(
+        name="_COLD_DYNAMIC_EXIT_r00",
+        why="the same, where the exit's destination is known at run time only",
+        file="Tools/jit/template.c",
+        text="jit_func_preserve_none jitted = _executor->jit_code;",
+    ),
+)
 
 
 def emits(target: Target) -> Emits:

@@ -144,6 +144,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         provenance=_provenance_now(),
         source=request.tree.signature,
         layout=layout,
+        hardened=request.hardened,
     )
 
 
@@ -196,6 +197,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "driver": manifest.driver,
             "headers": manifest.headers,
             "cflags": manifest.cflags,
+            **({"hardened": True} if manifest.hardened else {}),
             "deviation": [{"what": item.what, "why": item.why, "cost": item.cost} for item in manifest.deviations],
             # Most releases have none, and their manifests stay as they were.
             **(
@@ -304,6 +306,7 @@ def _manifest(root: Fields) -> Manifest:
         stencils=tuple(_stencil(root, name, row) for name, row in root.mapping("stencil").items()),
         provenance=_provenance(root.table("provenance")),
         source=_source(root.table("source")) if root.has("source") else None,
+        hardened=build.boolean("hardened", False),  # noqa: FBT003  # the default
         layout=next((_layout.read(row) for row in root.optional("layout")), None),
     )
     for key, value in (

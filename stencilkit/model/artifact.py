@@ -30,4 +30,4 @@ class Artifact:
     def title(self) -> str:
         """Name it in one line."""
         m = self.manifest
-        return f"CPython {m.cpython}, {m.triple}, {m.flavour}, LLVM {m.toolchain.version}"
+        return f"CPython {m.cpython}, {m.triple}, {m.kind}, LLVM {m.toolchain.version}"

@@ -85,7 +85,8 @@ class Audited:
     `reserved_frame_pointer` says that this CPython's stencils must leave rbp or x29 alone. `isa` is the instruction set
     that they may use, `cpu` the processor and the features that the manifest names (None if it names none). `size` and
     `baseline` are the bytes of code and data together, of these stencils and of those they replace (None where nothing
-    was given); `allowed_growth` is in percent.
+    was given); `allowed_growth` is in percent. `entered` are the stencils that are entered through a register or
+    memory, None where that is not known, which means all.
     """
 
     stencils: StencilSet
@@ -98,6 +99,7 @@ class Audited:
     references: References
     baseline: int | None
     allowed_growth: float
+    entered: frozenset[str] | None = None
 
     @property
     def size(self) -> int:

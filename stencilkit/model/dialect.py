@@ -9,7 +9,7 @@ from typing import Protocol
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import SourceTree, Unit, Uop, Variant
+from stencilkit.model.source import Entered, SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import LoweredUnit, Operation, StencilSet
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget, Target, TargetSupport
 
@@ -44,6 +44,10 @@ class Dialect(Protocol):
     @property
     def ENTRY_SYMBOLS(self) -> tuple[str, ...]:
         """The names that the first instruction of a unit may have."""
+
+    @property
+    def ENTERED(self) -> tuple[Entered, ...]:
+        """The stencils that are entered through a register or memory; all others are only jumped to, or run into."""
 
     def emits(self, target: Target) -> Emits:
         """Tell what the first compilation of a uop yields."""

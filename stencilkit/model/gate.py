@@ -39,6 +39,7 @@ class Configuration:
     flavour: Flavour
     toolchain: Toolchain
     pyconfig: Path
+    hardened: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class Examined:
     varied: tuple[str, ...]
     not_varied: tuple[str, ...]
     seconds: float
+    hardened: bool = False
 
     @property
     def passed(self) -> bool:

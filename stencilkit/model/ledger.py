@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from stencilkit.model.manifest import Manifest
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Kind
 
 SHORT = 16
 """How many hex digits of a stencil's digest are kept: they name what differs; the content digest, whole, decides."""
@@ -23,7 +23,7 @@ class Entry:
 
     cpython: str
     triple: str
-    flavour: Flavour
+    flavour: Kind
     llvm: str
     content: str
     interface: str
@@ -39,7 +39,7 @@ class Entry:
         return ".".join(self.cpython.split(".")[:2])
 
     @property
-    def group(self) -> tuple[str, str, Flavour]:
+    def group(self) -> tuple[str, str, Kind]:
         """Name what differs in nothing but the LLVM."""
         return self.cpython, self.triple, self.flavour
 
@@ -54,7 +54,7 @@ class Entry:
         return cls(
             cpython=manifest.cpython,
             triple=manifest.triple,
-            flavour=manifest.flavour,
+            flavour=manifest.kind,
             llvm=manifest.toolchain.version,
             content=manifest.content_digest,
             interface=manifest.interface_digest,
@@ -66,6 +66,6 @@ class Entry:
         )
 
 
-def place(cpython: str, triple: str, flavour: Flavour, llvm: str) -> PurePosixPath:
+def place(cpython: str, triple: str, flavour: Kind, llvm: str) -> PurePosixPath:
     """Name the file of an entry below the ledger's folder."""
     return PurePosixPath(cpython, f"{triple}-{flavour}-llvm-{llvm}.toml")

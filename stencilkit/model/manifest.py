@@ -11,7 +11,7 @@ from stencilkit.model.cc1 import Cpu
 from stencilkit.model.layout import Layout
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.source import ReleaseSignature
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Flavour, Kind, kind_of
 
 MANIFEST_NAME: Final = "manifest.toml"
 # In a universal platform's folder each half has its own, see half_name:
@@ -119,7 +119,8 @@ class Manifest:
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
     tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
-    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded.
+    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded. `hardened`
+    says that the target's hardening flags are among `cflags`.
     """
 
     cpython: str
@@ -148,6 +149,12 @@ class Manifest:
     provenance: Provenance
     source: ReleaseSignature | None = None
     layout: Layout | None = None
+    hardened: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """Name the flavour, and whether it is hardened."""
+        return kind_of(self.flavour, self.hardened)
 
     @property
     def series(self) -> str:

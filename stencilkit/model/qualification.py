@@ -10,7 +10,7 @@ from typing import Final, Literal
 from stencilkit.model.comparison import Likeness, Row
 from stencilkit.model.ledger import place
 from stencilkit.model.manifest import Deviation
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Kind
 
 Depth = Literal["build", "prove", "run"]
 Outcome = Literal["passed", "noted", "failed", "not asked"]
@@ -49,7 +49,7 @@ class Cell:
     cpython: str
     llvm: str
     target: str
-    flavour: Flavour
+    flavour: Kind
 
     @property
     def series(self) -> str:

@@ -12,7 +12,7 @@ from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.stencil import StencilSet
-from stencilkit.model.target import Flavour, SpelledTarget, Target
+from stencilkit.model.target import Flavour, SpelledTarget, Target, kind_of
 from stencilkit.model.toolchain import Toolchain
 
 
@@ -21,6 +21,7 @@ class BuildRequest:
     """One header: one tree, target, flavour and toolchain. `cflags` is CPython's CFLAGS_JIT.
 
     `allow_driver_flags` takes what a wrapper or a vendor of clang adds to them, and records it as a deviation.
+    `hardened` says that the target's hardening flags are among `cflags` because that was asked for.
     """
 
     tree: SourceTree
@@ -34,6 +35,7 @@ class BuildRequest:
     comments: bool = False
     batched: bool = True
     allow_driver_flags: bool = False
+    hardened: bool = False
 
     @property
     def target(self) -> Target:
@@ -53,12 +55,12 @@ class Build:
 
     @property
     def folder(self) -> Path:
-        """Name the output folder: <python>/<triple>/<flavour>/llvm-<version>."""
+        """Name the output folder: <python>/<triple>/<flavour>/llvm-<version>, where the flavour may be hardened."""
         request = self.request
         return Path(
             str(request.tree.version),
             request.target.triple,
-            request.flavour,
+            kind_of(request.flavour, request.hardened),
             f"llvm-{request.toolchain.version}",
         )
 

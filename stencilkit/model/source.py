@@ -83,6 +83,16 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """A stencil that is entered through a register or memory: its name, why, and the text of the tree that says so."""
+
+    name: str
+    why: str
+    file: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uop:
     """One case of Python/executor_cases.c.h: from `case _NAME: {` to its closing brace.
 

@@ -13,6 +13,8 @@ ObjectFormat = Literal["elf", "macho", "coff"]
 PyConfigSource = Literal["configure", "tree"]
 WheelHeaders = Literal["toolchain", "mingw"]
 Flavour = Literal["release", "debug"]
+Kind = Literal["release", "debug", "release-hardened", "debug-hardened"]
+"""What folders and entries of the ledger are named after: a flavour, and whether it is hardened."""
 UnitKind = Literal["uop", "entry"]
 Step = Literal["emit", "finish"]
 Place = Literal["cflags", "target", "common", "own", "headers", "files"]
@@ -26,6 +28,18 @@ _CROSS_ANSWERS: Final = (
     "ac_cv_file__dev_ptc=no",
     "py_cv_module__ctypes=n/a",
 )
+
+
+def kind_of(flavour: Flavour, hardened: bool) -> Kind:  # noqa: FBT001  # the two are one thing
+    """Name a flavour that may be hardened."""
+    kinds: Mapping[Flavour, Kind] = {"release": "release-hardened", "debug": "debug-hardened"}
+    return kinds[flavour] if hardened else flavour
+
+
+def split_kind(kind: Kind) -> tuple[Flavour, bool]:
+    """Take such a name apart."""
+    flavours: Mapping[Kind, Flavour] = {"release": "release", "release-hardened": "release"}
+    return flavours.get(kind, "debug"), kind.endswith("-hardened")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +57,10 @@ class Target:
     folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
     `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
     In assembly, `entry_directive` declares what is known outside; `text_section` is how a section of code is described
-    where many units can be assembled at once, "" where they cannot. `cpus` and `features` (fnmatch) are what a clang
-    without -march and the like generates code for: the processors and instruction sets that every machine has.
+    where many units can be assembled at once, "" where they cannot. `hardened` are the flags of what this platform
+    calls hardened, and `hardened_why` what they are good for; there are none where it says why not. `cpus` and
+    `features` (fnmatch) are what a clang without -march and the like generates code for: the processors and instruction
+    sets that every machine has.
     """
 
     triple: str
@@ -75,6 +91,8 @@ class Target:
     own_macros: tuple[str, ...]
     entry_directive: str
     text_section: str
+    hardened: tuple[str, ...]
+    hardened_why: str
     cpus: tuple[str, ...]
     features: tuple[str, ...]
 

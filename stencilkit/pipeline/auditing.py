@@ -56,6 +56,7 @@ def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
         references=_references(opened, asked.tree, asked.expected),
         baseline=baseline,
         allowed_growth=asked.growth,
+        entered=frozenset(item.name for item in opened.python.dialect.ENTERED),
     )
     return audit.run(opened.label, audited, asked.waivers, asked.demanded, environ.today())
 

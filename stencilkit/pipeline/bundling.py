@@ -75,7 +75,7 @@ def pack(artifacts: Sequence[Artifact], *, compress: bool) -> bytes:
     ordered = sorted(artifacts, key=_order)
     defaults: dict[tuple[str, str], Artifact] = {}
     for item in ordered:
-        key = (item.manifest.triple, item.manifest.flavour)
+        key = (item.manifest.triple, item.manifest.kind)
         if key not in defaults or (_is_pinned(item) and not _is_pinned(defaults[key])):
             defaults[key] = item
     contents = artifact.lay_out(ordered, tuple(defaults.values()), rendering.GENERATOR)
@@ -98,7 +98,7 @@ def preferred(artifacts: Sequence[Artifact]) -> Artifact:
 
 
 def _order(item: Artifact) -> tuple[str, str, list[int]]:
-    return item.manifest.triple, item.manifest.flavour, _llvm(item)
+    return item.manifest.triple, item.manifest.kind, _llvm(item)
 
 
 def _llvm(item: Artifact) -> list[int]:

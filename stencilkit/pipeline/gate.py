@@ -53,6 +53,7 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
         entry=Entry.of(described),
         candidate=candidate,
         vendor=described.toolchain.vendor,
+        hardened=configuration.hardened,
         unstable=varied.unstable,
         unexpected=unexpected,
         varied=varied.varied,
@@ -118,6 +119,7 @@ def _build(
     words += [] if cached else ["--no-cache"]
     words += ["--llvm", configuration.toolchain.program, "--pyconfig-dir", configuration.pyconfig]
     words += ["--debug"] if configuration.flavour == "debug" else []
+    words += ["--hardened"] if configuration.hardened else []
     words += ["--out", scratch / "out", *(word for variation in variations for word in variation.arguments)]
     # Where trees and toolchains lie must not depend on HOME, which varies.
     environment = {
@@ -174,7 +176,9 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
         if outcome.unstable or not same:
             left[entry.place] = None
             continue
-        signed.append(replace(outcome.candidate, source="", codes={}))
+        if not outcome.hardened:
+            # What is in a program is looked for among those of the plain flavours.
+            signed.append(replace(outcome.candidate, source="", codes={}))
         if outcome.unexpected:
             entries[entry.place] = entry
     # An entry comes after its signatures: whoever finds it there finds them, too.

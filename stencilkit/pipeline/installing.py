@@ -62,7 +62,7 @@ def install(
         artifact.choose(artifacts, version=version, triple=request.target.triple, flavour=place.flavour, llvm=llvm)
         for request in place.requests
     ]
-    chosen = [bundling.preferred(_asked_for(place, items)) for items in candidates]
+    chosen = [bundling.preferred(_asked_for(place, _same_flags(place, items))) for items in candidates]
     bundling.check_headers(chosen, mingw=mingw)
     runtime = witnessing.runtime(place.tree, place.folder) if witness else None
     verdicts = tuple(_verify(place, item, attestations, runtime) for item in chosen)
@@ -79,6 +79,11 @@ def install(
         make_argument=argument,
         notes=tuple(_other_llvms(place, chosen)),
     )
+
+
+def _same_flags(place: placing.Place, items: Sequence[Artifact]) -> Sequence[Artifact]:
+    """Choose those with the build folder's CFLAGS_JIT, all where there are none: others may be hardened."""
+    return [item for item in items if item.manifest.cflags == place.build.cflags] or items
 
 
 def _asked_for(place: placing.Place, items: Sequence[Artifact]) -> Sequence[Artifact]:
@@ -112,7 +117,8 @@ def stamp(
     for place in places:
         for request in place.requests:
             version, triple = str(place.tree.version), request.target.triple
-            for item in artifact.choose(artifacts, version=version, triple=triple, flavour=place.flavour):
+            found_here = artifact.choose(artifacts, version=version, triple=triple, flavour=place.flavour)
+            for item in _same_flags(place, found_here):
                 verdicts.append(_verify(place, item))
                 digest = placing.input_digest(place, request)
                 contents = {role: artifact.restamped(data, digest) for role, data in item.contents.items()}

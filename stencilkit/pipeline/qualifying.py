@@ -32,6 +32,7 @@ from stencilkit.model.proof import Verdict as ProofVerdict
 from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Name, Outcome, Result, Sizes
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import STENCIL_PARTS
+from stencilkit.model.target import split_kind
 from stencilkit.model.testing import TestReport
 from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.pipeline import (
@@ -195,10 +196,12 @@ def _qualify(job: Job, store: Store) -> Result:
 
 def _build(job: Job, scratch: Path, store: Store) -> _Subject:
     tree = knowing.tree(Path(job.tree))
+    flavour, hardened = split_kind(job.cell.flavour)
     configuration = Configuration(
         tree=tree,
         asked=knowing.target(job.cell.target),
-        flavour=job.cell.flavour,
+        flavour=flavour,
+        hardened=hardened,
         toolchain=_toolchain(job.program, store),
         pyconfig=Path(job.pyconfig),
     )

@@ -48,5 +48,6 @@ def again(described: Described, tree: SourceTree, pyconfig: Path, llvm: str, sto
         pyconfig=configure.given(pyconfig, asked, recorded.flavour, build.host if build else ""),
         cflags=recorded.cflags,
         jobs=environ.cpus(),
+        hardened=recorded.hardened,
     )
     return building.build(request, NoStore())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from stencilkit import pins, toolchain
-from stencilkit.errors import UsageError
+from stencilkit.errors import TargetError, UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget, Target
 from stencilkit.pipeline import knowing, universal
@@ -57,3 +58,17 @@ def several(spellings: Iterable[str], tree: SourceTree) -> list[SpelledTarget]:
                     fix="name it once, in the spelling that your CPython is configured with",
                 )
     return requests
+
+
+def hardened(cflags: str, target: Target) -> str:
+    """Add to CFLAGS_JIT what a target calls hardened, unless it is there.
+
+    Raises: TargetError where nothing is called that, with the reason.
+    """
+    if not target.hardened:
+        raise TargetError(
+            f"there is no hardened flavour for {target.triple}: {target.hardened_why}",
+            fix="leave --hardened out for this target",
+        )
+    words = shlex.split(cflags)
+    return " ".join([*([cflags] if cflags else []), *(word for word in target.hardened if word not in words)])

@@ -48,11 +48,11 @@ def bill(name: str, sha256: str, artifacts: Sequence[Artifact]) -> Bill:
 def _items(artifact: Artifact) -> Iterator[Item]:
     m = artifact.manifest
     inputs = tuple(_inputs(m))
-    name = str(place(m.cpython, m.triple, m.flavour, m.toolchain.version)).removesuffix(".toml")
+    name = str(place(m.cpython, m.triple, m.kind, m.toolchain.version)).removesuffix(".toml")
     yield Item(
         key=f"stencils {name}",
         part="stencils",
-        name=f"CPython JIT stencils, {m.triple}, {m.flavour}, LLVM {m.toolchain.version}",
+        name=f"CPython JIT stencils, {m.triple}, {m.kind}, LLVM {m.toolchain.version}",
         version=m.cpython,
         licence=_PYTHON,
         facts=(

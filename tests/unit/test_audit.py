@@ -471,6 +471,41 @@ def test_landing_pads_are_noted_or_demanded(pad: str, triple: str) -> None:
     assert asked(audited(code(pad), triple=triple), demanded=("landing-pads",)).passed
 
 
+@pytest.mark.parametrize(("pad", "triple"), [("f30f1efa", X86), ("5f2403d5", ARM)])
+def test_pads_are_asked_for_where_something_enters_and_noted_elsewhere(pad: str, triple: str) -> None:
+    both = ("landing-pads", "needless-pads")
+    ret = RET if triple == X86 else ARM_RET
+    for text, entered, wrong in (
+        (ret, {"_UOP"}, {"landing-pads"}),
+        (pad + ret, {"_UOP"}, set()),
+        (ret, set(), set()),
+        (pad + ret, set(), {"needless-pads"}),
+    ):
+        given = audited(code(text), triple=triple, entered=frozenset(entered))
+        assert set(objections(asked(given, demanded=both))) == wrong
+        assert asked(given).passed
+
+
+# str x30, [sp, #-16]! and ldr x30, [sp], #16
+SAVED, RESTORED, SIGN, AUTHENTICATE = "fe0f1ff8", "fe0741f8", "3f2303d5", "bf2303d5"
+
+
+@pytest.mark.parametrize(
+    ("text", "objection"),
+    [
+        (SIGN + SAVED + RESTORED + AUTHENTICATE + ARM_RET, ""),
+        (SIGN + SAVED + RESTORED + ARM_RET, "a signed address may run, at 0xc: ret"),
+        (SAVED + RESTORED + AUTHENTICATE + ARM_RET, "an address that is computed may run, at 0xc: ret"),
+        # Signed with one stack pointer, authenticated with another:
+        (SIGN + SAVED + AUTHENTICATE + RESTORED + ARM_RET, "a signed address may run, at 0x10: ret"),
+        # With the other key (autibsp):
+        (SIGN + "ff2303d5" + ARM_RET, "an address that is computed may run, at 0x8: ret"),
+    ],
+)
+def test_a_signed_way_back_is_authenticated_as_it_was_signed(text: str, objection: str) -> None:
+    assert objections(asked(audited(code(text), triple=ARM))).get("targets", "") == objection
+
+
 def test_data_among_code_is_noted() -> None:
     found = asked(audited(code("c3ffffffff")))
     assert found.passed
@@ -541,7 +576,7 @@ def test_the_command(form: str, header: Path, capsys: pytest.CaptureFixture[str]
     assert "landing-pads" in capsys.readouterr().out
     assert cli.main(["audit", str(header), "--demand", "landing-pads", "--format", form]) == 1
     out = capsys.readouterr().out
-    assert "_POP_TOP" in out
+    assert "shim" in out
     if form == "json":
         assert json.loads(out)["passed"] is False
 

@@ -11,7 +11,7 @@ from stencilkit import pins, targets
 from stencilkit.dialects import KNOWN
 from stencilkit.errors import ConfigureError, DataError, TargetError, ToolchainError
 from stencilkit.model.pyconfig import PyConfig
-from stencilkit.pipeline import building
+from stencilkit.pipeline import building, requesting
 from stencilkit.support import resources
 
 TEXT = resources.text("targets.toml")
@@ -168,3 +168,19 @@ def test_a_pin_without_a_hash_is_refused(text: str, message: str) -> None:
     both += "" if "[[llvm]]" in text else "llvm = []\n"
     with pytest.raises(DataError, match=message):
         pins.parse(f"schema = 1\n{both}{text}")
+
+
+def test_hardened_has_flags_on_linux_and_a_reason_everywhere() -> None:
+    hardened = {target.triple: target.hardened for target in TABLE.targets if target.hardened}
+    assert hardened["x86_64-unknown-linux-gnu"] == ("-fcf-protection=full",)
+    assert hardened["aarch64-unknown-linux-gnu"] == ("-mbranch-protection=standard",)
+    assert all("-linux-" in triple for triple in hardened)
+    assert all(target.hardened_why for target in TABLE.targets)
+
+
+def test_hardening_flags_join_the_users() -> None:
+    target = targets.resolve(TABLE, "x86_64-unknown-linux-gnu").target
+    assert requesting.hardened("", target) == "-fcf-protection=full"
+    assert requesting.hardened("-O2 -fcf-protection=full", target) == "-O2 -fcf-protection=full"
+    with pytest.raises(TargetError, match="no hardened flavour for x86_64-pc-windows-msvc: Windows uses CFG"):
+        requesting.hardened("", targets.resolve(TABLE, "x86_64-pc-windows-msvc").target)
