@@ -49,6 +49,7 @@ NEEDS = (
     ("/usr/lib/python3/dist-packages/hatchling", "python3-hatchling", "the recipes for Debian"),
     ("/usr/share/doc/pybuild-plugin-pyproject", "pybuild-plugin-pyproject", "the recipes for Debian"),
     ("/usr/share/doc/python3-all", "python3-all", "the recipes for Debian"),
+    ("chromium", "chromium", "the pages of stencilkit report, opened by a browser"),
     ("faketime", "faketime", "the gate, which varies the clock"),
 )
 

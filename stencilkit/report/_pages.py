@@ -62,7 +62,7 @@ def parted(text: str) -> tuple[str, str]:
 
 def pages(site: Site, plots: Mapping[str, str], summary: AsJson, differing: ItemAsJson) -> Iterator[tuple[str, bytes]]:
     """Render every file of the site."""
-    yield "style.css", _render("style.css.j2").encode(_BYTES)
+    yield "style.css", f"{_render('style.css.j2')}\n".encode(_BYTES)
     drawn = {name: Markup(plot) for name, plot in plots.items()}  # noqa: S704  # matplotlib escapes its texts
     yield "index.html", _page("index.html.j2", root="", site=site, plots=drawn)
     yield "site.json", _json("site", {"cells": [_linked(square, summary) for square in site.squares]})
@@ -84,7 +84,7 @@ def _render(name: str, **values: object) -> str:
 
 
 def _page(name: str, **values: object) -> bytes:
-    return _BLANKS.sub("\n", _render(name, **values)).encode(_BYTES)
+    return (_BLANKS.sub("\n", _render(name, **values)).rstrip() + "\n").encode(_BYTES)
 
 
 def _json(kind: str, content: Mapping[str, Any]) -> bytes:

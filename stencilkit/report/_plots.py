@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import Any, Final
 
 from stencilkit.report._views import Plot
+from stencilkit.support import escape
 from stencilkit.support.extras import needing
 
 # Colours that stand for the page's: what CSS calls them is put in their place.
@@ -46,7 +48,9 @@ def draw(name: str, plot: Plot) -> str:
         from matplotlib.figure import Figure
 
     written = io.StringIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # The reader's fonts show the text, not those that it is measured with here.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=_SIZE, layout="constrained")
         _fill(figure.add_subplot(), plot)
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -66,7 +70,7 @@ def _fill(axes: Any, plot: Plot) -> None:  # noqa: ANN401  # matplotlib is loade
             linewidth=1.6,
             label=label,
         )
-    axes.set_xticks(places, plot.llvms, rotation=30 if len(plot.llvms) > 4 else 0)
+    axes.set_xticks(places, list(map(escape.plain, plot.llvms)), rotation=30 if len(plot.llvms) > 4 else 0)
     axes.set_ylabel(plot.unit)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
