@@ -51,6 +51,8 @@ def _environment() -> Environment:
         "marker": _plots.marker,
         "parted": parted,
     }
+    # Not jinja's capitalize, which writes the rest of it small: CPython, LLVM.
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment
 
 
