@@ -72,7 +72,7 @@ def screenshot(page: Page, name: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_kind_of_page_fits_and_axe_finds_nothing(site: Path, page: Page, scheme: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # one of two words
+    page.emulate_media(color_scheme=scheme)
     for name, path in pages(site).items():
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
