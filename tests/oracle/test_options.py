@@ -58,6 +58,17 @@ def test_known_options_are_equal_or_refused(tmp_path: Path) -> None:
     assert found.counts["recorded, of effect here"]
 
 
+@pytest.mark.matrix
+@pytest.mark.parametrize("triple", [wb.X86, wb.ARM, wb.MAC_ARM, wb.MAC_X86])
+@pytest.mark.parametrize(("version", "major"), [("3.13.15", 18), ("3.14.7", 19)])
+def test_debug_information_changes_nothing(version: str, major: int, triple: str, tmp_path: Path) -> None:
+    """Both generators leave its sections out of ELF and Mach-O; of COFF, upstream's takes them for data."""
+    bench = sweep.Bench(version, major, triple, tmp_path)
+    plain = sweep.stripped(bench.theirs(""))
+    assert bench.compare("-g", plain) == ""
+    assert bench.compare("-g1 -gdwarf-4", plain) == ""
+
+
 def test_what_a_wrapper_adds_is_refused_or_recorded(tmp_path: Path) -> None:
     """A script under clang's name, and a configuration file: nothing of it is silent, or taken from the cache."""
     tree = sweep.one("3.14.7", tmp_path / "tree")

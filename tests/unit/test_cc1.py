@@ -189,6 +189,8 @@ def test_a_table_with_a_mistake_is_refused(old: str, new: str, message: str) -> 
 
 def test_debug_information_is_taken_where_objects_are_read_and_not_where_assembly_is() -> None:
     more = "-debug-info-kind=constructor -dwarf-version=5"
-    stage.check_user(stage.rules_for("elf object"), told(), told(more), "-g")
-    with pytest.raises(FlagError, match="labels"):
-        stage.check_user(stage.rules_for("elf assembly"), told(), told(more), "-g")
+    for makes in ("elf object", "elf llvm-ir", "macho object", "macho llvm-ir"):
+        stage.check_user(stage.rules_for(makes), told(), told(more), "-g")
+    for makes in ("elf assembly", "macho assembly", "coff object", "coff llvm-ir", "coff assembly"):
+        with pytest.raises(FlagError, match="debug sections"):
+            stage.check_user(stage.rules_for(makes), told(), told(more), "-g")
