@@ -5,6 +5,7 @@ The stages, in order:
 targets     targets.toml: triples, flags with reasons, LLVM ranges
 pins        pins.toml: what may be downloaded, with hashes
 fetch       a CPython version -> its release tarball, unpacked
+novelty     an unknown CPython -> how its generator differs from a known one
 source      a folder -> a CPython tree with a JIT, and its uops
 toolchain   find, identify and choose LLVM toolchains
 provision   install LLVM toolchains from PyPI

@@ -33,8 +33,10 @@ _FOLDER: Final = re.compile(r"-(?:I|iquote|isystem) ?\{tree\}/(.+)")
 _PATCH_FUNCTION: Final = re.compile(r"^(patch_\w+)\(", re.MULTILINE)
 
 
-def open_tree(root: Path, known: Mapping[str, Python]) -> SourceTree:
+def open_tree(root: Path, known: Mapping[str, Python], *, newer: Python | None = None) -> SourceTree:
     """Check that a folder is a CPython that stencilkit knows; `known` maps series as in "3.14", the oldest first.
+
+    `newer` is what a newer one is built as; without it, that is refused.
 
     Raises: SourceError.
     """
@@ -45,10 +47,9 @@ def open_tree(root: Path, known: Mapping[str, Python]) -> SourceTree:
             fix="give the folder that holds configure and Include/, or a release tarball, or a version",
         )
     version = _version(patchlevel)
-    if version.series not in known:
-        raise SourceError(
-            _unknown(version, tuple(known)), where=str(root), fix=f"stencilkit knows CPython {', '.join(known)}"
-        )
+    python = known.get(version.series) or (newer if _is_newer(version, known) else None)
+    if python is None:
+        raise SourceError(_unknown(version, tuple(known)), where=str(root), fix=_what_is_known(version, known))
     for needed in (_JIT, CASES, PATCH_SOURCE):
         if not (root / needed).is_file():
             raise SourceError(
@@ -56,7 +57,17 @@ def open_tree(root: Path, known: Mapping[str, Python]) -> SourceTree:
                 where=str(root),
                 fix="use a complete release tarball or a checkout",
             )
-    return SourceTree(root=root, version=version, python=known[version.series])
+    return SourceTree(root=root, version=version, python=python)
+
+
+def _is_newer(version: PythonVersion, known: Iterable[str]) -> bool:
+    this = (version.major, version.minor)
+    return all(tuple(map(int, series.split("."))) < this for series in known)
+
+
+def _what_is_known(version: PythonVersion, known: Iterable[str]) -> str:
+    text = f"stencilkit knows CPython {', '.join(known)}"
+    return f"{text}; build --provisional builds it as the newest of these" if _is_newer(version, known) else text
 
 
 def _unknown(version: PythonVersion, known: tuple[str, ...]) -> str:

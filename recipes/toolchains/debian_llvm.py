@@ -22,8 +22,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Where each major version is today; the newest suite that has it serves.
-SUITES = ("sid", "trixie")
+# Where each major version is today; the newest suite that has it serves. Snapshots of the next one are in experimental.
+SUITES = ("sid", "trixie", "experimental")
 TOOLS = ("clang", "llvm-readobj", "llvm-objdump", "llvm-dwarfdump", "llvm-mc", "llvm-nm")
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = "ld-linux-x86-64.so.2"

@@ -45,6 +45,10 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--no-cache": {"is_flag": True, "help": "Do not use the cache of compiled uops."},
     "--allow-driver-flags": {"is_flag": True, "help": "Accept, and record, flags that a wrapper of clang adds."},
     "--allow-mingw": {"is_flag": True, "help": "Accept Windows stencils that were compiled with mingw's headers."},
+    "--provisional": {
+        "is_flag": True,
+        "help": "Accept a newer CPython or LLVM than stencilkit knows, built as the newest that it does.",
+    },
     "--ledger": {"type": EXISTING_FOLDER, "help": "Folder of expected digests to compare with."},
     "--policy": {"type": ANY_PATH},
     "--against": {"type": ANY_PATH},
@@ -82,12 +86,12 @@ def store(*, use: bool = True) -> Store:
     return Store(environ.cache_root() / CACHE_PARTS[0]) if use else NoStore()
 
 
-def open_tree(given: str | None, progress: Progress) -> SourceTree:
+def open_tree(given: str | None, progress: Progress, *, provisional: bool = False) -> SourceTree:
     """Understand --cpython: a folder, a tarball, a version, or (not given) the folder one is in.
 
     Raises: SourceError, FetchError, UsageError.
     """
-    return knowing.tree(_tree_folder(given, progress))
+    return knowing.tree(_tree_folder(given, progress), provisional=provisional)
 
 
 def _tree_folder(given: str | None, progress: Progress) -> Path:

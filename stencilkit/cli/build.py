@@ -58,6 +58,7 @@ _ALL: Final = "all"
     is_flag=True,
     help="Compile one uop at a time, as upstream does. Slower; the bytes are the same.",
 )
+@_options.shared("--provisional")
 @click.option(
     "--check-upstream",
     "checked",
@@ -90,6 +91,7 @@ def command(
     comments: bool,
     allow_driver_flags: bool,
     plain: bool,
+    provisional: bool,
     checked: str | None,
     verify_source: bool,
     trusted_root: Path | None,
@@ -106,7 +108,7 @@ def command(
     # A mistake in it is told now, not after the work.
     environ.source_date()
     sample = _sample(checked) if checked is not None else None
-    tree = _options.open_tree(cpython, progress)
+    tree = _options.open_tree(cpython, progress, provisional=provisional)
     if verify_source or trusted_root:
         tree = _verified(tree, cpython, trusted_root, wanted=verify_source)
     support = tree.python.support

@@ -28,6 +28,7 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 @_options.shared("--check", help="Verify and show every check, but install nothing.")
 @_options.shared("--witness")
 @_options.shared("--allow-mingw")
+@_options.shared("--provisional")
 @_attestations.asked_options
 @_options.format_option("text", "json")
 def command(
@@ -40,6 +41,7 @@ def command(
     check: bool,
     witness: bool,
     allow_mingw: bool,
+    provisional: bool,
     asked: _attestations.Asked,
     form: str,
 ) -> int:
@@ -52,7 +54,7 @@ def command(
 
     Exits with 1, and places nothing, if they do not fit.
     """
-    tree = _options.open_tree(cpython, _progress.choose(form))
+    tree = _options.open_tree(cpython, _progress.choose(form), provisional=provisional)
     place = placing.look_at(tree, build_dir or tree.root)
     _expect(place, target, flavour)
     triples = [request.target.triple for request in place.requests]
@@ -61,6 +63,7 @@ def command(
         bundling.open_all(bundle, triples),
         llvm=llvm,
         mingw=allow_mingw,
+        provisional=provisional,
         check=check,
         witness=witness,
         attestations=asked.gather(),

@@ -36,6 +36,7 @@ from stencilkit.support import files
 )
 @_options.shared("--cpython", help="Source, for --stamp. [default: the current folder]")
 @_options.shared("--allow-mingw")
+@_options.shared("--provisional")
 @click.option("--attest", "wanted", is_flag=True, help="Also write a signed statement beside the bundle.")
 @_options.shared("--ledger", help="Folder of expected digests; the statement says whether they agree.")
 @_attestations.signing_options
@@ -47,6 +48,7 @@ def command(
     stamps: tuple[Path, ...],
     cpython: str | None,
     allow_mingw: bool,
+    provisional: bool,
     wanted: bool,
     ledger: Path | None,
     signing: _attestations.Signing,
@@ -73,7 +75,7 @@ def command(
     if cpython and not stamps:
         raise UsageError("--cpython is for --stamp", fix="leave it out, or name the configured folders with --stamp")
     artifacts = tuple(item for folder in folders for item in bundling.open_all(folder))
-    bundling.check_headers(artifacts, mingw=allow_mingw)
+    bundling.check_marks(artifacts, mingw=allow_mingw, provisional=provisional)
     stamped = artifacts
     if stamps:
         tree = _options.open_tree(cpython, _progress.choose(form))

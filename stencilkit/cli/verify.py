@@ -34,6 +34,7 @@ from stencilkit.support import files, limits
 @_options.shared("--witness")
 @_options.shared("--policy", help="Policy file: what is required. [default: canonical form and manifest]")
 @_options.shared("--allow-mingw", help="Accept Windows stencils that were compiled with mingw's headers.")
+@_options.shared("--provisional")
 @click.option(
     "--consistent",
     is_flag=True,
@@ -54,6 +55,7 @@ def command(
     witness: bool,
     policy: Path | None,
     allow_mingw: bool,
+    provisional: bool,
     consistent: bool,
     check: bool,
     asked: _attestations.Asked,
@@ -88,8 +90,8 @@ def command(
             raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
     surveys = [surveying.survey(path) for path in paths]
     progress = _progress.choose(form)
-    tree = _options.open_tree(cpython, progress) if cpython else None
-    obeyed = _policy(policy, mingw=allow_mingw, consistent=consistent)
+    tree = _options.open_tree(cpython, progress, provisional=provisional) if cpython else None
+    obeyed = _policy(policy, mingw=allow_mingw, provisional=provisional, consistent=consistent)
     signed = asked.gather(obeyed.demand)
     runtime = witnessing.runtime(tree, pyconfig_dir or tree.root) if tree and witness else None
     questions: dict[Kind, object] = {
@@ -132,11 +134,11 @@ def command(
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
 
 
-def _policy(path: Path | None, *, mingw: bool, consistent: bool) -> Policy:
+def _policy(path: Path | None, *, mingw: bool, provisional: bool, consistent: bool) -> Policy:
     """Read the policy; whoever writes one says in it what is enough."""
     if path is None:
-        return replace(verify.DEFAULT_POLICY, mingw=mingw, consistent=consistent)
+        return replace(verify.DEFAULT_POLICY, mingw=mingw, provisional=provisional, consistent=consistent)
     fix = "give --policy a file as docs/verify.md describes it"
     text = files.read_text(path, error=PolicyError, limit=limits.MANIFEST, fix=fix)
     policy = verify.parse_policy(text, str(path))
-    return replace(policy, mingw=policy.mingw or mingw)
+    return replace(policy, mingw=policy.mingw or mingw, provisional=policy.provisional or provisional)

@@ -35,6 +35,7 @@ from stencilkit.model.manifest import (
     UsedFile,
     VariantRecord,
 )
+from stencilkit.model.novelty import Difference, Weight
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import ReleaseSignature, Variant
@@ -105,6 +106,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     `files` maps a role to name and content.
     """
     flags = plan.used_flags()
+    provisional, newest = request.tree.provisional, request.tree.python.support.newest_checked
     return Manifest(
         cpython=str(request.tree.version),
         triple=request.target.triple,
@@ -145,6 +147,9 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         source=request.tree.signature,
         layout=layout,
         hardened=request.hardened,
+        provisional=provisional.series if provisional else "",
+        provisional_llvm=str(newest) if newest is not None and request.toolchain.version.major > newest else "",
+        differences=provisional.differences if provisional else (),
     )
 
 
@@ -173,6 +178,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "schema": SCHEMA,
         "artifact": {
             "cpython": manifest.cpython,
+            **({"provisional": manifest.provisional} if manifest.provisional else {}),
             "triple": manifest.triple,
             "spelling": manifest.spelling,
             "flavour": manifest.flavour,
@@ -188,6 +194,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "file": [{"role": item.role, "name": item.name, "sha256": item.sha256} for item in manifest.files],
         "toolchain": {
             "version": manifest.toolchain.version,
+            **({"provisional": manifest.provisional_llvm} if manifest.provisional_llvm else {}),
             "vendor": manifest.toolchain.vendor,
             "program": manifest.toolchain.program,
             "libraries": dict(manifest.toolchain.libraries),
@@ -203,6 +210,11 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             **(
                 {"variant": [{"name": item.name, "why": item.why} for item in manifest.variants]}
                 if manifest.variants
+                else {}
+            ),
+            **(
+                {"difference": [dataclasses.asdict(item) for item in manifest.differences]}
+                if manifest.differences
                 else {}
             ),
             "flag": [{"flag": item.flag, "why": item.why} for item in manifest.flags],
@@ -275,6 +287,8 @@ def parse(text: str, where: str) -> Manifest:
 
 def _manifest(root: Fields) -> Manifest:
     artifact, build, pyconfig = root.table("artifact"), root.table("build"), root.table("pyconfig")
+    toolchain = root.table("toolchain")
+    provisional_llvm = toolchain.text("provisional", "")
     manifest = Manifest(
         cpython=artifact.text("cpython"),
         triple=artifact.text("triple"),
@@ -285,7 +299,7 @@ def _manifest(root: Fields) -> Manifest:
         interface_digest=_sha256(artifact, "interface-digest"),
         extras=_digests(root, "extras"),
         files=tuple(_file(row) for row in root.tables("file")),
-        toolchain=_toolchain(root.table("toolchain")),
+        toolchain=_toolchain(toolchain),
         driver=build.choice("driver", get_args(Driver)),
         headers=build.choice("headers", get_args(HeaderOrigin)),
         cpu=next((_cpu(row) for row in root.optional("cpu")), None),
@@ -305,6 +319,9 @@ def _manifest(root: Fields) -> Manifest:
         foreign_words=tuple(pyconfig.text("foreign-words").split()),
         stencils=tuple(_stencil(root, name, row) for name, row in root.mapping("stencil").items()),
         provenance=_provenance(root.table("provenance")),
+        provisional=artifact.text("provisional", ""),
+        provisional_llvm=provisional_llvm,
+        differences=tuple(_difference(row) for row in build.tables("difference", [])),
         source=_source(root.table("source")) if root.has("source") else None,
         hardened=build.boolean("hardened", False),  # noqa: FBT003  # the default
         layout=next((_layout.read(row) for row in root.optional("layout")), None),
@@ -411,6 +428,12 @@ def _deviation(row: Fields) -> Deviation:
     record = Deviation(what=row.text("what"), why=row.text("why"), cost=row.text("cost"))
     row.done()
     return record
+
+
+def _difference(row: Fields) -> Difference:
+    found = Difference(what=row.text("what"), weight=row.choice("weight", get_args(Weight)), why=row.text("why"))
+    row.done()
+    return found
 
 
 def _variant(row: Fields) -> VariantRecord:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from stencilkit.model.build import Driver, HeaderOrigin, IncludedFile
 from stencilkit.model.cc1 import Cpu
 from stencilkit.model.layout import Layout
+from stencilkit.model.novelty import Difference
 from stencilkit.model.pyconfig import VisibleConfig
 from stencilkit.model.source import ReleaseSignature
 from stencilkit.model.target import Flavour, Kind, kind_of
@@ -119,8 +120,10 @@ class Manifest:
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
     tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
-    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded. `hardened`
-    says that the target's hardening flags are among `cflags`.
+    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded. `provisional`
+    is the CPython minor version that it was built as, where stencilkit did not know its own, and `differences` are
+    those of their generators; `provisional_llvm` is the newest LLVM that was checked, where a newer one built it. `hardened` says that
+    the target's hardening flags are among `cflags`.
     """
 
     cpython: str
@@ -150,6 +153,9 @@ class Manifest:
     source: ReleaseSignature | None = None
     layout: Layout | None = None
     hardened: bool = False
+    provisional: str = ""
+    provisional_llvm: str = ""
+    differences: tuple[Difference, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -160,6 +166,18 @@ class Manifest:
     def series(self) -> str:
         """Name the minor version of its CPython, as in "3.14"."""
         return ".".join(self.cpython.split(".")[:2])
+
+    @property
+    def dialect(self) -> str:
+        """Name the minor version whose dialect it was built with."""
+        return self.provisional or self.series
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Say what makes it provisional, none where it is not."""
+        python = f"CPython {self.cpython} was built as {self.provisional}" if self.provisional else ""
+        llvm = f"LLVM {self.toolchain.version} was taken for {self.provisional_llvm}" if self.provisional_llvm else ""
+        return tuple(filter(None, (python, llvm)))
 
     def file(self, role: FileRole) -> FileRecord:
         """Find the file of a role.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from stencilkit.errors import SourceError
+from stencilkit.model.novelty import Provisional
 from stencilkit.model.version import PythonVersion
 
 if TYPE_CHECKING:  # a dialect's methods are about trees
@@ -36,13 +37,15 @@ class ReleaseSignature:
 class SourceTree:
     """An unpacked CPython that has a JIT, with what is known of its minor version.
 
-    `signature` is that of its tarball, where it was verified.
+    `signature` is that of its tarball, where it was verified. `provisional` says what it is built as, where stencilkit
+    does not know its minor version.
     """
 
     root: Path
     version: PythonVersion
     python: Python = field(compare=False, repr=False)
     signature: ReleaseSignature | None = None
+    provisional: Provisional | None = None
 
     def read(self, name: str) -> str:
         """Read one of the tree's files as text; `name` is relative to the root.

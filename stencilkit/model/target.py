@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
@@ -141,6 +141,11 @@ class Flag:
     deviates: str = ""
     cost: str = ""
 
+    def beyond(self, last: int) -> Flag:
+        """Apply with LLVMs newer than `last`, too, if it does with that one."""
+        applies = self.llvm is not None and self.llvm.last == last
+        return replace(self, llvm=self.llvm.up_to_any()) if self.llvm is not None and applies else self
+
     def applies(self, *, flavour: Flavour, unit: UnitKind, step: Step, llvm: int) -> bool:
         """Tell whether the flag is used for a unit in a step of a build."""
         return (
@@ -183,6 +188,7 @@ class PythonSupport:
     """What one CPython minor version needs.
 
     `order` is that of the parts of a uop's command line, `entry_order` that of the shim's or trampoline's.
+    `newest_checked` is the newest LLVM of `llvm` that was checked, None where all were (`--provisional` takes any).
     A pyconfig.h with Py_GIL_DISABLED is refused for the reason of `free_threading_refused`, or taken with the warning
     of `free_threading_note`.
     """
@@ -198,6 +204,28 @@ class PythonSupport:
     targets: Mapping[str, TargetSupport]
     free_threading_refused: str = ""
     free_threading_note: str = ""
+    newest_checked: int | None = None
+
+    def beyond(self) -> PythonSupport:
+        """Accept any newer LLVM, as if it were the newest that was checked."""
+        last = self.llvm.last
+        return replace(
+            self,
+            llvm=self.llvm.up_to_any(),
+            flags=tuple(flag.beyond(last) for flag in self.flags),
+            targets={
+                triple: replace(
+                    support,
+                    flags=tuple(flag.beyond(last) for flag in support.flags),
+                    deviations=tuple(
+                        replace(known, llvm=known.llvm.up_to_any()) if known.llvm.last == last else known
+                        for known in support.deviations
+                    ),
+                )
+                for triple, support in self.targets.items()
+            },
+            newest_checked=last,
+        )
 
     def flags_for(self, target: Target) -> tuple[Flag, ...]:
         """List the flags of a target: the common ones, then its own, each in upstream's order."""

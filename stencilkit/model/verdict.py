@@ -71,7 +71,8 @@ class Policy:
     """What somebody demands.
 
     Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
-    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers, `consistent` what
+    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers, `provisional`
+    what was built as an older CPython or LLVM than it is of, `consistent` what
     was compared with nothing that others made. `demand` says whose attestations count.
     """
 
@@ -80,6 +81,7 @@ class Policy:
     vendors: tuple[str, ...] = ()
     deviations: bool = True
     mingw: bool = False
+    provisional: bool = False
     demand: Demand | None = None
     consistent: bool = True
 

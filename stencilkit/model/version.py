@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+# The largest number that LlvmVersion.parse takes.
+_NEWEST = 999
+_SNAPSHOTS_FROM = 18
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class LlvmVersion:
@@ -20,6 +24,14 @@ class LlvmVersion:
         """Read "19.1.7"; return None for anything else."""
         match = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", text)
         return cls(*map(int, match.groups())) if match else None
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Return whether it is of LLVM's development branch: since 18, releases and their candidates are X.1.0 and up.
+
+        https://llvm.org/docs/HowToReleaseLLVM.html
+        """
+        return self.major >= _SNAPSHOTS_FROM and self.minor == 0
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
@@ -41,6 +53,10 @@ class MajorRange:
         first = int(match[1])
         last = int(match[2] or match[1])
         return cls(first, last) if first <= last else None
+
+    def up_to_any(self) -> MajorRange:
+        """Extend it to all versions that there can be."""
+        return MajorRange(self.first, _NEWEST)
 
     def __contains__(self, major: object) -> bool:
         return isinstance(major, int) and self.first <= major <= self.last

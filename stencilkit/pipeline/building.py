@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     """
     dialect = request.tree.python.dialect
     check(request.tree, request.asked, request.toolchain, request.cflags)
-    notes = check_threading(request.tree.python.support, request.pyconfig)
+    notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
     plan = plan_of(request)
     with files.scratch("build") as work, process.workers(1) as helper:
         # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
@@ -126,6 +126,19 @@ def _words(included: Closure) -> _Words:
     return _Words(frozenset(tree), frozenset(foreign))
 
 
+def _doubts(request: BuildRequest) -> Iterator[str]:
+    """Say what makes a build provisional, and what to do about it."""
+    tree, version = request.tree, request.toolchain.version
+    newest = tree.python.support.newest_checked
+    if tree.provisional is not None:
+        yield f"CPython {tree.version} is built as {tree.provisional.series}: provisional; --check-upstream compares"
+        yield from (f"{item.weight}: {item.what} ({item.why})" for item in tree.provisional.differences)
+    if newest is not None and version.major > newest:
+        snapshot = f", a snapshot of LLVM's development branch (releases start at {version.major}.1.0)"
+        what = f"LLVM {version}{snapshot if version.is_snapshot else ''}"
+        yield f"{what} is taken for {newest}: provisional; --check-upstream compares"
+
+
 def _used(plan: Plan, closure: Closure) -> tuple[UsedFile, ...]:
     """Digest what line 1 covers, the code that runs the stencils, and what is included under other conditions."""
     tree = plan.tree
@@ -168,7 +181,8 @@ def check_llvm(support: PythonSupport, major: int) -> None:
         why = support.too_old if major < support.llvm.first else support.too_new
         raise ToolchainError(
             f"LLVM {major} cannot build the stencils of CPython {support.series}: {why}",
-            fix=f"use one of LLVM {support.llvm} (upstream uses {support.pinned})",
+            fix=f"use one of LLVM {support.llvm} (upstream uses {support.pinned})"
+            + (", or try it: --provisional" if major > support.llvm.last else ""),
         )
 
 

@@ -47,12 +47,20 @@ def _own(described: Described) -> dict[str, bytes]:
     return rendering.dispatchers(described.dialect, [described.request])
 
 
-def check_headers(artifacts: Sequence[Artifact], *, mingw: bool) -> None:
-    """Refuse what mingw's headers went into, also where the manifest calls them something else; `mingw` allows it.
+def check_marks(artifacts: Sequence[Artifact], *, mingw: bool, provisional: bool) -> None:
+    """Refuse what mingw's headers went into and what is provisional, unless `mingw` and `provisional` allow it.
+
+    A manifest may call mingw's headers something else.
 
     Raises: BundleError.
     """
     for item in artifacts:
+        if item.manifest.doubts and not provisional:
+            raise BundleError(
+                f"the stencils for {item.manifest.triple} are provisional: {item.manifest.doubts[0]}",
+                where=item.where,
+                fix="build them with a stencilkit that knows what they are of, or say --provisional",
+            )
         found = verify.mingw_headers(item.manifest)
         if found and not mingw:
             raise BundleError(

@@ -202,7 +202,7 @@ def gather_artifact(subject: Subject, item: Artifact) -> Evidence:
 
 def _halves(described: Described) -> tuple[SpelledTarget, ...]:
     platform = described.request.target.universal
-    return knowing.targets_of(platform, described.manifest.series)
+    return knowing.targets_of(platform, described.manifest.dialect)
 
 
 def _complete(

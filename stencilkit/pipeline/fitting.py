@@ -89,7 +89,7 @@ def _words(cflags: str) -> list[str]:
 
 def _request(spelling: str, tree: SourceTree, described: Manifest) -> SpelledTarget:
     """Resolve what a folder was configured for; of a universal platform, the half that the stencils are for."""
-    found = knowing.targets_of(spelling, tree.version.series)
+    found = knowing.targets_of(spelling, tree.python.dialect.SERIES)
     return next((request for request in found if request.target.triple == described.triple), found[0])
 
 

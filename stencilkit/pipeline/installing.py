@@ -18,7 +18,7 @@ from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
 # What mingw's headers went into has been refused, or allowed, before.
-_REQUIRED: Final = Policy(require=(*verify.DEFAULT_POLICY.require, "tree"), mingw=True)
+_REQUIRED: Final = Policy(require=(*verify.DEFAULT_POLICY.require, "tree"), mingw=True, provisional=True)
 KEEPER: Final = "stencilkit-keep"
 
 
@@ -46,14 +46,16 @@ def install(
     *,
     llvm: str,
     mingw: bool,
+    provisional: bool = False,
     check: bool = False,
     witness: bool = False,
     attestations: Attestations | None = None,
 ) -> Installed:
     """Place stencils in a configured build folder.
 
-    `mingw` allows stencils that were compiled with mingw's headers; `check` places nothing. `witness` asks the
-    compiler of the build folder, too. `attestations` must say the same, if there are any.
+    `mingw` allows stencils that were compiled with mingw's headers, `provisional` those that are provisional; `check`
+    places nothing. `witness` asks the compiler of the build folder, too. `attestations` must say the same, if there are
+    any.
 
     Raises: BundleError where there is nothing that is good for this build; InstallError where it cannot be placed.
     """
@@ -63,7 +65,7 @@ def install(
         for request in place.requests
     ]
     chosen = [bundling.preferred(_asked_for(place, _same_flags(place, items))) for items in candidates]
-    bundling.check_headers(chosen, mingw=mingw)
+    bundling.check_marks(chosen, mingw=mingw, provisional=provisional)
     runtime = witnessing.runtime(place.tree, place.folder) if witness else None
     verdicts = tuple(_verify(place, item, attestations, runtime) for item in chosen)
     if check or not all(verdict.accepted for verdict in verdicts):

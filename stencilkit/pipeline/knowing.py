@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from stencilkit import dialects, source, targets
+from stencilkit import dialects, novelty, source, targets
 from stencilkit.errors import SourceError
 from stencilkit.model.dialect import Python
+from stencilkit.model.novelty import Provisional
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget, Target
 
@@ -34,12 +36,39 @@ def python(series: str) -> Python:
     return found
 
 
-def tree(root: Path) -> SourceTree:
+def tree(root: Path, *, provisional: bool = False) -> SourceTree:
     """Open a folder that is a CPython source tree.
+
+    With `provisional`, a CPython that is newer than all that are known is taken for the newest of them, and any newer
+    LLVM for the newest that was checked.
+
+    Raises: SourceError; with the reason, where what can be seen of the tree shows that no stencil would be right.
+    """
+    if not provisional:
+        return source.open_tree(root, pythons())
+    newest = list(pythons())[-1]
+    opened = source.open_tree(root, pythons(), newer=pythons()[newest])
+    unknown = opened.version.series not in pythons()
+    support = opened.python.support.beyond()
+    python_ = replace(opened.python, support=replace(support, series=opened.version.series))
+    return replace(opened, python=python_, provisional=_provisional(root, newest) if unknown else None)
+
+
+def _provisional(root: Path, series: str) -> Provisional:
+    """Compare a tree with the minor version that it is taken for.
 
     Raises: SourceError.
     """
-    return source.open_tree(root, pythons())
+    differences = novelty.differences(novelty.read(root), novelty.known(series))
+    blocking = [item for item in differences if item.weight == "blocking"]
+    if blocking:
+        raise SourceError(
+            f"this CPython cannot be built as {series}: {blocking[0].what}",
+            where=str(root),
+            details="\n".join(f"{item.weight}: {item.what} ({item.why})" for item in differences),
+            fix="use a stencilkit that knows this CPython (docs/adding-a-cpython.md)",
+        )
+    return Provisional(series=series, differences=differences)
 
 
 def known_targets() -> tuple[Target, ...]:

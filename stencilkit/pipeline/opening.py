@@ -110,7 +110,21 @@ def describe(read: Manifest) -> Described:
 
     Raises: TargetError, SourceError for those that stencilkit does not know.
     """
-    return Described(manifest=read, request=_request(read), python=knowing.python(read.series))
+    return Described(manifest=read, request=_request(read), python=_python(read))
+
+
+def _python(read: Manifest) -> Python:
+    """Find the CPython that a manifest's stencils were built as.
+
+    Raises: SourceError, ManifestError.
+    """
+    if read.provisional and read.series in knowing.pythons():
+        raise ManifestError(
+            f"it was built as CPython {read.provisional}, and is of {read.cpython}, which stencilkit knows",
+            where="artifact.provisional",
+            fix="build it again, without --provisional",
+        )
+    return knowing.python(read.dialect)
 
 
 def _request(described: Manifest) -> SpelledTarget:

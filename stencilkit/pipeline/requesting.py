@@ -46,7 +46,7 @@ def several(spellings: Iterable[str], tree: SourceTree) -> list[SpelledTarget]:
     """
     requests: list[SpelledTarget] = []
     for spelling in spellings:
-        found = knowing.targets_of(spelling or native().triple, tree.version.series)
+        found = knowing.targets_of(spelling or native().triple, tree.python.dialect.SERIES)
         if len(found) > 1 and spelling == found[0].target.universal:
             universal.check(tree.python, found)
         requests.extend(request for request in found if request not in requests)

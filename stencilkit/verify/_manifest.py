@@ -25,7 +25,7 @@ def claims(header: ReadHeader, summary: Summary, manifest: Manifest) -> Iterator
         yield Check(kind="manifest", status="failed", what="the interface digest is not the manifest's")
     if content_claim(header) not in ("", summary.content):
         yield Check(kind="manifest", status="failed", what="line 2 names another content digest")
-    if header.format.series != manifest.series:
+    if header.format.series != manifest.dialect:
         what = f"it is a header of CPython {header.format.series}, and the manifest is of {manifest.cpython}"
         yield Check(kind="manifest", status="failed", what=what)
     if summary.content == manifest.content_digest:

@@ -56,6 +56,7 @@ def parse_policy(text: str, where: str) -> Policy:
         vendors=root.texts("vendors", ()),
         deviations=root.boolean("deviations", True),  # noqa: FBT003  # the default
         mingw=root.boolean("mingw", False),  # noqa: FBT003  # the default
+        provisional=root.boolean("provisional", False),  # noqa: FBT003  # the default
         demand=demand,
     )
     root.done()
@@ -101,6 +102,10 @@ def obey(policy: Policy, manifest: Manifest) -> Iterator[Check]:
     if not policy.deviations and manifest.deviations:
         details = tuple(f"{item.what}: {item.why}" for item in manifest.deviations)
         what = "it was built otherwise than CPython's own generator does"
+        yield Check(kind="policy", status="failed", what=what, details=details)
+    if not policy.provisional and manifest.doubts:
+        details = (*manifest.doubts, *(f"{item.what}: {item.why}" for item in manifest.differences))
+        what = "it is provisional: stencilkit did not know what it was built from (--provisional)"
         yield Check(kind="policy", status="failed", what=what, details=details)
     if not policy.mingw and (found := mingw_headers(manifest)):
         what = (

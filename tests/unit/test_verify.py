@@ -14,6 +14,7 @@ from stencilkit.errors import ConfigureError, PolicyError, UsageError
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME, Manifest
+from stencilkit.model.novelty import Difference
 from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
 from stencilkit.pipeline import evidence, knowing, opening, rebuilding, verifying
@@ -553,6 +554,30 @@ def test_pack_refuses_mingw_unless_told_to(case: Case, tmp_path: Path, capsys: p
     assert not output.exists()
     assert cli.main([*command, "--allow-mingw"]) == 0
     assert output.exists()
+
+
+def test_what_is_provisional_is_refused_unless_that_is_allowed(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An LLVM that was taken for another; a CPython that is known now is not provisional any more."""
+    read = manifest.parse(case.manifest.read_text(), "manifest.toml")
+    unknown = Difference(what="README.md has changed", weight="harmless", why="it is text")
+    case.manifest.write_text(manifest.render(replace(read, provisional_llvm="18", differences=(unknown,))))
+    assert manifest.parse(case.manifest.read_text(), "m").differences == (unknown,)
+    folder, output = str(case.header.parent), tmp_path / "packed.tar.gz"
+    assert "policy: it is provisional" in failures(case.verify(tree=False))
+    assert case.verify(tree=False, policy=Policy(provisional=True)).accepted
+    text = 'schema = 1\nrequire = ["canonical", "manifest"]\nprovisional = true\n'
+    assert case.verify(tree=False, policy=verify.parse_policy(text, "p")).accepted
+    assert cli.main(["verify", "--consistent", folder]) == 1
+    assert cli.main(["verify", "--consistent", folder, "--provisional"]) == 0
+    assert cli.main(["pack", folder, "-o", str(output)]) == 2
+    assert "are provisional: LLVM" in capsys.readouterr().err
+    assert not output.exists()
+    assert cli.main(["pack", folder, "-o", str(output), "--provisional"]) == 0
+    case.manifest.write_text(manifest.render(replace(read, provisional="3.13")))
+    assert cli.main(["verify", "--consistent", folder, "--provisional"]) == 1
+    assert "which stencilkit knows" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
