@@ -31,9 +31,10 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
         return _sysroot(target, sysroot)
     if _has_own(target) or environ.is_system(target.system):
         return Headers(origin="system", arguments=(), root=Path("/"))
-    cross = Path("/usr", target.native, "include")
-    if (cross / _PROBE).is_file():
-        return Headers(origin="cross", arguments=("-nostdlibinc", "-isystem", str(cross)), root=Path("/"))
+    # Where Debian has a cross libc, and where its musl-dev is; there, glibc's have no stdio.h.
+    for cross in (Path("/usr", target.native, "include"), Path("/usr/include", target.native)):
+        if (cross / _PROBE).is_file():
+            return Headers(origin="cross", arguments=("-nostdlibinc", "-isystem", str(cross)), root=Path("/"))
     for candidate in (toolchain, *others):
         if candidate.libc is not None:
             return _from_wheel(target, candidate.libc)

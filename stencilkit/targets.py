@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final, get_args
 
@@ -55,7 +56,7 @@ def parse(text: str) -> SupportTable:
     table = SupportTable(
         targets=targets,
         refused_targets=tuple(_refusal(row) for row in root.tables("refused-target", [])),
-        pythons={name: _python(name, row, known) for name, row in root.named_tables("cpython")},
+        pythons={name: _with_others(_python(name, row, known), targets) for name, row in root.named_tables("cpython")},
     )
     root.done()
     return table
@@ -95,10 +96,15 @@ def _target(row: Fields) -> Target:
         hardened_why=row.text("hardened-why"),
         cpus=row.texts("cpus"),
         features=row.texts("features", []),
+        like=row.text("like", ""),
+        why=row.text("why", ""),
+        cost=row.text("cost", ""),
     )
     row.done()
     if not any(fnmatchcase(target.triple, pattern) for pattern in target.spellings):
         raise row.fail("spellings", f"no pattern matches the triple {target.triple} itself")
+    if target.like and not (target.why and target.cost):
+        raise row.fail("why", "and cost must be there for a target that upstream has not")
     if target.pyconfig == "configure" and not target.configure_host:
         raise row.fail("configure-host", "is missing, although pyconfig.h comes from configure")
     return target
@@ -130,6 +136,19 @@ def _python(series: str, row: Fields, known: set[str]) -> PythonSupport:
     if support.pinned not in llvm:
         raise row.fail("pinned", f"{support.pinned} is outside the range {llvm}")
     return support
+
+
+def _with_others(support: PythonSupport, targets: Sequence[Target]) -> PythonSupport:
+    """Add the targets that upstream has not: each has the flags of the one that it is like, and is a deviation."""
+    more = {}
+    for target in targets:
+        if target.like in support.targets:
+            base = support.targets[target.like]
+            itself = KnownDeviation(
+                what=f"the target {target.triple}", why=target.why, cost=target.cost, llvm=support.llvm
+            )
+            more[target.triple] = replace(base, deviations=(*base.deviations, itself))
+    return replace(support, targets={**support.targets, **more})
 
 
 def _support(triple: str, row: Fields, known: set[str]) -> TargetSupport:
@@ -196,7 +215,7 @@ def _range(row: Fields, key: str) -> MajorRange:
 def resolve(table: SupportTable, spelling: str) -> SpelledTarget:
     """Find the target that a triple, in whatever vendor's spelling, means.
 
-    Raises: TargetError, with the reason where one is known (musl) and the triples that exist where not.
+    Raises: TargetError, with the reason where one is known (x32) and the triples that exist where not.
     """
     for refusal in table.refused_targets:
         if fnmatchcase(spelling, refusal.pattern):
@@ -212,13 +231,13 @@ def resolve(table: SupportTable, spelling: str) -> SpelledTarget:
 
 
 def resolve_all(table: SupportTable, spelling: str, series: str) -> tuple[SpelledTarget, ...]:
-    """Find the targets that one --target means: one triple, both halves of a universal platform, or "all".
+    """Find the targets that one --target means: a triple, a universal platform, or "all" of upstream's.
 
     Raises: TargetError.
     """
     if spelling == "all":
         supported = table.pythons[series].targets
-        chosen = [target for target in table.targets if target.triple in supported]
+        chosen = [target for target in table.targets if target.triple in supported and not target.like]
     else:
         chosen = [target for target in table.targets if target.universal and target.universal == spelling]
     if chosen:

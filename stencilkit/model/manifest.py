@@ -120,10 +120,10 @@ class Manifest:
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
     tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
-    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded. `provisional`
-    is the CPython minor version that it was built as, where stencilkit did not know its own, and `differences` are
-    those of their generators; `provisional_llvm` is the newest LLVM that was checked, where a newer one built it. `hardened` says that
-    the target's hardening flags are among `cflags`.
+    `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded. `hardened`
+    says that the target's hardening flags are among `cflags`. `provisional` is the CPython minor version that it was
+    built as, where stencilkit did not know its own, and `differences` are those of their generators; `provisional_llvm`
+    is the newest LLVM that was checked, where a newer one built it.
     """
 
     cpython: str

@@ -61,6 +61,8 @@ class Target:
     calls hardened, and `hardened_why` what they are good for; there are none where it says why not. `cpus` and
     `features` (fnmatch) are what a clang without -march and the like generates code for: the processors and instruction
     sets that every machine has.
+    `like` is the triple of upstream's target that one which upstream has not is treated as, "" where this is
+    upstream's; `why` and `cost` say so in manifests.
     """
 
     triple: str
@@ -95,6 +97,9 @@ class Target:
     hardened_why: str
     cpus: tuple[str, ...]
     features: tuple[str, ...]
+    like: str = ""
+    why: str = ""
+    cost: str = ""
 
     @property
     def gcc_package(self) -> str:

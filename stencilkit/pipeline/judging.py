@@ -61,7 +61,7 @@ def judge(
             files.write(cases, source.only(request.tree.read(source.CASES), frozenset(chosen)).encode())
             small = building.build(replace(request, tree=replace(request.tree, root=copy)), store)
             ours, strays = small.files, _strays(build, small)
-        theirs = generator.run(call, copy, work)
+        theirs = _renamed(generator.run(call, copy, work), call, request, ours)
     compared = compare(ours, theirs)
     header = request.tree.python.dialect.file_names(request.asked)["stencils"]
     different = strays | different_uops(ours.get(header, b""), theirs.get(header, b""))
@@ -76,6 +76,17 @@ def judge(
     )
 
 
+def _renamed(
+    theirs: Mapping[str, bytes], call: Call, request: BuildRequest, ours: Mapping[str, bytes]
+) -> Mapping[str, bytes]:
+    """Give the files for a target that upstream has not the names that they have here."""
+    if not request.target.like:
+        return theirs
+    spelt = next((name for name in (request.asked.spelling, request.target.triple) if any(name in n for n in ours)), "")
+    old, new = call.spelling.encode(), spelt.encode()
+    return {name.replace(call.spelling, spelt): data.replace(old, new) for name, data in theirs.items()}
+
+
 def choose(names: list[str], sample: Sample) -> list[str]:
     """Choose some uops, in the order of the file."""
     ranked = sorted(names, key=lambda name: hashlib.sha256(f"{sample.seed}:{name}".encode()).digest())
@@ -88,8 +99,10 @@ def call_of(request: BuildRequest, others: Iterable[Toolchain]) -> Call:
     plan = building.plan_of(request)
     names = generator.programs(request.tree.root)
     found = [(name, toolchain.beside(request.toolchain, name, others)) for name in names]
+    like, triple = request.target.like, request.target.triple
     return Call(
-        spelling=request.asked.spelling,
+        # Of a target that upstream has not, it makes the one that it is like, and clang is told otherwise.
+        spelling=like or request.asked.spelling,
         flavour=request.flavour,
         llvm=request.toolchain.version.major,
         clang=request.toolchain.command,
@@ -97,7 +110,10 @@ def call_of(request: BuildRequest, others: Iterable[Toolchain]) -> Call:
         pyconfig=request.pyconfig.folder,
         cflags=plan.cflags if plan.build is None else cflags.absolute(plan.cflags, plan.build),
         headers=plan.headers.arguments,
-        more=[flag.text for flag in plan.used_flags() if flag.deviates],
+        more=[
+            *([f"--target={triple}"] if like else []),
+            *(flag.text for flag in plan.used_flags() if flag.deviates),
+        ],
         leaves_out=[known.leaves_out for known in plan.deviations if known.leaves_out],
     )
 
@@ -105,6 +121,8 @@ def call_of(request: BuildRequest, others: Iterable[Toolchain]) -> Call:
 def allowed(plan: Plan) -> tuple[Allowed, ...]:
     """List what the generator is made to do as stencilkit does it."""
     flags = [Allowed(what=flag.text, why=flag.deviates) for flag in plan.used_flags() if flag.deviates]
+    target = plan.target
+    flags += [Allowed(what=f"--target={target.triple}", why=target.why)] if target.like else []
     return (*flags, *(Allowed(what=known.what, why=known.why) for known in plan.deviations if known.leaves_out))
 
 

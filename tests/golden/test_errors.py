@@ -107,7 +107,7 @@ CASES: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     ("two-llvms-of-one-version", lambda h: (clang()(h), void(fakes.clang(h / "other/clang"))),
      (*BUILD, "--cpython", "cpython", "--llvm", "bin/clang,other/clang")),
     ("target-unknown", clang(), (*BUILD, *MINE, "--target", "sparc64-unknown-linux-gnu")),
-    ("target-musl", clang(), (*BUILD, *MINE, "--target", "x86_64-alpine-linux-musl")),
+    ("target-musl", clang(), (*BUILD, *MINE, "--target", "i686-alpine-linux-musl")),
     ("target-ios", clang(), (*BUILD, *MINE, "--target", "arm64-apple-ios")),
     ("universal-3.13", clang(python="3.13.15"), (*BUILD, *MINE, "--target", "universal2-apple-darwin")),
     ("sysroot-without-sdk", lambda h: (clang()(h), (h / "sdk").mkdir()),

@@ -35,6 +35,7 @@ def edit(tree: Path, name: str, old: str, new: str) -> None:
 def an_added_uop(tree: Path) -> None:
     case = "        case _BRAND_NEW: {\n            break;\n        }\n\n"
     edit(tree, "Python/executor_cases.c.h", "#undef TIER_TWO", case + "#undef TIER_TWO")
+    edit(tree, "Include/internal/pycore_uop_ids.h", "#define MAX_UOP_ID", "#define _BRAND_NEW 9999\n#define MAX_UOP_ID")
 
 
 def a_new_hole(tree: Path) -> None:
@@ -58,7 +59,7 @@ def a_new_patch_function(tree: Path) -> None:
 
 def a_new_patch_function_that_is_used(tree: Path) -> None:
     a_new_patch_function(tree)
-    edit(tree, "Tools/jit/_stencils.py", '"patch_64"', '"patch_new"')
+    edit(tree, "Tools/jit/_stencils.py", '"R_X86_64_64": "patch_64"', '"R_X86_64_64": "patch_new"')
 
 
 def another_flag(tree: Path) -> None:
@@ -140,5 +141,5 @@ def test_what_is_provisional_is_refused_until_somebody_says_otherwise(tmp_path: 
     ledger = wb.stencilkit("verify", folder, "--policy", policy, check=False).stdout
     assert "it is provisional" not in ledger
     assert code(*verify, "--provisional", "--cpython", tree, "--pyconfig-dir", wb.pyconfig(VERSION)) == 0
-    assert code("pack", folder, "--output", tmp_path / "a.tar.xz") == 2
-    assert code("pack", folder, "--output", tmp_path / "a.tar.xz", "--provisional") == 0
+    assert code("pack", folder, "--output", tmp_path / "a.tar.gz") == 2
+    assert code("pack", folder, "--output", tmp_path / "a.tar.gz", "--provisional") == 0

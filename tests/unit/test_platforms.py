@@ -52,10 +52,22 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environ, "native", lambda: "riscv64-linux-gnu")
 
 
-def test_all_means_every_target_that_this_cpython_has() -> None:
+def test_all_means_every_target_that_upstreams_cpython_has() -> None:
     requests = targets.resolve_all(TABLE, "all", "3.15")
-    assert [request.target.triple for request in requests] == list(TABLE.pythons["3.15"].targets)
+    others = [target.triple for target in TABLE.targets if target.like]
+    assert others == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]
+    assert [request.target.triple for request in requests] + others == list(TABLE.pythons["3.15"].targets)
     assert len(requests) == 7
+
+
+def test_a_target_that_upstream_has_not_has_the_flags_of_one_that_it_has() -> None:
+    for python in TABLE.pythons.values():
+        for target in (target for target in TABLE.targets if target.like):
+            like = next(other for other in TABLE.targets if other.triple == target.like)
+            assert python.flags_for(target) == python.flags_for(like)
+            assert python.targets[target.triple].alignment == python.targets[like.triple].alignment
+            assert python.targets[target.triple].reserved_frame_pointer == (python.series == "3.15")
+            assert (target.arch, target.cpus, target.nop) == (like.arch, like.cpus, like.nop)
 
 
 def test_a_universal_platform_is_its_halves_in_the_order_of_configure() -> None:

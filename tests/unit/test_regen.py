@@ -146,7 +146,7 @@ def test_paths_start_where_make_runs(case: Case) -> None:
         ((PC, "--llvm"), UsageError, "ambiguous option: --llvm"),
         ((PC, "--stencils-only"), UsageError, "unrecognized arguments: --stencils-only"),
         ((PC, "--cflags=-DX='"), UsageError, "No closing quotation"),
-        (("x86_64-unknown-linux-musl",), TargetError, "musl"),
+        (("x86_64-unknown-linux-muslx32",), TargetError, "musl"),
         ((PC, "--pyconfig-dir", ".."), ConfigureError, "there is no pyconfig.h"),
         ((PC, "--debug"), ConfigureError, "debug"),
     ],

@@ -39,6 +39,7 @@ def test_what_is_left_out_for_windows_is_a_deviation_where_upstream_keeps_it() -
     for series, python in TABLE.pythons.items():
         for triple, support in python.targets.items():
             expected = [".debug$S sections are left out"] if "windows" in triple and series != "3.15" else []
+            expected += [f"the target {triple}"] if "musl" in triple else []
             assert [known.what for known in support.deviations] == expected
             assert all(known.why and known.cost for known in support.deviations)
 
@@ -51,6 +52,9 @@ def test_what_is_left_out_for_windows_is_a_deviation_where_upstream_keeps_it() -
         ("x86_64-redhat-linux-gnu", "x86_64-unknown-linux-gnu"),
         ("x86_64-suse-linux-gnu", "x86_64-unknown-linux-gnu"),
         ("aarch64-redhat-linux-gnu", "aarch64-unknown-linux-gnu"),
+        ("x86_64-alpine-linux-musl", "x86_64-unknown-linux-musl"),
+        ("x86_64-pc-linux-musl", "x86_64-unknown-linux-musl"),
+        ("aarch64-alpine-linux-musl", "aarch64-unknown-linux-musl"),
     ],
 )
 def test_vendors_spellings_are_understood(spelling: str, triple: str) -> None:
@@ -61,8 +65,15 @@ def test_vendors_spellings_are_understood(spelling: str, triple: str) -> None:
 @pytest.mark.parametrize(
     ("spelling", "reason"),
     [
-        ("x86_64-alpine-linux-musl", "knows no musl target"),
-        ("aarch64-unknown-linux-musl", "knows no musl target"),
+        ("x86_64-linux-muslx32", "no muslx32"),
+        ("i686-alpine-linux-musl", "32-bit x86 on Windows only"),
+        ("x86_64-unknown-freebsd14.2", "PyPI toolchains from LLVM 21 on have the headers"),
+        ("amd64-unknown-freebsd15.0", "PyPI toolchains from LLVM 21 on have the headers"),
+        ("riscv64-linux-gnu", "no LLVM has for RISC-V"),
+        ("loongarch64-unknown-linux-gnu", "no LLVM has for LoongArch"),
+        ("powerpc64le-linux-gnu", "no LLVM has for PowerPC"),
+        ("ppc64le-redhat-linux-gnu", "no LLVM has for PowerPC"),
+        ("s390x-ibm-linux-gnu", "no LLVM has for SystemZ"),
         ("x86_64-unknown-linux-gnux32", "no x32"),
         ("i686-pc-linux-gnu", "32-bit x86 on Windows only"),
         ("aarch64-linux-android", "no Android target"),
