@@ -8,6 +8,7 @@ The ledger is what reproducibility/gate found to be the same under all variation
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -37,18 +38,29 @@ def summary(found: Iterable[Supported]) -> Iterator[str]:
 
 def details(found: Iterable[Supported]) -> Iterator[str]:
     """One row for each entry, and the reason for each LLVM that is refused."""
-    yield "| CPython | target | flavour | LLVM | stencils | code bytes | data bytes | same as upstream's LLVM | |"
-    yield "|" + " --- |" * 9
+    head = "CPython | target | flavour | LLVM | stencils | code bytes | data bytes"
+    yield f"| {head} | same as upstream's LLVM | proved the same | |"
+    yield "|" + " --- |" * 10
     for item in found:
         entry = item.entry
         note = "upstream's choice" if item.pinned else "; ".join(f"`{what}`" for what in entry.deviations)
         sizes = f"{entry.code_bytes} | {entry.data_bytes}"
         same = "" if item.same is None else str(item.same)
         head = f"{entry.cpython} | {entry.triple} | {entry.flavour} | {entry.llvm}"
-        yield f"| {head} | {len(entry.stencils)} | {sizes} | {same} | {note} |"
+        yield f"| {head} | {len(entry.stencils)} | {sizes} | {same} | {proved(item)} | {note} |"
     yield ""
     for series, support in targets.load().pythons.items():
         yield f"* {series} with LLVM {support.llvm.first - 1} and older is refused: {support.too_old}."
+
+
+def proved(item: Supported) -> str:
+    """Say how many stencils are proved to do the same as those of upstream's LLVM, and what the others are."""
+    found = item.entry.proofs
+    if found is None or item.same is None:
+        return ""
+    rest = Counter(text.partition(":")[0] for text in found.otherwise.values())
+    counts = [f"{item.same + found.proved} of {len(item.entry.stencils)}"]
+    return ", ".join(counts + [f"{count} {text}" for text, count in sorted(rest.items())])
 
 
 def between(text: str, lines: Iterable[str]) -> str:

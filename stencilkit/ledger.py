@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, get_args
 
 from stencilkit.errors import LedgerError
-from stencilkit.model.ledger import SHORT, Entry, place
+from stencilkit.model.ledger import SHORT, Entry, Proven, place
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.target import Kind
 from stencilkit.model.verdict import Check
@@ -27,6 +27,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHORT_DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _SHOWN: Final = 8
+_PROVE: Final = "prove it again: stencilkit prove --ledger --update"
 _AGAIN: Final = "restore the ledger, or have it written again: stencilkit gate --update"
 
 
@@ -43,9 +44,23 @@ def render(entry: Entry, base: Entry | None = None) -> str:
         absent = sorted(base.stencils.keys() - entry.stencils.keys())
         lines += [f"absent = {json.dumps(absent)}"] if absent else []
         stencils = {name: value for name, value in entry.stencils.items() if base.stencils.get(name) != value}
+        lines += _proofs(entry, base)
     for title, table in (("extras", entry.extras), ("stencils", stencils)):
         lines += ["", f"[{title}]", *(f'{name} = "{digest}"' for name, digest in sorted(table.items()))]
     return "\n".join(lines) + "\n"
+
+
+def _proofs(entry: Entry, base: Entry) -> Iterator[str]:
+    """Write what was proved, unless it is of other stencils."""
+    found = entry.proofs
+    if found is None or (found.content, found.base) != (entry.content, base.content):
+        return
+    yield from ("", "# What `stencilkit prove` found of the stencils that differ from the base's.", "[proofs]")
+    yield from (f'prover = "{found.prover}"', f'content = "{found.content}"', f'base = "{found.base}"')
+    yield f"proved = {found.proved}"
+    if found.otherwise:
+        yield from ("", "[proofs.otherwise]")
+        yield from (f"{name} = {json.dumps(text)}" for name, text in sorted(found.otherwise.items()))
 
 
 def _texts(entry: Entry) -> dict[str, str]:
@@ -84,7 +99,11 @@ def parse(text: str, where: str, read_base: Callable[[PurePosixPath], Entry] = _
     )
     base = root.text("base", "")
     if base:
-        entry = replace(entry, stencils=_overlaid(root, entry, read_base(place(*entry.group, base))))
+        whole = read_base(place(*entry.group, base))
+        differing = {name for name, value in entry.stencils.items() if whole.stencils.get(name) != value}
+        entry = replace(entry, stencils=_overlaid(root, entry, whole))
+        for table in root.optional("proofs"):
+            entry = replace(entry, proofs=_proven(table, entry, whole, differing))
     root.done()
     if not entry.stencils:
         raise root.fail("stencils", "an entry without stencils expects nothing")
@@ -96,6 +115,26 @@ def _overlaid(root: Fields, entry: Entry, base: Entry) -> Mapping[str, str]:
         raise root.fail("base-content", f"LLVM {base.llvm}'s entry, of which this one is a part, was changed since")
     absent = root.texts("absent", ())
     return {**{name: value for name, value in base.stencils.items() if name not in absent}, **entry.stencils}
+
+
+def _proven(table: Fields, entry: Entry, base: Entry, differing: set[str]) -> Proven:
+    """Read what was proved: of these stencils, and of all that differ."""
+    found = Proven(
+        prover=_matching(table, "prover", table.text("prover"), _DIGEST),
+        content=table.text("content"),
+        base=table.text("base"),
+        proved=table.integer("proved"),
+        otherwise=table.mapping("otherwise", {}),
+    )
+    table.done()
+    for key, one, other in (("content", found.content, entry.content), ("base", found.base, base.content)):
+        if one != other:
+            raise table.fail(key, f"something else was proved, not what is here; {_PROVE}")
+    for name in found.otherwise.keys() - differing:
+        raise table.fail(f"otherwise.{name}", "does not differ from the base's")
+    if found.proved + len(found.otherwise) != len(differing):
+        raise table.fail("proved", f"{len(differing)} stencils differ, and each must be counted or listed; {_PROVE}")
+    return found
 
 
 def _digests(root: Fields, key: str, pattern: re.Pattern[str]) -> Mapping[str, str]:
@@ -171,6 +210,9 @@ def write(folder: Path, entry: Entry, pinned: int) -> None:
     Raises: LedgerError where an entry that is there cannot be read; OutputError.
     """
     there = [_read(folder, place(*entry.group, llvm)) for llvm in _llvms(folder, entry)]
+    if entry.proofs is None:
+        # What was proved of the same stencils stays; `render` leaves out what was proved of others.
+        entry = replace(entry, proofs=next((other.proofs for other in there if other.llvm == entry.llvm), None))
     group = sorted((*(other for other in there if other.llvm != entry.llvm), entry), key=_version)
     base = next((item for item in group if _version(item).major == pinned), group[0])
     texts = {item.place.name: render(item, None if item is base else base) for item in group}
@@ -188,6 +230,17 @@ def _version(entry: Entry) -> LlvmVersion:
     if version is None:
         raise LedgerError(f"llvm: is no version: {entry.llvm!r}", where=str(entry.place), fix=_AGAIN)
     return version
+
+
+def base_of(folder: Path, entry: Entry, pinned: int) -> Entry:
+    """Return the entry that those of a group differ from, as `write` chooses it.
+
+    Raises: LedgerError where there is none, or one cannot be read.
+    """
+    group = sorted((_read(folder, place(*entry.group, llvm)) for llvm in _llvms(folder, entry)), key=_version)
+    if not group:
+        raise LedgerError(f"the ledger has no entry for {entry.place}", where=str(folder), fix=_AGAIN)
+    return next((item for item in group if _version(item).major == pinned), group[0])
 
 
 def read(path: Path) -> Entry:

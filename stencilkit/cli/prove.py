@@ -42,6 +42,8 @@ _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
 @click.option("--no-replay", is_flag=True, help="Do not run stencils in unicorn that are not proved.")
 @_options.shared("--no-cache", help="Do not use the cache of proofs.")
 @_options.shared("--target", "triple")
+@_options.shared("--ledger", help="Ledger that says what is proved: nothing may be otherwise.")
+@click.option("--update", is_flag=True, help="Write what was proved to the ledger, for review.")
 @click.option("--assumptions", "listed", is_flag=True, help="List everything that proofs take for granted.")
 @_options.format_option("text", "json", "markdown", "junit")
 def command(
@@ -55,12 +57,15 @@ def command(
     no_replay: bool,
     no_cache: bool,
     triple: str | None,
+    ledger: Path | None,
+    update: bool,
     listed: bool,
     form: str,
 ) -> int:
     """Prove that the stencils of B do the same as those of A although their code differs.
 
-    Exits with 0 if every stencil is identical or proved, with 1 if one is not.
+    Exits with 0 if every stencil is identical or proved, with 1 if one is not. With --ledger, exits with 0 if every
+    answer is what the ledger says.
     """
     if listed:
         _assumptions(form)
@@ -73,9 +78,14 @@ def command(
         jobs=jobs or environ.cpus(),
         triple=triple,
         itself=itself,
+        ledger=ledger,
+        update=update,
     )
     found = proving.run(paths, request, store=_options.store(use=not no_cache), progress=_progress.choose(form))
-    good = all(accepted.accepts(proof) for item in found for proof in item.proofs)
+    if ledger is None:
+        good = all(accepted.accepts(proof) for item in found for proof in item.proofs)
+    else:
+        good = not any(item.unlike for item in found)
     if form == "json":
         _render.print_json("proofs", {"proved": good, "pairs": [_as_json(item, accepted) for item in found]})
     elif form == "junit":
@@ -120,6 +130,7 @@ def _account(item: Proofs, accepted: policy.Policy, form: str) -> Iterator[_rend
     yield f"{mark}{item.first} -> {item.second}"
     yield f"CPython {item.series}, {item.triple}: {_summary(item)}"
     yield f"prover and assumptions: {item.assumptions[:16]}"
+    yield from (f"not as the ledger says: {line}" for line in item.unlike)
     for proof in item.proofs:
         if proof.verdict not in _QUIET:
             word = proof.verdict.value
@@ -149,6 +160,7 @@ def _as_json(item: Proofs, accepted: policy.Policy) -> dict[str, Any]:
         "cpython": item.series,
         "triple": item.triple,
         "assumptions": item.assumptions,
+        "unlike_ledger": list(item.unlike),
         "proofs": [
             {
                 "name": proof.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from stencilkit.model.manifest import Manifest
@@ -14,11 +14,26 @@ SHORT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What `prove` found of the stencils of an entry that differ from those of its base.
+
+    `prover` is the digest of the prover and its assumptions, `content` and `base` those of the stencils that it saw. Of
+    what differs, `proved` stencils are proved, and `otherwise` says of the others what else, by name.
+    """
+
+    prover: str
+    content: str
+    base: str
+    proved: int
+    otherwise: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """The digests that one CPython, target, flavour and exact LLVM version must give, whoever built that LLVM.
 
     `stencils` maps a name to the first digits of its content digest, `extras` a role to a whole one; `deviations`
-    name what is done otherwise than upstream's generator does it.
+    name what is done otherwise than upstream's generator does it. `proofs` are no part of what must be the same.
     """
 
     cpython: str
@@ -32,6 +47,7 @@ class Entry:
     extras: Mapping[str, str]
     stencils: Mapping[str, str]
     deviations: tuple[str, ...] = ()
+    proofs: Proven | None = field(default=None, compare=False)
 
     @property
     def series(self) -> str:

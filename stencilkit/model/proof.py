@@ -61,7 +61,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proofs:
-    """The answers for two sets of stencils, in name order; `assumptions` is the digest of the prover and its tables."""
+    """The answers for two sets of stencils, in name order; `assumptions` is the digest of the prover and its tables.
+
+    `unlike` says where a ledger says something else.
+    """
 
     first: str
     second: str
@@ -69,3 +72,4 @@ class Proofs:
     triple: str
     assumptions: str
     proofs: tuple[Proof, ...]
+    unlike: tuple[str, ...] = ()

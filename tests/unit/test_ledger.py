@@ -10,7 +10,7 @@ import pytest
 
 from stencilkit import cli, ledger, manifest, verify
 from stencilkit.errors import LedgerError
-from stencilkit.model.ledger import Entry
+from stencilkit.model.ledger import SHORT, Entry, Proven
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy, Verdict
 from stencilkit.pipeline import verifying
@@ -107,3 +107,58 @@ def test_bad_entries_are_refused(old: str, new: str, message: str, entry: Entry)
         ledger.parse(ledger.render(entry).replace(old, new, 1), "sample")
     with pytest.raises(LedgerError, match="expects nothing"):
         ledger.parse(ledger.render(replace(entry, stencils={})), "sample")
+
+
+def proven(entry: Entry, base: Entry, **changes: Any) -> Proven:
+    values: dict[str, Any] = {"prover": "a" * 64, "content": entry.content, "base": base.content, "proved": 1}
+    return Proven(**{**values, "otherwise": {}, **changes})
+
+
+def pair(entry: Entry) -> tuple[Entry, Entry]:
+    """Make an entry of another LLVM in which two stencils differ."""
+    names = sorted(entry.stencils)[:2]
+    other = replace(
+        entry, llvm="23.1.0", content="c" * 64, stencils={**entry.stencils, **dict.fromkeys(names, "0" * SHORT)}
+    )
+    return replace(other, proofs=proven(other, entry, otherwise={names[0]: "proved given size-not-negative"})), entry
+
+
+def test_what_was_proved_is_kept_with_what_it_was_proved_of(entry: Entry, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    other, base = pair(entry)
+    pinned = int(base.llvm.partition(".")[0])
+    for item in (base, other):
+        ledger.write(folder, item, pinned)
+    (read,) = (item for item in ledger.read_all(folder) if item.llvm == other.llvm)
+    assert read.proofs == other.proofs
+    # The same stencils are written again by one who proves nothing: what is known stays.
+    ledger.write(folder, replace(other, proofs=None), pinned)
+    assert ledger.read(folder / other.place).proofs == other.proofs
+    # Other stencils: what was proved is not of them.
+    ledger.write(folder, replace(other, content="d" * 64, proofs=None), pinned)
+    assert ledger.read(folder / other.place).proofs is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"content": "d" * 64}, "something else was proved"),
+        ({"base": "d" * 64}, "something else was proved"),
+        ({"proved": 2}, "2 stencils differ"),
+        ({"proved": 0}, "2 stencils differ"),
+        ({"otherwise": {"_NOT_THERE": "differs"}}, "does not differ"),
+        ({"prover": "a"}, "not what belongs here"),
+    ],
+)
+def test_a_ledger_that_says_too_much_of_proofs_is_refused(entry: Entry, change: dict[str, Any], said: str) -> None:
+    other, base = pair(entry)
+    assert other.proofs is not None
+    text = ledger.render(other, base)
+    wrong = ledger.render(replace(other, proofs=replace(other.proofs, **change)), base)
+    if wrong == ledger.render(replace(other, proofs=None), base):  # not written at all: write it by hand
+        (key, value), *_ = change.items()
+        head, mark, rest = text.partition("[proofs]")
+        wrong = head + mark + rest.replace(f'{key} = "{getattr(other.proofs, key)}"', f'{key} = "{value}"')
+    with pytest.raises(LedgerError, match=said):
+        ledger.parse(wrong, "entry.toml", lambda _: base)
+    assert ledger.parse(text, "entry.toml", lambda _: base).proofs == other.proofs
