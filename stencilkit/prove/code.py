@@ -69,6 +69,9 @@ class Code:
         if not relative or patch.func not in _RELATIVE or place[1] != 4:
             raise UnsupportedError(f"{patch.func} in {op.text}")
         if patch.func == _RELAXING:
+            if op.name == "mov" and patch.symbol is not None and patch.form is PatchForm.ADDRESS:
+                # It would become the address that is there when the code is made.
+                raise UnsupportedError(f"jit.c would take {patch.symbol} for a slot that holds an address")
             before = self.stencil.body[: op.offset + place[0]][-2:]
             for found, length, name in _RELAXED:
                 fits = op.name == name and op.size == place[0] + 4

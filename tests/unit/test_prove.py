@@ -212,6 +212,12 @@ def test_what_jit_c_would_take_for_a_load_must_be_one() -> None:
     assert "jit.c would take" in verdict(odd, odd).why
 
 
+def test_jit_c_reads_a_variable_that_it_takes_for_a_slot() -> None:
+    # mov rdi, [rip + _Py_Variable]: patch_x86_64_32rx does not know whether that is the address of a slot.
+    odd = group("48 8b 3d 00 00 00 00", Patch(func="patch_x86_64_32rx", offsets=(3,), symbol="_Py_Variable", addend=-4))
+    assert "for a slot" in verdict(odd, odd).why
+
+
 def test_a_small_budget_is_a_limit_not_a_proof() -> None:
     setting = replace(SETTING, budget=1)
     left, right = PROVED["a test of one byte, and of the word"]
