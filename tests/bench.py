@@ -3,8 +3,8 @@
     python -m tests.bench [--rounds N] [--only 3.14.7]
 
 Per CPython: upstream's build.py (forced), stencilkit with an empty cache, with nothing changed, and with one uop
-changed; then verify against the tree, and compare with another LLVM's. Prints medians, the ratio round by round, and
-the peak memory of stencilkit's own process. Machines are noisy: the ratio is what to quote.
+changed; then verify against the tree, compare with another LLVM's, and prove that those do the same. Prints medians,
+the ratio round by round, and the peak memory of stencilkit's own process. Machines are noisy: the ratio is what to quote.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests import workbench as wb
 
 # What upstream's generator does, too, and what it has nothing like.
 BUILDS = ("upstream", "cold", "nothing changed", "one uop changed")
-ROWS = (*BUILDS, "verify", "compare")
+ROWS = (*BUILDS, "verify", "compare", "prove")
 # The LLVM whose stencils are compared with the pinned one's.
 OTHER = 22
 
@@ -39,15 +39,15 @@ class Sample:
     memory: float
 
 
-def timed(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str], differs: bool = False) -> Sample:
-    """Run a command, which may answer "different" where that is the answer; its children's memory is not counted."""
+def timed(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str], answers: tuple[int, ...] = (0,)) -> Sample:
+    """Run a command that ends with one of some codes; its children's memory is not counted."""
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != int(differs):
+    if process.returncode not in answers:
         raise SystemExit(f"{command} failed:\n{errors.decode()[-2000:]}")
     return Sample(time.monotonic() - started, usage.ru_maxrss / 1024)
 
@@ -96,15 +96,19 @@ class Bench:
 
     def compare(self, cache: Path) -> Sample:
         """Compare it with what another LLVM made."""
-        return self._stencilkit(cache, "compare", self._folder(self.major), self._folder(OTHER), differs=True)
+        return self._stencilkit(cache, "compare", self._folder(self.major), self._folder(OTHER), answers=(1,))
+
+    def prove(self, cache: Path) -> Sample:
+        """Prove that it does the same as what another LLVM made, with nothing in the cache."""
+        return self._stencilkit(cache, "prove", self._folder(self.major), self._folder(OTHER), answers=(0, 1))
 
     def _folder(self, major: int) -> Path:
         (folder,) = (self.work / "ours").glob(f"*/*/*/llvm-{major}.*")
         return folder
 
-    def _stencilkit(self, cache: Path, *words: str | Path, differs: bool = False) -> Sample:
+    def _stencilkit(self, cache: Path, *words: str | Path, answers: tuple[int, ...] = (0,)) -> Sample:
         command = [sys.executable, "-m", "stencilkit", *words]
-        return timed(command, cwd=self.work, env=wb.environment({"STENCILKIT_CACHE": str(cache)}), differs=differs)
+        return timed(command, cwd=self.work, env=wb.environment({"STENCILKIT_CACHE": str(cache)}), answers=answers)
 
     def change_one_uop(self, round_number: int) -> None:
         """Add a statement that does nothing to one uop, another one each time."""
@@ -129,6 +133,7 @@ def measure(version: str, rounds: int) -> dict[str, list[Sample]]:
             rows["verify"].append(bench.verify(cache))
             bench.build(cache, OTHER)
             rows["compare"].append(bench.compare(cache))
+            rows["prove"].append(bench.prove(cache))
     return rows
 
 
