@@ -4,7 +4,8 @@
 
 Per CPython: upstream's build.py (forced), stencilkit with an empty cache, with nothing changed, and with one uop
 changed; then verify against the tree, compare with another LLVM's, and prove that those do the same. Prints medians,
-the ratio round by round, and the peak memory of stencilkit's own process. Machines are noisy: the ratio is what to quote.
+the ratio round by round, and the peak memory of stencilkit's own process. Machines are noisy: the
+ratio is what to quote.
 """
 
 from __future__ import annotations

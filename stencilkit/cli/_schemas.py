@@ -360,6 +360,7 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
                     cpython=_SERIES,
                     triple=_TRIPLE,
                     assumptions=_sha256("Digest of the prover and its assumptions."),
+                    unlike_ledger=_each(_text("Where the ledger of --ledger says something else.")),
                     proofs=_each(
                         _record(
                             name=_text(),

@@ -1,0 +1,74 @@
+"""Comparisons: terms of one bit."""
+
+from __future__ import annotations
+
+from stencilkit.prove.terms.bits import bitwise, both, extract, invert, ite, sext
+from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
+from stencilkit.prove.terms.sums import offset, sub
+
+
+def eq(left: Term, right: Term) -> Term:
+    """Compare for equality: the difference, with the sign that comes first in order, is zero."""
+    if left is right:
+        return TRUE
+    if left.width == 1:
+        return bitwise("xor", left, right, TRUE)
+    for one, other in ((left, right), (right, left)):
+        if other.value is not None and one.op != "sum":
+            return _equals(one, other.value)
+    gap, back = sub(left, right), sub(right, left)
+    if gap.value is not None:
+        return const(gap.value == 0, 1)
+    return make("zero", (min(gap, back, key=by_order),), 1)
+
+
+def _equals(term: Term, number: int) -> Term:
+    if term.op == "concat":
+        low, facts = 0, []
+        for one in reversed(term.args):
+            facts.append(eq(one, const(number >> low, one.width)))
+            low += one.width
+        return both(*facts)
+    if term.op == "ite" and (term.args[1].value is not None or term.args[2].value is not None):
+        return ite(term.args[0], *(eq(one, const(number, one.width)) for one in term.args[1:]))
+    if term.op == "sext":
+        inner = term.args[0]
+        narrow = const(number, inner.width)
+        return eq(inner, narrow) if sext(narrow, term.width).value == number else FALSE
+    if term.op == "xor" and term.args[-1].value is not None:
+        return eq(bitwise("xor", term, term.args[-1]), const(number ^ term.args[-1].value, term.width))
+    return make("zero", (min(offset(term, -number), sub(const(number, term.width), term), key=by_order),), 1)
+
+
+def less(left: Term, right: Term, *, is_signed: bool) -> Term:
+    """Compare for order."""
+    if left is right:
+        return FALSE
+    if left.value is not None and right.value is not None:
+        values = [signed(one.value or 0, one.width) if is_signed else one.value or 0 for one in (left, right)]
+        return const(values[0] < values[1], 1)
+    return _less_signed(left, right) if is_signed else _less_unsigned(left, right)
+
+
+def _less_unsigned(left: Term, right: Term) -> Term:
+    zero = const(0, left.width)
+    if right is zero or left.value == mask(left.width):
+        return FALSE
+    if right.value == 1:
+        return eq(left, zero)
+    if left is zero:
+        return invert(eq(right, zero))
+    if left.value is not None:
+        return invert(_less_unsigned(right, const(left.value + 1, right.width)))
+    return make("ult", (left, right), 1)
+
+
+def _less_signed(left: Term, right: Term) -> Term:
+    width = left.width
+    if right.value == 0:
+        return extract(left, width - 1, 1)
+    if left.value == mask(width):
+        return invert(extract(right, width - 1, 1))
+    if left.value is not None and left.value != mask(width) >> 1:
+        return invert(less(right, const(left.value + 1, width), is_signed=True))
+    return make("slt", (left, right), 1)
