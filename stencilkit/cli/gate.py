@@ -79,6 +79,7 @@ def command(
     settled = gate.settle(outcomes, ledger) if update else Settlement()
     rows = [_row(item, settled.written) for item in outcomes]
     remarks = [*_remarks(outcomes, settled.written), *disagreements, *_settled(settled), *_varied(outcomes, varied)]
+    remarks += gate.unproved(outcomes, ledger)
     markdown = "\n".join(_report(rows, remarks)) + "\n"
     if report is not None:
         files.write(report, markdown.encode())

@@ -188,6 +188,21 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
     return Settlement(written=tuple(entries), left=tuple(left))
 
 
+def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:
+    """Name the builds of other LLVMs than upstream's of which the ledger does not say what is proved.
+
+    Raises: LedgerError.
+    """
+    for entry in dict.fromkeys(outcome.entry.place for outcome in outcomes):
+        known = ledger.read(folder / entry) if (folder / entry).is_file() else None
+        if known is None or known.proofs is not None:
+            continue
+        base = ledger.base_of(folder, known, knowing.python(known.series).support.pinned)
+        differing = sum(base.stencils.get(name) != digest for name, digest in known.stencils.items())
+        if differing:
+            yield f"{entry}: {differing} stencils differ from those of LLVM {base.llvm}; none is known to be proved"
+
+
 def disagreements(outcomes: Sequence[Examined]) -> tuple[str, ...]:
     """Name the LLVMs of one version that do not make the same, by their vendors."""
     return tuple(dict.fromkeys(_disagreements(outcomes)))

@@ -14,7 +14,7 @@ import pytest
 from stencilkit import cli, ledger, manifest
 from stencilkit.errors import LedgerError
 from stencilkit.model.gate import Examined, Settlement, Variation
-from stencilkit.model.ledger import Entry
+from stencilkit.model.ledger import Entry, Proven
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.signature import Candidate, Made, Signature
 from stencilkit.pipeline import gate, varying
@@ -135,6 +135,20 @@ def test_an_update_writes_what_is_stable(entry: Entry, tmp_path: Path) -> None:
     assert gate.settle(two, folder) == Settlement(left=(entry.place,))
     assert gate.disagreements(two) == (f"{entry.place}: A and B do not make the same",)
     assert list(ledger.read_all(folder)) == [entry]
+
+
+def test_what_nobody_has_proved_is_said(entry: Entry, tmp_path: Path) -> None:
+    pinned = int(entry.llvm.partition(".")[0])
+    name = min(entry.stencils)
+    other = replace(entry, llvm=f"{pinned + 1}.0.0", content="1" * 64, stencils={**entry.stencils, name: "0" * 16})
+    for item in (entry, other):
+        ledger.write(tmp_path / "ledger", item, pinned)
+    both = [outcome(entry), outcome(other)]
+    said = f"{other.place}: 1 stencils differ from those of LLVM {entry.llvm}; none is known to be proved"
+    assert list(gate.unproved(both, tmp_path / "ledger")) == [said]
+    proofs = Proven(prover="a" * 64, content=other.content, base=entry.content, proved=1, otherwise={})
+    ledger.write(tmp_path / "ledger", replace(other, proofs=proofs), pinned)
+    assert list(gate.unproved(both, tmp_path / "ledger")) == []
 
 
 def test_other_llvms_are_written_as_differences(entry: Entry, tmp_path: Path) -> None:
