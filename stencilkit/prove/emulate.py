@@ -324,7 +324,9 @@ class Run:
         registers = [f"{name}={self._read(name):#x}" for name in names]
         registers += [f"{name}={self._read(name):#x}" for name in self.world.passing.restored]
         registers += [f"{name}={self._read(name) & (1 << 64) - 1:#x}" for name in self.world.passing.halves]
-        where = "CONTINUE" if address == _CODE + self.code.end else f"{address:#x}"
+        named = {_EXITS + 16 * number: value.value for number, value in enumerate(EXITS)}
+        named |= {_CODE + self.code.end: HoleValue.CONTINUE.value, _BACK: "by a return"}
+        where = named.get(address, f"{address:#x}")
         self.events.append((f"exit {where}", (*registers, *self._memory()), self.last))
         self.over = True
 
