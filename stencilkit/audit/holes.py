@@ -13,7 +13,7 @@ from stencilkit.audit import machine
 from stencilkit.audit.examined import Examined
 from stencilkit.audit.machine import RELAXED_PAIR, WIDTHS, WORD
 from stencilkit.model.audit import Decoded
-from stencilkit.model.stencil import Patch
+from stencilkit.model.stencil import Patch, PatchForm
 
 _RELAXING: Final = "patch_x86_64_32rx"
 # What patch_x86_64_32rx rewrites before its place: the opcode of a load, or the opcode and ModRM of a call or a jump.
@@ -68,6 +68,9 @@ def _x86(stencil: Examined) -> Iterator[str]:
             yield f"{patch.func} at {place:#x} writes {width} bytes that are not one operand{text}"
         elif patch.func == _RELAXING and not _relaxes_well(stencil, item, place):
             yield f"{patch.func} at {place:#x} would rewrite what is not the opcode of {item.text}"
+        elif patch.func == _RELAXING and patch.symbol and patch.form is PatchForm.ADDRESS and item.mnemonic == "mov":
+            # jit.c cannot tell a variable from a slot that holds an address, and reads it when it makes the code.
+            yield f"{patch.func} at {place:#x} would make what {patch.symbol} holds a constant of the code"
 
 
 def _overlaps(stencil: Examined) -> Iterator[str]:

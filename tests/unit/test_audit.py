@@ -133,6 +133,10 @@ HOSTILE = {
         code("b08be800000000", at("patch_x86_64_32rx", 3, symbol="PyErr_Clear", addend=-4)),
         X86,
     ),
+    "holes: a variable is taken for a slot": (
+        code("488b0500000000", at("patch_x86_64_32rx", 3, symbol="_PyRuntime", addend=-4)),
+        X86,
+    ),
     "holes: two at one place": (code(MOVABS, rax(), at("patch_64", 2, value=HoleValue.OPARG)), X86),
     "holes: a pair of two registers": (
         code("08000090290140f9", Patch(func="patch_aarch64_33rx", offsets=(0, 4), value=HoleValue.DATA)),
