@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -140,7 +141,7 @@ def _end(found: tuple[Result, ...]) -> ExitCode:
 
 def _github(sources: tuple[str, ...], llvm: str | None, patterns: tuple[str, ...], *, wheels: bool) -> None:
     rows: list[dict[str, Any]] = [
-        {"cpython": cell.cpython, "llvm": cell.llvm, "target": cell.target, "wheel": cell.wheel, "pinned": cell.pinned}
+        asdict(cell)
         for cell in matrix.combinations(tuple("*" if pattern == "all" else pattern for pattern in patterns) or ("*",))
         if (cell.wheel or not wheels) and (not sources or cell.cpython in sources) and matrix.is_in(cell.llvm, llvm)
     ]

@@ -17,13 +17,17 @@ from stencilkit.support import suggest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:
-    """One build of a CI: `wheel` says that PyPI has this LLVM, `pinned` that upstream's generator asks for it."""
+    """One build of a CI: `wheel` says that PyPI has this LLVM, `pinned` that upstream's generator asks for it.
+
+    `upstream` is the LLVM that it asks for.
+    """
 
     cpython: str
     llvm: int
     target: str
     wheel: bool
     pinned: bool
+    upstream: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +77,14 @@ def _combinations(patterns: tuple[str, ...]) -> Iterator[Combination]:
                 continue
             for major in support.llvm:
                 wheel = pinned.wheel(major) is not None
-                chosen = major == support.pinned
-                yield Combination(cpython=source.version, llvm=major, target=triple, wheel=wheel, pinned=chosen)
+                yield Combination(
+                    cpython=source.version,
+                    llvm=major,
+                    target=triple,
+                    wheel=wheel,
+                    pinned=major == support.pinned,
+                    upstream=support.pinned,
+                )
 
 
 def is_in(major: int, asked: str | None) -> bool:

@@ -1,0 +1,261 @@
+"""`qualify` as a user runs it, on a CPython of half a dozen uops: what is planted is found, what was stopped goes on.
+
+The cluster is started as README.md and docs/qualify.md say, on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from stencilkit import results
+from stencilkit.model.qualification import Result
+from tests import workbench as wb
+
+pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
+VERSION = "3.14.7"
+PLANTED = "        case _NOP: {\n            *(volatile int *)frame = 1;\n            break;\n        }\n"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for llvm in (19, 22):
+        wb.pypi_llvm(llvm)
+    return wb.small_tree(VERSION, tmp_path_factory.mktemp("small") / "cpython", uops=5)
+
+
+def environment(here: Path) -> dict[str, str]:
+    """Use a cache of its own, and the LLVM whose llvm-readobj CPython's generator takes."""
+    return {"STENCILKIT_CACHE": str(here / "cache"), "STENCILKIT_LLVM": str(wb.debian_llvm(19))}
+
+
+def words(tree: Path, out: Path, *more: str | Path) -> list[str | Path]:
+    base: list[str | Path] = ["qualify", "--cpython", tree, "--target", wb.X86, "--pyconfig-dir", wb.pyconfig(VERSION)]
+    return [*base, "--out", out, *more]
+
+
+def qualify(
+    tree: Path, out: Path, *more: str | Path, here: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return wb.stencilkit(*words(tree, out, *more), check=False, env={**environment(here), **(env or {})})
+
+
+def untimed(folder: Path) -> dict[str, dict[str, object]]:
+    """Read the results of a folder without what a clock says."""
+    found = {}
+    for path in sorted(folder.glob("*/*.json")):
+        document = json.loads(path.read_text())
+        found[path.name] = {name: value for name, value in document.items() if name not in ("seconds", "speed")}
+    return found
+
+
+def read(folder: Path) -> list[Result]:
+    return list(results.read_all(folder))
+
+
+def test_a_planted_difference_is_found_and_named(small: Path, tmp_path: Path) -> None:
+    """A ledger is made of the tree; then one stencil changes in one cell."""
+    ledger, out = tmp_path / "ledger", tmp_path / "out"
+    ledger.mkdir()
+    zig = wb.pypi_llvm(22)
+    gate: list[str | Path] = [
+        "gate",
+        "--cpython",
+        small,
+        "--llvm",
+        zig,
+        "--target",
+        wb.X86,
+        "--pyconfig-dir",
+        wb.pyconfig(VERSION),
+    ]
+    harmless = tmp_path / "variations.toml"
+    harmless.write_text('schema = 1\n[[variation]]\nname = "time zone"\nwhy = "x"\nenvironment = { TZ = "UTC" }\n')
+    wb.stencilkit(*gate, "--ledger", ledger, "--variations", harmless, "--update")
+    done = qualify(small, out / "good", "--llvm", zig, "--ledger", ledger, here=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (good,) = read(out / "good")
+    assert good.verdict == "qualified", good.why
+    assert {check.name: check.figure for check in good.checks}["generator"] == "5 of 5 uops"
+    tree = wb.small_tree(VERSION, tmp_path / "planted", uops=5, edit={"_NOP": PLANTED})
+    done = qualify(tree, out / "bad", "--llvm", zig, "--ledger", ledger, here=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert re.search(r"not qualified \(as the ledger says: .*_NOP differs", done.stderr)
+    (bad,) = read(out / "bad")
+    # Its own generator makes the same of that tree: the two checks do not stand for each other.
+    outcomes = {check.name: check.outcome for check in bad.checks}
+    assert (outcomes["ledger"], outcomes["generator"], outcomes["varied"]) == ("failed", "passed", "passed")
+    wb.stencilkit("report", out / "bad", "--out", tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert page.count('role="cell" class="no"') == 1
+    assert "_NOP differs" in page
+
+
+def test_a_killed_run_goes_on(small: Path, tmp_path: Path) -> None:
+    """kill -9 after the first cell; what is there stays, byte for byte, and nothing goes on in the background."""
+    out = tmp_path / "out"
+    arguments = words(small, out, "--llvm", "19,22", "--jobs", "1")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "stencilkit", *map(str, arguments)],
+        env=wb.environment(environment(tmp_path)),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "1 of 2" in line:
+            break
+    other = qualify(small, out, "--llvm", "19", "--resume", here=tmp_path)
+    assert other.returncode == 2
+    assert "another stencilkit qualify is at work in this folder" in other.stderr
+    running.kill()
+    running.wait()
+    running.stderr.close()
+    (first,) = out.glob("*/*.json")
+    before = first.read_bytes(), first.stat().st_mtime_ns
+    assert qualify(small, out, "--llvm", "19,22", here=tmp_path).returncode == 2  # without --resume
+    done = qualify(small, out, "--llvm", "19,22", "--resume", here=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 cells, of which 1 are done already" in done.stderr
+    assert (first.read_bytes(), first.stat().st_mtime_ns) == before
+    assert len(read(out)) == 2
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_cell_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) -> None:
+    done = qualify(small, tmp_path / "out", "--llvm", "19", "--timeout", "1", here=tmp_path)
+    assert done.returncode == 2
+    assert "1 of 1 cells could not be finished" in done.stderr
+    (found,) = read(tmp_path / "out")
+    assert found.why == "not finished: the cell did not end within 1 seconds"
+
+
+class Cluster:
+    """A scheduler and workers of Dask's, each with a cache of its own."""
+
+    def __init__(self, here: Path) -> None:
+        self.here = here
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.address = ""
+
+    def start(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        place = self.here / name
+        place.mkdir()
+        with (place / "log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [str(Path(sys.executable).with_name("dask")), *arguments],
+                cwd=place,
+                env={**wb.environment(environment(place)), **(env or {})},
+                stderr=log,
+                stdout=subprocess.DEVNULL,
+            )
+
+    def schedule(self) -> None:
+        self.start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        for _ in range(600):
+            if found := re.search(r"Scheduler at: +(tcp://\S+)", (self.here / "scheduler" / "log").read_text()):
+                self.address = found[1]
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.here / "scheduler" / "log").read_text())
+
+    def work(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.here / name)]
+        self.start(name, "worker", self.address, *options, env=env)
+
+    def end(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    started = Cluster(tmp_path)
+    started.schedule()
+    yield started
+    started.end()
+
+
+def test_a_cluster_makes_the_same_and_outlives_a_worker(small: Path, tmp_path: Path, cluster: Cluster) -> None:
+    """One of two workers is killed while it works; its cell is done again by the other."""
+    for name in ("one", "two"):
+        cluster.work(name)
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "stencilkit"),
+            *map(str, words(small, tmp_path / "cluster", "--llvm", "19,22", "--scheduler", cluster.address)),
+        ],
+        env=wb.environment(environment(tmp_path)),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    victim = busy(cluster)
+    os.kill(cluster.processes[victim].pid, signal.SIGKILL)
+    _, said = running.communicate(timeout=600)
+    assert running.returncode == 0, said
+    done = qualify(small, tmp_path / "alone", "--llvm", "19,22", here=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(untimed(tmp_path / "cluster")) == 2
+    assert untimed(tmp_path / "cluster") == untimed(tmp_path / "alone")
+    # The tree travelled by its hash, once to each.
+    for name in ("one", "two"):
+        trees = [path for path in (cluster.here / name / "cache" / "trees").glob("sha256-*") if path.is_dir()]
+        assert len(trees) <= 1
+
+
+def busy(cluster: Cluster) -> str:
+    """Wait until a worker has begun to build; name it."""
+    for _ in range(1200):
+        for name in ("one", "two"):
+            with contextlib.suppress(OSError):
+                if any((cluster.here / name / "cache" / "trees").glob("sha256-*/Python")):
+                    return name
+        time.sleep(0.1)
+    raise AssertionError("no worker began")
+
+
+def test_a_worker_with_another_stencilkit_is_refused(small: Path, tmp_path: Path, cluster: Cluster) -> None:
+    other = tmp_path / "other"
+    package = other / "stencilkit"
+    subprocess.run(["cp", "-r", str(wb.ROOT / "stencilkit"), str(package)], check=True)
+    init = package / "__init__.py"
+    init.write_text(re.sub(r'(__version__: Final = )"[^"]+"', r'\1"0.0.1"', init.read_text()))
+    cluster.work("old", {"PYTHONPATH": str(other)})
+    done = qualify(small, tmp_path / "out", "--llvm", "19", "--scheduler", cluster.address, here=tmp_path)
+    assert done.returncode == 2
+    assert "has another stencilkit: 0.0.1, and this is" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.matrix
+def test_a_worker_without_an_llvm_does_other_cells(small: Path, tmp_path: Path, cluster: Cluster) -> None:
+    """PyPI cannot be reached from there, so nobody can do LLVM 22's; and then the scheduler dies."""
+    data = tmp_path / "data"
+    (data / "toolchains").mkdir(parents=True, mode=0o700)
+    data.chmod(0o700)
+    (data / "toolchains" / "llvm-19.1.7").symlink_to(wb.pypi_llvm(19).parents[1])
+    cluster.work("poor", {"STENCILKIT_DATA": str(data), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull})
+    arguments = ["--llvm", f"{wb.pypi_llvm(19)},{wb.pypi_llvm(22)}", "--scheduler", cluster.address]
+    done = qualify(small, tmp_path / "out", *arguments, here=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"the worker tcp://\S+ does nothing with LLVM 22", done.stderr)
+    first, second = read(tmp_path / "out")
+    assert (first.cell.llvm, first.finished) == ("19.1.7", True)
+    assert (second.cell.llvm, second.finished) == ("22.1.8", False)
+    cluster.processes["scheduler"].kill()
+    done = qualify(small, tmp_path / "out", *arguments, "--resume", here=tmp_path)
+    assert done.returncode == 2
+    assert "cannot reach a Dask scheduler" in done.stderr
