@@ -230,6 +230,7 @@ def busy(cluster: Cluster) -> str:
 def test_a_worker_with_another_stencilkit_is_refused(small: Path, tmp_path: Path, cluster: Cluster) -> None:
     other = tmp_path / "other"
     package = other / "stencilkit"
+    other.mkdir()
     subprocess.run(["cp", "-r", str(wb.ROOT / "stencilkit"), str(package)], check=True)
     init = package / "__init__.py"
     init.write_text(re.sub(r'(__version__: Final = )"[^"]+"', r'\1"0.0.1"', init.read_text()))
