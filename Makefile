@@ -9,7 +9,7 @@ export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo setup needs test lint unit docs fuzz oracle gate bench table schemas clean
+.PHONY: help demo setup needs test lint unit docs fuzz oracle gate bench table schemas share clean
 
 help:
 	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
@@ -22,6 +22,7 @@ help:
 	@echo "make gate    every CPython with every LLVM of PyPI, under variations, against the ledger"
 	@echo "make bench   stencilkit against CPython's own generator, interleaved"
 	@echo "make schemas the JSON Schemas in docs/schemas, from the table in stencilkit/cli/_schemas.py"
+	@echo "make share   the man pages and completion scripts in share, from the help"
 	@echo "make table   the support tables of README.md and docs/support.md, from the ledger"
 	@echo "make clean   remove everything that was made here"
 
@@ -75,6 +76,9 @@ bench: $(BIN)/stencilkit
 
 schemas: $(BIN)/stencilkit
 	$(BIN)/python docs/json_schemas.py
+
+share: $(BIN)/stencilkit
+	$(BIN)/python docs/manual_pages.py
 
 table: $(BIN)/stencilkit
 	$(BIN)/python docs/support_table.py

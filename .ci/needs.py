@@ -50,6 +50,9 @@ NEEDS = (
     ("/usr/share/doc/pybuild-plugin-pyproject", "pybuild-plugin-pyproject", "the recipes for Debian"),
     ("/usr/share/doc/python3-all", "python3-all", "the recipes for Debian"),
     ("chromium", "chromium", "the pages of stencilkit report, opened by a browser"),
+    ("zsh", "zsh", "the tests of completion"),
+    ("fish", "fish", "the tests of completion"),
+    ("mandoc", "mandoc", "the tests of man pages"),
     ("faketime", "faketime", "the gate, which varies the clock"),
 )
 

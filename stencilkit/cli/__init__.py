@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from stencilkit import __version__
-from stencilkit.cli import _groups, _render
+from stencilkit.cli import _completion, _groups, _render
 from stencilkit.errors import EXIT_CODE_MEANINGS, ExitCode, StencilkitError
 from stencilkit.support import environ, process
 
@@ -44,6 +45,7 @@ _COMMANDS: Final = (
     "identify",
     "test",
     "cache",
+    "completion",
 )
 # What another command starts, and nobody else.
 _HIDDEN: Final = ("cell",)
@@ -73,6 +75,12 @@ class _Group(_groups.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click would import every command for its help.
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name) for name in _COMMANDS if name.startswith(incomplete)]
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in EXIT_CODE_MEANINGS.items()])
@@ -88,7 +96,10 @@ def group() -> None:
 
 
 def run() -> None:
-    """Be the `stencilkit` program."""
+    """Be the `stencilkit` program; a shell that wants completions calls it, too."""
+    if instruction := environ.variable(_completion.VARIABLE):
+        _completion.answer(group, instruction)
+        raise SystemExit(ExitCode.OK)
     raise SystemExit(main())
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from stencilkit.cli import _completion
 from stencilkit.errors import UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.pipeline import knowing
@@ -27,9 +28,17 @@ ANY_PATH: Final = click.Path(path_type=Path)
 
 # What several commands have, spelt and read alike; a command may say in its own words what it is good for there.
 SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
-    "--cpython": {"metavar": "DIR|TARBALL|VERSION", "help": "The source. [default: the current folder]"},
-    "--target": {"metavar": "TRIPLE", "help": "Triple of the code. [default: as the files say]"},
-    "--llvm": {"metavar": "VERSION"},
+    "--cpython": {
+        "metavar": "DIR|TARBALL|VERSION",
+        "help": "The source. [default: the current folder]",
+        "shell_complete": _completion.pythons,
+    },
+    "--target": {
+        "metavar": "TRIPLE",
+        "help": "Triple of the code. [default: as the files say]",
+        "shell_complete": _completion.triples,
+    },
+    "--llvm": {"metavar": "VERSION", "shell_complete": _completion.llvms},
     "--debug": {"is_flag": True, "help": "Build for a CPython that is configured --with-pydebug."},
     "--pyconfig-dir": {"type": EXISTING_FOLDER, "help": "Folder with pyconfig.h. [default: run configure, once]"},
     "--flavour": {},

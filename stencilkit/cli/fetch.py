@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from stencilkit import fetch, pins
-from stencilkit.cli import _options, _progress, _render
+from stencilkit.cli import _completion, _options, _progress, _render
 from stencilkit.support import environ
 
 
 @click.command()
-@click.argument("version")
+@click.argument("version", shell_complete=_completion.pythons)
 @click.option("--to", type=_options.FOLDER, help="Folder to unpack to, which must not exist. [default: the cache]")
 @click.option(
     "--sha256", metavar="HEX", help="SHA-256 of the .tar.xz, for a release that is neither pinned nor in an index."

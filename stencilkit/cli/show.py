@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stencilkit import disassemble, emit
-from stencilkit.cli import _options, _render
+from stencilkit.cli import _completion, _options, _render
 from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.header import ReadHeader
@@ -18,7 +18,7 @@ from stencilkit.support import suggest
 
 
 @click.command()
-@click.argument("uop")
+@click.argument("uop", shell_complete=_completion.uops)
 @click.argument("path", metavar="HEADER|OUT-DIR", type=_options.ANY_PATH)
 @_options.shared("--target", "triple", help="Triple of the code. [default: as the file's name says]")
 @_options.format_option("text", "json")

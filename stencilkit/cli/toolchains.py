@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stencilkit import headers, pins, provision, toolchain
-from stencilkit.cli import _groups, _options, _progress, _render
+from stencilkit.cli import _completion, _groups, _options, _progress, _render
 from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Toolchain
 from stencilkit.pipeline import knowing
@@ -22,7 +22,7 @@ def command(ctx: click.Context, form: str) -> None:
 
 
 @command.command()
-@click.argument("versions", nargs=-1, required=True, metavar="MAJOR...")
+@click.argument("versions", nargs=-1, required=True, metavar="MAJOR...", shell_complete=_completion.wheels)
 def install(versions: tuple[str, ...]) -> None:
     """Install LLVMs from PyPI (ziglang wheels) into the user's data folder; no root needed.
 
@@ -34,7 +34,7 @@ def install(versions: tuple[str, ...]) -> None:
 
 
 @command.command()
-@click.argument("versions", nargs=-1, required=True, metavar="MAJOR...")
+@click.argument("versions", nargs=-1, required=True, metavar="MAJOR...", shell_complete=_completion.wheels)
 def remove(versions: tuple[str, ...]) -> None:
     """Remove LLVMs that `stencilkit toolchains install` installed; a distribution's are never touched."""
     for folder in provision.remove(_majors("remove", versions), pins.load(), environ.data_root()):

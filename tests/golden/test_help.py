@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -14,11 +17,24 @@ from stencilkit.cli import group, main
 from tests import goldens
 
 ROOT = Path(__file__).parents[2]
+SHARE = ROOT / "share"
 FOLDER = Path(__file__).parent / "help"
 PLACES = ("*.md", "Makefile", "docs/**/*.md", "recipes/**/*", "reproducibility/*", ".github/**/*.y*ml")
 DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place))
 # `stencilkit WORDS`, in a line of a script or between backquotes.
 _CALL = re.compile(r"(?:^|[`$>(;&]|\s)stencilkit (?P<words>[a-z][^`\n#|;>]*)", re.MULTILINE)
+
+
+def _manual() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("manual_pages", ROOT / "docs" / "manual_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MANUAL = _manual()
 
 
 def commands(command: click.Command = group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -59,6 +75,18 @@ def test_help_fits_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     assert main([*path, "--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_what_packages_install_below_share_is_not_stale() -> None:
+    """Man pages and completion; python docs/manual_pages.py writes them, and so does STENCILKIT_UPDATE_GOLDEN=1."""
+    expected = MANUAL.contents()
+    if os.environ.get("STENCILKIT_UPDATE_GOLDEN"):
+        MANUAL.main()
+    found = {path.relative_to(SHARE).as_posix(): path.read_text("utf-8") for path in SHARE.rglob("*") if path.is_file()}
+    assert found.keys() == expected.keys()
+    for name, text in expected.items():
+        assert found[name] == text, f"share/{name} is stale: run python docs/manual_pages.py"
+    assert len([name for name in found if name.endswith(".1")]) == len(COMMANDS)
 
 
 def test_no_help_is_kept_of_commands_that_are_gone() -> None:
