@@ -102,6 +102,13 @@ def read_manifest(text: str, where: str) -> Described:
             details="\n".join(sorted(expected.values())),
             fix="build it again, or restore it from where it came from",
         )
+    missing = [word for word in described.request.target.hardened if word not in read.cflags.split()]
+    if read.hardened and (missing or not described.request.target.hardened):
+        raise ManifestError(
+            f"build.hardened: says that these are, and build.cflags has no {' '.join(missing) or 'such flags'}",
+            where=where,
+            fix="build it again, or restore it from where it came from",
+        )
     return described
 
 

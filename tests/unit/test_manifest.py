@@ -12,6 +12,7 @@ from stencilkit import manifest
 from stencilkit.errors import ManifestError
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import FileRecord, Manifest, StencilRecord, UsedFile
+from stencilkit.pipeline import opening
 from tests import samples
 
 Change = Callable[[Manifest], Manifest]
@@ -113,3 +114,12 @@ def test_what_time_and_place_do_not_enter(good: Manifest) -> None:
     before, after = (manifest.render(held).partition("[provenance]")[0] for held in (good, other))
     assert before == after
     assert manifest.summarise(samples.stencils(), {}).content == good.content_digest
+
+
+def test_what_is_called_hardened_has_the_flags(good: Manifest) -> None:
+    hardened = replace(good, hardened=True)
+    with pytest.raises(ManifestError, match=r"build\.cflags has no -fcf-protection=full"):
+        opening.read_manifest(manifest.render(hardened), "m")
+    flagged = replace(hardened, cflags="-O2 -fcf-protection=full")
+    assert opening.read_manifest(manifest.render(flagged), "m").manifest.kind == "release-hardened"
+    assert "hardened" not in manifest.render(good)
