@@ -38,6 +38,7 @@ LEVELS: Final = ("-O0", "-O1", "-O2", "-O3", "-O4", "-Os", "-Oz", "-Og", "-Ofast
 UOP: Final = "_COMPARE_OP_FLOAT"
 # Options without effect are compared so many at a time.
 TOGETHER: Final = 16
+FAILS: Final = "neither generator compiles anything with it"
 
 Changed = tuple[str, ...]
 """What an option adds to cc1's arguments (+) and takes from them (-), for each kind of unit."""
@@ -158,7 +159,7 @@ class Bench:
     def compare(self, flag: str, plain: dict[str, bytes] | None = None) -> str:
         """Build with both generators; say "" if all files are the same, or else what is wrong.
 
-        Where there is a `plain` build without options, this one must be the same.
+        Where there is a `plain` build without options, this one must be the same, or compiled by both.
         """
         try:
             ours: dict[str, bytes] | None = self.ours(flag)
@@ -168,7 +169,9 @@ class Bench:
         try:
             theirs = self.theirs(flag)
         except CompileError as error:
-            return "" if ours is None else f"upstream fails, we do not: {error.details[-300:]}"
+            if ours is None:
+                return "" if plain is None else FAILS
+            return f"upstream fails, we do not: {error.details[-300:]}"
         if ours is None:
             return f"upstream does, we do not: {said[:600]}"
         wrong = [name for name, data in theirs.items() if strip(ours[name]) != strip(data)]
@@ -231,8 +234,11 @@ class Sweep:
             said = self.bench.compare(" ".join(batch), plain)
             if not said:
                 return []
-            alone = [f"{flag}: {said}" for flag in batch if (said := self.bench.compare(flag, plain))]
-            return alone or [f"{' '.join(batch)}: {said}"]
+            # One option of many that compiles nothing must not hide what the others do.
+            alone = {flag: self.bench.compare(flag, plain) for flag in batch}
+            self.counts["compiled by neither"] += sum(found == FAILS for found in alone.values())
+            wrong = [f"{flag}: {found}" for flag, found in alone.items() if found not in ("", FAILS)]
+            return wrong if any(alone.values()) else [f"{' '.join(batch)}: {said}"]
 
         self.counts["compared"] += len(batches)
         return [one for found in pool.map(compare, batches) for one in found]
