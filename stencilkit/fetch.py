@@ -14,6 +14,7 @@ from typing import Final
 
 from stencilkit.errors import FetchError, UsageError
 from stencilkit.model.pins import HashOrigin, Pins, SourcePin
+from stencilkit.model.source import VOUCHED
 from stencilkit.model.version import PythonVersion
 from stencilkit.support import apt, archive, download, files, private, suggest
 from stencilkit.support.progress import SILENT, Progress
@@ -76,7 +77,7 @@ def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> 
     if to is not None and to.exists():
         raise FetchError(f"{to} exists", fix="choose a folder that does not exist yet (--to)")
     if folder.is_dir():
-        return folder
+        return _noted(folder, pin)
     private.make(cache)
     tarball = cache / "tarballs" / f"Python-{version}-{pin.sha256[:_SHORT]}.tar.xz"
     if not tarball.is_file() or files.sha256(tarball) != pin.sha256:
@@ -86,7 +87,14 @@ def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> 
         except FetchError as error:
             raise _explained(pin, error) from None
     with progress.during(f"unpacking CPython {version}"):
-        return unpack(tarball, folder)
+        unpack(tarball, folder)
+    return folder if to else _noted(folder, pin)
+
+
+def _noted(folder: Path, pin: SourcePin) -> Path:
+    """Note beside a tree of the cache what vouched for its tarball, for manifests."""
+    files.write(folder.with_name(f"{folder.name}{VOUCHED}"), f"{pin.origin} {pin.sha256}\n".encode())
+    return folder
 
 
 def unpack(tarball: Path, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Final
 
 from stencilkit.errors import SourceError
 from stencilkit.model.dialect import Python
-from stencilkit.model.source import SourceTree, Uop
+from stencilkit.model.source import VOUCHED, SourceTree, Uop
 from stencilkit.model.version import PythonVersion
 from stencilkit.support import files
 
@@ -30,6 +30,7 @@ _ANY_CASE: Final = re.compile(r"^ {8}case (\w+): *\{?", re.MULTILINE)
 _END: Final = re.compile(r"^#undef TIER_TWO$", re.MULTILINE)
 _INCLUDED: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
 _FOLDER: Final = re.compile(r"-(?:I|iquote|isystem) ?\{tree\}/(.+)")
+_NOTE: Final = re.compile(r"(?:pin|index|sha256) [0-9a-f]{64}")
 _PATCH_FUNCTION: Final = re.compile(r"^(patch_\w+)\(", re.MULTILINE)
 
 
@@ -57,7 +58,16 @@ def open_tree(root: Path, known: Mapping[str, Python], *, newer: Python | None =
                 where=str(root),
                 fix="use a complete release tarball or a checkout",
             )
-    return SourceTree(root=root, version=version, python=python)
+    return SourceTree(root=root, version=version, python=python, vouched=_vouched(root))
+
+
+def _vouched(root: Path) -> str:
+    """Read what fetch noted beside the tree; "" where it is no tree of fetch's."""
+    note = root.with_name(f"{root.name}{VOUCHED}")
+    if not note.is_file():
+        return ""
+    text = files.read_text(note, error=SourceError, fix="remove it").strip()
+    return text if _NOTE.fullmatch(text) else ""
 
 
 def _is_newer(version: PythonVersion, known: Iterable[str]) -> bool:

@@ -103,6 +103,11 @@ def file_names(request: SpelledTarget) -> Mapping[FileRole, str]:
     return {"stencils": f"jit_stencils-{request.spelling}.h", "dispatcher": "jit_stencils.h"}
 
 
+def make_arguments(target: Target) -> tuple[str, ...]:
+    """Spell nothing: the makefile does not depend on the target."""
+    return ()
+
+
 def finish(
     units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
 ) -> StencilSet:

@@ -169,6 +169,15 @@ def file_names(request: SpelledTarget) -> Mapping[FileRole, str]:
     }
 
 
+def make_arguments(target: Target) -> tuple[str, ...]:
+    """Name the shim, which configure leaves out of the makefile for a target that it does not know.
+
+    CPython: configure.ac (JIT_SHIM_O), Makefile.pre.in (JIT_OBJS, JIT_SHIM_BUILD_OBJS).
+    """
+    shim = f"jit_shim-{target.triple}.o"
+    return (f"JIT_OBJS={shim}", f"JIT_SHIM_BUILD_OBJS={shim}") if target.like else ()
+
+
 def finish(
     units: Sequence[LoweredUnit], target: Target, support: TargetSupport, variants: Container[Variant]
 ) -> StencilSet:

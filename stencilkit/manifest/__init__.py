@@ -143,7 +143,7 @@ def describe(  # noqa: PLR0913  # a manifest says everything
         visible=visible,
         foreign_words=tuple(sorted(foreign_words)),
         stencils=summary.stencils,
-        provenance=_provenance_now(),
+        provenance=_provenance_now(request.tree.vouched),
         source=request.tree.signature,
         layout=layout,
         hardened=request.hardened,
@@ -153,12 +153,13 @@ def describe(  # noqa: PLR0913  # a manifest says everything
     )
 
 
-def _provenance_now() -> Provenance:
+def _provenance_now(vouched: str) -> Provenance:
     return Provenance(
         stencilkit=__version__,
         host=environ.host(),
         time=environ.source_date(),
         command=environ.command_line(),
+        source=vouched,
     )
 
 
@@ -241,6 +242,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "host": manifest.provenance.host,
             "time": manifest.provenance.time,
             "command": list(manifest.provenance.command),
+            **({"source": manifest.provenance.source} if manifest.provenance.source else {}),
         },
     }
 
@@ -478,6 +480,7 @@ def _provenance(row: Fields) -> Provenance:
         host=row.text("host"),
         time=row.text("time"),
         command=row.texts("command"),
+        source=row.text("source", ""),
     )
     _sha256(row, _SEAL)
     row.done()

@@ -74,6 +74,9 @@ class Dialect(Protocol):
     def file_names(self, request: SpelledTarget) -> Mapping[FileRole, str]:
         """Name the files that this CPython's build looks for: role to name."""
 
+    def make_arguments(self, target: Target) -> tuple[str, ...]:
+        """Spell what make must be given for a target that this CPython's configure does not know."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Python:

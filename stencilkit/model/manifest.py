@@ -106,12 +106,17 @@ class VariantRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Who made it, and where. Enters no digest."""
+    """Who made it, and where. Enters no digest.
+
+    `source` says whose hash the tree's tarball had (model/pins.py: a pin, a signed index, or the user), and which, ""
+    where stencilkit did not fetch it.
+    """
 
     stencilkit: str
     host: str
     time: str
     command: tuple[str, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

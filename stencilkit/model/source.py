@@ -19,6 +19,9 @@ _LARGEST: Final = 16 << 20
 # The folders of a tree that stencils are made from.
 STENCIL_PARTS: Final = ("Include", "PC", "Python", "Tools/jit")
 
+# Beside the folder of a tree that was fetched: the kind of origin of the tarball's hash, and the hash.
+VOUCHED: Final = ".vouched"
+
 UnitRole = Literal["uop", "group", "object"]
 """A uop; the shim or trampoline that is a stencil group; the shim that stays an object file of its own."""
 
@@ -38,7 +41,8 @@ class SourceTree:
     """An unpacked CPython that has a JIT, with what is known of its minor version.
 
     `signature` is that of its tarball, where it was verified. `provisional` says what it is built as, where stencilkit
-    does not know its minor version.
+    does not know its minor version. `vouched` says whose hash its tarball had (model/pins.py) and which, as in
+    "index 3f0e...", where stencilkit fetched it.
     """
 
     root: Path
@@ -46,6 +50,7 @@ class SourceTree:
     python: Python = field(compare=False, repr=False)
     signature: ReleaseSignature | None = None
     provisional: Provisional | None = None
+    vouched: str = ""
 
     def read(self, name: str) -> str:
         """Read one of the tree's files as text; `name` is relative to the root.

@@ -79,8 +79,16 @@ def install(
         verdicts=verdicts,
         files=tuple(sorted(changed.items())),
         make_argument=argument,
-        notes=tuple(_other_llvms(place, chosen)),
+        notes=(*_other_llvms(place, chosen), *_unknown_to_configure(place)),
     )
+
+
+def _unknown_to_configure(place: placing.Place) -> Iterator[str]:
+    """Say what make must be given where configure does not know the target."""
+    for request in place.requests:
+        if words := place.dialect.make_arguments(request.target):
+            what = f"this CPython's configure does not know {request.target.triple}"
+            yield f"{what}: give make, each time, {' '.join(words)}"
 
 
 def _same_flags(place: placing.Place, items: Sequence[Artifact]) -> Sequence[Artifact]:

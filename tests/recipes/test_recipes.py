@@ -595,3 +595,17 @@ def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Input
         done = run("bash", "-c", BINARY[recipe], cwd=tmp_path, env=env)
         assert bool(done.returncode) is changed, done.stdout
         assert f"./python: {'changed' if changed else 'identified'}" in done.stdout, done.stdout
+
+
+def test_alpines_build_file_is_shell_and_says_what_abuild_asks_for() -> None:
+    """Abuild sources it with busybox' ash; it needs these variables and functions (APKBUILD(5))."""
+    path = RECIPES / "alpine" / "APKBUILD"
+    show = 'printf "%s\\n" "$pkgname" "$pkgver" "$pkgrel" "$pkgdesc" "$url" "$arch" "$license" "$source" "$builddir"'
+    asked = f"set -eu; srcdir=/src CBUILD=x CHOST=x; . {path}; type build check package >/dev/null; {show}"
+    done = subprocess.run(["sh", "-c", asked], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 9
+    assert all(lines)
+    assert lines[1] in wb.PINNED
+    assert lines[-1] == f"/src/Python-{lines[1]}"

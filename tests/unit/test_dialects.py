@@ -728,3 +728,17 @@ def test_a_release_that_relaxes_must_say_how(tmp_path: Path) -> None:
     (tmp_path / "Python/jit.c").write_text(JIT_C)
     with pytest.raises(SourceError, match=r"_stencils\.py"):
         dialects.variants(tree)
+
+
+def test_only_what_configure_does_not_know_is_said_to_make() -> None:
+    """3.15's configure has the shim's name for upstream's triples alone."""
+    table = targets.load().targets
+    said = {dialect.SERIES: {t.triple: dialect.make_arguments(t) for t in table} for dialect in (PY313, PY314, PY315)}
+    assert not any(words for series in ("3.13", "3.14") for words in said[series].values())
+    others = {triple: words for triple, words in said["3.15"].items() if words}
+    assert set(others) == {"x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"}
+    shim = "jit_shim-x86_64-unknown-linux-musl.o"
+    assert others["x86_64-unknown-linux-musl"] == (f"JIT_OBJS={shim}", f"JIT_SHIM_BUILD_OBJS={shim}")
+    for target in (target for target in table if target.like):
+        asked = SpelledTarget(target=target, spelling=target.triple)
+        assert PY315.make_arguments(target)[0] == f"JIT_OBJS={PY315.file_names(asked)['shim']}"

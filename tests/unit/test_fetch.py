@@ -12,7 +12,9 @@ import pytest
 from stencilkit import fetch
 from stencilkit.errors import FetchError, ProcessError, SourceError, UsageError
 from stencilkit.model.pins import Pins, SourcePin
+from stencilkit.pipeline import knowing
 from stencilkit.support import apt, archive, download, process
+from tests import fakes
 
 
 def tarball(text: str = "text") -> bytes:
@@ -249,3 +251,22 @@ def test_a_series_of_the_pins_alone(tmp_path: Path, downloads: Downloads, monkey
     assert fetch.fetch("3.14", PINS, tmp_path).name.startswith("Python-3.14.7-")
     with pytest.raises(UsageError, match=r"no release of CPython 3\.15 is pinned"):
         fetch.fetch("3.15", PINS, tmp_path)
+
+
+def test_what_vouched_for_the_tarball_is_noted_beside_the_tree(
+    tmp_path: Path, downloads: Downloads, index: Index
+) -> None:
+    def noted(folder: Path) -> str:
+        return folder.with_name(f"{folder.name}.vouched").read_text()
+
+    index.add("3.15.2")
+    assert noted(fetch.fetch("3.14.7", PINS, tmp_path / "cache")) == f"pin {SHA256}\n"
+    assert noted(fetch.fetch("3.15.2", PINS, tmp_path / "cache")) == f"index {SHA256}\n"
+    assert noted(fetch.fetch("3.14.6", PINS, tmp_path / "cache", sha256=SHA256)) == f"sha256 {SHA256}\n"
+    fetch.fetch("3.14.7", PINS, tmp_path / "cache", to=tmp_path / "mine")
+    assert not (tmp_path / "mine.vouched").exists()
+    # What lies beside a tree and has another form does not reach a manifest.
+    tree = fakes.tree(tmp_path / "trees", "3.14.7")
+    for text, expected in ((f"index {SHA256}\n", f"index {SHA256}"), ("trust me\n", ""), ("", "")):
+        tree.with_name(f"{tree.name}.vouched").write_text(text)
+        assert knowing.tree(tree).vouched == expected
