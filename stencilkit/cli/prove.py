@@ -100,7 +100,7 @@ def _policy(assume: tuple[str, ...], rules: Path | None) -> policy.Policy:
     named = policy.of_names(assume)
     if rules is None:
         return named
-    fix = "give --policy a file as docs/prove.md describes it"
+    fix = "give --policy a file as the page about prove in the documentation describes it"
     read = policy.parse(files.read_text(rules, error=PolicyError, fix=fix), str(rules))
     return policy.Policy(facts=named.facts | read.facts, agreed=read.agreed)
 

@@ -138,7 +138,7 @@ def _policy(path: Path | None, *, mingw: bool, provisional: bool, consistent: bo
     """Read the policy; whoever writes one says in it what is enough."""
     if path is None:
         return replace(verify.DEFAULT_POLICY, mingw=mingw, provisional=provisional, consistent=consistent)
-    fix = "give --policy a file as docs/verify.md describes it"
+    fix = "give --policy a file as the page about verify in the documentation describes it"
     text = files.read_text(path, error=PolicyError, limit=limits.MANIFEST, fix=fix)
     policy = verify.parse_policy(text, str(path))
     return replace(policy, mingw=policy.mingw or mingw, provisional=policy.provisional or provisional)

@@ -83,7 +83,7 @@ def _emulator(target: Target) -> tuple[str, ...]:
         fix=(
             f"install qemu-user-static, {target.gcc_package} and its libc, or run this command on such a machine"
             if target.gcc
-            else "run this command on such a machine; .github/workflows does so"
+            else "run this command on such a machine"
         ),
     )
 

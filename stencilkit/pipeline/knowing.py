@@ -66,7 +66,7 @@ def _provisional(root: Path, series: str) -> Provisional:
             f"this CPython cannot be built as {series}: {blocking[0].what}",
             where=str(root),
             details="\n".join(f"{item.weight}: {item.what} ({item.why})" for item in differences),
-            fix="use a stencilkit that knows this CPython (docs/adding-a-cpython.md)",
+            fix="use a stencilkit that knows this CPython",
         )
     return Provisional(series=series, differences=differences)
 

@@ -54,7 +54,7 @@ def plan(trees: Sequence[SourceTree], asked: Asked, store: Store, progress: Prog
     if not cells:
         raise UsageError(
             "no LLVM given is in the range of a CPython given, or none of its targets is",
-            fix="stencilkit targets lists the targets; docs/support.md, what builds with what",
+            fix="stencilkit targets lists what builds for which of them, with which LLVMs",
         )
     doubled = [cell.label for cell in cells if cells.count(cell) > 1]
     if doubled:

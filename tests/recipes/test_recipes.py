@@ -246,6 +246,8 @@ def test_rpms_of_stencilkit(hatch: Path, sdist: Path, tmp_path: Path) -> None:
     whole, macros = sorted((tmp_path / "RPMS" / "noarch").iterdir(), key=lambda path: "macros" in path.name)
     listed = run("rpm", "-qpl", whole, cwd=tmp_path).stdout.split()
     assert "/usr/bin/stencilkit" in listed
+    assert "/usr/share/bash-completion/completions/stencilkit" in listed
+    assert any(name.startswith("/usr/share/man/man1/stencilkit-build.1") for name in listed)
     assert any(name.endswith("site-packages/stencilkit/targets.toml") for name in listed)
     assert f"stencilkit = {__version__}-1" in run("rpm", "-qp", "--requires", macros, cwd=tmp_path).stdout
     assert "macros.d/macros.jit-stencils" in run("rpm", "-qpl", macros, cwd=tmp_path).stdout

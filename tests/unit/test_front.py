@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import stencilkit
 from stencilkit import headers, toolchain
 from stencilkit.cli import main
 from stencilkit.errors import ExitCode, OutputError
@@ -134,3 +138,39 @@ def test_doctor_is_not_content_without_llvm_or_compiler(
     machine(monkeypatch, found, *([] if lacking == "gcc" else ["gcc"]))
     assert main(["doctor"]) == ExitCode.DIFFERENT
     assert "MISSING" in capsys.readouterr().out
+
+
+# What lies in the repository, and not in a wheel.
+ELSEWHERE = re.compile(r"(?<![\w/.-])(?:docs|recipes|reproducibility|tests|\.github|\.ci)/[\w-]")
+# Looked for beside the package, where a checkout is used; not shown to anybody.
+FOLDERS = {"reproducibility/ledger/"}
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """List the strings of a module but the docstrings: what it may show."""
+    tree = ast.parse(path.read_text("utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_no_message_names_a_file_that_a_wheel_does_not_have() -> None:
+    package = Path(stencilkit.__file__).parent
+    named = [
+        f"{path.relative_to(package)}:{line}: {text}"
+        for path in sorted(package.rglob("*.py"))
+        for line, text in texts(path)
+        if ELSEWHERE.search(text) and text not in FOLDERS and path.name != "_schemas.py"
+    ]
+    assert named == []
+
+
+def test_no_help_names_a_file_that_a_wheel_does_not_have() -> None:
+    helps = sorted((Path(__file__).parents[1] / "golden" / "help").iterdir())
+    assert [path.name for path in helps if ELSEWHERE.search(path.read_text("utf-8"))] == []
