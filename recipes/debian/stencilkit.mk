@@ -12,7 +12,7 @@
 
 STENCILKIT ?= stencilkit
 
-jit_stencils_verify = $(STENCILKIT) install --check $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(1)
+jit_stencils_verify = $(STENCILKIT) install --check --witness $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(1)
 jit_stencils_install = $(STENCILKIT) install $(JIT_STENCILS) --cpython $(CURDIR) --build-dir $(1) > $(1)/jit-stencils.log || \
 	{ cat $(1)/jit-stencils.log; exit 1; }; cat $(1)/jit-stencils.log
 # The shell reads it when its line is run, not make when it reads the recipe:

@@ -34,7 +34,7 @@ BDEPEND="dev-util/stencilkit"
 # the build folder's pyconfig.h are. Changes nothing.
 jit-stencils_verify() {
 	debug-print-function "${FUNCNAME[0]}" "$@"
-	"${STENCILKIT}" install --check "${1:?}" --cpython "${S}" --build-dir "${2:-${S}}" ||
+	"${STENCILKIT}" install --check --witness "${1:?}" --cpython "${S}" --build-dir "${2:-${S}}" ||
 		die "the stencils in ${1##*/} do not fit this CPython"
 }
 
