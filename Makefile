@@ -73,6 +73,7 @@ gate: $(BIN)/stencilkit
 
 bench: $(BIN)/stencilkit
 	$(BIN)/python -m tests.bench $(BENCH)
+	$(BIN)/python -m tests.bench_identify
 
 schemas: $(BIN)/stencilkit
 	$(BIN)/python docs/json_schemas.py

@@ -168,10 +168,16 @@ class Layout:
             position += step
         return position, None
 
+    def _neighbours(self, between: Between) -> set[int]:
+        """Return the sizes of the arrays on both sides."""
+        edges = (between.all.start, between.all.stop)
+        return {end - start for start, end in self._taken if end == edges[0] or start == edges[1]}
+
     def strangers(self, missing: Collection[int]) -> Iterator[range]:
         """Yield the places of unexplained bytes that are no missing stencil's, where all code is stored as arrays.
 
-        Other constants of the file may be there: only what has room for short code or data that is nowhere counts.
+        Other constants of the file may be there: only what has room for short code or data that is nowhere counts, and
+        not where linkers gather everybody's constants of 32 bytes.
         """
         if not self.keeps_all:
             return
@@ -180,7 +186,8 @@ class Layout:
         for between in self._between:
             bytes_, room = between.unexplained, between.room
             fits = any(len(bytes_) <= size <= len(room) for size in absent)
-            if bytes_ and fits and not any(offset in room for offset in missing):
+            apart = {SHORTEST} == self._neighbours(between)
+            if bytes_ and fits and not apart and not any(offset in room for offset in missing):
                 yield bytes_
 
 

@@ -25,6 +25,7 @@ _TIMEOUT_SECONDS: Final = 60.0
 # ELF; PE; Mach-O of 64 bits, and universal.
 _MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 _PACKED: Final = b"UPX!"
+_HEADERS: Final = 4096
 
 
 def is_program(content: bytes) -> bool:
@@ -71,14 +72,12 @@ def _ask(path: Path, label: str) -> list[Any]:
 
 
 def _program(row: dict[str, Any], content: bytes, label: str) -> Program:
+    # In all that UPX packs, its mark is behind the headers.
+    if _PACKED in content[:_HEADERS]:
+        raise ProgramError("it is packed with UPX", where=label, fix="unpack it first: upx -d")
     regions = tuple(_regions(row["regions"], len(content)))
     if not regions:
-        packed = _PACKED in content[: 1 << 16]
-        raise ProgramError(
-            "it is packed with UPX" if packed else "nothing of it is loaded from the file",
-            where=label,
-            fix="unpack it first: upx -d" if packed else "check that the file is whole",
-        )
+        raise ProgramError("nothing of it is loaded from the file", where=label, fix="check that the file is whole")
     return Program(
         label=label,
         format=row["format"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -13,12 +14,16 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from stencilkit import identify, programs
+from stencilkit.pipeline import admitting, identifying
 from stencilkit.support import files
 from tests import workbench as wb
 
@@ -200,6 +205,36 @@ def test_a_changed_byte(stencils: Path, libraries: dict[str, Path], tmp_path: Pa
     assert done.returncode == 0, done.stdout
 
 
+def test_500_changed_bytes(stencils: Path, libraries: dict[str, Path]) -> None:
+    """None is answered with identified, and the stencil is named; half are in code too short to have two whole ends."""
+    content = libraries[wb.X86].read_bytes()
+    (program,) = programs.read(content, "library")
+    known = identifying.candidate(admitting.header(header(stencils, wb.X86)))
+    index = identify.index([known])
+    found = identify.find(program, index)
+    assert identify.judge(program, [known], found, "").verdict == "identified"
+    places = {
+        one.sha256: (*found.whole.get(one.sha256, ()), *found.loose.get(one.sha256, ()))
+        for one in known.signatures.values()
+    }
+    names = sorted(known.signatures)
+    short = [name for name in names if known.signatures[name].size < 50]
+    drawn, verdicts = random.Random(12), Counter[str]()
+    for number in range(500):
+        name = drawn.choice(short if number % 2 else names)
+        signature = known.signatures[name]
+        changed = bytearray(content)
+        changed[places[signature.sha256][0] + drawn.randrange(signature.size)] ^= 1 << drawn.randrange(8)
+        other = replace(program, content=bytes(changed))
+        answer = identify.judge(other, [known], identify.find(other, index), "")
+        verdicts[answer.verdict] += 1
+        same = {one for one, its in known.signatures.items() if its == signature}
+        assert same <= {missing.name for missing in answer.best[0].missing}, (name, signature.size)
+    assert verdicts.keys() <= {"changed", "nearest"}
+    # Of the first and the last array, no place can be told.
+    assert verdicts["changed"] > 400, verdicts
+
+
 def test_damaged_programs_are_refused_or_read_within_bounds(libraries: dict[str, Path], tmp_path: Path) -> None:
     drawn = random.Random(11)
     for triple in (wb.X86, wb.WIN_X86, wb.MAC_ARM):
@@ -216,17 +251,110 @@ def test_damaged_programs_are_refused_or_read_within_bounds(libraries: dict[str,
             assert "Traceback" not in done.stderr
 
 
-def test_what_is_no_python(tmp_path: Path) -> None:
-    """Nothing is found in programs of this machine; a Python without a JIT is called that."""
-    programs = [path for path in sorted(Path("/usr/bin").iterdir()) if path.is_file() and not path.is_symlink()]
-    programs = [path for path in programs if path.read_bytes()[:4] == b"\x7fELF" and "python" not in path.name][:6]
-    assert len(programs) == 6
-    code, found = identified(*programs)
-    assert code == 1
-    assert {python["verdict"] for python in found} == {"unknown"}
+def elf(*, packed: bytes = b"", text: bytes = b"", size: int = 1 << 16) -> bytes:
+    """Make a small ELF program without sections: headers, one segment that is loaded, and bytes in it."""
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0x400000, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 4, 0, 0x400000, 0x400000, size, size, 0x1000)
+    start = header + segment + packed
+    return start + text + bytes(size - len(start) - len(text))
+
+
+def one_by_one(path: Path) -> list[tuple[str, bytes]]:
+    """List the stencils of a header with their code."""
+    found = []
+    for function in re.split(r"(?m)^emit_", path.read_text())[1:]:
+        if body := re.search(r"code_body\[\d+\] = \{(.*?)\}", function, re.DOTALL):
+            found.append(
+                (function.partition("(")[0], bytes(int(byte, 16) for byte in re.findall(r"0x(\w\w)", body[1])))
+            )
+    return found
+
+
+def test_what_upx_packed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "packed").write_bytes(elf(packed=struct.pack("<I4sHBB", 0, b"UPX!", 0, 14, 22)))
+    done = wb.stencilkit("identify", tmp_path / "packed", check=False)
+    assert (done.returncode, "packed with UPX" in done.stderr, "upx -d" in done.stderr) == (2, True, True)
+
+
+def test_a_text_with_a_stencil_is_none(stencils: Path, tmp_path: Path) -> None:
+    """A few stencils in a program are chance, or an example in a text."""
+    found = [code for _, code in one_by_one(header(stencils, wb.X86)) if len(code) > 64][:5]
+    (tmp_path / "text").write_bytes(elf(text=b"\0".join([b"PYTHONHOME", b"cpython-314", b"3.14.7", *found])))
+    code, (python,) = identified(tmp_path / "text", "--against", stencils)
+    assert (code, python["verdict"], python["best"]) == (1, "no JIT", [])
+
+
+def test_an_archive_with_ten_pythons(stencils: Path, libraries: dict[str, Path], tmp_path: Path) -> None:
+    """Each is answered for; one that is damaged is a problem, and the others are answered for all the same."""
+    kinds = [wb.X86, wb.WIN_X86, wb.MAC_ARM]
+    with zipfile.ZipFile(tmp_path / "ten.zip", "w") as archive:
+        for number in range(10):
+            archive.write(libraries[kinds[number % 3]], f"{number}/libpython")
+        archive.writestr("damaged/libpython", libraries[wb.X86].read_bytes()[:900] + b"PYTHONHOME\0")
+    done = wb.stencilkit("identify", tmp_path / "ten.zip", "--against", stencils, "--format", "json", check=False)
+    (answer,) = json.loads(done.stdout)["answers"]
+    assert [python["verdict"] for python in answer["pythons"]] == ["identified"] * 10
+    assert [best["target"] for python in answer["pythons"][:3] for best in python["best"]] == kinds
+    assert done.returncode == (2 if answer["problems"] else 0)
+
+
+def test_a_process_that_is_not_there() -> None:
+    done = wb.stencilkit("identify", "--pid", str((1 << 22) + 7), check=False)
+    assert (done.returncode, "cannot be seen" in done.stderr) == (2, True)
+
+
+def test_a_program_must_be_one_that_has_python(stencils: Path, tmp_path: Path) -> None:
+    """With a policy that demands it, too: where nothing was compared, nothing is accepted."""
+    (tmp_path / "policy.toml").write_text('schema = 1\nrequire = ["canonical", "manifest", "binary"]\n')
+    (tmp_path / "empty").mkdir()
+    verify = ("verify", header(stencils, wb.X86).parent, "--consistent", "--policy", tmp_path / "policy.toml")
+    for binary, answer in ((tmp_path / "empty", "no CPython was found"), (Path("/usr/bin/tail"), "does not contain")):
+        done = wb.stencilkit(*verify, "--binary", binary, check=False)
+        assert (done.returncode, answer in done.stdout) == (1, True), done.stdout
+    done = wb.stencilkit(*verify, check=False)
+    assert (done.returncode, "no program was given (--binary)" in done.stdout) == (1, True), done.stdout
+
+
+def begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def programs_of_this_machine(least: int) -> list[Path]:
+    """Take programs and libraries that are not CPython's, some from all folders."""
+    found: list[Path] = []
+    for folder in ("/usr/bin", "/usr/sbin", "/usr/lib"):
+        paths = (path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.is_symlink())
+        with_stencils = ("python", "jit")
+        small = (path for path in paths if path.stat().st_size < 2 << 20 and path.suffix not in (".o", ".a"))
+        others = (path for path in small if not any(word in str(path) for word in with_stencils))
+        found += itertools.islice((path for path in others if begins(path) == b"\x7fELF"), least // 2)
+    assert len(found) >= least
+    return found
+
+
+def test_what_is_not_python(tmp_path: Path) -> None:
+    """Nothing is found in 50 programs of this machine."""
+    others = programs_of_this_machine(50)
+    answers = wb.stencilkit("identify", *others, "--format", "json", check=False, timeout=600)
+    found = [python for answer in json.loads(answers.stdout)["answers"] for python in answer["pythons"]]
+    assert len(found) == len(others)
+    assert {(python["verdict"], python["jit"], len(python["best"])) for python in found} == {("unknown", False, 0)}
+    assert answers.returncode == 1
     (tmp_path / "random").write_bytes(random.Random(1).randbytes(100_000))
     done = wb.stencilkit("identify", tmp_path / "random", check=False)
     assert (done.returncode, "neither a program nor a package" in done.stderr) == (2, True)
+
+
+def test_a_python_without_a_jit() -> None:
+    """Debian 12's and 13's have none, nor has that of a workflow's machine before 3.13."""
+    found = [path for path in sorted(Path("/usr/bin").glob("python3.?*")) if re.fullmatch(r"python3\.\d+", path.name)]
+    assert found, "this machine has no /usr/bin/python3.NN: install Debian's package python3"
+    code, pythons = identified(*found)
+    without = [python for python in pythons if python["verdict"] == "no JIT"]
+    assert code == 1
+    assert [(python["jit"], python["best"]) for python in without] == [(False, [])] * len(without)
+    assert without
 
 
 def debian_package(name: str, architecture: str) -> Path:
