@@ -25,6 +25,15 @@ SAMPLE = [
 ]
 
 
+# Faults of upstream's that the rules find, as they should. Here a jump's offset is the byte 8B, and a call follows:
+# jit.c would take the two for a mov to relax, if the called function's bytes happened to look like a near address.
+FAULTS = {
+    ("3.14.7", wb.WIN_I686, "debug"): [
+        "holes: _CALL_TYPE_1: patch_x86_64_32rx at 0x28b would rewrite what is not the opcode of call 0x28f"
+    ]
+}
+
+
 def failed(path: Path, version: str, triple: str) -> list[str]:
     tree = knowing.tree(wb.tree(version))
     found = auditing.run(path, auditing.Asked(triple=triple, tree=tree))
@@ -51,4 +60,4 @@ def test_no_rule_fails_on_any_target(version: str, triple: str, flavour: Flavour
     config = wb.pyconfig(version, triple, flavour)
     debug = ["--debug"] if flavour == "debug" else []
     ours = wb.built(version, wb.PINNED[version], tmp_path, "--pyconfig-dir", config, *debug, triple=triple)
-    assert failed(ours, version, triple) == []
+    assert failed(ours, version, triple) == FAULTS.get((version, triple, flavour), [])

@@ -55,7 +55,7 @@ def test_of_a_feature_the_last_word_holds() -> None:
         "-target-feature +avx512f -target-feature -avx512f",
         "-Wall -fcolor-diagnostics -I /elsewhere -isystem /usr/include/x",
         "-fwrapv -relaxed-aliasing -D X=1 -U NDEBUG -funroll-loops -target-feature +avx2",
-        "-fcf-protection=full -ffunction-sections -std=gnu17",
+        "-fcf-protection=full -fdata-sections -std=gnu17",
     ],
 )
 def test_what_is_harmless_recorded_or_cancelled_passes(more: str) -> None:
@@ -194,3 +194,16 @@ def test_debug_information_is_taken_where_objects_are_read_and_not_where_assembl
     for makes in ("elf assembly", "macho assembly", "coff object", "coff llvm-ir", "coff assembly"):
         with pytest.raises(FlagError, match="debug sections"):
             stage.check_user(stage.rules_for(makes), told(), told(more), "-g")
+
+
+def test_a_section_per_function_is_not_for_the_shim_that_make_links() -> None:
+    more = "-ffunction-sections"
+    stage.check_user(stage.rules_for("elf object"), told(), told(more), more)
+    with pytest.raises(FlagError, match="shim"):
+        stage.check_user(stage.rules_for("elf assembly"), told(), told(more), more)
+
+
+def test_what_changes_the_bytes_of_an_object_is_recorded() -> None:
+    """Without -faddrsig, 3.15's shim has one section less."""
+    assert stage.unasked(RULES, (Argument("-faddrsig"),), ()) == ("no -faddrsig",)
+    assert stage.vendors(RULES, (Argument("-faddrsig"),), ()) == ()
