@@ -50,8 +50,8 @@ class _Tool:
 
 
 def code() -> str:
-    """Name the code that answers: a digest of all of stencilkit, and its version."""
-    return f"{__version__} {resources.code_digest('.')}"
+    """Name what answers: the version of stencilkit, and a digest of all of it."""
+    return f"{__version__} {resources.whole_digest()}"
 
 
 def _do(jobs: Sequence[Job], asked: Run, board: Board, workers: Cluster) -> Iterator[Result]:

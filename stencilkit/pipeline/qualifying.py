@@ -160,7 +160,7 @@ def _key(job: Job, store: Store) -> str:
     identities = [toolchain.identity(tool, store) for tool in tools]
     works, fails = varying.usable(gate.load(_variations()))
     rows = [
-        resources.code_digest("."),
+        resources.whole_digest(),
         hasher.hexdigest(),
         files.sha256(Path(job.pyconfig, "pyconfig.h")),
         [[identity.program, *sorted(identity.libraries.items())] for identity in identities],

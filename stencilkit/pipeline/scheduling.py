@@ -7,7 +7,7 @@ done, is that cell's result, and no other's.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,8 +138,3 @@ def unfinished(cell: Cell, depth: Depth, why: str) -> Result:
         if name != "built"
     ]
     return Result(cell=cell, depth=depth, checks=tuple(checks), finished=False, stencilkit=__version__)
-
-
-def is_good(found: Iterable[Result]) -> bool:
-    """Tell whether every cell is qualified, with or without notes."""
-    return all(result.verdict != "not qualified" for result in found)

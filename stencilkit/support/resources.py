@@ -24,6 +24,19 @@ def folder(packaged: str, checkout: str) -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / checkout
 
 
+def whole_digest() -> str:
+    """Hash all of stencilkit that decides an answer: code, tables and templates."""
+    package = Path(__file__).parents[1]
+    found = sorted(path for pattern in ("*.py", "*.toml", "*.j2") for path in package.rglob(pattern))
+    hasher = hashlib.sha256(text("targets.toml").encode())
+    for path in found:
+        # In a wheel, data of the repository lies in the package, too; in a checkout it does not.
+        name = path.relative_to(package).as_posix()
+        if name != "targets.toml" and not name.startswith("data/"):
+            hasher.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return hasher.hexdigest()
+
+
 def code_digest(*names: str) -> str:
     """Hash modules and sub-packages of stencilkit itself, so that what they make can be told from what others made."""
     package = Path(__file__).parents[1]

@@ -235,8 +235,6 @@ def test_a_cell_that_hangs_or_dies_stops_no_other(tmp_path: Path, monkeypatch: p
     assert hung.why == "not finished: the cell did not end within 1 seconds"
     assert "was killed by SIGKILL" in killed.why
     assert good.verdict == "qualified"
-    assert scheduling.is_good([good])
-    assert not scheduling.is_good([good, hung])
     assert threading.active_count() < 10
 
 
