@@ -9,11 +9,12 @@ export STENCILKIT_TEST_CACHE ?= $(CURDIR)/.cache/tests
 WORKERS ?= 2
 FUZZ_SECONDS ?= 600
 
-.PHONY: help demo setup needs test lint unit docs fuzz oracle gate bench table schemas share clean
+.PHONY: help demo setup bare needs test lint unit docs fuzz oracle gate bench table schemas share clean
 
 help:
 	@echo "make demo    fetch CPython 3.14.7 and three LLVMs, build stencils with each, compare them"
 	@echo "make setup   install what make test needs of a Debian or Ubuntu machine (as root, or with sudo)"
+	@echo "make bare    make demo and make unit in fresh roots of Debian 12 and 13 (as root; BARE=test: make test)"
 	@echo "make test    lint, types and tests, with one oracle row per dialect and format"
 	@echo "make unit    the tests that need no network"
 	@echo "make docs    the documentation as a site, in build/docs"
@@ -37,6 +38,10 @@ demo: $(BIN)/stencilkit
 
 setup:
 	@$(PYTHON) .ci/needs.py
+
+# BARE=test runs the whole suite there, after make setup.
+bare:
+	@$(PYTHON) .ci/bare.py $(foreach suite,$(SUITES),--suite $(suite)) $(if $(filter test,$(BARE)),setup test,$(BARE))
 
 needs:
 	@$(PYTHON) .ci/needs.py --check
