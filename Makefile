@@ -61,7 +61,10 @@ docs: $(BIN)/stencilkit
 	@echo "build/docs/index.html"
 
 test: needs lint
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not matrix"
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup -m "not matrix"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # What a reader does not survive is written to tests/fuzz/corpus, to be fixed and committed.
 fuzz: $(BIN)/stencilkit

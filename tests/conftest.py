@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from typing import Any
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if folder == "cli":
             item.add_marker("process")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _measured_here_only() -> None:
+    """Leave the commands that tests start unmeasured; pytest-xdist's workers have started by now."""
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.fixture(autouse=True)
