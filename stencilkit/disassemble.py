@@ -59,7 +59,7 @@ _FILES: Final = {
 _PLACE: Final = re.compile(r"(?:code|data) \+ 0x[0-9a-f]+(?:, )?")
 # Of these, capstone says that they read what they write, as BFM does (Arm ARM, C6.2, SBFM and UBFM: zero or the sign is
 # put where no bits go).
-_OVERWRITES: Final = re.compile(r"[su]xt[bhw]|asr|ls[lr]|[su]bf(?:x|iz)")
+_OVERWRITES: Final = {"aarch64": re.compile(r"[su]xt[bhw]|asr|ls[lr]|[su]bf(?:x|iz)")}
 _CALLS: Final = ("call", "callq", "blr")
 _LONGEST_INSTRUCTION: Final = 15
 _PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
@@ -83,6 +83,14 @@ def _engine(arch: str) -> Any:  # noqa: ANN401  # capstone has no annotations
     # Loaded on first use: it is a tenth of the time that verifying a header takes.
     capstone = importlib.import_module("capstone")
     return capstone.Cs(*(getattr(capstone, name) for name in _ENGINES[arch]))
+
+
+def _detailed(code: bytes, arch: str) -> Iterator[Any]:
+    """Yield capstone's instructions with all that it knows of them; bytes that are no instruction are among them."""
+    engine = _engine(arch)
+    engine.detail = True
+    engine.skipdata = True
+    yield from engine.disasm(code, 0)
 
 
 def version() -> str:
@@ -119,10 +127,7 @@ def calls(code: bytes, arch: str) -> list[int]:
 
 def decode(stencil: Stencil, arch: str) -> tuple[Decoded, ...]:
     """Disassemble a stencil with what each instruction reads and writes; bytes that are no instruction are in it."""
-    engine = _engine(arch)
-    engine.detail = True
-    engine.skipdata = True
-    return tuple(_decoded(item, stencil, arch) for item in engine.disasm(stencil.body, 0))
+    return tuple(_decoded(item, stencil, arch) for item in _detailed(stencil.body, arch))
 
 
 def _decoded(item: Any, stencil: Stencil, arch: str) -> Decoded:  # noqa: ANN401  # capstone has no annotations
@@ -133,7 +138,7 @@ def _decoded(item: Any, stencil: Stencil, arch: str) -> Decoded:  # noqa: ANN401
     read, written = item.regs_access() if known else ((), ())
     arguments = tuple(_argument(item, operand, arch) for operand in item.operands) if known else ()
     reads = frozenset(_register(item.reg_name(register), arch) for register in read)
-    if arch == "aarch64" and _OVERWRITES.fullmatch(item.mnemonic):
+    if (overwrites := _OVERWRITES.get(arch)) and overwrites.fullmatch(item.mnemonic):
         first, *rest = arguments
         arguments = (replace(first, read=False), *rest)
         reads = frozenset(argument.register for argument in rest if argument.register)
@@ -155,10 +160,7 @@ def _decoded(item: Any, stencil: Stencil, arch: str) -> Decoded:  # noqa: ANN401
 
 def operations(stencil: Stencil, arch: str) -> tuple[Operation, ...]:
     """Disassemble a stencil into operands; what is no instruction has the name "" and is one byte long, or four."""
-    engine = _engine(arch)
-    engine.detail = True
-    engine.skipdata = True
-    return tuple(_operation(item, stencil, arch) for item in engine.disasm(stencil.body, 0))
+    return tuple(_operation(item, stencil, arch) for item in _detailed(stencil.body, arch))
 
 
 def _operation(item: Any, stencil: Stencil, arch: str) -> Operation:  # noqa: ANN401  # capstone has no annotations

@@ -15,7 +15,7 @@ from typing import Final
 
 from stencilkit.errors import SourceError
 from stencilkit.model.source import SourceTree, Uop
-from stencilkit.support import files
+from stencilkit.support import files, trees
 
 _FOLDERS: Final = ("Include", "Python")
 _TEMPLATES: Final = ("Tools/jit/template.c", "Tools/jit/jit.h")
@@ -41,12 +41,12 @@ def reachable(tree: SourceTree, uops: Sequence[Uop]) -> Mapping[str, frozenset[s
     Raises: SourceError.
     """
     definitions = _definitions(tree)
-    template = {word for name in _TEMPLATES if (tree.root / name).is_file() for word in _words(tree.read(name))}
+    template = {word for name in _TEMPLATES if (tree.root / name).is_file() for word in _words(trees.read(tree, name))}
     common = frozenset(_closed(template, definitions, frozenset()))
     found = {uop.name: common | _closed(_words(uop.text), definitions, common) for uop in uops}
     for name, path in _ENTRIES.items():
         if (tree.root / path).is_file():
-            found[name] = frozenset(_closed(_words(tree.read(path)), definitions, frozenset()))
+            found[name] = frozenset(_closed(_words(trees.read(tree, path)), definitions, frozenset()))
     return found
 
 

@@ -16,7 +16,7 @@ from stencilkit.errors import SourceError
 from stencilkit.model.dialect import Python
 from stencilkit.model.source import VOUCHED, SourceTree, Uop
 from stencilkit.model.version import PythonVersion
-from stencilkit.support import files
+from stencilkit.support import files, trees
 
 CASES: Final = "Python/executor_cases.c.h"
 PATCH_SOURCE: Final = "Python/jit.c"
@@ -107,7 +107,7 @@ def uops(tree: SourceTree) -> tuple[Uop, ...]:
 
     Raises: SourceError where a case is not of the shape that the cases generator writes.
     """
-    text = tree.read(CASES)
+    text = trees.read(tree, CASES)
     found = tuple(_cases(text))
     names = [uop.name for uop in found]
     expected = [match[1] for match in _ANY_CASE.finditer(text)]
@@ -144,7 +144,7 @@ def only(text: str, names: Container[str]) -> str:
 
 def patch_functions(tree: SourceTree) -> frozenset[str]:
     """List the patch functions that this CPython's Python/jit.c defines."""
-    return frozenset(_PATCH_FUNCTION.findall(tree.read(PATCH_SOURCE)))
+    return frozenset(_PATCH_FUNCTION.findall(trees.read(tree, PATCH_SOURCE)))
 
 
 def mentioned(tree: SourceTree, names: Iterable[str], flags: Iterable[str]) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from typing import Final
 
 import click
 
+from stencilkit.buildfolder import command as commands
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
-from stencilkit.model import jitcommand
 from stencilkit.pipeline import regenerating
 from stencilkit.support import environ, process
 
@@ -73,7 +73,7 @@ def command(  # one parameter per option
         return ExitCode.OK
     if not words:
         raise UsageError("there is no command line to understand", fix="stencilkit regen --how says what calls this")
-    if not jitcommand.is_generator(words[0]):
+    if not commands.is_generator(words[0]):
         return process.hand_over([sys.executable, *words])
     progress = _progress.choose("text")
     order = regenerating.understand(words, {"LLVM_VERSION": environ.variable("LLVM_VERSION")}, Path.cwd())

@@ -14,6 +14,7 @@ from stencilkit.errors import SourceError
 from stencilkit.model.dialect import Dialect
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.source import SourceTree, Variant
+from stencilkit.support import trees
 
 _DIALECTS: Final[Mapping[str, Dialect]] = {module.SERIES: module for module in (py313, py314, py315)}
 
@@ -43,7 +44,7 @@ def variants(tree: SourceTree) -> tuple[Variant, ...]:
     found: list[Variant] = []
     for variant in tree.python.dialect.VARIANTS:
         refines = not variant.of or any(known.name == variant.of for known in found)
-        if refines and variant.text in tree.read(variant.file):
+        if refines and variant.text in trees.read(tree, variant.file):
             found.append(variant)
     return tuple(found)
 

@@ -22,6 +22,7 @@ from stencilkit.model.stencil import (
     symbol_value,
 )
 from stencilkit.model.target import Flavour
+from stencilkit.support import trees
 
 TEMPLATE: Final = "Tools/jit/template.c"
 CASES: Final = "Python/executor_cases.c.h"
@@ -92,7 +93,7 @@ def template_units(tree: SourceTree, uops: Sequence[Uop]) -> list[Unit]:
 
     Raises: SourceError.
     """
-    prefix, rest, line = split_prefix(tree.read(TEMPLATE))
+    prefix, rest, line = split_prefix(trees.read(tree, TEMPLATE))
     if _PLACEHOLDER in prefix or _PLACEHOLDER not in rest:
         raise SourceError(f"the template has no place for a uop ({_PLACEHOLDER})", where=str(tree.root / TEMPLATE))
     return [
@@ -121,7 +122,7 @@ def every_uop(unit: Unit) -> Unit:
 
 def whole_unit(tree: SourceTree, name: str, path: str, role: UnitRole = "group") -> Unit:
     """Make a unit of a file of the tree that is compiled as it stands."""
-    prefix, body, line = split_prefix(tree.read(path))
+    prefix, body, line = split_prefix(trees.read(tree, path))
     return Unit(name=name, prefix=prefix, body=body, body_line=line, file=f"./{path}", sources=(path,), role=role)
 
 

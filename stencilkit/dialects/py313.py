@@ -25,6 +25,7 @@ from stencilkit.model.stencil import (
     StencilSet,
 )
 from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
+from stencilkit.support import trees
 
 # What make compares with the sources of the stencils is the header itself.
 MAKE_STAMP: Final = ""
@@ -121,11 +122,11 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
 
     Raises: SourceError.
     """
-    prefix, rest, line = _common.split_prefix(tree.read(_common.TEMPLATE))
+    prefix, rest, line = _common.split_prefix(trees.read(tree, _common.TEMPLATE))
     before, include, after = rest.partition(_CASES_INCLUDE)
     if not include:
         raise SourceError("the template does not include the uops", where=str(tree.root / _common.TEMPLATE))
-    cases = tree.read(_common.CASES)
+    cases = trees.read(tree, _common.CASES)
     head, tail = _around_cases(cases, uops)
     start = f'{before}#line 1 "./{_common.CASES}"\n'
     end = f'#line {line + before.count(_NEWLINE) + 1} "./{_common.TEMPLATE}"\n{after}'

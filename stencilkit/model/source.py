@@ -6,15 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from stencilkit.errors import SourceError
 from stencilkit.model.novelty import Provisional
 from stencilkit.model.version import PythonVersion
 
 if TYPE_CHECKING:  # a dialect's methods are about trees
     from stencilkit.model.dialect import Python
-
-# As support/limits.py has it for every text of a tree: executor_cases.c.h has 1 MB.
-_LARGEST: Final = 16 << 20
 
 # The folders of a tree that stencils are made from.
 STENCIL_PARTS: Final = ("Include", "PC", "Python", "Tools/jit")
@@ -51,29 +47,6 @@ class SourceTree:
     signature: ReleaseSignature | None = None
     provisional: Provisional | None = None
     vouched: str = ""
-
-    def read(self, name: str) -> str:
-        """Read one of the tree's files as text; `name` is relative to the root.
-
-        Raises: SourceError.
-        """
-        path = self.root / name
-        try:
-            if path.exists() and not path.is_file():
-                raise self._unreadable(name, "it is not a regular file")
-            with path.open(encoding="utf-8") as file:
-                text = file.read(_LARGEST + 1)
-        except OSError as problem:
-            raise self._unreadable(name, problem.strerror) from None
-        except UnicodeDecodeError:
-            raise self._unreadable(name, "it is not UTF-8 text") from None
-        if len(text) > _LARGEST:
-            raise self._unreadable(name, f"it has more than {_LARGEST >> 20} MiB")
-        return text
-
-    def _unreadable(self, name: str, why: str | None) -> SourceError:
-        fix = "use a complete release tarball or a checkout"
-        return SourceError(f"cannot read {name}: {why}", where=str(self.root / name), fix=fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import building
-from stencilkit.support import files
+from stencilkit.support import files, trees
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
 
@@ -58,7 +58,7 @@ def judge(
         ours, strays = build.files, set[str]()
         if sample is not None:
             cases = copy / source.CASES
-            files.write(cases, source.only(request.tree.read(source.CASES), frozenset(chosen)).encode())
+            files.write(cases, source.only(trees.read(request.tree, source.CASES), frozenset(chosen)).encode())
             small = building.build(replace(request, tree=replace(request.tree, root=copy)), store)
             ours, strays = small.files, _strays(build, small)
         theirs = _renamed(generator.run(call, copy, work), call, request, ours)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit import artifact, configure, headers, pins, toolchain
+from stencilkit.buildfolder import command as commands
 from stencilkit.errors import UsageError
-from stencilkit.model import jitcommand
 from stencilkit.model.buildfolder import BuildFolder
-from stencilkit.model.jitcommand import JitCommand
+from stencilkit.model.jitcommand import GENERATOR, JitCommand
 from stencilkit.model.manifest import MANIFEST_NAME, FileRole
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
@@ -63,11 +63,11 @@ def understand(words: Sequence[str], variables: Mapping[str, str], here: Path) -
     """
     program, *arguments = words
     try:
-        command = jitcommand.parse(arguments, variables)
+        command = commands.parse(arguments, variables)
         shlex.split(command.cflags)
     except ValueError as problem:
         raise UsageError(
-            f"the command line of {jitcommand.GENERATOR} is not understood: {problem}",
+            f"the command line of {GENERATOR} is not understood: {problem}",
             where=shlex.join(words),
             fix="report it with the CPython that it comes from; stencilkit build and install work without make's help",
         ) from None

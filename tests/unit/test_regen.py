@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from stencilkit.buildfolder import command as commands
 from stencilkit.cli import main
 from stencilkit.errors import ConfigureError, StencilkitError, TargetError, ToolchainError, UsageError
-from stencilkit.model import jitcommand
 from stencilkit.model.jitcommand import JitCommand
 from stencilkit.pipeline import placing, regenerating
 from stencilkit.support import process
@@ -107,15 +107,13 @@ def case(tmp_path: Path) -> Case:
 
 @pytest.mark.parametrize(("words", "expected"), [row[1:] for row in REAL], ids=[row[0] for row in REAL])
 def test_command_lines_of_real_makefiles(words: tuple[str, ...], expected: JitCommand) -> None:
-    assert jitcommand.parse(words, {}) == expected
+    assert commands.parse(words, {}) == expected
 
 
 def test_the_environment_names_an_llvm_where_the_command_does_not() -> None:
-    assert jitcommand.parse([PC], {"LLVM_VERSION": "22"}).wanted == "22"
-    assert jitcommand.parse([PC, "--llvm-version=21"], {"LLVM_VERSION": "22"}).wanted == "21"
-    assert (
-        jitcommand.parse([PC, "--llvm-version=21", "--llvm-tools-install-dir=/opt/x"], {}).wanted == "/opt/x/bin/clang"
-    )
+    assert commands.parse([PC], {"LLVM_VERSION": "22"}).wanted == "22"
+    assert commands.parse([PC, "--llvm-version=21"], {"LLVM_VERSION": "22"}).wanted == "21"
+    assert commands.parse([PC, "--llvm-version=21", "--llvm-tools-install-dir=/opt/x"], {}).wanted == "/opt/x/bin/clang"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ def test_the_environment_names_an_llvm_where_the_command_does_not() -> None:
     ],
 )
 def test_the_generator_among_other_scripts(word: str, is_it: bool) -> None:  # a row
-    assert jitcommand.is_generator(word) is is_it
+    assert commands.is_generator(word) is is_it
 
 
 def test_paths_start_where_make_runs(case: Case) -> None:

@@ -90,7 +90,7 @@ def test_every_truncation_of_the_cases_is_found(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_or_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = knowing.tree(fakes.tree(tmp_path))
     with monkeypatch.context() as patch, pytest.raises(SourceError, match="more than 0 MiB"):
-        patch.setattr("stencilkit.model.source._LARGEST", 20)
+        patch.setattr("stencilkit.support.limits.TEXT", 20)
         source.uops(tree)
     (tmp_path / source.CASES).unlink()
     os.mkfifo(tmp_path / source.CASES)

@@ -16,8 +16,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from stencilkit.buildfolder.command import NotUnderstoodError, is_generator, parse
 from stencilkit.errors import BuildFolderError
-from stencilkit.model import jitcommand
 from stencilkit.model.buildfolder import BuildFolder
 from stencilkit.model.jitcommand import GENERATOR, JitCommand
 from stencilkit.support import environ, files, process, shell
@@ -195,7 +195,7 @@ def _jit(folder: Path, answer: _Answer) -> JitCommand | None:
         return None
     try:
         return _only(_command(folder, text, answer.variables) for text in texts)
-    except (jitcommand.NotUnderstoodError, shell.ShellError) as problem:
+    except (NotUnderstoodError, shell.ShellError) as problem:
         raise BuildFolderError(
             f"the command that makes the stencils is not understood: {problem}",
             where=str(folder / _MAKEFILE),
@@ -207,19 +207,19 @@ def _jit(folder: Path, answer: _Answer) -> JitCommand | None:
 def _only(commands: Iterable[JitCommand]) -> JitCommand:
     found = set(commands)
     if len(found) != 1:
-        raise jitcommand.NotUnderstoodError("the makefile has several such commands")
+        raise NotUnderstoodError("the makefile has several such commands")
     return found.pop()
 
 
 def _command(folder: Path, text: str, variables: Mapping[str, str]) -> JitCommand:
-    words = [words for words in shell.commands(text, variables) if any(jitcommand.is_generator(word) for word in words)]
+    words = [words for words in shell.commands(text, variables) if any(is_generator(word) for word in words)]
     if len(words) != 1 or len(shell.commands(text, variables)) != 1:
-        raise jitcommand.NotUnderstoodError("there is another command beside it")
-    start = next(number for number, word in enumerate(words[0]) if jitcommand.is_generator(word))
+        raise NotUnderstoodError("there is another command beside it")
+    start = next(number for number, word in enumerate(words[0]) if is_generator(word))
     # `LLVM_VERSION=21 python3 build.py ...`, and python-build-standalone's builds, whose build.py reads that variable
     before = dict(word.partition("=")[::2] for word in words[0][:start] if "=" in word)
-    found = jitcommand.parse(words[0][start + 1 :], {**variables, **before})
+    found = parse(words[0][start + 1 :], {**variables, **before})
     for option, place in (("--output-dir", found.output), ("--pyconfig-dir", found.pyconfig)):
         if (folder / place).resolve() != folder.resolve():
-            raise jitcommand.NotUnderstoodError(f"{option} {place} is another folder")
+            raise NotUnderstoodError(f"{option} {place} is another folder")
     return replace(found, output=".", pyconfig=".", force=False)
