@@ -73,6 +73,11 @@ class Stretch:
             return values.mixed([self.pointee(self.data[place]) for place in near])
         return values.number(int.from_bytes(self.group.data.body[offset : offset + size], "little"))
 
+    @property
+    def points_to_itself(self) -> bool:
+        """Tell whether the data hold an address of the stencil, or of another one: a jump table does."""
+        return any(values.pointee(patch, self.end).base in ("code", "data", "target") for patch in self.data.values())
+
     def rows(self, name: str) -> list[int]:
         """List where a jump table leads, given the name of its atoms."""
         base, _, start = name.partition(" ")
@@ -160,6 +165,9 @@ class State:
                 return frozenset({Atom("symbol", atom.name, 0)})
             case "data":
                 return self.unit.content(atom.offset, size)
+            case "row" if atom.name.startswith("data") and not self.unit.points_to_itself:
+                # A table of numbers, which clang makes of a switch.
+                return self.unit.content(None, size)
             case "row":
                 return frozenset({Atom("entry", atom.name, 0)})
             case "page" if atom.name in ("data", "slot"):

@@ -228,6 +228,21 @@ def test_what_is_hidden_is_found(name: str) -> None:
     assert name.partition(":")[0] in objections(found), objections(found)
 
 
+# movabs rax, data; mov rax, [rax + rdi*8]; mov [rax + rsi], rcx
+INDEXED = code(MOVABS + "488b04f848890c30", rax())
+ITSELF = at("patch_64", 8, value=HoleValue.DATA)
+
+
+@pytest.mark.parametrize(
+    ("patches", "objected"),
+    [((), False), ((ITSELF,), True), ((replace(ITSELF, value=HoleValue.CONTINUE),), True)],
+)
+def test_an_offset_from_a_table_of_numbers_is_not_an_address(patches: tuple[Patch, ...], *, objected: bool) -> None:
+    """clang makes such a table of the switch in 3.13's _SET_FUNCTION_ATTRIBUTE, from LLVM 19 on."""
+    found = objections(asked(audited(INDEXED, Stencil(body=bytes(32), patches=patches))))
+    assert ("writable-data" in found) is objected, found
+
+
 SLOT = at("patch_64", 8, symbol="PyErr_Clear")
 THROUGH = at("patch_x86_64_32rx", 2, value=HoleValue.DATA, addend=8 - 4)
 
