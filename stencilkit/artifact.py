@@ -1,6 +1,6 @@
 """Output folders, and bundles of them: what is where in a bundle, and how it is read back.
 
-A bundle is a tar whose files lie in Tools/jit/stencils/, as PEP 774 wants it: <triple>.h for the release flavour of the
+A bundle is a tar whose files are in Tools/jit/stencils/, as PEP 774 wants it: <triple>.h for the release flavour of the
 LLVM that is the default, debug/ below for the other flavour, llvm-<version>/ below for other LLVMs. Beside each header
 lie the other files of that build and its manifest; SHA256SUMS and BUILDINFO are about all of them.
 
@@ -139,7 +139,7 @@ def choose(
 
 
 def lay_out(artifacts: Sequence[Artifact], default: Sequence[Artifact], generator: str) -> dict[str, bytes]:
-    """Name the files of a bundle; `default` are the artifacts that lie where PEP 774 looks.
+    """Name the files of a bundle; `default` are the artifacts that are where PEP 774 looks.
 
     Raises: BundleError for artifacts of several CPythons, or two of the same target, flavour and LLVM.
     """
@@ -212,13 +212,13 @@ def check_buildinfo(where: str, contents: Mapping[str, bytes], artifacts: Sequen
 def read_bundle(path: Path) -> dict[str, bytes]:
     """Read a bundle's files, after its SHA256SUMS.
 
-    Raises: BundleError for an archive that is no bundle, or is damaged or hostile.
+    Raises: BundleError for an archive that is not a bundle, or is damaged or hostile.
     """
     contents = archive.read_tar(path, BOUNDS, BundleError)
     sums = contents.pop(SUMS, None)
     if sums is None:
         raise BundleError(
-            f"it has no {SUMS}, so it is no bundle", where=str(path), fix="give what stencilkit pack made"
+            f"it has no {SUMS}, so it is not a bundle", where=str(path), fix="give what stencilkit pack made"
         )
     expected = _sums(sums, path)
     for name, data in sorted(contents.items()):
@@ -260,7 +260,7 @@ def names(stem: str) -> tuple[str, ...]:
 def unpack(where: str, contents: Mapping[str, bytes], manifests_: Mapping[str, Manifest]) -> tuple[Artifact, ...]:
     """Take a bundle's files apart; `manifests_` are the ones read, by stem.
 
-    Raises: BundleError where a place does not agree with what lies there, or a file belongs to no build.
+    Raises: BundleError where a place does not agree with what is there, or a file belongs to no build.
     """
     taken = {BUILDINFO}
     found = []
@@ -299,7 +299,7 @@ def fedora_names(artifacts: Sequence[Artifact]) -> dict[str, bytes]:
                 name = f"{prefix}-{suffix}"
                 if name in found:
                     raise BundleError(
-                        f"Fedora's names do not tell these apart: {name}", fix="export one LLVM and one system"
+                        f"these have the same name in Fedora's scheme: {name}", fix="export one LLVM and one system"
                     )
                 found[name] = item.contents[role]
     return found

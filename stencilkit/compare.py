@@ -165,7 +165,7 @@ def _data(before: Stencil, after: Stencil) -> Iterator[str]:
 
 
 def _extras(first: Side, second: Side) -> Iterator[str]:
-    """Name what lies beside both headers and differs; what is known of one side only is not compared."""
+    """Name what is beside both headers and differs; what is known of one side only is not compared."""
     for role in sorted(first.extras.keys() & second.extras.keys()):
         if first.extras[role] != second.extras[role]:
             yield role

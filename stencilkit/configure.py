@@ -272,7 +272,7 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
                 f"configure of CPython {tree.version} for {target.triple} failed",
                 where=str(tree.root),
                 details=files.tail(log),
-                fix="mend what it names, or configure by hand and give --pyconfig-dir",
+                fix="fix what it reports, or configure by hand and give --pyconfig-dir",
             )
         files.write(folder / NAME, (work / NAME).read_bytes())
 

@@ -23,7 +23,7 @@ _ENGINES: Final = {
     "i686": ("CS_ARCH_X86", "CS_MODE_32"),
     "aarch64": ("CS_ARCH_ARM64", "CS_MODE_ARM"),
 }
-# Where operands have a size of their own, and the disassembler says where they lie in an instruction.
+# Where operands have a size of their own, and the disassembler says where they are in an instruction.
 _VARIABLE_LENGTH: Final = {"x86_64": True, "i686": True, "aarch64": False}
 # A jump within the stencil, whose last operand is where to; and where a patch lies.
 _JUMP: Final = re.compile(r"^((?:j\w+|callq?|loop\w*|b(?:\.\w+)?|bl|cbn?z|tbn?z) (?:.*, )?)#?(?:0x[0-9a-f]+|\d)$")
@@ -71,7 +71,7 @@ _ALIASES: Final = ((0xFF, 3), (0xFF, 5), (0xF6, 1), (0xF7, 1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """One instruction: where, its bytes, its text, and the indices of the patches that lie in it."""
+    """One instruction: where, its bytes, its text, and the indices of the patches that are in it."""
 
     offset: int
     encoding: bytes
@@ -118,7 +118,7 @@ def instructions(stencil: Stencil, arch: str) -> Iterator[Instruction]:
 def calls(code: bytes, arch: str) -> list[int]:
     """List the offsets of a function's calls, as upstream counts them: on aarch64, those through a register only.
 
-    What is no instruction is stepped over, so that a call behind it counts.
+    What is not an instruction is stepped over, so that a call behind it counts.
     """
     engine = _engine(arch)
     engine.skipdata = True
@@ -159,7 +159,7 @@ def _decoded(item: Any, stencil: Stencil, arch: str) -> Decoded:  # noqa: ANN401
 
 
 def operations(stencil: Stencil, arch: str) -> tuple[Operation, ...]:
-    """Disassemble a stencil into operands; what is no instruction has the name "" and is one byte long, or four."""
+    """Disassemble a stencil into operands; what is not an instruction has the name "" and is one byte long, or four."""
     return tuple(_operation(item, stencil, arch) for item in _detailed(stencil.body, arch))
 
 

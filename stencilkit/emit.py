@@ -77,7 +77,7 @@ def render_header(
 
 
 def render(template: str, **context: object) -> str:
-    """Render one of the small files that lie beside the header."""
+    """Render one of the small files that are beside the header."""
     return _environment().get_template(template).render(context)
 
 

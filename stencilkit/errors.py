@@ -36,7 +36,7 @@ REPORT: Final = "report this with the uop's name, the version of clang and the f
 
 
 class StencilkitError(Exception):
-    """Trouble that a user can mend.
+    """Trouble that a user can fix.
 
     `what` is one sentence; `where` names a file, a uop, or a field; `fix` is the next step; `details` is
     longer text (a compiler's diagnostics) that belongs to the same block.

@@ -208,7 +208,7 @@ def lower(name: str, obj: ObjectFile, values: frozenset[HoleValue]) -> LoweredUn
 
 
 def _check_scaled(unit: LoweredUnit) -> None:
-    """Refuse a load or store whose place in the stencil is no multiple of its size.
+    """Refuse a load or store whose place in the stencil is not a multiple of its size.
 
     Sections follow each other as they come, without regard to their alignment (upstream's quirk). Most accesses do not
     mind; but these count their place in units of their size, and what is left over is lost: jit.c asserts that nothing
@@ -270,7 +270,7 @@ def _hole(name: str, section: Section, relocation: Relocation, base: int, values
 
 
 def _is(encoding: tuple[int, int], data: bytes, offset: int) -> bool:
-    """Tell whether the bits under a mask say that a word is a certain instruction."""
+    """Return whether the bits under a mask say that a word is a certain instruction."""
     mask, bits = encoding
     return int.from_bytes(data[offset : offset + 4], "little") & mask == bits
 

@@ -228,7 +228,7 @@ def _llvms(folder: Path, entry: Entry) -> list[str]:
 def _version(entry: Entry) -> LlvmVersion:
     version = LlvmVersion.parse(entry.llvm)
     if version is None:
-        raise LedgerError(f"llvm: is no version: {entry.llvm!r}", where=str(entry.place), fix=_AGAIN)
+        raise LedgerError(f"llvm: is not a version: {entry.llvm!r}", where=str(entry.place), fix=_AGAIN)
     return version
 
 
@@ -244,7 +244,7 @@ def base_of(folder: Path, entry: Entry, pinned: int) -> Entry:
 
 
 def read(path: Path) -> Entry:
-    """Read one entry by its file, which lies in a ledger.
+    """Read one entry by its file, which is in a ledger.
 
     Raises: LedgerError.
     """

@@ -94,7 +94,7 @@ def _without_comments(lines: list[str]) -> tuple[str, list[int]]:
 
 
 def _recognise(body: str, forms: Iterable[HeaderFormat], where: str) -> HeaderFormat:
-    """Tell which CPython's header this is, by the last parameter of its functions and the columns of its table."""
+    """Return which CPython's header this is, by the last parameter of its functions and the columns of its table."""
     masks = re.findall(r"^    symbol_mask (\w+)_mask;$", body, re.MULTILINE)
     function = _FUNCTION.search(body)
     for form in forms:
@@ -184,7 +184,7 @@ class _Reader:
         if (len(code), len(data)) != sizes:
             raise self._fail(start, f"the table says {sizes} for {name}, the bodies have {len(code)}, {len(data)}")
         if len(code) - len(code.rstrip(b"\0")) > _LEFT_OUT_OF_CODE:
-            raise self._fail(start, f"the code of {name} ends in zeroes, which is no code")
+            raise self._fail(start, f"the code of {name} ends in zeroes, which is not code")
         return StencilGroup(
             name=name,
             code=Stencil(body=code, patches=tuple(patches["code"])),

@@ -19,7 +19,7 @@ from stencilkit.support import files, trees
 
 _FOLDERS: Final = ("Include", "Python")
 _TEMPLATES: Final = ("Tools/jit/template.c", "Tools/jit/jit.h")
-# The units that are stencils, or lie beside them, and are not uops.
+# The units that are stencils, or are beside them, and are not uops.
 _ENTRIES: Final[Mapping[str, str]] = {"shim": "Tools/jit/shim.c", "trampoline": "Tools/jit/trampoline.c"}
 _CASES: Final = "_cases.c.h"
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")

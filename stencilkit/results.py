@@ -102,7 +102,7 @@ def read(folder: Path, path: Path) -> Result:
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a folder is one of results."""
+    """Return whether a folder is one of results."""
     return (path / MARK).is_file()
 
 

@@ -255,6 +255,6 @@ def _names(table: SupportTable) -> list[str]:
 
 
 def is_pinned(table: SupportTable, series: str, llvm: str) -> bool:
-    """Tell whether an LLVM ("19.1.7") is of the major version that a CPython's own generator asks for."""
+    """Return whether an LLVM ("19.1.7") is of the major version that a CPython's own generator asks for."""
     support = table.pythons.get(series)
     return support is not None and llvm.partition(".")[0] == str(support.pinned)

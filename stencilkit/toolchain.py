@@ -341,10 +341,10 @@ def _absent(missing: Sequence[str], machine: Machine, *, others: bool) -> Toolch
     packages = "your distribution's " + " ".join(f"clang-{major}" for major in majors)
     wheels = " ".join(str(major) for major in majors if major in machine.wheels)
     ways = [f"stencilkit toolchains install {wheels} (from PyPI, no root)"] if wheels else []
-    ways += [packages, f"{_VARIABLE} for one that lies elsewhere"]
+    ways += [packages, f"{_VARIABLE} for one that is elsewhere"]
     ways += ["--skip-missing to build with the others"] if others else []
     return ToolchainError(
-        f"not on this machine: LLVM {', '.join(missing)} (there is: {present})",
+        f"LLVM {', '.join(missing)} not found (available: {present})",
         details="\n".join(rejected),
         fix=", or ".join(ways),
     )

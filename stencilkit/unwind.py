@@ -60,7 +60,9 @@ def derive(table: FrameTable, calls: Sequence[int], arch: str) -> UnwindInfo:
 
 def _in_units(offset: int, unit: int) -> int:
     if not unit or offset % unit:
-        raise ObjectError(f"offset {offset} is no multiple of the data alignment factor {unit}", where=_SHIM, fix=_FIX)
+        raise ObjectError(
+            f"offset {offset} is not a multiple of the data alignment factor {unit}", where=_SHIM, fix=_FIX
+        )
     return offset // unit
 
 

@@ -164,7 +164,7 @@ def describe(opened: SourceTree, files: dict[str, bytes], held: StencilSet, line
 
 
 def ledger(root: Path, built: Path) -> None:
-    """Write a ledger that expects what lies in an output folder."""
+    """Write a ledger that expects what is in an output folder."""
     described = manifest.parse((built / MANIFEST_NAME).read_text(), "manifest")
     stencilkit.ledger.write(root, Entry.of(described), 19)
 

@@ -5,7 +5,7 @@
 #   $(call jit_stencils_install,DIR)  between configure and make
 #   $(call jit_stencils_make,DIR)     what this make must then be told, mostly nothing: makefiles of some releases delete the
 #                                     stencils between the passes of a PGO build (python/cpython#141808)
-#   $(call jit_stencils_binary,DIR)   after make: python, or libpython, has the stencils that lie in DIR
+#   $(call jit_stencils_binary,DIR)   after make: python, or libpython, has the stencils that are in DIR
 #
 #     $(call jit_stencils_install,$(buildd_static))
 #     $(MAKE) -C $(buildd_static) $(call jit_stencils_make,$(buildd_static)) ...

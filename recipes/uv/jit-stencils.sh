@@ -4,7 +4,7 @@
 #   jit-stencils.sh install BUNDLE   between configure and make: stencils that were built once, for all hosts
 #   jit-stencils.sh audit            after make, where clang made them: they go out to every user of uv, and nothing else
 #                                    looks at them
-#   jit-stencils.sh binary           after make: python, or libpython, has the stencils that lie here
+#   jit-stencils.sh binary           after make: python, or libpython, has the stencils that are here
 #
 # Standard output of install is what make must be told, mostly nothing: makefiles of some releases delete the stencils between
 # the passes of a PGO build (python/cpython#141808).

@@ -173,7 +173,7 @@ class _Constants:
         self._out += [_label(f"jit_temp_{self._counter.next()}{note}"), instruction]
 
     def _fold_small(self, start: int, second: Instruction) -> bool:
-        """Replace both halves by movz (and movk); tell whether that was possible."""
+        """Replace both halves by movz (and movk); say whether that was possible."""
         first = self._out[start + 1]
         target = str(first.target)
         if target != second.target or not _same_register(second):
@@ -212,7 +212,7 @@ class _Constants:
 
 
 def _same_register(instruction: Instruction) -> bool:
-    """Tell whether an instruction's one register is both source and destination."""
+    """Return whether an instruction's one register is both source and destination."""
     register = str(instruction.register)
     if register not in instruction.text:
         register = "w" + register[1:]
@@ -220,7 +220,7 @@ def _same_register(instruction: Instruction) -> bool:
 
 
 def _may_use(instruction: Instruction, register: str) -> bool:
-    """Tell whether an instruction mentions a register, in either width.
+    """Return whether an instruction mentions a register, in either width.
 
     Upstream's quirk: x1 is also found in x10; that only gives up more than needed. "0x8" is not x8.
     """

@@ -84,7 +84,7 @@ def _rewrite(blocks: Sequence[tuple[Block, int]], _flow: frames.Flow) -> Iterato
 
 
 def _is_leaf(texts: Sequence[str]) -> bool:
-    """Tell whether x30 holds the return address throughout, and nothing is kept beside it in the frame."""
+    """Return whether x30 holds the return address throughout, and nothing is kept beside it in the frame."""
     pairs = (_SAVE_PUSH, _SAVE, _RESTORE_POP, _RESTORE, _SET)
     rest = [text for text in texts if not any(pair.match(text) for pair in pairs)]
     return not any(_CALL.match(text) or _X30.search(text) or _X29.search(text) for text in rest)

@@ -55,7 +55,7 @@ class Syntax:
         return f"{self.label_prefix}_JIT_CONTINUE"
 
     def is_far(self, label: str) -> bool:
-        """Tell whether a label is outside the uop."""
+        """Return whether a label is outside the uop."""
         return not label.startswith(self.label_prefix)
 
 

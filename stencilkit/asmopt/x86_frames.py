@@ -124,7 +124,7 @@ def _read_elsewhere(block: Block, flow: frames.Flow, index: int) -> frozenset[st
 
 
 def _stays(block: Block, flow: frames.Flow, index: int) -> bool:
-    """Tell whether a jump or branch goes to a block of the same function."""
+    """Return whether a jump or branch goes to a block of the same function."""
     return len(flow.successors[index]) > (1 if block.falls_through else 0)
 
 
@@ -169,7 +169,7 @@ def _growth(instruction: Instruction) -> int:
 
 
 def _needs_slot(blocks: Iterable[Block]) -> bool:
-    """Tell whether the word that rbp was saved in must stay: calls need the alignment, and locals their place."""
+    """Return whether the word that rbp was saved in must stay: calls need the alignment, and locals their place."""
     texts = [instruction.text for block in blocks for instruction in block.instructions]
     lowest = min((int(match["offset"] or 0) for text in texts for match in _LOCAL.finditer(text)), default=0)
     moves = any(

@@ -213,7 +213,7 @@ def judge(claim: Claim, evidence: Attestations) -> Iterator[Check]:
 
 
 def verify_source(tarball: Path, signer: Signer, root: Path | None) -> ReleaseSignature:
-    """Verify the sigstore bundle that lies beside a release tarball, as python.org publishes them.
+    """Verify the sigstore bundle that is beside a release tarball, as python.org publishes them.
 
     Raises: AttestationError where there is none, or it is not this signer's for this file; UsageError without the
     packages.
@@ -225,7 +225,7 @@ def verify_source(tarball: Path, signer: Signer, root: Path | None) -> ReleaseSi
         raise AttestationError(
             f"there is no {bundle.name} beside the tarball",
             where=str(tarball),
-            fix=f"get it from python.org, where it lies beside {tarball.name}, or leave --verify-source out",
+            fix=f"get it from python.org, where it is beside {tarball.name}, or leave --verify-source out",
         )
     data = read_bounded(bundle, _BOUNDS.size)
     content = tarball.read_bytes()

@@ -34,17 +34,17 @@ _HALF: Final = 16
 
 
 def is_jump(item: Decoded) -> bool:
-    """Tell whether it is a branch, conditional or not."""
+    """Return whether it is a branch, conditional or not."""
     return _BRANCH.fullmatch(item.mnemonic) is not None
 
 
 def is_call(item: Decoded) -> bool:
-    """Tell whether it is a branch with link."""
+    """Return whether it is a branch with link."""
     return _CALL.fullmatch(item.mnemonic) is not None
 
 
 def goes_on(item: Decoded) -> bool:
-    """Tell whether what follows an instruction can run after it."""
+    """Return whether what follows an instruction can run after it."""
     mnemonic = item.mnemonic
     ends = (
         mnemonic == "b"

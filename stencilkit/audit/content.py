@@ -30,7 +30,7 @@ _FOREIGN: Final[Mapping[str, str]] = {
     "i686": "patch_aarch64_*",
     "aarch64": "patch_x86_64_*",
 }
-# Not in the memory that a trace lies in:
+# Not in the memory that a trace is in:
 _FAR_AWAY: Final = frozenset({HoleValue.EXECUTOR})
 
 

@@ -37,7 +37,7 @@ def examine(group: StencilGroup, audited: Audited) -> Examined:
     arch = audited.target.arch
     unit = machine.unit(group, arch, audited.target.pointer_bytes)
     followed = flow.follow(unit, code, arch)
-    # What lies in a jump table behind the code is not an instruction, whatever it looks like.
+    # What is in a jump table behind the code is not an instruction, whatever it looks like.
     code = tuple(item for item in code if item.offset < followed.table)
     return Examined(
         group=group,

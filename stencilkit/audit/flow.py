@@ -26,7 +26,7 @@ NO_RETURN: Final = re.compile(
     r"_*(?:Py_Fatal(?:Refcount)?Error\w*|PyObject_AssertFailed|assert_(?:fail|rtn)|assert|wassert|abort)"
 )
 # Of these, Windows' may all the same: its dialog has a button "Ignore", so its headers do not say that it never does.
-# Code may lie behind a call, unless the compiler has proven that what follows is undefined where the assertion fails.
+# Code may be behind a call, unless the compiler has proven that what follows is undefined where the assertion fails.
 _MAY_RETURN: Final = re.compile(r"_*wassert")
 # Of instructions run, in all: 100 times what the most intricate stencil of CPython's takes per instruction.
 _PATIENCE: Final = 64

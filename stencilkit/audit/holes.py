@@ -84,7 +84,7 @@ def _overlaps(stencil: Examined) -> Iterator[str]:
 
 
 def _relaxes_well(stencil: Examined, item: Decoded, place: int) -> bool:
-    """Tell whether the two bytes before a place are left alone, or are an opcode that may be rewritten."""
+    """Return whether the two bytes before a place are left alone, or are an opcode that may be rewritten."""
     body = stencil.group.code.body
     opcode, modrm = (body[place - 2], body[place - 1]) if place > 1 else (0, body[place - 1] if place else 0)
     if opcode != _LOAD and not (opcode == _INDIRECT and modrm in _MODRM):
@@ -113,7 +113,7 @@ def _word(stencil: Examined, place: int) -> int | None:
 
 
 def _is_pair(words: list[int | None]) -> bool:
-    """Tell whether it is adrp and ldr of one register, which both of them need."""
+    """Return whether it is adrp and ldr of one register, which both of them need."""
     if len(words) != 2 or None in words:
         return False
     first, second = (word or 0 for word in words)

@@ -11,7 +11,7 @@ from stencilkit.audit.values import COMPUTED, FOUND, NUMBER, Atom, Value
 from stencilkit.model.audit import Decoded
 from stencilkit.model.stencil import Patch, PatchForm, Stencil, StencilGroup
 
-# More slots than any function of CPython's; what lies in further ones is not told apart.
+# More slots than any function of CPython's; what is in further ones is not distinguished.
 _MOST_SLOTS: Final = 512
 # The bytes that a patch function writes; all others write an instruction of aarch64, or 32 bits.
 WIDTHS: Final[Mapping[str, int]] = {"patch_64": 8}
@@ -54,11 +54,11 @@ class Stretch:
         return len(self.group.code.body)
 
     def pointee(self, patch: Patch, plus: int = 0) -> Value:
-        """Tell what a patch puts in, `plus` bytes further."""
+        """Describe what a patch puts in, `plus` bytes further."""
         return values.shifted(frozenset({values.pointee(patch, self.end)}), plus)
 
     def content(self, offset: int | None, size: int) -> Value:
-        """Tell what lies in the data when the stencil runs."""
+        """Describe what is in the data when the stencil runs."""
         if offset is None or not 0 <= offset <= len(self.group.data.body) - size:
             return frozenset(values.mixed([self.pointee(patch) for patch in self.data.values()]) | NUMBER)
         patch = self.data.get(offset)
@@ -75,7 +75,7 @@ class Stretch:
 
     @property
     def points_to_itself(self) -> bool:
-        """Tell whether the data hold an address of the stencil, or of another one: a jump table does."""
+        """Return whether the data hold an address of the stencil, or of another one: a jump table does."""
         return any(values.pointee(patch, self.end).base in ("code", "data", "target") for patch in self.data.values())
 
     def rows(self, name: str) -> list[int]:
@@ -154,7 +154,7 @@ class State:
         self.registers[register] = value
 
     def load(self, address: Value, size: int) -> Value:
-        """Tell what may lie at an address."""
+        """Describe what may be at an address."""
         return values.joined(*(self._load(atom, size) for atom in address))
 
     def _load(self, atom: Atom, size: int) -> Value:  # noqa: PLR0911  # one answer per base

@@ -23,7 +23,7 @@ class Atom(NamedTuple):
     aarch64), whose name is that of the other base; "signed" is an address with a signature, whose name begins with key
     and stack pointer; "symbol" and "slot" are the interpreter's symbol and the slot that holds its address; "target"
     is another stencil of the trace, "operand" an operand of the uop, "stack" the stack at the start. "row" is a place
-    in a table at an offset that the program chooses, "entry" what lies there, "table" the sum of that and of the
+    in a table at an offset that the program chooses, "entry" what is there, "table" the sum of that and of the
     table's address; the name of these three is where the table starts, as in "data 16".
     """
 
@@ -46,7 +46,7 @@ def number(value: int) -> Value:
 
 
 def pointee(patch: Patch, end: int) -> Atom:  # noqa: PLR0911  # one answer per form and value
-    """Tell what a patch puts in, before its function makes it relative; `end` is where the code ends."""
+    """Describe what a patch puts in, before its function makes it relative; `end` is where the code ends."""
     if patch.form is PatchForm.TRAMPOLINE:
         return Atom("symbol", patch.symbol or "", patch.addend)
     if patch.form is PatchForm.GOT_SLOT:

@@ -32,17 +32,17 @@ _X87: Final = "st"
 
 
 def is_jump(item: Decoded) -> bool:
-    """Tell whether it is a jump, conditional or not."""
+    """Return whether it is a jump, conditional or not."""
     return _JUMP.fullmatch(item.mnemonic) is not None
 
 
 def is_call(item: Decoded) -> bool:
-    """Tell whether it is a call."""
+    """Return whether it is a call."""
     return _CALL.fullmatch(item.mnemonic) is not None
 
 
 def goes_on(item: Decoded) -> bool:
-    """Tell whether what follows an instruction can run after it."""
+    """Return whether what follows an instruction can run after it."""
     ends = _UNCONDITIONAL.fullmatch(item.mnemonic) or _RETURN.fullmatch(item.mnemonic) or item.mnemonic in ENDS
     return not ends
 

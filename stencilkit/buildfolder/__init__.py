@@ -53,7 +53,7 @@ class _Answer:
 
 
 def is_one(folder: Path) -> bool:
-    """Tell whether configure ran in a folder: one with a pyconfig.h alone says less."""
+    """Return whether configure ran in a folder: one with a pyconfig.h alone says less."""
     return (folder / _MAKEFILE).is_file() and (folder / _PYCONFIG).is_file()
 
 
@@ -172,7 +172,7 @@ def _host(values: Mapping[str, str]) -> str:
 
 
 def _is_pgo(answer: _Answer) -> bool:
-    """Tell whether a plain `make` is a PGO build."""
+    """Return whether a plain `make` is a PGO build."""
     seen: dict[str, None] = {answer.values[".DEFAULT_GOAL"]: None}
     for goal in seen.copy():
         seen |= dict.fromkeys(answer.needs.get(goal, ()))
@@ -180,7 +180,7 @@ def _is_pgo(answer: _Answer) -> bool:
 
 
 def _deletes(text: str) -> bool:
-    """Tell whether a command deletes the stencils; of one that only a shell understands, whether it may."""
+    """Return whether a command deletes the stencils; of one that only a shell understands, whether it may."""
     try:
         found = shell.commands(text.replace("*", "\\*").replace("?", "\\?").replace("[", "\\["), {})
     except shell.ShellError:

@@ -104,7 +104,7 @@ class Signing:
 
     @property
     def wanted(self) -> bool:
-        """Tell whether anything is to be signed."""
+        """Return whether anything is to be signed."""
         return self.sign_key is not None or self.sigstore
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from stencilkit.support import files
 
 
 def show(path: Path, artifacts: Sequence[Artifact], form: str) -> None:
-    """Tell what a bundle, or a folder, holds."""
+    """Describe what a bundle, or a folder, holds."""
     digest = files.sha256(path) if path.is_file() else ""
     if form == "json":
         stencils = [_render.described(item.manifest) for item in artifacts]

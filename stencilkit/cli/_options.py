@@ -30,7 +30,7 @@ ANY_PATH: Final = click.Path(path_type=Path)
 SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--cpython": {
         "metavar": "DIR|TARBALL|VERSION",
-        "help": "The source. [default: the current folder]",
+        "help": "CPython's source. [default: the current folder]",
         "shell_complete": _completion.pythons,
     },
     "--target": {
@@ -66,6 +66,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": click.Path(path_type=Path, exists=True, dir_okay=False),
         "help": "Sigstore's trusted_root.json. [default: the public one's]",
     },
+    "--update": {"is_flag": True},
     "--output": {"type": ANY_PATH},
     "--out": {"type": FOLDER},
     "--skip-missing": {"is_flag": True, "help": "Skip LLVMs of the range that are not installed."},

@@ -150,7 +150,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], form: str) -> None:
-    """Tell what was built, and which folders of universal platforms were made of that (changed or not)."""
+    """Describe what was built, and which folders of universal platforms were made of that (changed or not)."""
     if form == "json":
         folders = [{"folder": str(folder), "changed": changed} for folder, changed in universal]
         print_json("builds", {"builds": [_build(item) for item in written], "universal": folders})

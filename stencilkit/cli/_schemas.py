@@ -128,7 +128,7 @@ _COVERAGE: Final = _record(
         _record(
             name=_text(),
             size=_count("Bytes."),
-            offset=_count("Where other bytes lie in its place, -1 if nowhere.", minimum=-1),
+            offset=_count("Where other bytes are in its place, -1 if nowhere.", minimum=-1),
             differing=_each(_count(), "The bytes that differ, counted from 0."),
         )
     ),

@@ -11,7 +11,7 @@ from stencilkit.model.testing import ModuleVerdict, Proof, StencilsVerdict, Test
 
 
 def report(found: TestReport, form: str) -> None:
-    """Tell what a test found."""
+    """Describe what a test found."""
     if form == "json":
         content = asdict(found)
         for shown, verdict in zip(content["verdicts"], found.verdicts, strict=True):

@@ -80,7 +80,7 @@ def command(
     allowed = _GROWTH if growth is None else growth
     # Not "< 0": nan would pass everything.
     if not allowed >= 0:
-        raise UsageError(f"--growth {growth} is no percentage", fix="give one like 2 or 0.5")
+        raise UsageError(f"--growth {growth} is not a percentage", fix="give one like 2 or 0.5")
     fix = "give --waive a file as the page about audit in the documentation describes it"
     text = files.read_text(waive, error=PolicyError, limit=limits.MANIFEST, fix=fix) if waive is not None else ""
     waivers = audit.parse_waivers(text, str(waive)) if waive is not None else ()

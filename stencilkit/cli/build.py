@@ -205,7 +205,7 @@ def _cflags(given: str | None, folder: BuildFolder | None) -> str:
         shlex.split(text)
     except ValueError as error:
         raise UsageError(
-            f"the flags for the JIT cannot be split into words: {error}", where=text, fix="mend the quotes in --cflags"
+            f"the flags for the JIT cannot be split into words: {error}", where=text, fix="fix the quotes in --cflags"
         ) from None
     return text
 

@@ -13,7 +13,7 @@ from stencilkit.support.cache import Store
 def command() -> None:
     """Show or empty the cache of compiled uops, sources and pyconfig.h files.
 
-    It lies where STENCILKIT_CACHE says, else in the platform's folder for caches. Compiled uops are bounded to
+    It is where STENCILKIT_CACHE says, else in the platform's folder for caches. Compiled uops are bounded to
     1 GiB; those used longest ago go first.
     """
 

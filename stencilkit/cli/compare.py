@@ -68,7 +68,7 @@ def _with_change(before: int, after: int) -> str:
 
 
 def _account(item: Comparison, *, brief: bool, form: str) -> Iterator[_render.Line]:
-    """Tell what differs between two."""
+    """Describe what differs between two."""
     mark = "## " if form == "markdown" else ""
     yield f"\n{mark}{item.first.label} -> {item.second.label}"
     content = ("", "content equal") if item.equal else (f"{len(item.changes)} stencils ", "differ")

@@ -40,7 +40,7 @@ _HEAD = ["CPython", "target", "flavour", "LLVM", "vendor", "content", "verdict",
     "--variations", type=_options.ANY_PATH, required=True, help="File that says what to vary: a variations.toml."
 )
 @click.option("--report", type=_options.ANY_PATH, help="Also write the report to this file, as markdown.")
-@click.option("--update", is_flag=True, help="Write what was built to the ledger, for review.")
+@_options.shared("--update", help="Write what was built to the ledger, for review.")
 @_options.format_option("text", "json", "markdown")
 def command(
     sources: tuple[str, ...],

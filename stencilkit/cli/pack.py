@@ -66,7 +66,7 @@ def command(
     --stamp is for one source (--cpython) and configuration; the stencils must fit both, or 1 is the exit code. Bundles
     that stencilkit install will place need none.
 
-    With --attest and --sign-key or --sigstore, everything is verified first, and a signed statement lies beside the
+    With --attest and --sign-key or --sigstore, everything is verified first, and a signed statement is beside the
     bundle: who built, from what, and the content and interface digests of every build. With --ledger, it also says that
     the ledger expects them; if the ledger does not, nothing is packed, and 1 is the exit code.
     """

@@ -134,7 +134,7 @@ def _end(found: tuple[Result, ...]) -> ExitCode:
             f"{len(open_)} of {len(found)} cells could not be finished",
             where=open_[0].cell.label,
             details=open_[0].checks[0].reason,
-            fix="mend that, and go on with --resume",
+            fix="fix that, and go on with --resume",
         )
     return ExitCode.OK
 

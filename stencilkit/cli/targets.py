@@ -49,7 +49,7 @@ def command(form: str) -> None:
 
 
 def _headers(target: Target, found: tuple[Toolchain, ...]) -> str:
-    """Tell where a build would find headers, "" where it would not."""
+    """Return where a build would find headers, "" where it would not."""
     for tool in found[:1]:
         try:
             return headers.choose(target, tool, found).origin

@@ -253,7 +253,7 @@ def check_failures(plan: Plan, failures: Mapping[str, str]) -> None:
             f"{len(failures)} of {len(plan.units)} units did not compile",
             where=plan.toolchain.label,
             details=_by_diagnostics(failures),
-            fix="mend the source or the flags (--cflags); nothing was written",
+            fix="fix the source or the flags (--cflags); nothing was written",
         )
 
 

@@ -102,7 +102,7 @@ def _places(plan: Plan) -> tuple[tuple[FileOrigin, Path], ...]:
     return (
         ("pyconfig", plan.pyconfig.resolve() / "pyconfig.h"),
         ("compiler", plan.toolchain.resource.resolve() / "include"),
-        # One may lie in the other; where they are one, it is the tree.
+        # One may be in the other; where they are one, it is the tree.
         *sorted(roots, key=lambda place: -len(place[1].parts)),
         ("system", plan.headers.root.resolve()),
     )

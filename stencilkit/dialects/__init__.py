@@ -50,5 +50,5 @@ def variants(tree: SourceTree) -> tuple[Variant, ...]:
 
 
 def digested_files(tree: SourceTree) -> tuple[str, ...]:
-    """List the files of the tree that line 1 of a header covers; pyconfig.h is no file of the tree."""
+    """List the files of the tree that line 1 of a header covers; pyconfig.h is not a file of the tree."""
     return tuple(_common.digested_files(tree))

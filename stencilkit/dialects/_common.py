@@ -167,7 +167,7 @@ class FallthroughJump:
     back: int
 
     def matches(self, hole: Hole) -> bool:
-        """Tell whether a hole is that of such a jump."""
+        """Return whether a hole is that of such a jump."""
         return (
             hole.kind in self.kinds
             and hole.value is self.value

@@ -76,7 +76,7 @@ def _is_pair(first: Patch, second: Patch) -> bool:
 
 
 def _one_register(first: Patch, code: bytes) -> bool:
-    """Tell whether a load puts what it finds into the register that adrp wrote the address to."""
+    """Return whether a load puts what it finds into the register that adrp wrote the address to."""
     adrp, load = (
         int.from_bytes(code[at : at + 4], "little") for at in (_common.position(first), _common.position(first) + 4)
     )

@@ -227,7 +227,7 @@ class _Group:
         return _TRAMPOLINES.get(hole.kind) if outside else None
 
     def _is_shared_slot(self, hole: Hole) -> bool:
-        """Tell whether a hole wants the slot of an interpreter's symbol, which a whole trace shares."""
+        """Return whether a hole wants the slot of an interpreter's symbol, which a whole trace shares."""
         return hole.operation in _GOT_OPERATIONS and _is_foreign_slot(hole)
 
     def _code_patch(self, hole: Hole) -> Patch:
@@ -275,7 +275,7 @@ class _Group:
 
 
 def _is_foreign_slot(hole: Hole) -> bool:
-    """Tell whether a hole wants the slot of a symbol that is the interpreter's, not a value of the uop's."""
+    """Return whether a hole wants the slot of a symbol that is the interpreter's, not a value of the uop's."""
     return hole.value is HoleValue.GOT and "_JIT_" not in str(hole.symbol)
 
 

@@ -28,7 +28,7 @@ def judge(program: Program, candidates: Sequence[Candidate], found: Found, setti
     python = version(program)
     ranked = sorted((_cover(item, found) for item in candidates), key=lambda item: _rank(item, python))
     best, sure = _best(program, [item for item in ranked if _explains(item)], found)
-    # Of builds that cannot be told apart, those of this very release are meant.
+    # Of builds that cannot be distinguished, those of this very release are meant.
     exact = [item for item in best if item.candidate.made.cpython == python]
     others = [item for item in ranked if _explains(item) and not any(_same(item, one) for one in best)]
     best = exact or best

@@ -18,7 +18,7 @@ _LLVM: Final = re.compile(
 
 
 def is_llvm(name: str) -> bool:
-    """Tell whether a program's name is that of one of LLVM's."""
+    """Return whether a program's name is that of one of LLVM's."""
     return _LLVM.fullmatch(name) is not None
 
 

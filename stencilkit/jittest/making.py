@@ -42,7 +42,7 @@ class Workplace:
 
     @property
     def native(self) -> bool:
-        """Tell whether what is built here runs here."""
+        """Return whether what is built here runs here."""
         return environ.is_native(self.target.native)
 
     def environment(self) -> dict[str, str]:
@@ -132,7 +132,7 @@ def _configure(place: Workplace, folder: Path, words: Sequence[str]) -> None:
             f"configure of CPython {place.tree.version} failed",
             where=str(log),
             details=files.tail(log),
-            fix="mend what it names, or change its arguments with --configure",
+            fix="fix what it reports, or change its arguments with --configure",
         )
 
 

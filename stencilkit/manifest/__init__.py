@@ -166,7 +166,7 @@ def _provenance_now(vouched: str) -> Provenance:
 def render(manifest: Manifest) -> str:
     """Write a manifest as TOML, sealed with a digest of the rest, so that no field changes unnoticed.
 
-    The seal is no signature: who can write the file can write another seal.
+    The seal is not a signature: who can write the file can write another seal.
     """
     plain = tomli_w.dumps(_document(manifest))
     return f'{plain}{_SEAL} = "{hashlib.sha256(plain.encode()).hexdigest()}"\n'

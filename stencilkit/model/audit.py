@@ -35,7 +35,7 @@ class Decoded:
 
     `offset` is in bytes from the start of the code. `reads` and `writes` are the registers that it reads and writes,
     under the names of the whole registers (rax for al, x0 for w0); memory is in `arguments` only. `groups` are the
-    disassembler's: instruction sets, kinds of branches. `displacement` and `immediate` are where these lie in an x86
+    disassembler's: instruction sets, kinds of branches. `displacement` and `immediate` are where these are in an x86
     instruction, as offset in it and size, whose size is 0 if there is none. `goes` is where a direct jump or call goes
     before anything is patched, None for anything else. `known` is False for bytes that are not an instruction.
     """
@@ -160,5 +160,5 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """Tell whether there were rules and none of them failed."""
+        """Return whether there were rules and none of them failed."""
         return bool(self.results) and all(result.outcome != "failed" for result in self.results)

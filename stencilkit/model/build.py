@@ -41,7 +41,7 @@ class IncludedFile:
 class Closure:
     """Everything that the units' shared prefix includes.
 
-    `digest` is over the preprocessed text with all macro definitions; `paths` says where each file lies here,
+    `digest` is over the preprocessed text with all macro definitions; `paths` says where each file is here,
     pyconfig.h excluded.
     """
 

@@ -31,7 +31,7 @@ class BuildFolder:
 
     @property
     def flavour(self) -> Flavour:
-        """Tell which flavour it was configured for."""
+        """Return which flavour it was configured for."""
         return flavour(macros(self.pyconfig.decode("utf-8", "replace")))
 
     @property

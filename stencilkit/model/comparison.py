@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of two listings side by side; "" where one side has nothing there. `same` tells whether they agree."""
+    """One line of two listings side by side; "" where one side has nothing there. `same` says whether they agree."""
 
     left: str
     right: str
@@ -50,7 +50,7 @@ class Side:
     """One of the things compared.
 
     `label` is how the user named it, `made_by` the toolchain where that is known. Sizes are in bytes, of all stencils.
-    `extras` are the digests of what lies beside the header, where that is known.
+    `extras` are the digests of what is beside the header, where that is known.
     """
 
     label: str
@@ -79,5 +79,5 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Tell whether the content is the same: every stencil, and what lies beside them."""
+        """Return whether the content is the same: every stencil, and what is beside them."""
         return not self.changes and not self.extras

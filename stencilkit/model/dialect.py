@@ -31,7 +31,7 @@ class Dialect(Protocol):
 
     @property
     def EXTRAS(self) -> bool:
-        """Whether the shim and unwind information lie beside the header, and are part of the content."""
+        """Whether the shim and unwind information are beside the header, and are part of the content."""
 
     @property
     def PATCHES(self) -> Mapping[Operation, str]:
@@ -50,7 +50,7 @@ class Dialect(Protocol):
         """The stencils that are entered through a register or memory; all others are only jumped to, or run into."""
 
     def emits(self, target: Target) -> Emits:
-        """Tell what the first compilation of a uop yields."""
+        """Describe what the first compilation of a uop yields."""
 
     def units(self, tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, ...]:
         """List the C units in the order in which their stencils are finished."""

@@ -35,7 +35,7 @@ def group_digest(group: StencilGroup) -> str:
 
 
 def content_digest(groups: Mapping[str, str], extras: Mapping[str, str]) -> str:
-    """Digest all stencils of a header, given the digest of each, and what lies beside the header.
+    """Digest all stencils of a header, given the digest of each, and what is beside the header.
 
     `extras` maps a role ("shim", "unwind") to the digest of that file's content.
     """

@@ -71,7 +71,7 @@ class Examined:
 
     @property
     def passed(self) -> bool:
-        """Tell whether nothing changed and all is as the ledger says."""
+        """Return whether nothing changed and all is as the ledger says."""
         return not self.unstable and not self.unexpected
 
 

@@ -91,7 +91,7 @@ class Layout:
 
 
 def defined(macro: str) -> str:
-    """Spell the expression that tells whether a macro is defined; witness texts define it."""
+    """Spell the expression that says whether a macro is defined; witness texts define it."""
     return f"stencilkit_has_{macro}"
 
 

@@ -30,7 +30,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One instruction: `name` is the mnemonic, `patches` the holes that lie in it, by their offset from its start.
+    """One instruction: `name` is the mnemonic, `patches` the holes that are in it, by their offset from its start.
 
     `places` are the offset and size of the number and of the displacement within the bytes (x86; 0 where there is
     none). `condition` is that of a name which leaves it out, `writeback` when the address is written to its register

@@ -61,7 +61,7 @@ class UsedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The digests of one set of stencils and of what lies beside it."""
+    """The digests of one set of stencils and of what is beside it."""
 
     stencils: tuple[StencilRecord, ...]
     extras: Mapping[str, str]
@@ -89,7 +89,7 @@ class FlagRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """Something that was done otherwise than CPython's own generator does, why, and what it costs."""
+    """Something that was done in another way than CPython's own generator does, why, and what it costs."""
 
     what: str
     why: str
@@ -124,7 +124,7 @@ class Manifest:
     """All of manifest.toml but its seal.
 
     `foreign_words` are the words of all included files that are not the tree's: with them, whoever has the tree can
-    tell which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
+    say which macros of another pyconfig.h would have reached a stencil. `cpu` is None where stencilkit 0.1.0 wrote it.
     `source` is the verified signature of the tree's tarball. `layout` is None where it was not recorded. `hardened`
     says that the target's hardening flags are among `cflags`. `provisional` is the CPython minor version that it was
     built as, where stencilkit did not know its own, and `differences` are those of their generators; `provisional_llvm`

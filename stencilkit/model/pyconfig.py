@@ -28,7 +28,7 @@ _SWITCHING: Final = frozenset({"else", "elif", "elifdef", "elifndef"})
 
 
 def flavour(macros_: Mapping[str, str | None]) -> Flavour:
-    """Tell the flavour from the macros of pyconfig.h: --with-pydebug defines Py_DEBUG."""
+    """Describe the flavour from the macros of pyconfig.h: --with-pydebug defines Py_DEBUG."""
     return "release" if macros_.get("Py_DEBUG") is None else "debug"
 
 
@@ -38,7 +38,7 @@ class PyConfig:
 
     `macros` maps every name that the file mentions in a #define or #undef to its value, None where it is not
     defined; of several values under different conditions (Windows), the last. `host` is the host triple of the build
-    folder that it lies in, "" where there is no Makefile.
+    folder that it is in, "" where there is no Makefile.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class PyConfig:
 
     @property
     def flavour(self) -> Flavour:
-        """Tell which flavour the CPython is configured for."""
+        """Return which flavour the CPython is configured for."""
         return flavour(self.macros)
 
 
@@ -178,7 +178,7 @@ def visible(text: str, seen: frozenset[str]) -> VisibleConfig:
 
 
 def _plain(item: Statement) -> bool:
-    """Tell whether a statement is a #define of a macro without arguments, under no condition."""
+    """Return whether a statement is a #define of a macro without arguments, under no condition."""
     return (
         bool(item.name)
         and not item.conditions

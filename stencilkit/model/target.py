@@ -152,7 +152,7 @@ class Flag:
         return replace(self, llvm=self.llvm.up_to_any()) if self.llvm is not None and applies else self
 
     def applies(self, *, flavour: Flavour, unit: UnitKind, step: Step, llvm: int) -> bool:
-        """Tell whether the flag is used for a unit in a step of a build."""
+        """Return whether the flag is used for a unit in a step of a build."""
         return (
             self.flavour in (None, flavour)
             and self.unit in (None, unit)
@@ -163,7 +163,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDeviation:
-    """Something that is done otherwise than upstream does, whatever the flags: why, at what cost, with which LLVMs.
+    """Something that is done unlike upstream, whatever the flags: why, at what cost, with which LLVMs.
 
     `leaves_out` names the section of object files that it is about, "" where it is about something else.
     """

@@ -35,7 +35,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Tell whether the JIT is there, on, compiles, is entered, and computes rightly."""
+        """Return whether the JIT is there, on, compiles, is entered, and computes rightly."""
         return (
             self.available is not False
             and self.enabled is not False
@@ -67,7 +67,7 @@ class ModuleRun:
 
     @property
     def good(self) -> bool:
-        """Tell whether nothing went wrong."""
+        """Return whether nothing went wrong."""
         return self.outcome in ("passed", "skipped")
 
 
@@ -121,7 +121,7 @@ class StencilsVerdict:
 
     @property
     def good(self) -> bool:
-        """Tell whether the JIT was on and broke nothing, and something ran at all."""
+        """Return whether the JIT was on and broke nothing, and something ran at all."""
         broken = self.blamed or self.benchmark_failure
         return self.proof.holds and not broken and self.tests > 0 and self.executors > 0
 
@@ -144,5 +144,5 @@ class TestReport:
 
     @property
     def good(self) -> bool:
-        """Tell whether every set of stencils passed."""
+        """Return whether every set of stencils passed."""
         return bool(self.verdicts) and all(verdict.good for verdict in self.verdicts)

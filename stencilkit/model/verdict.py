@@ -17,7 +17,7 @@ Kind = Literal["canonical", "manifest", "tree", "witness", "ledger", "rebuild", 
 program that was built on it, what others signed, a policy."""
 
 INDEPENDENT: Final[frozenset[Kind]] = frozenset({"ledger", "rebuild", "attested"})
-"""What somebody else than the maker of the stencils said or did; the others compare what lies there with itself."""
+"""What somebody else than the maker of the stencils said or did; the others compare what is there with itself."""
 Scope = Literal["compared", "consistent"]
 
 
@@ -71,7 +71,7 @@ class Policy:
     """What somebody demands.
 
     Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
-    was built otherwise than upstream does, `mingw` what was compiled for msvc with mingw's headers, `provisional`
+    was built in another way than upstream does, `mingw` what was compiled for msvc with mingw's headers, `provisional`
     what was built as an older CPython or LLVM than it is of, `consistent` what
     was compared with nothing that others made. `demand` says whose attestations count.
     """
@@ -102,12 +102,12 @@ class Verdict:
 
     @property
     def accepted(self) -> bool:
-        """Tell whether something passed and nothing failed."""
+        """Return whether something passed and nothing failed."""
         statuses = {check.status for check in self.checks}
         return "passed" in statuses and "failed" not in statuses
 
     @property
     def scope(self) -> Scope:
-        """Tell whether what others made agrees, or only header, manifest and tree with each other."""
+        """Return whether what others made agrees, or only header, manifest and tree with each other."""
         compared = any(check.kind in INDEPENDENT and check.status == "passed" for check in self.checks)
         return "compared" if compared else "consistent"

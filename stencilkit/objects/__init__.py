@@ -60,12 +60,12 @@ def parse(data: bytes, target: Target, *, unwind: bool = False) -> ObjectFile:
 
 
 def _check_places(section: Section) -> None:
-    """Refuse symbols and relocations that lie outside their section; a symbol may mark its end."""
+    """Refuse symbols and relocations that are outside their section; a symbol may mark its end."""
     size = len(section.data)
     outside = [symbol.name for symbol in section.symbols if not 0 <= symbol.offset <= size]
     outside += [f"{r.kind} at {r.offset:#x}" for r in section.relocations if not 0 <= r.offset < size]
     if outside:
-        raise ObjectError(f"the object is damaged: {outside[0]} lies outside section {section.name!r}")
+        raise ObjectError(f"the object is damaged: {outside[0]} is outside section {section.name!r}")
 
 
 @limits.bounded(ObjectError)

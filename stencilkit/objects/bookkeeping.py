@@ -63,7 +63,7 @@ class Account:
         Raises: ObjectError where the file does not hold it.
         """
         if offset + size > len(self._data):
-            raise refused(f"{what} lies outside the file")
+            raise refused(f"{what} is outside the file")
         self._taken.append((offset, offset + size, what))
         return self._data[offset : offset + size]
 
@@ -78,7 +78,7 @@ class Account:
             raise refused(f"{what} has {found[at : at + 8].hex()} at {at:#x}, not {expected[at : at + 8].hex()}")
 
     def close(self, largest_gap: int) -> None:
-        """Check that every byte was taken once; fewer than `largest_gap` zeroes may lie between two parts.
+        """Check that every byte was taken once; fewer than `largest_gap` zeroes may be between two parts.
 
         Raises: ObjectError.
         """
@@ -86,7 +86,7 @@ class Account:
         for start, end, what in sorted(self._taken):
             gap = self._data[position:start]
             if start < position:
-                raise refused(f"{what} lies on top of {before}")
+                raise refused(f"{what} is on top of {before}")
             # What is empty follows what is before it at once; the gap is that of the next part.
             if len(gap) >= (largest_gap if end > start else 1) or gap.strip(b"\0"):
                 raise refused(f"{len(gap)} bytes between {before} and {what} belong to nothing")
@@ -119,7 +119,7 @@ class Names:
         """
         end = self._table.find(b"\0", offset)
         if not self._start <= offset < len(self._table) or end < 0:
-            raise refused(f"a name lies at {offset:#x} of the table of names")
+            raise refused(f"a name is at {offset:#x} of the table of names")
         self._used.update(range(offset, end + 1))
         return self._table[offset:end].decode("ascii", "backslashreplace")
 

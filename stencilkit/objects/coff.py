@@ -1,6 +1,6 @@
 """COFF objects ("PE Format", Microsoft; sections "COFF File Header", "Section Table", "COFF Symbol Table").
 
-Follows CPython's `_COFF._handle_section` in what it keeps: sections that are executed or read. Addends lie in the
+Follows CPython's `_COFF._handle_section` in what it keeps: sections that are executed or read. Addends are in the
 bytes to be patched. Names that start with `__imp_` are slots that hold an address (dllimport). docs/adr/0100 says why
 there is no library here.
 """

@@ -1,7 +1,7 @@
 """What the readers of object files share: bounds, and a budget.
 
 Every access to a file is checked against its size, and what has been read is counted. Tables of an object file may
-lie on top of each other, so that a small file describes a large one, over and over; those of a compiler do not.
+are on top of each other, so that a small file describes a large one, over and over; those of a compiler do not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Reader:
         """
         self._left -= size
         if self._left < 0:
-            raise ObjectError("the object is damaged: its parts lie on top of each other")
+            raise ObjectError("the object is damaged: its parts are on top of each other")
 
     def part(self, offset: int, size: int, what: str) -> bytes:
         """Return a part of the file.
@@ -52,7 +52,7 @@ class Reader:
         Raises: ObjectError where the file does not hold it.
         """
         if size and offset + size > len(self._data):
-            raise ObjectError(f"the object is damaged: {what} lies outside the file")
+            raise ObjectError(f"the object is damaged: {what} is outside the file")
         self.spend(size)
         return self._data[offset : offset + size]
 
@@ -77,7 +77,7 @@ class Reader:
         """
         end = strings.find(b"\0", offset)
         if not 0 <= offset < len(strings) or end < 0:
-            raise ObjectError(f"the object is damaged: a name at {offset:#x} lies outside the table of names")
+            raise ObjectError(f"the object is damaged: a name at {offset:#x} is outside the table of names")
         self.spend(end - offset)
         return spelt(strings[offset:end])
 

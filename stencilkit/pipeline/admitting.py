@@ -50,7 +50,7 @@ def header(path: Path, triple: str | None = None) -> Opened:
 def each(paths: Sequence[Path]) -> tuple[Opened, ...]:
     """Open all stencils below some paths.
 
-    Raises: RefusedError, and all that `header` raises; ManifestError where other files of make's lie there.
+    Raises: RefusedError, and all that `header` raises; ManifestError where other files of make's are there.
     """
     return tuple(header(found) for path in paths for found in surveying.demand(path))
 

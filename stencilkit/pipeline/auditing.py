@@ -74,7 +74,7 @@ def _isa(opened: Opened, asked: str) -> str:
 
 
 def _references(opened: Opened, tree: SourceTree | None, expected: Path | None) -> References:
-    """Tell which external names the stencils may use, by the best witness that there is."""
+    """Return which external names the stencils may use, by the best witness that there is."""
     header, described = opened.header, opened.manifest
     if tree is not None:
         problem = ""

@@ -76,7 +76,7 @@ def check_marks(artifacts: Sequence[Artifact], *, mingw: bool, provisional: bool
 
 
 def pack(artifacts: Sequence[Artifact], *, compress: bool) -> bytes:
-    """Make a bundle. What lies where PEP 774 looks is upstream's LLVM if it is among them, else the oldest.
+    """Make a bundle. What is where PEP 774 looks is upstream's LLVM if it is among them, else the oldest.
 
     Raises: BundleError.
     """

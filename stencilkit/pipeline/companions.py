@@ -1,4 +1,4 @@
-"""What lies beside the stencil header, where a CPython has such files: the shim object and unwind information."""
+"""What is beside the stencil header, where a CPython has such files: the shim object and unwind information."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def groups(paths: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
     One folder above several stands for those. Of two and more, those with the same place below them are compared; the
     LLVM's folder may have another name.
 
-    Raises: UsageError where what lies below one does not lie below the others; ManifestError.
+    Raises: UsageError where what is below one is not below the others; ManifestError.
     """
     below = [surveying.demand(path) for path in paths]
     if len(paths) == 1:

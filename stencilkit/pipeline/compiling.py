@@ -282,7 +282,7 @@ def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
     try:
         return merge.split(_parse(session, merged, assembled.data[merged]), list(texts)), assembled.account
     except ObjectError as error:
-        # A section that cannot be told apart (.data, .bss): alone, each has its own, or the error names the uop.
+        # A section that cannot be distinguished (.data, .bss): alone, each has its own, or the error names the uop.
         return _one_by_one(session, texts, f"merged assembly could not be taken apart: {error.what}")
 
 

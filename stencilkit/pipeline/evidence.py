@@ -99,7 +99,7 @@ class Evidence:
 
     @property
     def shared(self) -> bool:
-        """Tell whether the dispatchers are those of a universal platform."""
+        """Return whether the dispatchers are those of a universal platform."""
         return len(self.sharing) > 1
 
 
@@ -130,7 +130,7 @@ def describe(subject: Subject) -> tuple[Described | None, tuple[Check, ...]]:
         return None, (check,)
     named = described.manifest.file("stencils").name
     if subject.manifest is None and not subject.path.is_dir() and named != subject.path.name:
-        # It lies there, but speaks of another header.
+        # It is there, but speaks of another header.
         return None, ()
     return described, ()
 
@@ -171,7 +171,7 @@ def _parsed(name: str, original: bytes) -> tuple[ReadHeader, Python]:
 
 
 def gather(subject: Subject, found: Found, described: Described) -> Evidence:
-    """Read what lies beside a header, and compare its manifest with a tree.
+    """Read what is beside a header, and compare its manifest with a tree.
 
     Raises: ConfigureError, TargetError, SourceError for a tree that cannot be understood.
     """

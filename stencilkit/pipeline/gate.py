@@ -1,4 +1,4 @@
-"""From configurations to outcomes: build as it is and under variations, and hold what comes out against the ledger."""
+"""From configurations to outcomes: build as it is and under variations, and compare what comes out with the ledger."""
 
 from __future__ import annotations
 

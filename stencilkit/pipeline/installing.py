@@ -36,7 +36,7 @@ class Installed:
 
     @property
     def accepted(self) -> bool:
-        """Tell whether everything fits and was placed."""
+        """Return whether everything fits and was placed."""
         return bool(self.verdicts) and all(verdict.accepted for verdict in self.verdicts)
 
 

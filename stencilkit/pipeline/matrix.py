@@ -88,7 +88,7 @@ def _combinations(patterns: tuple[str, ...]) -> Iterator[Combination]:
 
 
 def is_in(major: int, asked: str | None) -> bool:
-    """Tell whether an LLVM is among those that --llvm asks for; None asks for all.
+    """Return whether an LLVM is among those that --llvm asks for; None asks for all.
 
     Raises: UsageError.
     """
@@ -110,7 +110,7 @@ def supported(folder: Path) -> tuple[Supported, ...]:
 def _order(entry: Entry) -> tuple[object, ...]:
     version, llvm = PythonVersion.parse(entry.cpython), LlvmVersion.parse(entry.llvm)
     if version is None or llvm is None:
-        raise LedgerError(f"{entry.cpython} or {entry.llvm} is no version", where=str(entry.place))
+        raise LedgerError(f"{entry.cpython} or {entry.llvm} is not a version", where=str(entry.place))
     return version.age, entry.triple, entry.flavour, llvm
 
 

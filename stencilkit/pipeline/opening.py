@@ -36,7 +36,7 @@ class Described:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A header that was read: as the user named it, where it is, what it is for, and its manifest if one lies there.
+    """A header that was read: as the user named it, where it is, what it is for, and its manifest if one is there.
 
     `original` is its text, as it was read.
     """
@@ -62,7 +62,7 @@ def manifest_of(path: Path) -> Path:
 
 
 def is_half(path: Path, described: Described) -> bool:
-    """Tell whether a header is one of a universal platform's folder, where the dispatchers are for both halves."""
+    """Return whether a header is one of a universal platform's folder, where the dispatchers are for both halves."""
     return not path.is_dir() and path.with_name(half_name(described.manifest.triple)).is_file()
 
 
@@ -191,7 +191,7 @@ def _refuse_bundle(path: Path) -> None:
     if path.is_file() and archive.is_tar(path):
         raise UsageError(
             f"{path} is a bundle, or another archive",
-            fix="stencilkit inspect tells what is in it, stencilkit install --check whether it fits; or unpack it",
+            fix="stencilkit inspect says what is in it, stencilkit install --check whether it fits; or unpack it",
         )
 
 

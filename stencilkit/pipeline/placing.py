@@ -37,7 +37,7 @@ class Place:
 
     @property
     def flavour(self) -> Flavour:
-        """Tell which flavour it was configured for."""
+        """Return which flavour it was configured for."""
         return self.build.flavour
 
 

@@ -85,7 +85,7 @@ class _Subject:
 
     @property
     def pinned(self) -> bool:
-        """Tell whether upstream asks for this LLVM."""
+        """Return whether upstream asks for this LLVM."""
         return knowing.is_upstreams(self.job.cell.series, self.job.cell.llvm)
 
     @functools.cached_property
@@ -252,7 +252,7 @@ def _built(subject: _Subject) -> _Answer:
     figure = f"{len(described.stencils)} stencils"
     if described.deviations:
         what = ", ".join(item.what for item in described.deviations)
-        return _Answer(outcome="noted", figure=figure, reason=f"otherwise than upstream's generator: {what}")
+        return _Answer(outcome="noted", figure=figure, reason=f"in another way than upstream's generator: {what}")
     return _Answer(outcome="passed", figure=figure)
 
 

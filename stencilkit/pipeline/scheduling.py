@@ -28,7 +28,7 @@ class Board(Protocol):
         """Show what is to be done, and what was done by an earlier run."""
 
     def say(self, text: str) -> None:
-        """Tell about one thing, in one line."""
+        """Report one thing, in one line."""
 
     def started(self, cell: Cell) -> None:
         """Show that a cell is being worked on."""

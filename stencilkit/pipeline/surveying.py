@@ -23,7 +23,7 @@ _HEADERS: Final = ("jit_stencils.h", "jit_stencils-*.h")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What lies below a path.
+    """What is below a path.
 
     `subjects` are the headers and output folders to verify; `covered` counts the files that verifying them reads.
     `ignored` and `refused` map the other files to the reason.
@@ -55,7 +55,7 @@ def survey(path: Path) -> Survey:
 
 
 def demand(path: Path) -> tuple[Path, ...]:
-    """List the subjects below a path, where nothing else lies there that make could take.
+    """List the subjects below a path, where nothing else is there that make could take.
 
     Raises: ManifestError that names what nobody would have looked at; UsageError.
     """
@@ -88,7 +88,7 @@ class _Book:
             return
         self._seen += len(inner)
         if self._seen > limits.FOUND:
-            raise UsageError(f"more than {limits.FOUND} files lie below the folder", fix="name a folder of stencils")
+            raise UsageError(f"more than {limits.FOUND} files are below the folder", fix="name a folder of stencils")
         folders = [path for path in inner if path.is_dir()]
         self._files(folder, [path for path in inner if path not in set(folders)])
         for path in folders:

@@ -36,7 +36,7 @@ _SHOWN: Final = 8
 
 
 def run(subject: Subject) -> Verdict:
-    """Verify one header with all that lies beside it.
+    """Verify one header with all that is beside it.
 
     What is wrong with the header or its manifest is in the verdict.
 
@@ -108,7 +108,7 @@ def _known_digests(header: ReadHeader) -> Mapping[str, str]:
 
 
 def _digests(found: Found) -> Mapping[str, str]:
-    """Return what a header without a manifest shows; its content is known where nothing that counts lies beside it."""
+    """Return what a header without a manifest shows; its content is known where nothing that counts is beside it."""
     digests = _known_digests(found.header)
     if found.dialect.EXTRAS:
         return digests

@@ -49,7 +49,7 @@ def read(content: bytes, label: str) -> tuple[Program, ...]:
     if not found:
         raise ProgramError("it is not a program that can be parsed", where=label, fix="check that the file is whole")
     if len(found) > 1:
-        # The slices of a universal file are told apart by their architecture.
+        # The slices of a universal file are distinguished by their architecture.
         return tuple(_labelled(program) for program in found)
     return found
 

@@ -9,12 +9,12 @@ from stencilkit.model.stencil import Patch, PatchForm, Stencil
 from stencilkit.prove.machine import UnsupportedError
 
 Fill = Callable[[bytearray, int, int, int], None]
-"""Fills a hole at an offset of a body that lies at an address, with a value."""
+"""Fills a hole at an offset of a body that is at an address, with a value."""
 _PAIR: Final = "patch_aarch64_33rx"
 
 
 def filled(part: Stencil, start: int, value: Callable[[Patch], int]) -> bytes:
-    """Fill the holes of a stencil that lies at an address.
+    """Fill the holes of a stencil that is at an address.
 
     Raises: UnsupportedError for a patch function that is not known.
     """

@@ -272,7 +272,7 @@ def _size(facts: Facts) -> int:
 
 
 def run(steps: Mapping[str, Step], state: State, code: Code, op: Operation) -> Control:
-    """Run one instruction by its row in the table; every hole that lies in it must have been read.
+    """Run one instruction by its row in the table; every hole that is in it must have been read.
 
     Raises: UnsupportedError.
     """

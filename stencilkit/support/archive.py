@@ -173,7 +173,7 @@ def _unreadable(archive: Path, problem: Exception) -> SourceError:
 
 def _damage(problem: Exception) -> str:
     """Say what is wrong with an archive; tarfile tells in several lines what a file is not."""
-    return "it is no tar archive, or a damaged one" if "\n" in str(problem) else str(problem)
+    return "it is not a tar archive, or it is damaged" if "\n" in str(problem) else str(problem)
 
 
 def _read_to_end(tar: tarfile.TarFile, bounds: Bounds, where: str) -> None:
@@ -232,7 +232,7 @@ def write_tar(contents: Mapping[str, bytes], *, compress: bool) -> bytes:
 
 
 def is_tar(path: Path) -> bool:
-    """Tell whether a file is a tar, or compressed: by its first bytes (POSIX ustar, RFC 1952, xz)."""
+    """Return whether a file is a tar, or compressed: by its first bytes (POSIX ustar, RFC 1952, xz)."""
     with files.open_regular(path, sys.maxsize, error=SourceError) as file:
         start = file.read(262)
     return start.startswith((b"\x1f\x8b", b"\xfd7zXZ\0")) or start[257:] == b"ustar"
@@ -296,7 +296,7 @@ def _read_members(
             raise error(
                 f"the archive has more than {bounds.members} files or {bounds.size >> 20} MiB",
                 where=str(archive),
-                fix="do not use it; it is no bundle of stencils",
+                fix="do not use it; it is not a bundle of stencils",
             )
         if name in contents:
             raise error(f"the archive has {name!r} twice", where=str(archive), fix="do not use it")

@@ -49,7 +49,7 @@ def source_time() -> datetime:
     # The last second of the year 9999:
     if not re.fullmatch(r"[0-9]{1,12}", epoch) or int(epoch) > 253402300799:
         raise UsageError(
-            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no time",
+            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is not a time",
             fix="set it to seconds since 1970 (date +%s), or leave it unset",
         )
     return datetime.fromtimestamp(int(epoch), UTC)
@@ -122,13 +122,13 @@ def data_root() -> Path:
 
 
 def moved_by(path: Path) -> str:
-    """Name the variable that moves the folder of ours in which a path lies, "" where it lies in none."""
+    """Name the variable that moves the folder of ours in which a path lies, "" where it is in none."""
     for variable_, root in (("STENCILKIT_CACHE", cache_root), ("STENCILKIT_DATA", data_root)):
         try:
             if path.is_relative_to(root()):
                 return variable_
         except (UsageError, OutputError):
-            # Without a home there is no such folder, and the path lies elsewhere.
+            # Without a home there is no such folder, and the path is elsewhere.
             continue
     return ""
 
@@ -171,10 +171,10 @@ def native() -> str:
 
 
 def is_native(name: str) -> bool:
-    """Tell whether a name is this machine's."""
+    """Return whether a name is this machine's."""
     return bool(name) and name == native()
 
 
 def is_system(name: str) -> bool:
-    """Tell whether this machine is of a system ("darwin", "windows"), whatever its architecture."""
+    """Return whether this machine is of a system ("darwin", "windows"), whatever its architecture."""
     return bool(name) and native().endswith(f"-{name}")

@@ -20,7 +20,7 @@ _SHOWN: Final = 60
 _LONG_KEY: Final = re.compile(
     rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{limits.KEY_PARTS}}}"""
 )
-_AGAIN: Final = "mend the file, or have it made again"
+_AGAIN: Final = "fix the file, or generate it again"
 _NAMES: Final[dict[type, str]] = {
     str: "a string",
     int: "an integer",
@@ -39,7 +39,7 @@ def _shown(value: object) -> str:
 
 
 def _fits(value: str | int) -> bool:
-    """Tell whether a number is one of TOML's (64 bits); Python refuses to print those of thousands of digits."""
+    """Return whether a number is one of TOML's (64 bits); Python refuses to print those of thousands of digits."""
     return isinstance(value, str) or -(1 << 63) <= value < 1 << 63
 
 
@@ -103,7 +103,7 @@ class Fields:
         return value
 
     def has(self, key: str) -> bool:
-        """Tell whether a field is there."""
+        """Return whether a field is there."""
         return key in self._table
 
     def text(self, key: str, default: object = _MISSING) -> str:
@@ -145,7 +145,7 @@ class Fields:
         return value
 
     def null(self, key: str) -> bool:
-        """Tell whether a field is JSON's null, which means that something is not known."""
+        """Return whether a field is JSON's null, which means that something is not known."""
         if key in self._table and self._table[key] is None:
             self._read.add(key)
             return True

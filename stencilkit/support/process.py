@@ -69,7 +69,7 @@ class Completed:
 
     @property
     def ending(self) -> str:
-        """Tell how it ended, in words."""
+        """Describe how it ended, in words."""
         if self.returncode >= 0:
             return f"ended with {self.returncode}"
         number = -self.returncode

@@ -1,6 +1,6 @@
 """Read the data files that travel with the package.
 
-In a wheel they lie inside the package; in a checkout targets.toml lies at the top of the repository.
+In a wheel they are inside the package; in a checkout targets.toml is at the top of the repository.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def whole_digest() -> str:
     found = sorted(path for pattern in ("*.py", "*.toml", "*.j2") for path in package.rglob(pattern))
     hasher = hashlib.sha256(text("targets.toml").encode())
     for path in found:
-        # In a wheel, data of the repository lies in the package, too; in a checkout it does not.
+        # In a wheel, data of the repository is in the package, too; in a checkout it does not.
         name = path.relative_to(package).as_posix()
         if name != "targets.toml" and not name.startswith("data/"):
             hasher.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

@@ -19,7 +19,7 @@ def claims(header: ReadHeader, summary: Summary, manifest: Manifest) -> Iterator
         yield Check(kind="manifest", status="failed", what="stencils differ from the manifest's", details=details)
     extras = tuple(_extras_differing(summary, manifest))
     if extras:
-        what = "what lies beside the header differs from the manifest's"
+        what = "what is beside the header differs from the manifest's"
         yield Check(kind="manifest", status="failed", what=what, details=extras)
     if summary.interface != manifest.interface_digest:
         yield Check(kind="manifest", status="failed", what="the interface digest is not the manifest's")

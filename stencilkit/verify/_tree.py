@@ -60,7 +60,7 @@ def _misfits(manifest: Manifest, facts: TreeFacts) -> Iterator[Check]:
 
 
 def _same_inputs(manifest: Manifest, facts: TreeFacts) -> bool:
-    """Tell whether all files that line 1 covers are what the manifest says."""
+    """Return whether all files that line 1 covers are what the manifest says."""
     return not facts.line1 and facts.config_sha256 == manifest.pyconfig_sha256
 
 

@@ -59,7 +59,7 @@ def somebody_else(*places: Path) -> Who:
     """Find a user who can run a Python and read what the build reads; only root can be somebody else."""
     program = f"import os, sys, elftools; sys.exit(not all(os.access(p, os.R_OK) for p in {list(map(str, places))}))"
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        # The tests' own Python may lie in root's home.
+        # The tests' own Python may be in root's home.
         with contextlib.suppress(OSError):
             done = subprocess.run(
                 [python, "-c", program],

@@ -45,7 +45,7 @@ VOUCHING = {
     "gate": (),
     "attest": (),
 }
-# What lies in a build folder before, and may be larger than all that comes there.
+# What is in a build folder before, and may be larger than all that comes there.
 GIVEN = ("Makefile", "pyconfig.h")
 UOPS = {"old": 2, "new": 3}
 GATE = 'schema = 1\n[[variation]]\nname = "jobs"\nwhy = "other batches"\narguments = ["--jobs", "1"]\n'
@@ -229,7 +229,7 @@ def test_a_kill_leaves_nothing_torn(name: str, runs: int, scenes: dict[str, Scen
 
 @contextlib.contextmanager
 def small_disk(scene: Scene, size: int) -> Iterator[bool]:
-    """Put the place on a file system of some bytes, with what lies there; yield whether that can be done here."""
+    """Put the place on a file system of some bytes, with what is there; yield whether that can be done here."""
     # Not the temporary files that a kill left behind.
     lying = [path for path in scene.place.rglob("*") if path.is_file() and not path.name.startswith(".")]
     kept = {path.relative_to(scene.place): path.read_bytes() for path in lying}

@@ -79,7 +79,7 @@ def apple_in_range(here: Path) -> None:
 
 X86 = ("--target", "x86_64-unknown-linux-gnu")
 MINE = ("--cpython", "cpython", "--llvm", "bin/clang")
-# name, what lies there, the command line
+# name, what is there, the command line
 CASES: list[tuple[str, Callable[[Path], object], tuple[str, ...]]] = [
     ("not-a-tree", void, (*BUILD, "--cpython", ".")),
     ("no-such-tree", void, (*BUILD, "--cpython", "./python-3.14")),

@@ -258,5 +258,5 @@ def test_a_relocation_outside_its_section_is_refused(triple: str) -> None:
             of.COFF_AMD64, [of.Part(".text", bytes(16), of.COFF_CODE, [of.coff_relocation(16, 0, 4)])], [of.Name("x")]
         ),
     }
-    with pytest.raises(ObjectError, match="lies outside section"):
+    with pytest.raises(ObjectError, match="is outside section"):
         objects.parse(outside[TARGETS[triple].format], TARGETS[triple])

@@ -64,7 +64,7 @@ DOORS = {
     "zipfile": (),
     "shelve": (),
 }
-# Platforms may be told apart here, and in tables (dicts of the form, not branches).
+# Platforms may be distinguished here, and in tables (dicts of the form, not branches).
 PLATFORM_WORDS = {"elf", "macho", "coff", "x86_64", "aarch64", "i686", "win32", "darwin", "linux"}
 PLATFORM_HOMES = ("objects", "support", "asmopt")
 SERIES = re.compile(r"^3\.1\d")

@@ -72,7 +72,7 @@ def gather(path: Path, *keys: Path) -> Attestations:
 
 
 def counts(path: Path, wanted: Demand, root: Path | None = None) -> bool:
-    """Tell whether a file makes anybody say what CLAIM says."""
+    """Return whether a file makes anybody say what CLAIM says."""
     (check, *_) = attest.judge(CLAIM, attest.gather([path], wanted, root))
     return check.status == "passed"
 

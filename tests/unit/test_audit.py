@@ -369,7 +369,7 @@ def test_what_is_overwritten_is_not_read(text: str, objection: str) -> None:
     assert set(found) == ({objection} if objection else set())
 
 
-# 32-bit code that pushes three operands of _wassert and calls it: with what lies behind it, or nothing.
+# 32-bit code that pushes three operands of _wassert and calls it: with what is behind it, or nothing.
 ASSERTION = "6a006a006a00e800000000"
 
 

@@ -25,13 +25,13 @@ def test_every_byte_belongs_to_one_thing() -> None:
 @pytest.mark.parametrize(
     ("data", "parts", "what"),
     [
-        (b"abcdef", [(0, 4), (3, 3)], "part 3 lies on top of part 0"),
+        (b"abcdef", [(0, 4), (3, 3)], "part 3 is on top of part 0"),
         (b"abcdef", [(0, 4)], "2 bytes after part 0"),
         (b"abcdef", [(2, 4)], "2 bytes between the start and part 2"),
         (b"ab\0\0\0\0ef", [(0, 2), (6, 2)], "4 bytes between part 0 and part 6"),
         (b"ab\0xef", [(0, 2), (4, 2)], "2 bytes between part 0 and part 4"),
         (b"ab\0\0ef", [(0, 2), (3, 0), (4, 2)], "1 bytes between part 0 and part 3"),
-        (b"abcdef", [(0, 6), (2, 0)], "part 2 lies on top of part 0"),
+        (b"abcdef", [(0, 6), (2, 0)], "part 2 is on top of part 0"),
     ],
 )
 def test_what_is_left_over_or_shared_is_refused(data: bytes, parts: list[tuple[int, int]], what: str) -> None:
@@ -40,7 +40,7 @@ def test_what_is_left_over_or_shared_is_refused(data: bytes, parts: list[tuple[i
 
 
 def test_a_part_outside_the_file_is_refused() -> None:
-    with pytest.raises(ObjectError, match="more lies outside the file"):
+    with pytest.raises(ObjectError, match="more is outside the file"):
         Account(b"abc").take(2, 2, "more")
 
 

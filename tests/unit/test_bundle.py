@@ -247,7 +247,7 @@ HOSTILE: dict[str, tuple[Callable[[Artifact], bytes], str]] = {
     ),
     "a wrong digest": (damaged_sum, r"\.h is not what SHA256SUMS says"),
     "a wrong digest, summed again": (damaged_manifest_sum, r"\.h is not what its manifest says"),
-    "no digests": (lambda item: tarred(without(item, artifact.SUMS)), "no .*SHA256SUMS, so it is no bundle"),
+    "no digests": (lambda item: tarred(without(item, artifact.SUMS)), "no .*SHA256SUMS, so it is not a bundle"),
     "a missing file": (lambda item: tarred(without(item, f"{STEM}.dispatcher.h")), "dispatcher.h is missing"),
     "a missing file, summed again": (
         lambda item: tarred(summed(without(item, f"{STEM}.dispatcher.h"))),

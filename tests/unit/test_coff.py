@@ -91,7 +91,7 @@ def test_uninitialised_data_is_zeroes() -> None:
         (of.Part(".bss", b"", of.COFF_BSS, size=0xFFFFFFF0), "nowhere to keep state"),
         (of.Part(".data", b"abcd", of.COFF_DATA), "'.data' is writable"),
         (of.Part(".text", bytes(8), of.COFF_CODE | 0x80000000), "'.text' is writable"),
-        (of.Part(".text", bytes(8), of.COFF_CODE, size=0xFFFFFFF0), "lies outside the file"),
+        (of.Part(".text", bytes(8), of.COFF_CODE, size=0xFFFFFFF0), "is outside the file"),
         (code(relocations=(of.coff_relocation(0, 99, REL32),)), "wants symbol 99"),
     ],
 )
@@ -107,5 +107,5 @@ def test_the_empty_sections_of_every_object_are_kept() -> None:
 def test_other_machines_and_formats_are_refused() -> None:
     with pytest.raises(ObjectError, match="for a machine that has a JIT"):
         coff.parse(of.coff(0x1C0, [code()], []), "")
-    with pytest.raises(ObjectError, match="the COFF header lies outside"):
+    with pytest.raises(ObjectError, match="the COFF header is outside"):
         coff.parse(b"\x64\x86", "")

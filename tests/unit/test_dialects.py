@@ -649,7 +649,7 @@ def test_315_refuses_a_slot_of_the_trace_in_data() -> None:
 
 
 def slot_load(adrp: int, load: int, *, symbol: str = "_PyFoo", apart: int = 4) -> LoweredUnit:
-    """adrp and ldr of a slot: the words, and how many bytes lie between their starts."""
+    """adrp and ldr of a slot: the words, and how many bytes are between their starts."""
     code = adrp.to_bytes(4, "little") + NOP * (apart // 4 - 1) + load.to_bytes(4, "little") + NOP * 2
     return unit(
         code,

@@ -86,13 +86,13 @@ def test_what_is_no_stencil_is_an_error(data: bytes, message: str) -> None:
 
 def test_a_symbol_outside_its_section_is_an_error() -> None:
     data = of.elf(of.ELF_X86_64, bytes(16), [], [of.Name("_JIT_ENTRY", 1, 17)])
-    with pytest.raises(ObjectError, match="_JIT_ENTRY lies outside"):
+    with pytest.raises(ObjectError, match="_JIT_ENTRY is outside"):
         objects.parse(data, TARGET)
     objects.parse(of.elf(of.ELF_X86_64, bytes(16), [], [of.Name("end", 1, 16)]), TARGET)
 
 
 def test_a_relocation_outside_its_section_is_an_error() -> None:
-    with pytest.raises(ObjectError, match="R_X86_64_PLT32 at 0x4 lies outside section"):
+    with pytest.raises(ObjectError, match="R_X86_64_PLT32 at 0x4 is outside section"):
         objects.parse(patched(1, SIZE, "<Q", 4), TARGET)
 
 

@@ -265,7 +265,7 @@ def test_what_vouched_for_the_tarball_is_noted_beside_the_tree(
     assert noted(fetch.fetch("3.14.6", PINS, tmp_path / "cache", sha256=SHA256)) == f"sha256 {SHA256}\n"
     fetch.fetch("3.14.7", PINS, tmp_path / "cache", to=tmp_path / "mine")
     assert not (tmp_path / "mine.vouched").exists()
-    # What lies beside a tree and has another form does not reach a manifest.
+    # What is beside a tree and has another form does not reach a manifest.
     tree = fakes.tree(tmp_path / "trees", "3.14.7")
     for text, expected in ((f"index {SHA256}\n", f"index {SHA256}"), ("trust me\n", ""), ("", "")):
         tree.with_name(f"{tree.name}.vouched").write_text(text)

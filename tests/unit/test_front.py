@@ -140,7 +140,7 @@ def test_doctor_is_not_content_without_llvm_or_compiler(
     assert "MISSING" in capsys.readouterr().out
 
 
-# What lies in the repository, and not in a wheel.
+# What is in the repository, and not in a wheel.
 ELSEWHERE = re.compile(r"(?<![\w/.-])(?:docs|recipes|reproducibility|tests|\.github|\.ci)/[\w-]")
 # Looked for beside the package, where a checkout is used; not shown to anybody.
 FOLDERS = {"reproducibility/ledger/"}

@@ -98,7 +98,7 @@ def constants(kind: str, word: int, *sizes: int, addend: int = 0) -> ObjectFile:
 
 @pytest.mark.parametrize("kind", ["R_AARCH64_LDST64_ABS_LO12_NC", "ARM64_RELOC_PAGEOFF12"])
 def test_constants_that_a_scaled_load_cannot_reach_are_refused(kind: str) -> None:
-    """A place that is no multiple of 8 would be rounded down: `ldr d0` would load half of each of two constants."""
+    """A place that is not a multiple of 8 would be rounded down: `ldr d0` would load half of each of two constants."""
     with pytest.raises(RelocationError, match=r"8 bytes at 0x4 of the stencil's data are not aligned") as caught:
         holes.lower("_UOP", constants(kind, LDR_D0, 4, 8), VALUES)
     assert caught.value.where == "uop _UOP, offset 0x0"

@@ -89,7 +89,7 @@ def test_debug_sections_are_dropped_and_compact_unwind_is_kept_for_the_shim() ->
         ([code(), of.Part("__data", b"abcd", address=8, segment="__DATA")], [], "'__data' is writable"),
         ([code(relocations=(of.macho_relocation(0, 7, BRANCH26),))], [], "wants symbol 7 of 0"),
         ([code(relocations=(of.macho_relocation(0, 3, 0, external=False),))], [], "wants section 3 of 1"),
-        ([of.Part("__text", bytes(8), of.CODE, size=1 << 40)], [], "lies outside the file"),
+        ([of.Part("__text", bytes(8), of.CODE, size=1 << 40)], [], "is outside the file"),
         ([of.Part("__text", bytes(8), of.CODE, address=1 << 40)], [], "is at 0x10000000000"),
     ],
 )
@@ -108,5 +108,5 @@ def test_constants_with_addresses_and_empty_sections_lie_in_a_writable_segment_t
 def test_other_machines_and_formats_are_refused() -> None:
     with pytest.raises(ObjectError, match="for a machine that has a JIT"):
         macho.parse(of.macho(18, [code()], []), "_")
-    with pytest.raises(ObjectError, match="the Mach-O header lies outside"):
+    with pytest.raises(ObjectError, match="the Mach-O header is outside"):
         macho.parse(b"\xcf\xfa\xed\xfe", "_")

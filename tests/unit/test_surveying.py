@@ -38,7 +38,7 @@ def test_a_whole_folder_is_covered(folder: Path) -> None:
 
 
 def test_a_second_header_is_verified_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It lies beside a manifest that does not name it."""
+    """It is beside a manifest that does not name it."""
     other = folder / "out" / "jit_stencils-aarch64-unknown-linux-gnu.h"
     shutil.copy(folder / "out" / HEADER, other)
     code, out = verify(folder, capsys)

@@ -193,7 +193,7 @@ def test_links_to_ccache_are_different_clangs(tmp_path: Path) -> None:
 def machine(found: Found) -> toolchain.Machine:
     """Make a machine on which that was found."""
     made = toolchain.Machine(Path("/none"), NoStore(), frozenset({18, 19, 20, 21, 22}))
-    # What a cached property has computed lies in the instance.
+    # What a cached property has computed is in the instance.
     made.__dict__["found"] = found
     return made
 
@@ -228,7 +228,7 @@ def test_wanted_versions_are_chosen_in_order(three: Found, text: str, expected: 
 def test_what_is_absent_is_an_error_that_helps(three: Found) -> None:
     with pytest.raises(ToolchainError) as caught:
         select("18..20", three)
-    assert caught.value.what == "not on this machine: LLVM 18 (there is: 19.1.7, 20.1.8, 21.1.0)"
+    assert caught.value.what == "LLVM 18 not found (available: 19.1.7, 20.1.8, 21.1.0)"
     assert caught.value.fix.startswith("stencilkit toolchains install 18 (from PyPI, no root), or your distribution's ")
     assert caught.value.fix.endswith("--skip-missing to build with the others")
     with pytest.raises(ToolchainError) as caught:

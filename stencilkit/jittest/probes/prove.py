@@ -17,7 +17,7 @@ ROUNDS = 30_000
 
 
 def watched(limit: int, active: Callable[[], bool]) -> bool:
-    """Tell whether any round of a loop ran as machine code."""
+    """Return whether any round of a loop ran as machine code."""
     seen = False
     for _ in range(limit):
         if active():
