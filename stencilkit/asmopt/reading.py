@@ -41,8 +41,8 @@ _KNOWN_DIRECTIVES: Final = frozenset(
         *(".secrel32", ".secidx", ".symidx", ".safeseh"),
         # Build attributes for the linker (-mbranch-protection on aarch64, LLVM 21 and later):
         *(".aeabi_subsection", ".aeabi_attribute"),
-        # Printed at the top since LLVM 23:
-        ".att_syntax",
+        # Since LLVM 23: at the top, and where a function would like to begin (alone in its section, it does).
+        *(".att_syntax", ".prefalign"),
     }
 )
 _NO_TABLES: Final = f"leave out the flag that makes jump tables (-fno-jump-tables avoids them), or {REPORT}"

@@ -143,7 +143,19 @@ def test_every_directive_that_compilers_write_is_known() -> None:
             ".aeabi_subsection",
         ),
         *(".build_version", ".subsections_via_symbols", ".private_extern", ".loh", ".literal16", ".macosx_version_min"),
-        *(".def", ".scl", ".endef", ".linkonce", ".secrel32", ".att_syntax", ".asciz", ".quad", ".xword", ".zero"),
+        *(
+            ".def",
+            ".scl",
+            ".endef",
+            ".linkonce",
+            ".secrel32",
+            ".att_syntax",
+            ".prefalign",
+            ".asciz",
+            ".quad",
+            ".xword",
+            ".zero",
+        ),
     ]
     reading.read("".join(f"\t{name}\n" for name in names) + "\tnop\n", syntax())
 

@@ -131,7 +131,7 @@ def test_fedoras_names(one: Artifact) -> None:
         "Python-3.14.7-x86_64-debug-jit_stencils.h",
         "Python-3.14.7-x86_64-optimized-jit_stencils.h",
     ]
-    with pytest.raises(BundleError, match="do not tell these apart"):
+    with pytest.raises(BundleError, match="have the same name"):
         artifact.fedora_names([one, other(one, llvm="20.1.2")])
 
 

