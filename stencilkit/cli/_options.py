@@ -19,7 +19,7 @@ from stencilkit.support.progress import Progress
 Command = Callable[..., Any]
 _C = TypeVar("_C", bound=Command)
 # The parts of the cache; the first holds compiled uops and is bounded.
-CACHE_PARTS: Final = ("entries", "pyconfig", "trees", "tarballs")
+CACHE_PARTS: Final = ("entries", "pyconfig", "trees", "tarballs", "zig")
 
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 EXISTING_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from stencilkit.errors import ProcessError
+from stencilkit.errors import ProcessError, StencilkitError
 from stencilkit.support import environ
 
 # What a child may inherit. Compilers change their output with CPATH, C_INCLUDE_PATH, CCC_OVERRIDE_OPTIONS, LANG,
@@ -93,7 +93,16 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
-    return {**inherited, **_FIXED, **(extra or {})}
+    return {**inherited, **_FIXED, **_caches(), **(extra or {})}
+
+
+def _caches() -> dict[str, str]:
+    # A ziglang wheel's clang keeps a folder for each user, if it is not told of another one.
+    try:
+        return {"ZIG_GLOBAL_CACHE_DIR": str(environ.cache_root() / "zig")}
+    except StencilkitError:
+        # Without a home there is no cache, and those who need one say so.
+        return {}
 
 
 def run(

@@ -66,10 +66,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    # rpm keeps a database in the home of whoever asks it about a package.
+    home = {"HOME": str(cwd)} if Path(command[0]).name.startswith("rpm") else {}
     return subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env=wb.environment(env),
+        env=wb.environment({**home, **(env or {})}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
