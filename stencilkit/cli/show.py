@@ -27,7 +27,7 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
 
     A folder above several output folders stands for all of them.
     """
-    found = surveying.demand(path)
+    found = surveying.read_only(path)
     if len(found) > 1 and form == "json":
         raise UsageError(
             f"below {path} are {len(found)} builds, and JSON is of one",

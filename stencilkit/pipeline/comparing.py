@@ -25,7 +25,7 @@ def groups(paths: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
 
     Raises: UsageError where what is below one is not below the others; ManifestError.
     """
-    below = [surveying.demand(path) for path in paths]
+    below = [surveying.read_only(path) for path in paths]
     if len(paths) == 1:
         return (below[0],)
     if all(len(found) == 1 for found in below):

@@ -69,6 +69,18 @@ def demand(path: Path) -> tuple[Path, ...]:
     return found.subjects
 
 
+def read_only(path: Path) -> tuple[Path, ...]:
+    """List the subjects below a path for a command that only shows them.
+
+    A folder that CPython's own generator wrote to has no manifest; it stands for its header.
+
+    Raises: ManifestError, UsageError as `demand` does.
+    """
+    if path.is_dir() and not (path / MANIFEST_NAME).exists() and any(path.glob("jit_stencils*.h")):
+        return (path,)
+    return demand(path)
+
+
 class _Book:
     """What was found so far."""
 

@@ -143,6 +143,17 @@ def test_every_format_tells_all(form: str, tmp_path: Path, capsys: pytest.Captur
         assert "9 -> 1" in out
 
 
+def test_a_build_folder_of_cpythons_stands_for_its_header(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    """No manifest names what CPython's own generator leaves there: a dispatcher beside the header, 3.15's shim."""
+    build = tmp_path / "build"
+    write(build / f"jit_stencils-{samples.TRIPLE}.h", samples.stencils())
+    (build / "jit_stencils.h").write_text("// a dispatcher\n")
+    (build / "jit-stencils-rebuilt").mkdir()
+    assert cli.main(["compare", "--brief", str(build), str(folders[0])]) == 0
+    assert cli.main(["show", "_NOP", str(build)]) == 0
+    assert cli.main(["verify", "--consistent", str(build)]) == 1
+
+
 def test_check_is_silent_about_equal_headers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = str(write(tmp_path / "a.h", samples.stencils()))
     assert cli.main(["compare", one, one, "--check"]) == 0
