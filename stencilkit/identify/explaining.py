@@ -100,7 +100,7 @@ class Layout:
     def sure(self) -> int:
         """Return the size in bytes from which code is in this program as arrays, judging by what was found."""
         if self.keeps_all:
-            return SHORTEST if self._found.loose or self._has(SHORTEST) else SHORTEST + 1
+            return SHORTEST
         there = sorted(item.size for item in self._signatures.values() if item.sha256 in self._found.whole)
         if sure_size(there) == SURE_WITHOUT_PGO:
             return SURE_WITHOUT_PGO
@@ -111,9 +111,6 @@ class Layout:
                 return previous + 1
             previous = size
         return SURE
-
-    def _has(self, size: int) -> bool:
-        return any(self._sizes[sha256] == size for sha256 in self._found.whole if sha256 in self._sizes)
 
     def _hidden(self) -> Iterator[int]:
         return (item.size for item in self._signatures.values() if not self._found.has(item.sha256))

@@ -293,9 +293,9 @@ def test_an_archive_with_ten_pythons(stencils: Path, libraries: dict[str, Path],
         archive.writestr("damaged/libpython", libraries[wb.X86].read_bytes()[:900] + b"PYTHONHOME\0")
     done = wb.stencilkit("identify", tmp_path / "ten.zip", "--against", stencils, "--format", "json", check=False)
     (answer,) = json.loads(done.stdout)["answers"]
-    assert [python["verdict"] for python in answer["pythons"]] == ["identified"] * 10
+    assert sorted(python["verdict"] for python in answer["pythons"]) == ["identified"] * 10 + ["unknown"]
     assert [best["target"] for python in answer["pythons"][:3] for best in python["best"]] == kinds
-    assert done.returncode == (2 if answer["problems"] else 0)
+    assert done.returncode == 1
 
 
 def test_a_process_that_is_not_there() -> None:

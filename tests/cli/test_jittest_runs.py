@@ -203,4 +203,4 @@ def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_
     assert "Include/Python.h" in done.stdout
     assert not (tmp_path / "refused").exists()
     done = wb.stencilkit("install", bundle, "--cpython", "3.14.7", check=False)
-    assert "--cpython 3.14.7 is not a folder" in done.stderr
+    assert "is not a configured build folder" in done.stderr

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,6 +233,7 @@ def test_a_worker_with_another_stencilkit_is_refused(small: Path, tmp_path: Path
     package = other / "stencilkit"
     other.mkdir()
     subprocess.run(["cp", "-r", str(wb.ROOT / "stencilkit"), str(package)], check=True)
+    shutil.copy(wb.ROOT / "targets.toml", other)
     init = package / "__init__.py"
     init.write_text(re.sub(r'(__version__: Final = )"[^"]+"', r'\1"0.0.1"', init.read_text()))
     cluster.work("old", {"PYTHONPATH": str(other)})

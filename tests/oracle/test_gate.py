@@ -50,7 +50,8 @@ def test_our_ledger(version: str, llvm: int, triple: str, tmp_path: Path) -> Non
     done = gate(*words, "--pyconfig-dir", wb.pyconfig(version, triple), "--report", tmp_path / "report.md")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as expected" in done.stdout
-    assert re.search(r"varied, all at once: folder, file times, file order, locale, .*umask", done.stdout)
+    said = " ".join(done.stdout.split())
+    assert re.search(r"varied, all at once: folder, file times, file order, locale, .*umask", said)
     assert "| as expected |" in (tmp_path / "report.md").read_text()
 
 
@@ -91,8 +92,9 @@ def test_a_planted_difference_is_caught(small: list[str | Path], tmp_path: Path)
     done = gate(*words, "--variations", guilty, "--update")
     assert done.returncode == 1
     assert "VARIES" in done.stdout
-    assert "varies with flag (planted): " in done.stdout
-    assert "varies with jobs" not in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "varies with flag (planted): " in said
+    assert "varies with jobs" not in said
     assert "left alone: " in done.stdout
     assert path.read_text() != text
     assert gate(*words, "--update").returncode == 0

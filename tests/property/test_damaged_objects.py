@@ -54,7 +54,8 @@ OBJECTS = {
     "i686-pc-windows-msvc": _coff(of.COFF_I386, 20, "_"),
     "aarch64-pc-windows-msvc": _coff(of.COFF_ARM64, 3),
 }
-TARGETS = {target.triple: target for target in targets.load().targets}
+# musl's objects are those of glibc's targets.
+TARGETS = {target.triple: target for target in targets.load().targets if target.triple in OBJECTS}
 VALUES = frozenset(dialects.dialect_for("3.14").HEADER.values)
 ABSURD = [struct.pack("<I", value) for value in (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFF, 0x10000000)]
 ABSURD += [b"\xff" * 8, struct.pack("<Q", 1 << 62)]
