@@ -599,7 +599,7 @@ def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Input
         assert done.returncode == 0, done.stdout
         done = run("bash", "-c", BINARY[recipe], cwd=tmp_path, env=env)
         assert bool(done.returncode) is changed, done.stdout
-        assert f"./python: {'changed' if changed else 'identified'}" in done.stdout, done.stdout
+        assert f"python: {'changed' if changed else 'identified'}" in done.stdout, done.stdout
 
 
 def test_alpines_build_file_is_shell_and_says_what_abuild_asks_for() -> None:
