@@ -69,6 +69,15 @@ class State:
     steps: int = 0
     leaving: Term | None = None
 
+    def flag(self, name: str) -> Term:
+        """Read a flag.
+
+        Raises: UnsupportedError where it is from before the stencil.
+        """
+        if name not in self.flags:
+            raise UnsupportedError(f"flag {name} as it was before the stencil")
+        return self.flags[name]()
+
     def copy(self) -> State:
         """Copy, to go on in two ways."""
         return State(self.pc, dict(self.registers), self.heap, self.frame, dict(self.flags), self.steps, self.leaving)

@@ -66,36 +66,26 @@ def bits(name: str, *, inverted: bool = False) -> Callable[[Term, Term], tuple[T
     return arithmetic
 
 
-def flag(state: State, name: str) -> Term:
-    """Read a flag.
-
-    Raises: UnsupportedError where it is from before the stencil.
-    """
-    if name not in state.flags:
-        raise UnsupportedError(f"flag {name} as it was before the stencil")
-    return state.flags[name]()
-
-
 def _less(state: State) -> Term:
     if "lt" in state.flags:
-        return flag(state, "lt")
-    return terms.bitwise("xor", flag(state, "n"), flag(state, "v"))
+        return state.flag("lt")
+    return terms.bitwise("xor", state.flag("n"), state.flag("v"))
 
 
 def _lower_or_same(state: State) -> Term:
     if "ls" in state.flags:
-        return flag(state, "ls")
-    return terms.either(terms.invert(flag(state, "c")), flag(state, "z"))
+        return state.flag("ls")
+    return terms.either(terms.invert(state.flag("c")), state.flag("z"))
 
 
 _CONDITIONS: Final[Mapping[str, Callable[[State], Term]]] = {
-    "eq": lambda state: flag(state, "z"),
-    "hs": lambda state: flag(state, "c"),
-    "mi": lambda state: flag(state, "n"),
-    "vs": lambda state: flag(state, "v"),
+    "eq": lambda state: state.flag("z"),
+    "hs": lambda state: state.flag("c"),
+    "mi": lambda state: state.flag("n"),
+    "vs": lambda state: state.flag("v"),
     "ls": _lower_or_same,
     "lt": _less,
-    "le": lambda state: terms.either(flag(state, "z"), _less(state)),
+    "le": lambda state: terms.either(state.flag("z"), _less(state)),
 }
 _OPPOSITE: Final = {"ne": "eq", "lo": "hs", "pl": "mi", "vc": "vs", "hi": "ls", "ge": "lt", "gt": "le"}
 

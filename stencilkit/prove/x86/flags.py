@@ -97,35 +97,25 @@ def logical(result: Term) -> dict[str, LazyFlag]:
     }
 
 
-def flag(state: State, name: str) -> Term:
-    """Read a flag.
-
-    Raises: UnsupportedError where it is from before the stencil.
-    """
-    if name not in state.flags:
-        raise UnsupportedError(f"flag {name} as it was before the stencil")
-    return state.flags[name]()
-
-
 def _less(state: State) -> Term:
     if "l" in state.flags:
-        return flag(state, "l")
-    return terms.bitwise("xor", flag(state, "s"), flag(state, "o"))
+        return state.flag("l")
+    return terms.bitwise("xor", state.flag("s"), state.flag("o"))
 
 
 def _below_or_equal(state: State) -> Term:
-    return flag(state, "be") if "be" in state.flags else terms.either(flag(state, "c"), flag(state, "z"))
+    return state.flag("be") if "be" in state.flags else terms.either(state.flag("c"), state.flag("z"))
 
 
 _CONDITIONS: Final[Mapping[str, Callable[[State], Term]]] = {
-    "o": lambda state: flag(state, "o"),
-    "b": lambda state: flag(state, "c"),
-    "e": lambda state: flag(state, "z"),
+    "o": lambda state: state.flag("o"),
+    "b": lambda state: state.flag("c"),
+    "e": lambda state: state.flag("z"),
     "be": _below_or_equal,
-    "s": lambda state: flag(state, "s"),
-    "p": lambda state: flag(state, "p"),
+    "s": lambda state: state.flag("s"),
+    "p": lambda state: state.flag("p"),
     "l": _less,
-    "le": lambda state: terms.either(_less(state), flag(state, "z")),
+    "le": lambda state: terms.either(_less(state), state.flag("z")),
 }
 _OPPOSITE: Final = {"no": "o", "ae": "b", "ne": "e", "a": "be", "ns": "s", "np": "p", "ge": "l", "g": "le"}
 

@@ -10,7 +10,7 @@ from stencilkit.prove import terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import Branch, Control, LazyFlag, State, UnsupportedError
 from stencilkit.prove.terms import FALSE, Term
-from stencilkit.prove.x86.flags import CODES, added, condition, flag, logical, of_result, subtracted, unknown
+from stencilkit.prove.x86.flags import CODES, added, condition, logical, of_result, subtracted, unknown
 from stencilkit.prove.x86.operands import VIEWS, Step, address, read, register, write
 
 Arithmetic = Callable[[Term, Term], tuple[Term, dict[str, LazyFlag]]]
@@ -66,7 +66,7 @@ def _bits(name: str) -> Arithmetic:
 def _with_carry(by: Callable[[Term, Term, Term], tuple[Term, dict[str, LazyFlag]]]) -> Step:
     def step(state: State, code: Code, op: Operation) -> Control:
         left, right = (read(state, code, op, operand) for operand in op.operands)
-        carry = flag(state, "c")
+        carry = state.flag("c")
         if left is right and by is subtracted:
             # sbb x, x: all bits are the carry.
             result = terms.sext(carry, left.width)
