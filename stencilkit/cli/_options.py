@@ -13,13 +13,13 @@ from stencilkit.errors import UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.pipeline import knowing
 from stencilkit.support import environ
-from stencilkit.support.cache import NoStore, Store
+from stencilkit.support.cache import ENTRIES, NoStore, Store
 from stencilkit.support.progress import Progress
 
 Command = Callable[..., Any]
 _C = TypeVar("_C", bound=Command)
 # The parts of the cache; the first holds compiled uops and is bounded.
-CACHE_PARTS: Final = ("entries", "pyconfig", "trees", "tarballs", "zig")
+CACHE_PARTS: Final = (ENTRIES, "pyconfig", "trees", "tarballs", "zig")
 
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 EXISTING_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
@@ -93,7 +93,7 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
 
 def store(*, use: bool = True) -> Store:
     """Open the cache."""
-    return Store(environ.cache_root() / CACHE_PARTS[0]) if use else NoStore()
+    return Store(environ.cache_root() / ENTRIES) if use else NoStore()
 
 
 def open_tree(given: str | None, progress: Progress, *, provisional: bool = False) -> SourceTree:

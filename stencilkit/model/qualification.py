@@ -77,6 +77,12 @@ class Check:
     reason: str = ""
 
 
+def alone(first: Check, reason: str) -> tuple[Check, ...]:
+    """List the checks of a cell of which one question was answered, and none of the others asked, for a reason."""
+    rest = (Check(name=name, outcome="not asked", reason=reason) for name in QUESTIONS if name != first.name)
+    return (first, *rest)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differing:
     """A stencil that is not that of the LLVM which upstream pins; sizes in bytes before and after, None for none.

@@ -19,12 +19,12 @@ from stencilkit import __version__, fetch, pins, provision, results, toolchain
 from stencilkit.errors import ClusterError, ResultError, StencilkitError, ToolchainError
 from stencilkit.model.qualification import Job, Result
 from stencilkit.model.source import STENCIL_PARTS
-from stencilkit.model.toolchain import Toolchain, Wanted
+from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import requesting, scheduling
 from stencilkit.pipeline.scheduling import Board, Doer, Run
 from stencilkit.support import archive, cluster, environ, files, private, resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import ENTRIES, Store
 from stencilkit.support.cluster import Cluster, Task
 
 _CONFIG: Final = "pyconfig.h"
@@ -55,7 +55,7 @@ def code() -> str:
 
 
 def _do(jobs: Sequence[Job], asked: Run, board: Board, workers: Cluster) -> Iterator[Result]:
-    store = _store()
+    store = Store(environ.cache_root() / ENTRIES)
     tools = {program: _tool(program, store) for job in jobs for program in (job.program, job.reference) if program}
     able = _able(workers, sorted(set(tools.values()), key=lambda tool: tool.version), board)
     trees: dict[str, str] = {}
@@ -87,12 +87,8 @@ def _result(job: Job, answer: bytes) -> Result:
         return scheduling.unfinished(job.cell, job.depth, f"{error.where}: {error.what}")
 
 
-def _store() -> Store:
-    return Store(environ.cache_root() / "entries")
-
-
 def _tool(program: str, store: Store) -> _Tool:
-    tool = toolchain.select((Wanted(program=Path(program)),), requesting.machine(store))[0]
+    tool = requesting.at(program, store)
     return _Tool(version=str(tool.version), program=toolchain.identity(tool, store).program)
 
 
@@ -139,7 +135,7 @@ def _here(tool: _Tool) -> Toolchain:
 
     Raises: ToolchainError where another build of it is here; FetchError, UsageError where it cannot be had.
     """
-    store = _store()
+    store = Store(environ.cache_root() / ENTRIES)
     exact = LlvmVersion.parse(tool.version)
     wheel = pins.load().wheel(exact.major) if exact else None
     if wheel is not None and wheel.version == exact:

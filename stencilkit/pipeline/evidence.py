@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, manifest, pins, toolchain, verify
+from stencilkit import configure, manifest, verify
 from stencilkit.errors import ConfigureError, HeaderError, ManifestError, ObjectError, SourceError, TargetError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Attestations
@@ -20,7 +20,7 @@ from stencilkit.model.manifest import Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, Policy, TreeFacts
-from stencilkit.pipeline import companions, fitting, knowing, opening, rendering
+from stencilkit.pipeline import companions, fitting, knowing, opening, rendering, requesting
 from stencilkit.pipeline.opening import Described
 from stencilkit.pipeline.witnessing import Runtime
 from stencilkit.support import environ, files, limits
@@ -277,7 +277,7 @@ def config_folder(subject: Subject, tree: SourceTree, described: Described) -> P
         return configure.from_tree(tree, target, cache).folder
     if (tree.root / configure.NAME).is_file():
         return tree.root
-    machine = toolchain.Machine(environ.data_root(), subject.store, pins.load().majors)
+    machine = requesting.machine(subject.store)
     made = configure.made(tree, described.request, described.manifest.flavour, machine, cache)
     if made is None:
         raise ConfigureError(

@@ -23,6 +23,7 @@ from stencilkit.errors import (
     ToolchainError,
     UsageError,
 )
+from stencilkit.model import qualification
 from stencilkit.model.comparison import Comparison
 from stencilkit.model.gate import Configuration
 from stencilkit.model.judgement import Sample
@@ -35,7 +36,6 @@ from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.target import split_kind
 from stencilkit.model.testing import TestReport
-from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.pipeline import (
     admitting,
     auditing,
@@ -95,7 +95,7 @@ class _Subject:
             return self.plain
         if not self.job.reference:
             return None
-        tool = _toolchain(self.job.reference, self.store)
+        tool = requesting.at(self.job.reference, self.store)
         return gate.build_reference(replace(self.configuration, toolchain=tool), self.scratch)
 
     @functools.cached_property
@@ -156,7 +156,7 @@ def _key(job: Job, store: Store) -> str:
     hasher = hashlib.sha256()
     for path in (path for part in STENCIL_PARTS for path in files.walk(tree / part)):
         hasher.update(f"{path.relative_to(tree)} {files.sha256(path)}\n".encode())
-    tools = [_toolchain(program, store) for program in (job.program, job.reference) if program]
+    tools = [requesting.at(program, store) for program in (job.program, job.reference) if program]
     identities = [toolchain.identity(tool, store) for tool in tools]
     works, fails = varying.usable(gate.load(_variations()))
     rows = [
@@ -182,8 +182,7 @@ def _qualify(job: Job, store: Store) -> Result:
             subject = _build(job, scratch, store)
         except StencilkitError as error:
             built = Check(name="built", outcome="failed", reason=_line(error))
-            rest = (Check(name=name, outcome="not asked", reason="nothing was built") for name in QUESTIONS)
-            return _result(job, (built, *(check for check in rest if check.name != "built")))
+            return _result(job, qualification.alone(built, "nothing was built"))
         seconds["built"] = environ.seconds() - started
         result = _result(job, ())
         checks = []
@@ -203,7 +202,7 @@ def _build(job: Job, scratch: Path, store: Store) -> _Subject:
         asked=knowing.target(job.cell.target),
         flavour=flavour,
         hardened=hardened,
-        toolchain=_toolchain(job.program, store),
+        toolchain=requesting.at(job.program, store),
         pyconfig=Path(job.pyconfig),
     )
     if str(configuration.toolchain.version) != job.cell.llvm:
@@ -219,10 +218,6 @@ def _build(job: Job, scratch: Path, store: Store) -> _Subject:
         plain=plain,
         manifest=described.manifest,
     )
-
-
-def _toolchain(program: str, store: Store) -> Toolchain:
-    return toolchain.select((Wanted(program=Path(program)),), toolchain.Machine(environ.data_root(), store))[0]
 
 
 def _result(job: Job, checks: tuple[Check, ...]) -> Result:

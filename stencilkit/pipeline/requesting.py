@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 from stencilkit import pins, toolchain
 from stencilkit.errors import TargetError, UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget, Target
+from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.pipeline import knowing, universal
 from stencilkit.support import environ
 from stencilkit.support.cache import Store
@@ -18,6 +20,14 @@ from stencilkit.toolchain import Machine
 def machine(store: Store) -> Machine:
     """Return this machine's LLVMs, which are looked for when they are needed; `store` remembers what they are."""
     return toolchain.Machine(environ.data_root(), store, pins.load().majors)
+
+
+def at(program: str, store: Store) -> Toolchain:
+    """Find the toolchain whose clang this is.
+
+    Raises: ToolchainError.
+    """
+    return toolchain.select((Wanted(program=Path(program)),), machine(store))[0]
 
 
 def native() -> Target:

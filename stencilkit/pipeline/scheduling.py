@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from stencilkit import __version__, results
 from stencilkit.errors import ProcessError, ResultError
-from stencilkit.model.qualification import DEPTHS, QUESTIONS, Cell, Check, Depth, Job, Result
+from stencilkit.model import qualification
+from stencilkit.model.qualification import DEPTHS, Cell, Check, Depth, Job, Result
 from stencilkit.support import environ, files, process
 
 _ERROR: Final = "stencilkit: error: "
@@ -131,10 +132,5 @@ def _said(done: process.Completed) -> str:
 
 def unfinished(cell: Cell, depth: Depth, why: str) -> Result:
     """Make the result of a cell that could not be done, through no fault of its stencils."""
-    checks = [Check(name="built", outcome="not asked", reason=why)]
-    checks += [
-        Check(name=name, outcome="not asked", reason="the cell was not finished")
-        for name in QUESTIONS
-        if name != "built"
-    ]
-    return Result(cell=cell, depth=depth, checks=tuple(checks), finished=False, stencilkit=__version__)
+    checks = qualification.alone(Check(name="built", outcome="not asked", reason=why), "the cell was not finished")
+    return Result(cell=cell, depth=depth, checks=checks, finished=False, stencilkit=__version__)

@@ -28,6 +28,8 @@ _DIGEST_BYTES: Final = 32
 # An object file has 4 MiB at most (objects/structures.py); spelt in JSON, its bytes take twice that.
 _LARGEST: Final = 16 << 20
 DEFAULT_BOUND: Final = 1 << 30
+ENTRIES: Final = "entries"
+"""The part of the cache folder that is such a store: compiled uops, and what else is made of inputs alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
