@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stencilkit import results
-from stencilkit.cli import _render
+from stencilkit.cli import _progress, _render
 from stencilkit.model.qualification import Cell, Result
 from stencilkit.pipeline.scheduling import Board
 from stencilkit.support import environ, escape
@@ -59,21 +59,19 @@ class _Lines(_Nothing):
     def plan(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
         self._total, self._done, self._earlier = len(cells), len(done), len(done)
         self._begun = environ.seconds()
-        _say(f"{len(cells)} cells, of which {len(done)} are done already")
+        _progress.say(f"{len(cells)} cells, of which {len(done)} are done already")
 
     def say(self, text: str) -> None:
-        _say(text)
+        _progress.say(text)
 
     def ended(self, result: Result) -> None:
         self._done += 1
         here, spent = self._done - self._earlier, environ.seconds() - self._begun
         left = spent / here * (self._total - self._done)
         why = f" ({result.why})" if result.verdict == "not qualified" else ""
-        _say(f"{self._done} of {self._total}, about {left:.0f} s left: {result.cell.label}: {result.verdict}{why}")
-
-
-def _say(text: str) -> None:
-    print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
+        _progress.say(
+            f"{self._done} of {self._total}, about {left:.0f} s left: {result.cell.label}: {result.verdict}{why}"
+        )
 
 
 class _Terminal(_Nothing):

@@ -27,7 +27,8 @@ def choose(form: str) -> Progress:
     return _Terminal() if sys.stderr.isatty() and environ.variable("TERM") != "dumb" else _Lines()
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line for people, beside the answer."""
     print(f"stencilkit: {escape.terminal(text)}", file=sys.stderr, flush=True)
 
 
@@ -42,7 +43,7 @@ class _Lines(Progress):
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        _say(text)
+        say(text)
 
     @contextlib.contextmanager
     def during(self, text: str) -> Iterator[None]:
@@ -74,7 +75,7 @@ class _Terminal(Progress):
 
     def say(self, text: str) -> None:
         # A bar or spinner that is shown moves down.
-        _say(text)
+        say(text)
 
     @contextlib.contextmanager
     def during(self, text: str) -> Iterator[None]:

@@ -137,10 +137,11 @@ def _difference(name: str, ours: bytes | None, theirs: bytes | None) -> tuple[st
         return ("only upstream's generator writes it" if ours is None else "upstream's generator does not write it",)
     if not name.endswith(".h"):
         return () if ours == theirs else (f"other bytes: {len(ours)} of stencilkit's, {len(theirs)} of upstream's",)
-    lines = difflib.unified_diff(
-        without_comments(theirs), without_comments(ours), "upstream", "stencilkit", lineterm="", n=2
-    )
-    return tuple(itertools.islice(lines, _LINES)) if without_comments(ours) != without_comments(theirs) else ()
+    upstreams, stencilkits = without_comments(theirs), without_comments(ours)
+    if upstreams == stencilkits:
+        return ()
+    lines = difflib.unified_diff(upstreams, stencilkits, "upstream", "stencilkit", lineterm="", n=2)
+    return tuple(itertools.islice(lines, _LINES))
 
 
 def without_comments(data: bytes) -> list[str]:

@@ -52,8 +52,7 @@ class Types:
         if match := _ARRAY.fullmatch(spelt) or _VECTOR.fullmatch(spelt):
             size, alignment = self.extent(match[2])
             return int(match[1]) * size, alignment
-        offsets, size, alignment = self._struct(spelt)
-        del offsets
+        _, size, alignment = self._struct(spelt)
         return size, alignment
 
     def element(self, spelt: str, index: int) -> tuple[int, str]:
