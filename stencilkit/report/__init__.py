@@ -5,17 +5,17 @@ No scripts, nothing from elsewhere. What results say is other people's text: eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from stencilkit.model.qualification import Differing, Result
+from stencilkit.model.qualification import Result
 from stencilkit.report import _pages, _plots, _views
+from stencilkit.report._pages import AsJson, ItemAsJson
 
 Page = tuple[str, bytes]
 """A path below the site's folder, and the content of that file."""
-AsJson = Callable[[Differing], object]
 
 
-def render(results: Sequence[Result], summary: Callable[[Result], object], differing: AsJson) -> Iterator[Page]:
+def render(results: Sequence[Result], summary: AsJson, differing: ItemAsJson) -> Iterator[Page]:
     """Render all pages; `summary` and `differing` give what JSON says of a result and of a stencil.
 
     Raises: UsageError where the library for plots is missing.

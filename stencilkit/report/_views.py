@@ -68,10 +68,8 @@ class Square:
     @property
     def growth(self) -> str:
         """Say how much more code there is than with upstream's LLVM, in percent."""
-        found = self.result
-        if found.before is None or found.sizes is None or not found.before.code:
-            return ""
-        return f"{100 * (found.sizes.code / found.before.code - 1):+.2f} %"
+        percent = _code(self.result)
+        return "" if percent is None else f"{percent:+.2f} %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
