@@ -18,7 +18,7 @@ from stencilkit.model.proof import Proof, Verdict
 from stencilkit.pipeline import admitting, proving
 from stencilkit.pipeline.opening import Opened
 from stencilkit.support import environ, files
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import ENTRIES, Store
 
 PAGE = Path(__file__).parents[1] / "docs" / "prove.md"
 BEGIN, END = "<!-- proofs: begin -->\n", "<!-- proofs: end -->\n"
@@ -62,7 +62,7 @@ def differing(first: Opened, second: Opened) -> int:
 
 def row(first: Opened, second: Opened, jobs: int) -> str:
     request = proving.Request(jobs=jobs)
-    store = Store(environ.cache_root() / "entries")
+    store = Store(environ.cache_root() / ENTRIES)
     (proofs,) = proving.run((first.path.parent, second.path.parent), request, store=store)
     counts = Counter(proof.verdict for proof in proofs.proofs)
     rest = [proof for proof in proofs.proofs if proof.verdict in (Verdict.NOT_PROVED, Verdict.DIFFERS)]
