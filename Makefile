@@ -82,6 +82,7 @@ gate: $(BIN)/stencilkit
 bench: $(BIN)/stencilkit
 	$(BIN)/python -m tests.bench $(BENCH)
 	$(BIN)/python -m tests.bench_identify
+	$(BIN)/python -m tests.bench_qualify
 
 schemas: $(BIN)/stencilkit
 	$(BIN)/python docs/json_schemas.py

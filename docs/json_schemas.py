@@ -1,4 +1,4 @@
-"""Write docs/schemas, the JSON Schemas of what --format json prints, from the table in stencilkit/cli/_schemas.py.
+"""Write docs/schemas, the JSON Schemas of answers and files in JSON, from the tables in stencilkit/cli/_schemas.py.
 
 make schemas
 """
@@ -15,7 +15,8 @@ FOLDER = Path(__file__).parent / "schemas"
 
 def pages() -> dict[Path, str]:
     """Render every schema."""
-    return {FOLDER / f"{kind}.json": json.dumps(_schemas.document(kind), indent=2) + "\n" for kind in _schemas.ANSWERS}
+    kinds = (*_schemas.ANSWERS, *_schemas.FILES)
+    return {FOLDER / f"{kind}.json": json.dumps(_schemas.document(kind), indent=2) + "\n" for kind in kinds}
 
 
 if __name__ == "__main__":

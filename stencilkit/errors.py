@@ -170,6 +170,10 @@ class JitTestError(StencilkitError):
     """A CPython could not be built or run, so nothing was tested."""
 
 
+class JitCrashError(JitTestError):
+    """A CPython crashed while it was built, which runs it with its JIT on: its stencils are the suspects."""
+
+
 class ProgramError(StencilkitError):
     """A linked program, or a package of them, is damaged or cannot be parsed."""
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import CompileError, SourceError, ToolchainError
+from stencilkit.errors import CompileError, OutputError, SourceError, ToolchainError
 from stencilkit.model.judgement import Call
 from stencilkit.support import files, process
 
@@ -52,7 +52,7 @@ def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
     `work` is a folder for what comes and goes.
 
     Raises: SourceError where the generator has a shape that is not known; ToolchainError where it lacks a program;
-    CompileError with what it says if it fails.
+    OutputError where the disk is full; CompileError with what it says if it fails.
     """
     _edit(tree / _LLVM, _PIN, rf"\g<1>{call.llvm}\g<3>")
     for section in call.leaves_out:
@@ -88,6 +88,8 @@ def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
             f"the tree's own {_BUILD} needs {missing[1]}, and no LLVM of this machine has it",
             fix=f"install your distribution's llvm-{call.llvm} (the wheels of PyPI have clang alone)",
         )
+    if done.returncode and done.lacked_room:
+        raise OutputError(f"there is no room for what {_BUILD} writes", where=str(work), fix="make some")
     if done.returncode:
         raise CompileError(
             f"the tree's own {_BUILD} {done.ending}",

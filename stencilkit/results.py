@@ -16,8 +16,8 @@ from stencilkit.errors import ResultError
 from stencilkit.model.comparison import Likeness, Row
 from stencilkit.model.manifest import Deviation
 from stencilkit.model.qualification import DEPTHS, QUESTIONS, Cell, Check, Differing, Job, Outcome, Result, Sizes
-from stencilkit.model.target import Flavour
-from stencilkit.support import files, jsontext
+from stencilkit.model.target import Kind
+from stencilkit.support import fields, files, jsontext
 from stencilkit.support.fields import Fields
 
 SCHEMA: Final = 1
@@ -177,12 +177,8 @@ def _document(path: Path, kind: str) -> Fields:
 
 
 def _fields(data: bytes, where: str, kind: str) -> Fields:
-    root = Fields(
-        jsontext.read(data, _BOUNDS, where=where, error=ResultError), path="", document=where, error=ResultError
-    )
-    found = root.integer("schema")
-    if found != SCHEMA:
-        raise root.fail("schema", f"is {found}, and this stencilkit reads {SCHEMA}")
+    table = jsontext.read(data, _BOUNDS, where=where, error=ResultError)
+    root = fields.top(table, name=where, schema=SCHEMA, error=ResultError)
     root.choice("kind", (kind,))
     return root
 
@@ -226,7 +222,7 @@ def _cell(row: Fields) -> Cell:
         cpython=row.text("cpython"),
         llvm=row.text("llvm"),
         target=row.text("target"),
-        flavour=row.choice("flavour", get_args(Flavour)),
+        flavour=row.choice("flavour", get_args(Kind)),
     )
     row.done()
     return cell

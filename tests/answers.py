@@ -1,4 +1,4 @@
-"""What --format json prints, compared with its published schema."""
+"""What --format json prints, and what files in JSON contain, compared with the published schemas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from stencilkit.cli import _schemas
 @functools.cache
 def validator(kind: str) -> Draft202012Validator:
     """Return what checks an answer; a field that its schema does not describe is a mistake here."""
-    assert kind in _schemas.ANSWERS, f"{kind} has no row in stencilkit/cli/_schemas.py; after adding it: make schemas"
+    known = {**_schemas.ANSWERS, **_schemas.FILES}
+    assert kind in known, f"{kind} has no row in stencilkit/cli/_schemas.py; after adding it: make schemas"
     return Draft202012Validator(_schemas.closed(_schemas.document(kind)))
 
 

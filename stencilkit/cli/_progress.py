@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, Literal
 
 from stencilkit.support import environ, escape
 from stencilkit.support.progress import SILENT, Progress
@@ -20,11 +20,20 @@ _LONG: Final = 10.0
 _NOTABLE: Final = 1.0
 
 
-def choose(form: str) -> Progress:
-    """Choose how to show progress: on stderr, and only beside text."""
+Manner = Literal["silent", "lines", "terminal"]
+
+
+def manner(form: str) -> Manner:
+    """Decide how progress is shown: on stderr, and only beside text; with bars where that is a terminal."""
     if form != "text":
-        return SILENT
-    return _Terminal() if sys.stderr.isatty() and environ.variable("TERM") != "dumb" else _Lines()
+        return "silent"
+    return "terminal" if sys.stderr.isatty() and environ.variable("TERM") != "dumb" else "lines"
+
+
+def choose(form: str) -> Progress:
+    """Choose how to show progress."""
+    shown: dict[Manner, Callable[[], Progress]] = {"silent": lambda: SILENT, "lines": _Lines, "terminal": _Terminal}
+    return shown[manner(form)]()
 
 
 def say(text: str) -> None:
@@ -82,7 +91,7 @@ class _Terminal(Progress):
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
         started = environ.seconds()
-        spinner = _live(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        spinner = live(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         spinner.add_task(escape.terminal(text), total=None)
         self._push(spinner)
         try:
@@ -96,7 +105,7 @@ class _Terminal(Progress):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
         text = TextColumn("{task.description}", markup=False)
-        bar = _live(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        bar = live(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._task = bar.add_task(escape.terminal(what), total=total or None)
         self._push(bar)
 
@@ -121,8 +130,16 @@ class _Terminal(Progress):
             self._shown[-1].start()
 
 
-def _live(*columns: ProgressColumn) -> Live:
+def live(*columns: ProgressColumn, transient: bool = True) -> Live:
+    """Make bars for the terminal; what is not transient stays there when it ends."""
     from rich.console import Console
     from rich.progress import Progress as RichProgress
 
-    return RichProgress(*columns, console=Console(stderr=True), transient=True)
+    return RichProgress(*columns, console=Console(stderr=True), transient=transient)
+
+
+def width() -> int:
+    """Return how many columns there are for bars."""
+    from rich.console import Console
+
+    return Console(stderr=True).width

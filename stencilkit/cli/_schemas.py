@@ -1,4 +1,4 @@
-"""The shape of every answer of --format json: what a program may rely on.
+"""The shape of every answer of --format json, and of the JSON files of qualify and report: what a program may rely on.
 
 docs/json_schemas.py publishes them as JSON Schemas (docs/schemas), and the tests validate every answer that
 any of them sees. While "schema" stays what it is, fields may be added; none is removed, or changes its meaning.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
+from stencilkit import report, results
 from stencilkit.cli import _render
 from stencilkit.model.audit import RuleOutcome
 from stencilkit.model.build import Driver, HeaderOrigin
@@ -21,6 +22,7 @@ from stencilkit.model.qualification import Verdict as Qualified
 from stencilkit.model.signature import Verdict as Identified
 from stencilkit.model.stencil import HoleValue, PatchForm
 from stencilkit.model.target import Flavour, ObjectFormat, PyConfigSource
+from stencilkit.model.target import Kind as FlavourKind
 from stencilkit.model.testing import Entered, Outcome, Suite
 from stencilkit.model.toolchain import Origin
 from stencilkit.model.verdict import Kind, Scope, Status
@@ -76,6 +78,7 @@ def _record(means: str = "", /, **fields: Schema) -> Schema:
 
 _TEXTS: Final = _each(_text())
 _PATH: Final = _text("A path on this machine.")
+_PAGE: Final = _text("A page, by its path below the folder of the report; its JSON is beside it.")
 _TRIPLE: Final = _text("A canonical triple; `stencilkit targets` lists them.")
 _SERIES: Final = _text('A minor version of CPython, as in "3.14".')
 _CPYTHON: Final = _text('A CPython, as in "3.14.7".')
@@ -112,6 +115,35 @@ _SIDE: Final = _record(
 )
 _SIZES: Final = _each(_or_null(_count()), "Bytes before and after; null where there is none.")
 _AMOUNT: Final = _record(stencils=_count(), code=_count("Bytes."), data=_count("Bytes."))
+_CELL: Final[Mapping[str, Schema]] = {
+    "stencilkit": _text("The version that asked."),
+    "cell": _record(cpython=_CPYTHON, llvm=_LLVM, target=_TRIPLE, flavour=_word(FlavourKind)),
+    "depth": _word(Depth, "How much was asked."),
+    "verdict": _word(Qualified),
+    "finished": _flag("False where something that is not the stencils' fault stood in the way."),
+    "checks": _each(_record(name=_word(Question), outcome=_word(Answered), figure=_text(), reason=_text())),
+    "pinned": _flag("Whether CPython's own generator asks for this LLVM."),
+    "vendor": _text(),
+    "content": _sha256("The content digest; empty where nothing was built.", absent=True),
+    "sizes": _or_null(_AMOUNT),
+    "reference": _text("The LLVM whose stencils these are compared with; empty if there were none."),
+    "before": _or_null(_AMOUNT),
+    "identical": _or_null(_count("Stencils that equal those of the reference.")),
+    "deviations": _each(_record(what=_text(), why=_text(), cost=_text())),
+}
+_DIFFERING: Final = _record(
+    "A stencil that is not the reference's.",
+    name=_text(),
+    likeness=_word(Likeness),
+    code=_SIZES,
+    data=_SIZES,
+    rows=_each(_typed("array", ""), "Both listings, aligned: two lines, and whether they are the same."),
+    holes=_TEXTS,
+    symbols=_TEXTS,
+    data_bytes=_TEXTS,
+    proof=_text("What `stencilkit prove` says; empty where it was not asked."),
+    why=_text("What it adds."),
+)
 _COVERAGE: Final = _record(
     "How much of some stencils is in a program.",
     cpython=_text(),
@@ -383,22 +415,7 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
             "cells": _each(
                 _record(
                     "What came of one CPython with one LLVM for one target.",
-                    stencilkit=_text("The version that asked."),
-                    cell=_record(cpython=_CPYTHON, llvm=_LLVM, target=_TRIPLE, flavour=_word(Flavour)),
-                    depth=_word(Depth, "How much was asked."),
-                    verdict=_word(Qualified),
-                    finished=_flag("False where something that is not the stencils' fault stood in the way."),
-                    checks=_each(
-                        _record(name=_word(Question), outcome=_word(Answered), figure=_text(), reason=_text())
-                    ),
-                    pinned=_flag("Whether CPython's own generator asks for this LLVM."),
-                    vendor=_text(),
-                    content=_sha256("The content digest; empty where nothing was built.", absent=True),
-                    sizes=_or_null(_AMOUNT),
-                    reference=_text("The LLVM whose stencils these are compared with; empty if there were none."),
-                    before=_or_null(_AMOUNT),
-                    identical=_or_null(_count("Stencils that equal those of the reference.")),
-                    deviations=_each(_record(what=_text(), why=_text(), cost=_text())),
+                    **_CELL,
                     why=_text("What decided the verdict."),
                     differing=_each(_text(), "Names of the stencils that differ."),
                 )
@@ -515,15 +532,74 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
 }
 
 
+# Kind -> what the file is, the number of its schema, and the fields beside "schema" and "kind".
+FILES: Final[Mapping[str, tuple[str, int, Mapping[str, Schema]]]] = {
+    "results": (
+        "results.json of a folder of `stencilkit qualify`: whose results are in it.",
+        results.SCHEMA,
+        {"stencilkit": _text("The version that wrote them; another one refuses to go on with them.")},
+    ),
+    "cell": (
+        "The result of one cell, in a folder of `stencilkit qualify`.",
+        results.SCHEMA,
+        {
+            **_CELL,
+            "differing": _each(_DIFFERING),
+            "seconds": _by_name(_number(), "How long each check took."),
+            "speed": _by_name(_number(), "Time with the JIT off over time with it on, by LLVM; a geometric mean."),
+        },
+    ),
+    "report": (
+        "site.json of a report: every cell.",
+        report.SCHEMA,
+        {"cells": _each(_record(**_CELL, why=_text("What decided the verdict."), page=_PAGE))},
+    ),
+    "report-plots": (
+        "plots.json of a report: the numbers behind the plots.",
+        report.SCHEMA,
+        {
+            "plots": _each(
+                _record(
+                    title=_text(),
+                    unit=_text(),
+                    llvms=_each(_LLVM),
+                    lines=_by_name(_each(_or_null(_number())), "A value for each LLVM, null where none is known."),
+                )
+            )
+        },
+    ),
+    "report-cell": (
+        "What the page of a cell shows, beside that page.",
+        report.SCHEMA,
+        {
+            **_CELL,
+            "why": _text("What decided the verdict."),
+            "page": _PAGE,
+            "differing": _each(
+                _record(name=_text(), likeness=_word(Likeness), code=_SIZES, data=_SIZES, proof=_text(), page=_PAGE)
+            ),
+        },
+    ),
+    "report-stencil": (
+        "What the page of a stencil shows, beside that page.",
+        report.SCHEMA,
+        {"cells": _each(_PAGE, "Where it differs so."), "stencil": _DIFFERING},
+    ),
+}
+
+
 def document(kind: str) -> Schema:
-    """Return the JSON Schema of an answer, as it is published.
+    """Return the JSON Schema of an answer or of a file, as it is published.
 
     Raises: KeyError for a kind that there is not.
     """
-    command, fields = ANSWERS[kind]
-    head: dict[str, Schema] = {"schema": {"const": _render.SCHEMA}, "kind": {"const": kind}}
-    body = _record(f"What `stencilkit {command} --format json` prints.", **head, **fields)
-    return {"$schema": DIALECT, "title": f"stencilkit {kind}", **body}
+    if kind in FILES:
+        means, number, fields = FILES[kind]
+    else:
+        command, fields = ANSWERS[kind]
+        means, number = f"What `stencilkit {command} --format json` prints.", _render.SCHEMA
+    head: dict[str, Schema] = {"schema": {"const": number}, "kind": {"const": kind}}
+    return {"$schema": DIALECT, "title": f"stencilkit {kind}", **_record(means, **head, **fields)}
 
 
 def closed(schema: Schema) -> Schema:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from stencilkit.cli import _cells, _options, _progress, _render
+from stencilkit.cli import _board, _cells, _options, _progress, _render
 from stencilkit.errors import ExitCode, ResultError, UsageError
 from stencilkit.model.qualification import DEPTHS, Depth, Result
 from stencilkit.model.target import Flavour
@@ -111,7 +111,7 @@ def command(
     planned = planning.plan(trees, asked, _options.store(), progress)
     request = scheduling.Run(folder=out, jobs=jobs or environ.cpus(), timeout=timeout, resume=resume)
     do = clustering.doer(scheduler) if scheduler else None
-    found = scheduling.run(planned, request, _cells.board(form), do)
+    found = scheduling.run(planned, request, _board.choose(form), do)
     _cells.show(found, form)
     return _end(found)
 

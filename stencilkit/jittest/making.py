@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import JitTestError
+from stencilkit.errors import JitCrashError, JitTestError
 from stencilkit.jittest.hiding import hidden_path
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target, cross_arguments
@@ -139,7 +139,7 @@ def _configure(place: Workplace, folder: Path, words: Sequence[str]) -> None:
 def make(place: Workplace) -> tuple[float, bool]:
     """Make CPython; return how long it took in seconds, and whether CPython's own stencil generator was started.
 
-    Raises: JitTestError with the end of the output and the log's path.
+    Raises: JitTestError with the end of the output and the log's path, JitCrashError where the new CPython crashed.
     """
     started = environ.seconds()
     log = _make(place, place.build, "all")
@@ -158,16 +158,12 @@ def _make(place: Workplace, folder: Path, goal: str) -> Path:
         stdout_to=log,
     )
     if done.returncode:
-        raise JitTestError(
-            f"make of CPython {place.tree.version} failed",
-            where=str(log),
-            details=files.tail(log),
-            fix=(
-                "make runs the new CPython, with its JIT on: suspect the stencils"
-                if _CRASHED.search(files.tail(log))
-                else "the log has all of it; LLVM was hidden from this build on purpose"
-            ),
-        )
+        what, tail = f"make of CPython {place.tree.version} failed", files.tail(log)
+        if _CRASHED.search(tail):
+            suspects = "make runs the new CPython, with its JIT on: suspect the stencils"
+            raise JitCrashError(what, where=str(log), details=tail, fix=suspects)
+        fix = "the log has all of it; LLVM was hidden from this build on purpose"
+        raise JitTestError(what, where=str(log), details=tail, fix=fix)
     return log
 
 

@@ -158,9 +158,10 @@ class Result:
     @property
     def why(self) -> str:
         """Say in one line what the verdict rests on, where it is not a plain yes."""
-        return "; ".join(self._reasons())
+        return "; ".join(self.reasons())
 
-    def _reasons(self) -> Iterator[str]:
+    def reasons(self) -> Iterator[str]:
+        """List what the verdict rests on, where it is not a plain yes."""
         if not self.finished:
             yield f"not finished: {self.checks[0].reason}"
             return

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from stencilkit import ledger, signatures
-from stencilkit.errors import CompileError, ManifestError
+from stencilkit.errors import CompileError, ManifestError, OutputError
 from stencilkit.model.gate import Configuration, Examined, Settlement, Variation, Varied
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
@@ -131,6 +131,8 @@ def _build(
         environment |= variation.environment
     command = varying.prefixed([sys.executable, "-m", "stencilkit", *map(str, words)], variations)
     done = process.run(command, env=environment, timeout=_TIMEOUT)
+    if done.returncode and done.lacked_room:
+        raise OutputError("there is no room for a build", where=str(scratch), details=done.err[-2000:], fix="make some")
     if done.returncode:
         varied = ", ".join(variation.name for variation in variations) or "nothing"
         raise CompileError(f"a build ({varied} varied) {done.ending}", details=done.err[-2000:], fix="see above")

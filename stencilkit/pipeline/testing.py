@@ -20,8 +20,9 @@ from stencilkit.support.progress import Progress
 class TestRequest:
     """What to test: one CPython, target and flavour, and one set of stencils per LLVM.
 
-    `configure` are further arguments of configure; `modules` replace those of the suite; `timeout` is in seconds per
-    test module. `folder` is an empty or absent one for everything that is made.
+    The stencils of `timed` run the benchmarks only: they are what the others are compared with. `configure` are further
+    arguments of configure; `modules` replace those of the suite; `timeout` is in seconds per test module. `folder` is
+    an empty or absent one for everything that is made.
     """
 
     __test__ = False  # not a test class for pytest
@@ -37,6 +38,7 @@ class TestRequest:
     jobs: int
     timeout: float
     folder: Path
+    timed: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def run(request: TestRequest, progress: Progress) -> TestReport:
         words = making.configure(place, request.configure)
     made: list[_Made] = []
     verdicts: list[StencilsVerdict] = []
-    for artifact in request.artifacts:
+    for artifact in (*request.artifacts, *request.timed):
         made.append(_make(place, request, artifact, progress))
         verdicts.append(_judge(place, made[-1], request, progress))
     off: Mapping[str, float] = {}
@@ -144,7 +146,8 @@ def _interpreter(place: making.Workplace, request: TestRequest, program: Path, l
 def _judge(place: making.Workplace, made: _Made, request: TestRequest, progress: Progress) -> StencilsVerdict:
     interpreter = replace(made.kept, program=place.build / "python")
     proof = running.prove(interpreter)
-    names = () if proof.ended else running.modules(interpreter, request.suite, request.modules)
+    silent = proof.ended or any(made.artifact is artifact for artifact in request.timed)
+    names = () if silent else running.modules(interpreter, request.suite, request.modules)
     return StencilsVerdict(
         llvm=made.artifact.manifest.toolchain.version,
         content_digest=made.artifact.manifest.content_digest,

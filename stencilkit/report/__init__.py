@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from stencilkit.model.qualification import Result
 from stencilkit.report import _pages, _plots, _views
-from stencilkit.report._pages import AsJson, ItemAsJson
+from stencilkit.report._pages import SCHEMA, AsJson, ItemAsJson
+
+__all__ = ("SCHEMA", "Page", "render")
 
 Page = tuple[str, bytes]
 """A path below the site's folder, and the content of that file."""

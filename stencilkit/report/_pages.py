@@ -45,6 +45,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "version": __version__,
         "words": _views.WORDS,
+        "answers": _views.ANSWERS,
         "glyphs": _views.GLYPHS,
         "outcomes": _views.OUTCOMES,
         "title_of": _views.title,
@@ -67,18 +68,18 @@ def pages(site: Site, plots: Mapping[str, str], summary: AsJson, differing: Item
     yield "style.css", f"{_render('style.css.j2')}\n".encode(_BYTES)
     drawn = {name: Markup(plot) for name, plot in plots.items()}  # noqa: S704  # matplotlib escapes its texts
     yield "index.html", _page("index.html.j2", root="", site=site, plots=drawn)
-    yield "site.json", _json("site", {"cells": [_linked(square, summary) for square in site.squares]})
+    yield "site.json", _json("report", {"cells": [_linked(square, summary) for square in site.squares]})
     shown = [_plot(plot) for group in site.groups for plot in group.plots.values()]
-    yield "plots.json", _json("plots", {"plots": shown})
+    yield "plots.json", _json("report-plots", {"plots": shown})
     for square in site.squares:
         links = {item.name: site.pages[square.result.cell, item.name] for item in square.result.differing}
         yield f"{square.page}.html", _page("cell.html.j2", root="../", square=square, links=links)
         table = [_brief(item, links) for item in square.result.differing]
-        yield f"{square.page}.json", _json("cell", {**_linked(square, summary), "differing": table})
+        yield f"{square.page}.json", _json("report-cell", {**_linked(square, summary), "differing": table})
     for variant in site.variants:
         yield f"{variant.page}.html", _page("stencil.html.j2", root="../", variant=variant, **_sides(variant))
-        where = [square.page for square in variant.squares]
-        yield f"{variant.page}.json", _json("stencil", {"cells": where, "stencil": differing(variant.item)})
+        where = [f"{square.page}.html" for square in variant.squares]
+        yield f"{variant.page}.json", _json("report-stencil", {"cells": where, "stencil": differing(variant.item)})
 
 
 def _render(name: str, **values: object) -> str:
@@ -100,7 +101,13 @@ def _linked(square: Square, summary: AsJson) -> dict[str, Any]:
 
 def _brief(item: Differing, links: Mapping[str, str]) -> dict[str, Any]:
     sizes = {"code": list(item.code), "data": list(item.data_size)}
-    return {"name": item.name, "likeness": item.likeness, **sizes, "proof": item.proof, "page": links[item.name]}
+    return {
+        "name": item.name,
+        "likeness": item.likeness,
+        **sizes,
+        "proof": item.proof,
+        "page": f"{links[item.name]}.html",
+    }
 
 
 def _plot(plot: _views.Plot) -> dict[str, Any]:

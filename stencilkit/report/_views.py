@@ -22,6 +22,9 @@ WORDS: Final[Mapping[Kind, str]] = {
     "no": "not qualified",
     "open": "not finished",
 }
+# May it be used? What the start page says first.
+ANSWERS: Final[Mapping[Kind, str]] = {"yes": "yes", "notes": "yes, with notes", "no": "no", "open": "not known"}
+_WORST_FIRST: Final[tuple[Kind, ...]] = ("no", "open", "notes", "yes")
 # Shapes that differ without colour.
 GLYPHS: Final[Mapping[Kind, str]] = {"yes": "\u2713", "notes": "\u25d0", "no": "\u2717", "open": "\u2026"}
 OUTCOMES: Final[Mapping[Outcome, Kind]] = {"passed": "yes", "noted": "notes", "failed": "no", "not asked": "open"}
@@ -82,6 +85,36 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """The answer for one CPython and LLVM: the worst of its targets and flavours, and for which of them it is that."""
+
+    squares: tuple[Square, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Name the worst verdict."""
+        return min((square.kind for square in self.squares), key=_WORST_FIRST.index)
+
+    @property
+    def detail(self) -> str:
+        """Say which targets the answer is about."""
+        worst = [square for square in self.squares if square.kind == self.kind]
+        if self.kind in ("yes", "notes"):
+            return "upstream\u2019s LLVM" if self.squares[0].result.pinned else ""
+        cell = worst[0].result.cell
+        name = cell.target if cell.flavour == "release" else f"{cell.target}, {cell.flavour}"
+        return name if len(worst) == 1 else f"{len(worst)} of {len(self.squares)} targets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The answers for each CPython by LLVM; None where that was not asked."""
+
+    llvms: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Brief | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """All of one CPython: its heat map and its plots, by a name for each."""
 
@@ -103,9 +136,14 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """All that there is to show; `variants` are by page, `pages` by cell and name of stencil."""
+    """All that there is to show; `variants` are by page, `pages` by cell and name of stencil.
+
+    `overview` is None where the only heat map says the same. `notes` are reasons, with the cells that have them.
+    """
 
     squares: tuple[Square, ...]
+    overview: Overview | None
+    notes: Mapping[str, tuple[Square, ...]]
     groups: tuple[Group, ...]
     counts: Mapping[Kind, int]
     variants: tuple[Variant, ...]
@@ -119,15 +157,37 @@ def site(results: Sequence[Result]) -> Site:
     versions = dict.fromkeys(square.result.cell.cpython for square in squares)
     variants = _variants(squares)
     counts = Counter(square.kind for square in squares)
+    groups = tuple(_group(version, squares, plotted=version in newest.values()) for version in versions)
     return Site(
         squares=squares,
-        groups=tuple(_group(version, squares, plotted=version in newest.values()) for version in versions),
+        overview=_overview(groups) if len(groups) > 1 or len(groups[0].lines) > 1 else None,
+        notes=_notes(squares),
+        groups=groups,
         counts={kind: counts[kind] for kind in WORDS},
         variants=variants,
         pages={
             (square.result.cell, variant.item.name): variant.page for variant in variants for square in variant.squares
         },
     )
+
+
+def _overview(groups: Sequence[Group]) -> Overview:
+    llvms = tuple(sorted({llvm for group in groups for llvm in group.llvms}, key=_llvm_order))
+    rows = []
+    for group in groups:
+        found = [square for line in group.lines for square in line.squares if square]
+        own = [tuple(square for square in found if square.result.cell.llvm == llvm) for llvm in llvms]
+        rows.append((group.cpython, tuple(Brief(squares=squares) if squares else None for squares in own)))
+    return Overview(llvms=llvms, rows=tuple(rows))
+
+
+def _notes(squares: Sequence[Square]) -> Mapping[str, tuple[Square, ...]]:
+    """Group the cells with notes by reason, the most frequent first."""
+    found: dict[str, list[Square]] = {}
+    for square in squares:
+        for reason in square.result.reasons() if square.kind == "notes" else ():
+            found.setdefault(reason, []).append(square)
+    return {reason: tuple(where) for reason, where in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))}
 
 
 def _order(result: Result) -> tuple[object, ...]:

@@ -55,10 +55,21 @@ def document(text: str, *, name: str, schema: int, error: type[StencilkitError],
         raise error(f"not a document of stencilkit's: it {what}", where=name, fix=_AGAIN)
     try:
         with limits.bounded(error, name):
-            root = Fields(tomllib.loads(text), path="", document=name, error=error, line_ends=line_ends)
+            table = tomllib.loads(text)
     except ValueError as problem:
         # TOMLDecodeError is a ValueError, as is what int() says of more than 4300 digits.
         raise error(f"not TOML: {problem}", where=name, fix=_AGAIN) from None
+    return top(table, name=name, schema=schema, error=error, line_ends=line_ends)
+
+
+def top(
+    table: Mapping[str, Any], *, name: str, schema: int, error: type[StencilkitError], line_ends: bool = True
+) -> Fields:
+    """Open the outermost table of a decoded document whose `schema` must be the given one.
+
+    Raises: `error`.
+    """
+    root = Fields(table, path="", document=name, error=error, line_ends=line_ends)
     found = root.integer("schema")
     if found != schema:
         newer = "; a newer stencilkit wrote it, so update this one" if found > schema else ""

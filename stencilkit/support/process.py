@@ -7,6 +7,7 @@ process group: INT, then TERM, then KILL.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -86,6 +87,11 @@ class Completed:
     def err(self) -> str:
         """Decode standard error."""
         return self.stderr.decode("utf-8", "replace")
+
+    @property
+    def lacked_room(self) -> bool:
+        """Return whether it complained of a full disk; our own programs and LLVM's say what the system says."""
+        return os.strerror(errno.ENOSPC) in self.err
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

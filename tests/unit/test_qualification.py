@@ -18,6 +18,7 @@ from stencilkit.model.qualification import QUESTIONS, Cell, Job, Result
 from stencilkit.pipeline import scheduling
 from stencilkit.pipeline.scheduling import Board, Run
 from stencilkit.support import process
+from tests import answers
 from tests.results import cell, checks, differing, result
 
 
@@ -49,15 +50,22 @@ def test_nothing_that_was_not_asked_counts_as_passed() -> None:
 
 
 def test_a_result_is_read_as_it_was_written() -> None:
-    for found in (result(), result(sizes=None, before=None, identical=None), result(finished=False)):
-        assert results.parse(results.render(found), "x") == found
+    for found in (
+        result(),
+        result(sizes=None, before=None, identical=None),
+        result(finished=False),
+        result(cell=cell(flavour="release-hardened"), speed={"19.1.7": 1.25}),
+    ):
+        written = results.render(found)
+        answers.check(json.loads(written))
+        assert results.parse(written, "x") == found
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda d: d.pop("depth"), "depth: missing"),
-        (lambda d: d.update(schema=2), "schema: is 2"),
+        (lambda d: d.update(schema=2), "schema: is 2, and this stencilkit reads 1; a newer stencilkit wrote it"),
         (lambda d: d.update(kind="results"), "kind: must be one of cell"),
         (lambda d: d.update(verdict="not qualified"), "its checks make it 'qualified'"),
         (lambda d: d["checks"][0].update(outcome="yes"), r"checks\[0\].outcome: must be one of passed"),

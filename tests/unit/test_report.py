@@ -18,6 +18,8 @@ from stencilkit.model.comparison import Row
 from stencilkit.model.manifest import Deviation
 from stencilkit.model.qualification import Check, Result
 from stencilkit.pipeline import reporting
+from stencilkit.report import _plots
+from tests import answers
 from tests.results import cell, checks, differing, matrix, result
 
 HOSTILE = [
@@ -72,6 +74,9 @@ def rendered(found: Iterable[Result]) -> dict[str, bytes]:
     pages = list(report.render(list(found), results.summary, results.differing))
     site = dict(pages)
     assert len(site) == len(pages), "two pages have one name"
+    for name, content in site.items():
+        if name.endswith(".json"):
+            answers.check(json.loads(content))
     return site
 
 
@@ -141,25 +146,28 @@ def test_what_differs_has_a_page_with_both_listings_and_the_proof(site: dict[str
 def test_every_table_is_there_as_json(site: dict[str, bytes]) -> None:
     for name, page in site.items():
         if name.endswith(".html") and name != "index.html":
-            assert json.loads(site[name.replace(".html", ".json")])["schema"] == 1
+            assert name.replace(".html", ".json") in site
         assert page.endswith(b"\n"), name
     cells = json.loads(site["site.json"])["cells"]
     assert len(cells) == 40
     assert {row["verdict"] for row in cells} == {"qualified", "qualified, with notes", "not qualified"}
     assert all(row["page"] in site for row in cells)
     assert len(json.loads(site["plots.json"])["plots"]) == 3
+    assert {json.loads(page)["kind"] for name, page in site.items() if name.endswith(".json")} == {
+        "report",
+        "report-plots",
+        "report-cell",
+        "report-stencil",
+    }
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_result_says_never_becomes_markup(text: str) -> None:
-    plain = rendered([result()])
+def hostile(text: str, **place: str) -> Result:
+    """A result that says a text wherever it can."""
     item = differing(text, proof=text, why=text, holes=(text,), symbols=(text,), data=(text,))
     item = replace(item, rows=(Row(text, f"x  ; {text}", same=False),))
-    place = cell(cpython=text, llvm=text, target=text)
-    found = result(
-        cell=place,
+    return result(
+        cell=cell(llvm=text, target=text, **place),
         vendor=text,
-        content=text,
         reference=text,
         checks=(Check(name="built", outcome="failed", figure=text, reason=text), *checks()[1:]),
         deviations=(Deviation(what=text, why=text, cost=text),),
@@ -167,18 +175,32 @@ def test_what_a_result_says_never_becomes_markup(text: str) -> None:
         seconds={text: 1.0, "built": 2.0},
         speed={text: 1.5},
     )
-    hostile = rendered([found])
+
+
+@pytest.mark.parametrize("plotted", [True, False])
+def test_what_a_result_says_never_becomes_markup(*, plotted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All texts in the plots of one CPython; and each text as a CPython's name, whose plots would take seconds."""
+    plain = rendered(
+        [result(cell=cell(llvm=llvm), checks=checks(built="failed"), speed={llvm: 1}) for llvm in ("20.1.2", "21.1.0")]
+    )
+    if plotted:
+        found = [hostile(text) for text in HOSTILE]
+    else:
+        monkeypatch.setattr(_plots, "draw", lambda *_: "<svg></svg>")
+        found = [hostile(text, cpython=text) for text in HOSTILE]
+    site = rendered(found)
     known = {
         name: set().union(*(getattr(seen, name) for seen in html(plain).values())) for name in ("tags", "attributes")
     }
-    for name, seen in html(hostile).items():
+    for name, seen in html(site).items():
         assert seen.tags <= known["tags"] | {"code"}, name
         assert seen.attributes <= known["attributes"], name
         assert not [link for link in seen.links if link.lower().startswith("javascript")]
-        assert "\x1b" not in hostile[name].decode()
-        assert "\u202e" not in hostile[name].decode()
-    for name in hostile:
+        assert "\x1b" not in site[name].decode()
+        assert "\u202e" not in site[name].decode()
+    for name in site:
         assert re.fullmatch(r"(?:(?:cells|stencils)/)?[A-Za-z0-9_][A-Za-z0-9._-]*", name), name
+    assert ("alert(1)" in html(site)["index.html"].text) or not plotted
 
 
 def test_names_that_only_look_alike_have_pages_of_their_own() -> None:

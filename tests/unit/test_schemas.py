@@ -37,6 +37,10 @@ def test_every_answer_has_a_schema_and_every_schema_an_answer() -> None:
     assert sorted(printed()) == sorted(_schemas.ANSWERS), "a row in stencilkit/cli/_schemas.py, then: make schemas"
 
 
+def test_a_kind_means_one_shape() -> None:
+    assert not _schemas.ANSWERS.keys() & _schemas.FILES.keys()
+
+
 def test_every_command_with_json_prints_an_answer() -> None:
     """A command that offers --format json prints through print_json, or something that a standard describes."""
     for name in cli._COMMANDS:
@@ -59,7 +63,7 @@ def test_what_is_published_is_what_the_table_says() -> None:
     assert [path.name for path, text in pages.items() if path.read_text("utf-8") != text] == [], "run: make schemas"
 
 
-@pytest.mark.parametrize("kind", _schemas.ANSWERS)
+@pytest.mark.parametrize("kind", [*_schemas.ANSWERS, *_schemas.FILES])
 def test_published_schemas_are_schemas(kind: str) -> None:
     document = json.loads((PUBLISHED / f"{kind}.json").read_text("utf-8"))
     Draft202012Validator.check_schema(document)

@@ -1,0 +1,358 @@
+"""One question about a cell -> its answer: what was looked at, and the reason.
+
+Trouble that says nothing about the stencils (no toolchain, no compiler, a time limit) leaves a question unasked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from stencilkit import configure, headers
+from stencilkit.errors import (
+    CompileError,
+    ConfigureError,
+    FetchError,
+    JitCrashError,
+    JitTestError,
+    OutputError,
+    ProcessError,
+    StencilkitError,
+    TargetError,
+    ToolchainError,
+    UsageError,
+)
+from stencilkit.model.comparison import Comparison
+from stencilkit.model.gate import Configuration, Variation
+from stencilkit.model.judgement import Sample
+from stencilkit.model.ledger import place
+from stencilkit.model.manifest import Manifest
+from stencilkit.model.proof import Proofs
+from stencilkit.model.proof import Verdict as ProofVerdict
+from stencilkit.model.qualification import Check, Job, Name, Outcome
+from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.testing import TestReport
+from stencilkit.pipeline import (
+    admitting,
+    auditing,
+    bundling,
+    comparing,
+    gate,
+    judging,
+    knowing,
+    proving,
+    requesting,
+    testing,
+)
+from stencilkit.support import environ, files, resources
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import SILENT
+
+T = TypeVar("T")
+
+# What says nothing about the stencils: the question was not answered.
+_TROUBLE: Final = (ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError, UsageError)
+_PROVED: Final = (ProofVerdict.IDENTICAL, ProofVerdict.PROVED)
+_SHOWN: Final = 5
+# A benchmark on a busy machine varies by a few percent.
+_SLOWER: Final = 0.9
+_TEST_SECONDS: Final = 1200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """An answer, before it is known to which question."""
+
+    outcome: Outcome
+    figure: str = ""
+    reason: str = ""
+
+
+def variations() -> tuple[Variation, ...]:
+    """Read what is varied: the repository's variations.toml, which the package carries.
+
+    Raises: LedgerError.
+    """
+    return gate.load(resources.folder("data/variations", "reproducibility") / "variations.toml")
+
+
+def _once(make: Callable[[Subject], T]) -> property:
+    """Make a property that is worked out once; what fails then fails in the same way each time."""
+
+    def value(subject: Subject) -> T:
+        outcomes, name = subject.outcomes, make.__name__
+        if name not in outcomes:
+            try:
+                outcomes[name] = make(subject)
+            except StencilkitError as error:
+                outcomes[name] = error
+        found = outcomes[name]
+        if isinstance(found, StencilkitError):
+            raise found
+        return found  # type: ignore[no-any-return]  # it is what `make` made
+
+    return property(value, doc=make.__doc__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a cell's questions are asked of; what several of them need is made once, and kept in `outcomes`."""
+
+    job: Job
+    scratch: Path
+    store: Store
+    configuration: Configuration
+    plain: Path
+    manifest: Manifest
+    outcomes: dict[str, Any] = field(default_factory=dict, init=False)
+
+    @property
+    def pinned(self) -> bool:
+        """Return whether upstream asks for this LLVM."""
+        return knowing.is_upstreams(self.job.cell.series, self.job.cell.llvm)
+
+    @_once
+    def reference(self) -> Path | None:
+        """Build the stencils of the LLVM that upstream pins, None where this machine has none."""
+        if self.pinned:
+            return self.plain
+        if not self.job.reference:
+            return None
+        tool = requesting.at(self.job.reference, self.store)
+        return gate.build_reference(replace(self.configuration, toolchain=tool), self.scratch)
+
+    @_once
+    def comparison(self) -> Comparison | None:
+        """Compare with the reference."""
+        if self.reference is None:
+            return None
+        return comparing.run((self.reference, self.plain))[0]
+
+    @_once
+    def proofs(self) -> Proofs | None:
+        """Prove what differs from the reference."""
+        if self.reference is None:
+            return None
+        request = proving.Request(jobs=self.job.jobs)
+        return proving.run((self.reference, self.plain), request, store=self.store)[0]
+
+    @_once
+    def tests(self) -> TestReport:
+        """Build that CPython on these stencils, and on the reference's to compare speeds; run its tests.
+
+        In an emulator nothing is timed.
+        """
+        target = self.configuration.asked.target
+        native = environ.is_native(target.native)
+        beside = self.reference if native and not self.pinned else None
+        request = testing.TestRequest(
+            tree=self.configuration.tree,
+            target=target,
+            flavour=self.configuration.flavour,
+            artifacts=bundling.open_all(self.plain),
+            timed=bundling.open_all(beside) if beside is not None else (),
+            suite="jit",
+            modules=(),
+            benchmarks=native,
+            configure=(),
+            jobs=self.job.jobs,
+            timeout=_TEST_SECONDS,
+            folder=self.scratch / "test",
+        )
+        return testing.run(request, SILENT)
+
+
+def check(name: Name, subject: Subject) -> Check:
+    """Ask one question.
+
+    Raises: OutputError where this machine has no room for the answer.
+    """
+    try:
+        answer = _ASKED[name](subject)
+    except OutputError:
+        raise
+    except JitCrashError as error:
+        answer = _Answer(outcome="failed", reason=line(error))
+    except _TROUBLE as error:
+        answer = _Answer(outcome="not asked", reason=line(error))
+    except StencilkitError as error:
+        answer = _Answer(outcome="failed", reason=line(error))
+    return Check(name=name, outcome=answer.outcome, figure=answer.figure, reason=answer.reason)
+
+
+def _built(subject: Subject) -> _Answer:
+    described = subject.manifest
+    figure = f"{len(described.stencils)} stencils"
+    if described.deviations:
+        what = ", ".join(item.what for item in described.deviations)
+        return _Answer(outcome="noted", figure=figure, reason=f"in another way than upstream's generator: {what}")
+    return _Answer(outcome="passed", figure=figure)
+
+
+def _varied(subject: Subject) -> _Answer:
+    found = gate.vary(subject.configuration, variations(), subject.plain, subject.scratch)
+    figure = f"{len(found.varied)} variations at once"
+    if found.unstable:
+        return _Answer(outcome="failed", figure=figure, reason=f"differs with {_some(found.unstable)}")
+    if found.not_varied:
+        return _Answer(outcome="noted", figure=figure, reason=f"not varied: {_some(found.not_varied)}")
+    return _Answer(outcome="passed", figure=figure)
+
+
+def _ledger(subject: Subject) -> _Answer:
+    job, cell = subject.job, subject.job.cell
+    if not job.ledger:
+        return _Answer(outcome="not asked", reason="no ledger was given")
+    wanted = place(cell.cpython, cell.target, cell.flavour, cell.llvm)
+    if wanted.name not in job.ledger:
+        return _Answer(outcome="not asked", reason="the ledger has no entry for it")
+    folder = subject.scratch / "ledger"
+    files.write_together(folder / cell.cpython, {name: text.encode() for name, text in job.ledger.items()})
+    unexpected = tuple(gate.unexpected_of(subject.plain, folder))
+    figure = f"{len(subject.manifest.stencils)} stencils"
+    if unexpected:
+        return _Answer(outcome="failed", figure=figure, reason=_some(unexpected))
+    return _Answer(outcome="passed", figure=figure)
+
+
+def _generator(subject: Subject) -> _Answer:
+    sample = Sample(count=subject.job.sample) if subject.job.sample else None
+    try:
+        found = judging.judge(_as_build(subject), requesting.machine(subject.store), subject.store, sample)
+    except CompileError as error:
+        # Upstream's 3.15 stops with LLVM 19 and 20 (docs/adr/0006): there is nothing to compare with.
+        return _Answer(outcome="not asked", reason=f"it does not work with this LLVM: {line(error)}")
+    figure = f"{found.uops} of {found.of} uops"
+    chosen = f"chosen by the seed {found.seed}" if found.seed else ""
+    if found.equal:
+        return _Answer(outcome="passed", figure=figure, reason=chosen)
+    differing = [f"{name} differs" for name in found.different] or [
+        f"{file.name}: {file.lines[0]}" for file in found.files if file.lines
+    ]
+    return _Answer(outcome="failed", figure=figure, reason=_some(differing) or "nothing was compared")
+
+
+def request(configuration: Configuration, cflags: str, jobs: int, store: Store) -> BuildRequest:
+    """Ask of this process what was asked of another one.
+
+    Raises: ConfigureError, TargetError.
+    """
+    tool, asked = configuration.toolchain, configuration.asked
+    return BuildRequest(
+        tree=configuration.tree,
+        asked=asked,
+        flavour=configuration.flavour,
+        toolchain=tool,
+        headers=headers.choose(asked.target, tool, requesting.machine(store)),
+        pyconfig=configure.given(configuration.pyconfig, asked, configuration.flavour),
+        cflags=cflags,
+        jobs=jobs,
+    )
+
+
+def _as_build(subject: Subject) -> Build:
+    """Give what was built in another process as a build of this one."""
+    described = subject.manifest
+    return Build(
+        request=request(subject.configuration, described.cflags, subject.job.jobs, subject.store),
+        stencils=admitting.header(subject.plain).header.stencils,
+        manifest=described,
+        files={path.name: path.read_bytes() for path in files.walk(subject.plain)},
+        notes=(),
+    )
+
+
+def _audit(subject: Subject) -> _Answer:
+    found = auditing.run(subject.plain, auditing.Asked(tree=subject.configuration.tree))
+    failed = [result for result in found.results if result.outcome == "failed"]
+    asked = [result for result in found.results if result.outcome != "not asked"]
+    noted = [f"{result.rule} ({len(result.findings)})" for result in found.results if result.outcome == "noted"]
+    figure = f"{len(asked) - len(failed)} of {len(asked)} rules"
+    if not found.passed:
+        what = (f"{item.rule}: {item.findings[0].stencil} {item.findings[0].what}" for item in failed)
+        return _Answer(outcome="failed", figure=figure, reason=_some(what) or "no rule was asked")
+    return _Answer(outcome="passed", figure=figure, reason=f"also found: {', '.join(noted)}" if noted else "")
+
+
+def _proof(subject: Subject) -> _Answer:
+    if subject.pinned:
+        return _Answer(outcome="passed", figure="0 differ", reason="upstream asks for this LLVM")
+    if subject.proofs is None:
+        return _Answer(outcome="not asked", reason="the LLVM that upstream asks for is not here")
+    open_ = [proof for proof in subject.proofs.proofs if proof.verdict not in _PROVED]
+    differ = [proof for proof in open_ if proof.verdict is ProofVerdict.DIFFERS]
+    count = sum(proof.verdict is not ProofVerdict.IDENTICAL for proof in subject.proofs.proofs)
+    figure = f"{count - len(open_)} of {count} proved"
+    if differ:
+        return _Answer(outcome="failed", figure=figure, reason=_some(f"{proof.name} differs" for proof in differ))
+    if open_:
+        reason = _some(f"{proof.name}: {proof.verdict.value}" for proof in open_)
+        return _Answer(outcome="noted", figure=figure, reason=reason)
+    return _Answer(outcome="passed", figure=figure)
+
+
+def _run(subject: Subject) -> _Answer:
+    verdict = subject.tests.verdicts[0]
+    figure = f"{verdict.tests} tests in {len(verdict.modules)} modules"
+    if not verdict.good:
+        otherwise = "no test ran" if verdict.proof.holds else "the JIT did not work"
+        blamed = _some(verdict.blamed) or verdict.benchmark_failure or verdict.proof.ended or otherwise
+        return _Answer(outcome="failed", figure=figure, reason=blamed.replace("\n", " "))
+    by = f"run by {subject.tests.emulator}" if subject.tests.emulator else ""
+    return _Answer(outcome="passed", figure=figure, reason=by)
+
+
+def speeds(report: TestReport) -> dict[str, float]:
+    """Give the geometric mean of JIT off over on, by LLVM, of what ran every benchmark."""
+    return {
+        verdict.llvm: math.exp(
+            sum(math.log(report.off[name] / verdict.benchmarks[name]) for name in report.off) / len(report.off)
+        )
+        for verdict in report.verdicts
+        if report.off and report.off.keys() <= verdict.benchmarks.keys()
+    }
+
+
+def _speed(subject: Subject) -> _Answer:
+    if subject.tests.emulator:
+        return _Answer(
+            outcome="not asked", reason=f"times in {Path(subject.tests.emulator.split()[0]).name} say nothing"
+        )
+    found = speeds(subject.tests)
+    own = found.pop(subject.job.cell.llvm, None)
+    if own is None:
+        return _Answer(outcome="not asked", reason="the benchmarks did not run on these stencils")
+    if subject.pinned:
+        return _Answer(outcome="passed", reason="upstream asks for this LLVM")
+    if not found:
+        return _Answer(outcome="not asked", reason="there is nothing to compare it with")
+    if own < _SLOWER * min(found.values()):
+        return _Answer(outcome="noted", reason="the JIT is more than 10 % slower than with upstream's LLVM")
+    return _Answer(outcome="passed")
+
+
+_ASKED: Final[Mapping[Name, Callable[[Subject], _Answer]]] = {
+    "built": _built,
+    "varied": _varied,
+    "ledger": _ledger,
+    "generator": _generator,
+    "audit": _audit,
+    "proof": _proof,
+    "run": _run,
+    "speed": _speed,
+}
+
+
+def _some(texts: Iterable[str]) -> str:
+    """List a few, and count the others."""
+    all_ = list(texts)
+    return "; ".join(all_[:_SHOWN]) + (f"; and {len(all_) - _SHOWN} more" if len(all_) > _SHOWN else "")
+
+
+def line(error: StencilkitError) -> str:
+    """Write an error in one line."""
+    lines = [error.what, *error.details.strip().splitlines()[-1:]]
+    return ": ".join(line.strip() for line in lines if line.strip())
