@@ -1,6 +1,6 @@
 """Time stencilkit against CPython's own generator, in turn, on the same tree, pyconfig.h and LLVM.
 
-    python -m tests.bench [--rounds N] [--only 3.14.7]
+    python -m tests.bench [--rounds N] [--only 3.14.7] [--without prove]
 
 Per CPython: upstream's build.py (forced), stencilkit with an empty cache, with nothing changed, and with one uop
 changed; then verify against the tree, compare with another LLVM's, and prove that those do the same. Prints medians,
@@ -119,9 +119,9 @@ class Bench:
         )
 
 
-def measure(version: str, rounds: int) -> dict[str, list[Sample]]:
-    """Run everything in turn."""
-    rows: dict[str, list[Sample]] = {name: [] for name in ROWS}
+def measure(version: str, rounds: int, without: Sequence[str]) -> dict[str, list[Sample]]:
+    """Run everything in turn, but for what nothing else needs and nobody wants."""
+    rows: dict[str, list[Sample]] = {name: [] for name in ROWS if name not in without}
     with tempfile.TemporaryDirectory(prefix="stencilkit-bench-") as folder:
         bench = Bench(version, Path(folder))
         for number in range(rounds):
@@ -131,10 +131,10 @@ def measure(version: str, rounds: int) -> dict[str, list[Sample]]:
             rows["nothing changed"].append(bench.build(cache))
             bench.change_one_uop(number)
             rows["one uop changed"].append(bench.build(cache))
-            rows["verify"].append(bench.verify(cache))
             bench.build(cache, OTHER)
-            rows["compare"].append(bench.compare(cache))
-            rows["prove"].append(bench.prove(cache))
+            for name, run in (("verify", bench.verify), ("compare", bench.compare), ("prove", bench.prove)):
+                if name not in without:
+                    rows[name].append(run(cache))
     return rows
 
 
@@ -157,11 +157,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=sorted(wb.PINNED))
+    parser.add_argument("--without", action="append", default=[], choices=("verify", "compare", "prove"))
     arguments = parser.parse_args()
     print("| CPython | run | seconds (median) | times faster than upstream (median, range) | MiB, own process |")
     print("| --- | --- | --- | --- | --- |")
     for version in arguments.only or sorted(wb.PINNED):
-        for line in lines(version, measure(version, arguments.rounds)):
+        for line in lines(version, measure(version, arguments.rounds, arguments.without)):
             print(line, flush=True)
     return 0
 
