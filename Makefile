@@ -39,9 +39,9 @@ demo: $(BIN)/stencilkit
 setup:
 	@$(PYTHON) .ci/needs.py
 
-# BARE=test runs the whole suite there, after make setup.
+# BARE=test runs the whole suite there, after make setup; AS_USER=1 as an ordinary user who has sudo.
 bare:
-	@$(PYTHON) .ci/bare.py $(foreach suite,$(SUITES),--suite $(suite)) $(if $(filter test,$(BARE)),setup test,$(BARE))
+	@$(PYTHON) .ci/bare.py $(foreach suite,$(SUITES),--suite $(suite)) $(if $(AS_USER),--user) $(if $(filter test,$(BARE)),setup test,$(BARE))
 
 needs:
 	@$(PYTHON) .ci/needs.py --check

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Follow the README on a bare Debian 12 and 13: in a debootstrap root with python3-venv, git and make, and no more.
 
-    bare.py [--suite bookworm] [--folder .cache/bare] [make's goals]
+    bare.py [--suite bookworm] [--user] [--folder .cache/bare] [make's goals]
 
-Each suite gets a fresh root and a clone of this repository's HEAD. As root, because debootstrap and mounts need it.
+Each suite gets a fresh root and a clone of this repository's HEAD, where root runs make, or an ordinary user who has
+sudo. This itself runs as root, because debootstrap and mounts need it.
 Standard library alone: this runs without a virtual environment.
 """
 
@@ -24,11 +25,14 @@ GOALS = ("demo", "unit")
 PACKAGES = "python3-venv,git,make,ca-certificates"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 PASSED = ("http_proxy", "https_proxy", "no_proxy")
+USER = "packager"
 # Mounts are the namespace's own: they are gone with its last process, however that ends.
 ENTER = """\
 set -e
-mount -t proc proc "$1/proc"
-mount --rbind /dev "$1/dev"
+root="$1"
+shift
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
 exec chroot "$@"
 """
 
@@ -50,50 +54,64 @@ def missing() -> int:
     return 0
 
 
-def prepare(root: Path, suite: str) -> None:
-    """Make a fresh root with a clone of HEAD in it."""
+def prepare(root: Path, suite: str, home: str, *, user: bool) -> None:
+    """Make a fresh root with a clone of HEAD in the home of who runs make there."""
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, root], check=True)
+    packages = f"{PACKAGES},sudo" if user else PACKAGES
+    subprocess.run(["debootstrap", "--variant=minbase", f"--include={packages}", suite, root], check=True)
     for name in ("/etc/resolv.conf", "/etc/hosts", CERTIFICATES):
         if Path(name).is_file():
             # A mirror in the house has a certificate that only this machine knows.
             shutil.copy(name, root / name[1:])
     # Of a folder that may be another user's:
     git = ["git", "-c", f"safe.directory={HERE}", "-c", f"safe.directory={HERE / '.git'}"]
-    subprocess.run([*git, "clone", "--quiet", f"file://{HERE}", root / "root" / "stencilkit"], check=True)
+    if user:
+        subprocess.run(["chroot", root, "useradd", "--create-home", USER], check=True)
+        rule = root / "etc/sudoers.d" / USER
+        rule.write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
+        rule.chmod(0o440)
+    clone = root / home[1:] / "stencilkit"
+    subprocess.run([*git, "clone", "--quiet", f"file://{HERE}", clone], check=True)
+    if user:
+        subprocess.run(["chroot", root, "chown", "-R", f"{USER}:", home], check=True)
 
 
-def make(root: Path, goal: str) -> int:
+def make(root: Path, goal: str, home: str, *, user: bool) -> int:
     """Run one goal of make in a root; return its exit code."""
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": "/root",
+        "HOME": home,
+        **({"USER": USER, "LOGNAME": USER} if user else {}),
         "LANG": "C.UTF-8",
         **dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), CERTIFICATES),
         **{name: os.environ[name] for name in PASSED if name in os.environ},
     }
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh", root]
-    return subprocess.run([*command, "make", "-C", "/root/stencilkit", goal], check=False, env=environment).returncode
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh", str(root)]
+    command += [f"--userspec={USER}"] if user else []
+    command += [str(root), "make", "-C", f"{home}/stencilkit", goal]
+    return subprocess.run(command, check=False, env=environment).returncode
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", action="append", choices=SUITES, help="only this one")
+    parser.add_argument("--user", action="store_true", help="make is run by an ordinary user who has sudo")
     parser.add_argument("--folder", type=Path, default=HERE / ".cache" / "bare", help="where the roots are made")
     parser.add_argument("goals", nargs="*", default=GOALS)
     options = parser.parse_args()
     if code := missing():
         return code
+    home, who = (f"/home/{USER}", "a user") if options.user else ("/root", "root")
     rows = []
     for suite in options.suite or SUITES:
         root = options.folder.resolve() / suite
-        prepare(root, suite)
+        prepare(root, suite, home, user=options.user)
         for goal in options.goals:
             started = time.monotonic()
-            code = make(root, goal)
+            code = make(root, goal, home, user=options.user)
             rows.append(
-                f"Debian {suite}, make {goal}: {'passed' if code == 0 else f'FAILED ({code})'}, "
+                f"Debian {suite}, {who}, make {goal}: {'passed' if code == 0 else f'FAILED ({code})'}, "
                 f"{time.monotonic() - started:.0f} s"
             )
     print("\n".join(rows))
