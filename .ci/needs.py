@@ -36,6 +36,8 @@ NEEDS = (
     ("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross", "the aarch64 rows"),
     ("qemu-aarch64-static", "qemu-user-static", "the aarch64 rows, run on another machine"),
     ("/usr/share/keyrings/debian-archive-keyring.*", "debian-archive-keyring", "LLVMs from Debian's archive"),
+    ("gpg", "gnupg", "the tests of signed source indexes"),
+    ("musl-gcc", "musl-tools", "CPythons for musl"),
     ("patchelf", "patchelf", "LLVMs from Debian's archive"),
     ("xz", "xz-utils", "release tarballs"),
     ("zstd", "zstd", "pkgcheck, which reads Gentoo's metadata"),

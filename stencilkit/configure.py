@@ -21,7 +21,7 @@ from typing import Final
 from stencilkit.errors import ConfigureError
 from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin, macros
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, SpelledTarget, Target, cross_arguments
+from stencilkit.model.target import Flavour, SpelledTarget, Target, compiler_script, cross_arguments
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.support import environ, files, private, process
 from stencilkit.support.progress import SILENT, Progress
@@ -211,7 +211,7 @@ def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> tuple[str, 
     for toolchain in toolchains:
         if toolchain.libc is not None:
             return (str(toolchain.program), "cc", "-target", target.zig_target)
-    own = "install gcc, or " if native else f"install {target.gcc_package} and its libc, or " if target.gcc else ""
+    own = "install gcc, or " if native else f"install {target.gcc_package}, or " if target.gcc else ""
     raise ConfigureError(
         f"there is no C compiler for {target.triple}, which configure needs",
         fix=f"{own}run stencilkit toolchains install 19 (its compiler serves for every target), or give --pyconfig-dir",
@@ -244,7 +244,7 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
         # configure cannot do with spaces in any path that it is told, and homes have them: it gets names without a
         # folder, and a link to the tree.
         programs = work / "bin"
-        _program(programs / _CC, f'exec {shlex.join(compiler)} "$@"')
+        _program(programs / _CC, compiler_script(target, compiler))
         # A python3.NN on PATH may be a pyenv shim that does not run; configure must not pick it up.
         _program(programs / _PYTHON, f'exec {shlex.quote(sys.executable)} "$@"')
         (work / _TREE).symlink_to(tree.root.resolve())

@@ -84,6 +84,7 @@ def _target(row: Fields) -> Target:
         configure_case=row.texts("configure-case", []),
         pyconfig=row.choice("pyconfig", get_args(PyConfigSource), "configure"),
         gcc=row.text("gcc", ""),
+        gcc_package=row.text("gcc-package", ""),
         zig_target=row.text("zig-target"),
         zig_headers=row.texts("zig-headers"),
         zig_arguments=row.texts("zig-arguments", []),

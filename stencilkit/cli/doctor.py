@@ -34,7 +34,6 @@ class _Check:
 
 # Which package of Debian's and Fedora's has a program, where it is not named like it.
 _PACKAGES: Final = {
-    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross (Fedora: gcc-aarch64-linux-gnu)",
     "qemu-aarch64-static": "qemu-user-static",
 }
 
@@ -121,9 +120,13 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
         remedy = error.fix
     yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy, main=native)
     if target.gcc and not native:
-        for program in (target.gcc, f"qemu-{target.arch}-static"):
+        needs = {target.gcc: f"install {target.gcc_package}"}
+        if not environ.runs(target.native):
+            emulator = f"qemu-{target.arch}-static"
+            needs[emulator] = _install(emulator)
+        for program, remedy in needs.items():
             have = shutil.which(program) or ""
-            yield _Check(job=f"test for {target.triple}", need=program, have=have, remedy=_install(program))
+            yield _Check(job=f"test for {target.triple}", need=program, have=have, remedy=remedy)
 
 
 def _install(program: str) -> str:

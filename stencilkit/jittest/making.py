@@ -13,13 +13,15 @@ from typing import Final
 from stencilkit.errors import JitCrashError, JitTestError
 from stencilkit.jittest.hiding import hidden_path
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, Target, cross_arguments
+from stencilkit.model.target import Flavour, Target, compiler_script, cross_arguments
 from stencilkit.support import environ, files, process
 
 _CONFIGURE_SECONDS: Final = 1800.0
 _MAKE_SECONDS: Final = 7200.0
 # What make and the shell say of a program that a signal ended:
 _CRASHED: Final = re.compile(r"Segmentation fault|Illegal instruction|Aborted|Bus error|Fatal Python error")
+# The compiler of a build for another C library, on the PATH that is made for it:
+_CC: Final = "stencilkit-cc"
 _GENERATOR: Final = "/Tools/jit/build.py"
 
 
@@ -42,7 +44,7 @@ class Workplace:
 
     @property
     def native(self) -> bool:
-        """Return whether what is built here runs here."""
+        """Return whether what is built here is for this machine and its C library."""
         return environ.is_native(self.target.native)
 
     def environment(self) -> dict[str, str]:
@@ -65,7 +67,14 @@ def open_workplace(root: Path, tree: SourceTree, target: Target, flavour: Flavou
     place = Workplace(root=root, tree=tree, target=target, flavour=flavour, path=hidden_path(root / "bin"), jobs=jobs)
     if _which("make", place) is None:
         raise JitTestError("make is not on PATH, and CPython is built with it", fix="install make and a C compiler")
-    return place if place.native else replace(place, emulator=_emulator(target))
+    if not environ.runs(target.native):
+        return replace(place, emulator=_emulator(target))
+    if not place.native and _which(target.gcc, place) is None:
+        raise JitTestError(
+            f"{target.gcc} is not on PATH, and CPython for {target.triple} is built with it",
+            fix=f"install {target.gcc_package}, or run this command on such a machine",
+        )
+    return place
 
 
 def _which(program: str, place: Workplace) -> str | None:
@@ -81,7 +90,7 @@ def _emulator(target: Target) -> tuple[str, ...]:
     raise JitTestError(
         f"programs for {target.triple} cannot be built and run on this machine",
         fix=(
-            f"install qemu-user-static, {target.gcc_package} and its libc, or run this command on such a machine"
+            f"install qemu-user-static and {target.gcc_package}, or run this command on such a machine"
             if target.gcc
             else "run this command on such a machine"
         ),
@@ -95,14 +104,24 @@ def configure(place: Workplace, extra: Sequence[str]) -> tuple[str, ...]:
     """
     words = ["--enable-experimental-jit", f"PYTHON_FOR_REGEN={sys.executable}"]
     words += ["--with-pydebug"] if place.flavour == "debug" else []
-    compiler = "gcc" if place.native else place.target.gcc
-    if not place.native:
+    if place.emulator:
         words += cross_arguments(place.target, machine=environ.native(), python=str(_build_python(place)))
-    if _which(compiler, place) and _which("ccache", place):
-        words.append(f"CC=ccache {compiler}")
-    words += extra
+    words += [*_compiler(place), *extra]
     _configure(place, place.build, words)
     return tuple(words)
+
+
+def _compiler(place: Workplace) -> Sequence[str]:
+    """Name the compiler, where configure would not find it, and ccache where that is there."""
+    compiler = "gcc" if place.native else place.target.gcc
+    cached = ["ccache"] if _which(compiler, place) and _which("ccache", place) else []
+    if place.native or place.emulator:
+        return [f"CC={' '.join([*cached, compiler])}"] if cached else []
+    # Without --host: what configure compiles runs here, so this is not a cross build. A name, as CC takes no spaces.
+    script = place.root / "bin" / _CC
+    script.write_text(f"#!/bin/sh\n{compiler_script(place.target, [*cached, compiler])}\n", "utf-8")
+    script.chmod(0o755)
+    return [f"CC={_CC}"]
 
 
 def _build_python(place: Workplace) -> Path:
@@ -118,7 +137,7 @@ def _build_python(place: Workplace) -> Path:
 def _configure(place: Workplace, folder: Path, words: Sequence[str]) -> None:
     folder.mkdir(parents=True)
     log = place.root / f"{folder.name}-configure.log"
-    # The host's pkg-config would find libraries of the wrong architecture:
+    # The host's pkg-config would find libraries of the wrong architecture, or for another C library:
     cross = {} if place.native or folder != place.build else {"PKG_CONFIG_LIBDIR": str(folder)}
     done = process.run(
         [place.tree.root.resolve() / "configure", "-q", *words],
@@ -136,22 +155,24 @@ def _configure(place: Workplace, folder: Path, words: Sequence[str]) -> None:
         )
 
 
-def make(place: Workplace) -> tuple[float, bool]:
+def make(place: Workplace, variables: Sequence[str] = ()) -> tuple[float, bool]:
     """Make CPython; return how long it took in seconds, and whether CPython's own stencil generator was started.
+
+    `variables` are further arguments of make ("NAME=value").
 
     Raises: JitTestError with the end of the output and the log's path, JitCrashError where the new CPython crashed.
     """
     started = environ.seconds()
-    log = _make(place, place.build, "all")
-    if not place.native:
+    log = _make(place, place.build, "all", *variables)
+    if place.emulator:
         _wrap(place)
     return environ.seconds() - started, _GENERATOR in log.read_text("utf-8", "replace")
 
 
-def _make(place: Workplace, folder: Path, goal: str) -> Path:
+def _make(place: Workplace, folder: Path, *words: str) -> Path:
     log = place.root / f"{folder.name}-make.log"
     done = process.run(
-        [str(_which("make", place)), f"--jobs={place.jobs}", goal],
+        [str(_which("make", place)), f"--jobs={place.jobs}", *words],
         cwd=folder,
         env=place.environment(),
         timeout=_MAKE_SECONDS,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import Final, Literal
 
 from stencilkit.model.version import MajorRange
@@ -53,8 +55,10 @@ class Target:
     that is there where such a machine has headers of its own, "" if that need not be asked; `sysroot_headers` are the
     folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host,
     `configure_case` the pattern and system that an old configure's lists of cross builds lack;
-    `pyconfig` says where pyconfig.h comes from. Of a PyPI toolchain, `zig_target` is for its driver, `zig_headers` are
-    folders of headers (those that there are), `zig_arguments` what they need, `wheel_headers` what they are.
+    `pyconfig` says where pyconfig.h comes from. `gcc` is a compiler for the platform on another machine (musl: on one
+    with another C library), `gcc_package` the package that has it, in Debian. Of a PyPI toolchain, `zig_target` is for
+    its driver, `zig_headers` are folders of headers (those that there are), `zig_arguments` what they need,
+    `wheel_headers` what they are.
     `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
     In assembly, `entry_directive` declares what is known outside; `text_section` is how a section of code is described
     where many units can be assembled at once, "" where they cannot. `hardened` are the flags of what this platform
@@ -85,6 +89,7 @@ class Target:
     configure_case: tuple[str, ...]
     pyconfig: PyConfigSource
     gcc: str
+    gcc_package: str
     zig_target: str
     zig_headers: tuple[str, ...]
     zig_arguments: tuple[str, ...]
@@ -100,11 +105,6 @@ class Target:
     like: str = ""
     why: str = ""
     cost: str = ""
-
-    @property
-    def gcc_package(self) -> str:
-        """Name the package that has the compiler `gcc`, in Debian and Fedora."""
-        return f"gcc-{self.gcc.removesuffix('-gcc')}"
 
     @property
     def code_key(self) -> tuple[str, ...]:
@@ -259,3 +259,15 @@ def cross_arguments(target: Target, *, machine: str, python: str) -> tuple[str, 
     """Give the arguments of configure for a cross build on `machine`, with a `python` of the same version there."""
     host = f"--host={target.configure_host}"
     return (host, f"--build={machine}", f"--with-build-python={python}", *_CROSS_ANSWERS)
+
+
+def compiler_script(target: Target, compiler: Sequence[str]) -> str:
+    """Write the shell script that is configure's CC: a compiler that can say which platform it compiles for.
+
+    Debian's musl-gcc is gcc with other headers, and names the platform of the machine; configure stops where that is
+    not the one of the headers (CPython: configure.ac, "internal configure error for the platform triplet").
+    """
+    script = f'exec {shlex.join(compiler)} "$@"'
+    if not target.gcc or PurePath(compiler[-1]).name != target.gcc:
+        return script
+    return f'[ "$*" = --print-multiarch ] && exec echo {target.native}\n{script}'

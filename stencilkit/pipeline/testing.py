@@ -114,7 +114,7 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
     placed = placing.files_for(folder, [artifact])
     placing.write(folder, placed)
     with progress.during(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}"):
-        seconds, generator_ran = making.make(place)
+        seconds, generator_ran = making.make(place, folder.dialect.make_arguments(request.target))
     changed = making.other_files(place.build, placed)
     if changed:
         raise JitTestError(

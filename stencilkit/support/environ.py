@@ -175,6 +175,11 @@ def is_native(name: str) -> bool:
     return bool(name) and name == native()
 
 
+def runs(name: str) -> bool:
+    """Return whether this machine runs programs for a name: its own, or those for another C library (musl)."""
+    return bool(name) and name.rpartition("-")[0] == native().rpartition("-")[0]
+
+
 def is_system(name: str) -> bool:
     """Return whether this machine is of a system ("darwin", "windows"), whatever its architecture."""
     return bool(name) and native().endswith(f"-{name}")

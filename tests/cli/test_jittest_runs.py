@@ -164,6 +164,41 @@ def test_a_target_that_cannot_run_here_says_so(request_: testing.TestRequest) ->
     assert not environ.is_native(mac.native)
 
 
+MUSL = next(target for target in targets.load().targets if target.triple == "x86_64-unknown-linux-musl")
+
+
+def test_another_c_library_needs_its_compiler(request_: testing.TestRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
+    monkeypatch.setenv("PATH", str(fakes.program(request_.folder.parent / "programs" / "make", "exit 0").parent))
+    with pytest.raises(JitTestError, match="x86_64-linux-musl-gcc is not on PATH") as caught:
+        making.open_workplace(request_.folder, request_.tree, MUSL, "release", 1)
+    assert caught.value.fix.startswith("install musl-tools, ")
+
+
+def test_another_c_library_is_built_for_without_an_emulator(
+    request_: testing.TestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a cross build: what configure compiles runs here. make gets what configure does not know."""
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
+    for name in ("x86_64-linux-musl-gcc", "ccache"):
+        fakes.program(tmp_path / "programs" / name, f'echo {name} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{environ.variable('PATH')}")
+    script = r'echo "$*" >words; echo "$PKG_CONFIG_LIBDIR" >where; stencilkit-cc -c x.c >compiler'
+    script += r"""; printf 'all:\n\t@echo "$(NAME)" >python\n' >Makefile"""
+    fakes.program(request_.tree.root / "configure", script)
+    place = making.open_workplace(request_.folder, request_.tree, MUSL, "release", 1)
+    assert place.emulator == ()
+    words = making.configure(place, ["OPT=-O1"])
+    assert words[-2:] == ("CC=stencilkit-cc", "OPT=-O1")
+    assert (place.build / "words").read_text().strip() == f"-q {' '.join(words)}"
+    assert "--host" not in " ".join(words)
+    assert (place.build / "where").read_text().strip() == str(place.build)
+    assert (place.build / "compiler").read_text() == "ccache x86_64-linux-musl-gcc -c x.c\n"
+    making.make(place, ["NAME=shim"])
+    # The program is itself, not a script that starts it in an emulator.
+    assert (place.build / "python").read_text() == "shim\n"
+
+
 def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_path: Path) -> None:
     bundle = tmp_path / "b.tar.gz"
     packed = wb.stencilkit("pack", tmp_path / "out", "-o", bundle)

@@ -72,6 +72,31 @@ def test_3_13_with_a_flag_that_is_against_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.matrix
+@pytest.mark.parametrize("version", ["3.13.15", "3.14.7", "3.15.0rc1"])
+def test_a_cpython_for_musl(version: str, tmp_path: Path) -> None:
+    """On stencils that upstream does not make. What fails without the JIT, too, is musl's or gdb's, not theirs."""
+    target = ("--target", "x86_64-unknown-linux-musl")
+    llvm = wb.pypi_llvm(wb.NEWEST_WHEEL)
+    wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", llvm, *target, "--out", tmp_path / "out")
+    done = wb.stencilkit(
+        *("test", tmp_path / "out", "--cpython", wb.tree(version), *target, "--no-benchmarks", "--format", "json"),
+        *("--configure", "OPT=-O1 -Wall", "--work", tmp_path / "work"),
+        check=False,
+        timeout=2400,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    report = json.loads(done.stdout)
+    (verdict,) = report["verdicts"]
+    assert report["emulator"] == ""
+    assert b"/lib/ld-musl-x86_64.so.1\0" in (tmp_path / "work/build/python").read_bytes()
+    assert not verdict["generator_ran"]
+    assert verdict["proof"]["enabled"] is not False
+    assert verdict["proof"]["wrong"] == []
+    assert {name for name, outcome in outcomes(verdict).items() if outcome == "failed"} <= {"test_gdb"}
+    assert sum(module["jit"]["tests"] for module in verdict["modules"]) > 1500
+
+
+@pytest.mark.matrix
 @pytest.mark.parametrize("major", [19, 20])
 def test_3_15_before_llvm_21(major: int, tmp_path: Path) -> None:
     """Upstream's generator stops with these LLVMs; frames must unwind through the stencils all the same."""

@@ -30,7 +30,7 @@ for word; do
     --with-build-python=*) BUILD=${word#*=};;
     --srcdir=*) srcdir=${word#*=};;
     --with-pydebug) debug=yes;;
-    --host=*) host=yes;;
+    --host=aarch64*) host=yes;;
     esac
     echo "$word" >>words
 done
@@ -141,6 +141,18 @@ def test_a_configure_that_fails(tree: SourceTree, tmp_path: Path) -> None:
     assert caught.value.details == "checking for zlib... no\nconfigure: error: no"
     assert "--pyconfig-dir" in caught.value.fix
     assert not list((tmp_path / "my cache").rglob("pyconfig.h"))
+
+
+def test_debians_musl_gcc_is_asked_for_the_platform_of_its_headers(tree: SourceTree, tmp_path: Path) -> None:
+    """It is gcc, and names the machine's own; CPython's configure stops there."""
+    script = (tree.root / "configure").read_text().replace("test -f", "echo `$CC --print-multiarch` >>words\ntest -f")
+    (tree.root / "configure").write_text(script)
+    for name in ("gcc", "x86_64-linux-musl-gcc"):
+        fakes.program(tmp_path / "a home/my bin" / name, '[ "$*" = --print-multiarch ] && echo x86_64-linux-gnu || :')
+    assert "x86_64-linux-gnu" in words(run(tree, tmp_path))
+    musl = words(run(tree, tmp_path, "x86_64-unknown-linux-musl"))
+    assert "x86_64-linux-musl" in musl
+    assert "x86_64-linux-gnu" not in musl
 
 
 def test_a_machine_without_a_compiler_for_the_target(

@@ -40,6 +40,24 @@ def test_today_is_the_source_date_if_there_is_one(monkeypatch: pytest.MonkeyPatc
     assert environ.today() > "2026"
 
 
+@pytest.mark.parametrize(
+    ("machine", "name", "own", "runs"),
+    [
+        ("x86_64-linux-gnu", "x86_64-linux-gnu", True, True),
+        ("x86_64-linux-gnu", "x86_64-linux-musl", False, True),
+        ("x86_64-linux-musl", "x86_64-linux-gnu", False, True),
+        ("x86_64-linux-gnu", "aarch64-linux-gnu", False, False),
+        ("aarch64-linux-gnu", "aarch64-darwin", False, False),
+        ("aarch64-darwin", "aarch64-darwin", True, True),
+        ("x86_64-linux-gnu", "", False, False),
+        ("", "x86_64-linux-gnu", False, False),
+    ],
+)
+def test_what_a_machine_runs(monkeypatch: pytest.MonkeyPatch, machine: str, name: str, own: bool, runs: bool) -> None:
+    monkeypatch.setattr(environ, "native", lambda: machine)
+    assert (environ.is_native(name), environ.runs(name)) == (own, runs)
+
+
 def test_roots_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STENCILKIT_CACHE", "here")
