@@ -78,6 +78,10 @@ class FetchError(StencilkitError):
     """Something could not be downloaded, or is not what its hash says."""
 
 
+class ContentError(FetchError):
+    """What was downloaded is there, and is not what its hash or its size says."""
+
+
 class TargetError(StencilkitError):
     """A triple is unknown, or this CPython has no JIT for it."""
 

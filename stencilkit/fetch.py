@@ -8,11 +8,12 @@ apt has checked, or the user's. Refuses a version whose hash nobody has given.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import FetchError, UsageError
+from stencilkit.errors import ContentError, FetchError, UsageError
 from stencilkit.model.pins import HashOrigin, Pins, SourcePin
 from stencilkit.model.source import VOUCHED
 from stencilkit.model.version import PythonVersion
@@ -25,6 +26,15 @@ PATCHLEVEL: Final = "Include/patchlevel.h"
 _SHORT: Final = 16
 _SERIES: Final = re.compile(r"3\.[0-9]{1,2}")
 _PYTHON_ORG: Final = "https://www.python.org/ftp/python/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A release that was had: what vouches for it, and its tree. `absent` are newer ones whose tarballs are nowhere."""
+
+    pin: SourcePin
+    tree: Path
+    absent: tuple[str, ...] = ()
 
 
 def fetch(
@@ -44,31 +54,56 @@ def fetch(
     Raises: FetchError; UsageError for a version without a known hash.
     """
     if _SERIES.fullmatch(version) and sha256 is None:
-        return _newest(version, pins, cache, to, progress)
+        return newest(version, pins, cache, to=to, progress=progress).tree
     if sha256 is None and to is None and (kept := _kept(version, pins, cache)):
         return kept
     pin = _pin(version, pins, sha256, cache, progress)
     return _fetch(pin, cache, to, progress)
 
 
-def _newest(series: str, pins: Pins, cache: Path, to: Path | None, progress: Progress) -> Path:
+def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, progress: Progress = SILENT) -> Fetched:
     """Fetch the newest release of a series whose tarball is there: an index may list what no mirror holds.
 
-    Raises: FetchError of the last that was tried; UsageError where none is known.
+    Raises: ContentError where a mirror has other content under its name; FetchError of the last that was tried;
+        UsageError where none is known.
     """
-    known = {pin.version: pin for pin in (*_indexed(series, cache, progress), *pins.sources)}
-    found = [pin for version, pin in known.items() if _parsed(version).series == series]
-    problem: FetchError | UsageError = UsageError(
-        f"no release of CPython {series} is pinned, or in a source index that apt can check here",
-        fix="name a release, and its hash: --sha256",
-    )
-    for pin in sorted(found, key=lambda pin: _parsed(pin.version).age, reverse=True):
+    indexed = _indexed(series, cache, progress)
+    found = {pin.version: pin for pin in (*indexed, *pins.sources) if _parsed(pin.version).series == series}
+    if not found:
+        raise UsageError(
+            f"no release of CPython {series} is pinned, or in a source index that apt can check here",
+            fix="name a release, and its hash: --sha256",
+        )
+    absent: dict[str, FetchError] = {}
+    for version in sorted(found, key=lambda version: _parsed(version).age, reverse=True):
+        pin = pins.source(version) or _agreed(version, indexed)
         try:
-            return _fetch(pin, cache, to, progress)
+            tree = _fetch(pin, cache, to, progress)
+        except ContentError:
+            raise
         except FetchError as error:
-            progress.say(f"CPython {pin.version} is listed, but cannot be had: {error.what}")
-            problem = error
-    raise problem
+            absent[version] = error
+            continue
+        for problem in absent.values():
+            progress.say(f"CPython {version} is not the newest: {problem.what}; {problem.fix}")
+        return Fetched(pin=pin, tree=tree, absent=tuple(absent))
+    raise list(absent.values())[-1]
+
+
+def named(version: str, sha256: str, pins: Pins, cache: Path, *, progress: Progress = SILENT) -> Fetched:
+    """Fetch a release with the hash that the user gives.
+
+    Raises: FetchError; UsageError where a pin or a signed index has another hash for it.
+    """
+    listed = {pin.sha256 for pin in _indexed(_parsed(version).series, cache, progress) if pin.version == version}
+    if listed - {sha256}:
+        raise UsageError(
+            f"--sha256 {sha256} is not that of CPython {version} in a signed source index",
+            details="\n".join(sorted(listed)),
+            fix="leave --sha256 out: the index vouches for this release",
+        )
+    pin = _pin(version, pins, sha256, cache, progress)
+    return Fetched(pin=pin, tree=_fetch(pin, cache, None, progress))
 
 
 def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> Path:
@@ -83,7 +118,7 @@ def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> 
     if not tarball.is_file() or files.sha256(tarball) != pin.sha256:
         progress.say(f"fetching CPython {version}")
         try:
-            download.fetch(_urls(pin), pin.sha256, tarball, progress=progress)
+            download.fetch(_urls(pin), pin.sha256, tarball, size=pin.size, progress=progress)
         except FetchError as error:
             raise _explained(pin, error) from None
     with progress.during(f"unpacking CPython {version}"):
@@ -123,9 +158,15 @@ def unpack_cached(tarball: Path, cache: Path) -> Path:
 
 
 def _explained(pin: SourcePin, error: FetchError) -> FetchError:
-    """Say of a release from an index that the index lists what no mirror holds."""
+    """Say of a release from an index that the index lists what no mirror holds, or holds with other content."""
     if pin.origin != "index":
         return error
+    if isinstance(error, ContentError):
+        return ContentError(
+            f"a signed source index lists CPython {pin.version}, and the tarball of that name is another one",
+            details=error.details,
+            fix="report it to the distribution, and name another release until then",
+        )
     return FetchError(
         f"a signed source index lists CPython {pin.version}, but its tarball cannot be had: {error.what}",
         details=error.details,
@@ -169,20 +210,29 @@ def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Pr
     series = _parsed(version).series
     if sha256 is None:
         indexed = _indexed(series, cache, progress)
-        listed = [pin for pin in indexed if pin.version == version]
-        if len({pin.sha256 for pin in listed}) > 1:
-            raise FetchError(
-                f"source indexes do not agree about the hash of CPython {version}",
-                details="\n".join(f"{pin.sha256} {pin.pool}" for pin in listed),
-                fix="give the one that python.org publishes: --sha256",
-            )
-        if listed:
-            return listed[0]
+        if any(pin.version == version for pin in indexed):
+            return _agreed(version, indexed)
         raise _unknown(version, [pin.version for pin in (*pins.sources, *indexed)])
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
     name = f"{_package(series)}_{_debian(version)}.orig.tar.xz"
-    return _source_pin(version, f"pool/main/p/{_package(series)}/{name}", sha256, "sha256")
+    pool = f"pool/main/p/{_package(series)}/{name}"
+    return _source_pin(version, pool, sha256, origin="sha256", vouched="whoever gave it as --sha256")
+
+
+def _agreed(version: str, indexed: Iterable[SourcePin]) -> SourcePin:
+    """Return what source indexes list as a release.
+
+    Raises: FetchError where they list different tarballs.
+    """
+    listed = [pin for pin in indexed if pin.version == version]
+    if len({(pin.sha256, pin.size) for pin in listed}) > 1:
+        raise FetchError(
+            f"source indexes do not agree about the hash of CPython {version}",
+            details="\n".join(f"{pin.sha256} {pin.pool}" for pin in listed),
+            fix="give the one that python.org publishes: --sha256",
+        )
+    return listed[0]
 
 
 def _parsed(version: str) -> PythonVersion:
@@ -205,10 +255,22 @@ def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, .
     with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):
         listed = apt.source_files(package, where, private.make(cache) / "apt")
     return tuple(
-        _source_pin(match["version"].replace("~", ""), file.pool, file.sha256, "index")
+        _source_pin(
+            match["version"].replace("~", ""),
+            file.pool,
+            file.sha256,
+            origin="index",
+            size=file.size,
+            vouched=_signers(where),
+        )
         for file in listed
         if (match := original.fullmatch(file.name))
     )
+
+
+def _signers(where: Sequence[apt.Archive]) -> str:
+    suites = ", ".join(f"{archive.origin} {archive.suite}" for archive in where)
+    return f"the signed source index of {suites}"
 
 
 def _package(series: str) -> str:
@@ -220,11 +282,11 @@ def _debian(version: str) -> str:
     return re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", version)
 
 
-def _source_pin(version: str, pool: str, sha256: str, origin: HashOrigin) -> SourcePin:
+def _source_pin(version: str, pool: str, sha256: str, *, origin: HashOrigin, vouched: str, size: int = 0) -> SourcePin:
     parsed = _parsed(version)
     release = re.split("[abr]", parsed.rest)[0]
     path = f"{parsed.series}.{release}/Python-{version}.tar.xz"
-    return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin)
+    return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin, size=size, vouched=vouched)
 
 
 def _folder(cache: Path, version: str, sha256: str) -> Path:

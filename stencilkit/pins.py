@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import replace
 from typing import Final
 
 from stencilkit.errors import DataError
 from stencilkit.model.pins import Pins, ReleaseManager, SourcePin, WheelPin
-from stencilkit.model.version import LlvmVersion
+from stencilkit.model.version import LlvmVersion, PythonVersion
 from stencilkit.support import resources
 from stencilkit.support.fields import Fields, document
 
 SCHEMA: Final = 1
+# A release as this file has it: the header, and the lines of its keys.
+_RELEASE: Final = re.compile(r"^\[\[cpython\]\]\n(?:[a-z0-9-]+ = .*\n)+", re.MULTILINE)
+_VERSION: Final = re.compile(r'^version = "(.*)"$', re.MULTILINE)
 
 
 @functools.cache
@@ -39,12 +43,49 @@ def parse(text: str) -> Pins:
     return pins
 
 
+def updated(text: str, pin: SourcePin) -> str:
+    """Write a release into the text of a pins.toml, in place of that of its series; comments and the rest stay.
+
+    Raises: DataError where the text is not laid out as this file is.
+    """
+    known = list(_RELEASE.finditer(text))
+    old = next((match for match in known if _series(match[0]) == _parsed(pin.version).series), None)
+    keys = ("version", "pool", "path", "sha256", "vouched")
+    lines = [f'{key} = "{getattr(pin, key)}"\n' for key in keys if getattr(pin, key)]
+    block = "".join(["[[cpython]]\n", *lines])
+    if old is not None:
+        changed = text[: old.start()] + block + text[old.end() :]
+    elif known:
+        changed = text[: known[-1].end()] + "\n" + block + text[known[-1].end() :]
+    else:
+        changed = f"{text.rstrip()}\n\n{block}"
+    if parse(changed).source(pin.version) != replace(pin, origin="pin", size=0):
+        raise DataError(
+            f"CPython {pin.version} could not be written into these pins",
+            fix="write each release as [[cpython]] and one line for each key, as stencilkit's own pins.toml does",
+        )
+    return changed
+
+
+def _series(block: str) -> str:
+    version = _VERSION.search(block)
+    return _parsed(version[1]).series if version else ""
+
+
+def _parsed(version: str) -> PythonVersion:
+    parsed = PythonVersion.parse(version)
+    if parsed is None:
+        raise DataError(f"{version!r} is not a CPython version", where="pins.toml", fix="write it as in 3.14.7")
+    return parsed
+
+
 def _source(row: Fields) -> SourcePin:
     pin = SourcePin(
         version=row.text("version"),
         pool=row.text("pool"),
         path=row.text("path"),
         sha256=_sha256(row, row.text("sha256")),
+        vouched=row.text("vouched", ""),
     )
     row.done()
     return pin

@@ -23,6 +23,7 @@ from stencilkit.support import environ, process
 # Each is a module of this package, which has it under the name `command`.
 _COMMANDS: Final = (
     "fetch",
+    "pins",
     "toolchains",
     "targets",
     "doctor",

@@ -69,6 +69,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--update": {"is_flag": True},
     "--output": {"type": ANY_PATH},
     "--out": {"type": FOLDER},
+    "--sha256": {"metavar": "HEX"},
     "--skip-missing": {"is_flag": True, "help": "Skip LLVMs of the range that are not installed."},
     "--timeout": {"type": click.FloatRange(min=1), "show_default": True},
 }

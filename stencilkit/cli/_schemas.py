@@ -381,6 +381,23 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
             "failed": _each(_text(), "The checks that failed."),
         },
     ),
+    "pins": (
+        "pins update",
+        {
+            "file": _PATH,
+            "pins": _each(
+                _record(
+                    series=_SERIES,
+                    before=_text("The release that was pinned before; empty for none."),
+                    version=_CPYTHON,
+                    sha256=_sha256("Digest of its tarball."),
+                    vouched=_text("Where the hash came from; empty where that was not noted."),
+                    changed=_flag(),
+                    absent=_each(_CPYTHON, "Newer releases in a signed index whose tarballs no mirror has."),
+                )
+            ),
+        },
+    ),
     "proofs": (
         "prove",
         {

@@ -14,9 +14,7 @@ from stencilkit.support import environ
 @click.command()
 @click.argument("version", shell_complete=_completion.pythons)
 @click.option("--to", type=_options.FOLDER, help="Folder to unpack to, which must not exist. [default: the cache]")
-@click.option(
-    "--sha256", metavar="HEX", help="SHA-256 of the .tar.xz, for a release that is neither pinned nor in an index."
-)
+@_options.shared("--sha256", help="SHA-256 of the .tar.xz, for a release that is neither pinned nor in an index.")
 @_options.format_option("text", "json")
 def command(version: str, to: Path | None, sha256: str | None, form: str) -> None:
     """Fetch the source of a CPython release, checked against its SHA-256.

@@ -13,13 +13,19 @@ HashOrigin = Literal["pin", "index", "sha256"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePin:
-    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/, and its hash."""
+    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/, and its hash.
+
+    `size` is in bytes, 0 if it is not known. `vouched` says in words where the hash came from, "" if that was not
+    noted.
+    """
 
     version: str
     pool: str
     path: str
     sha256: str
     origin: HashOrigin = "pin"
+    size: int = 0
+    vouched: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ auditing      ask the rules of a packager           bundling      pack and unpac
 comparing     say what differs between two          gate          build again, varied; compare with the ledger
 identifying   which stencils a Python contains      installing    put stencils where `make` finds them
 judging       compare with the tree's generator     matrix        the support tables
-proving       that two sets compute the same        qualifying    all that may be asked of one cell
-regenerating  do what build.py does                 reporting     results and ledgers to pages
-testing       run CPython's tests on stencils       verifying     ask what a manifest claims
-witnessing    is the runtime laid out as expected
+pinning       the newest releases to the pins       proving       that two sets compute the same
+qualifying    all that may be asked of one cell     regenerating  do what build.py does
+reporting     results and ledgers to pages          testing       run CPython's tests on stencils
+verifying     ask what a manifest claims            witnessing    is the runtime laid out as expected
 
 admitting     which stencils may be used            answering     the questions of qualifying
 asking        what clang's driver passes to cc1     clustering    cells on a Dask cluster

@@ -18,7 +18,7 @@ _KEYRINGS: Final[Mapping[str, Path]] = {
 }
 _SUITES: Final[Mapping[str, tuple[str, ...]]] = {"Debian": ("sid", "trixie"), "Ubuntu": ("devel",)}
 _TIMEOUT_SECONDS: Final = 300.0
-_CHECKSUM: Final = re.compile(r"^ (?P<sha256>[0-9a-f]{64}) +\d+ +(?P<name>[^/\s]+)$", re.MULTILINE)
+_CHECKSUM: Final = re.compile(r"^ (?P<sha256>[0-9a-f]{64}) +(?P<size>\d+) +(?P<name>[^/\s]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,9 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """One suite of a mirror, and the keyring that its index must be signed by."""
+    """One suite of a distribution's mirror, and the keyring that its index must be signed by."""
 
+    origin: str
     uri: str
     suite: str
     keyring: Path
@@ -40,11 +41,12 @@ class Archive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file that a source index lists; `pool` is its path on the mirror."""
+    """A file that a source index lists; `pool` is its path on the mirror, `size` is in bytes."""
 
     name: str
     pool: str
     sha256: str
+    size: int
 
 
 def mirrors() -> tuple[Mirror, ...]:
@@ -64,7 +66,7 @@ def archives() -> tuple[Archive, ...]:
     """List the archives whose source indexes can be checked here: a mirror is configured, and its keyring is there."""
     main = {mirror.origin: mirror for mirror in reversed(mirrors()) if "security" not in mirror.uri}
     return tuple(
-        Archive(uri=mirror.uri, suite=suite, keyring=_KEYRINGS[origin])
+        Archive(origin=origin, uri=mirror.uri, suite=suite, keyring=_KEYRINGS[origin])
         for origin, mirror in sorted(main.items())
         if _KEYRINGS[origin].is_file()
         for suite in _SUITES[origin]
@@ -131,8 +133,9 @@ def _listed(printed: str) -> Iterator[SourceFile]:
     """Read the paragraphs of `apt-cache showsrc` (deb-src-control(5): Directory, Checksums-Sha256)."""
     for paragraph in printed.split("\n\n"):
         folder = re.search(r"^Directory: ([\w./+~-]+)$", paragraph, re.MULTILINE)
-        sums = re.search(r"^Checksums-Sha256:((?:\n .*)+)", paragraph, re.MULTILINE)
+        sums = re.search(r"^Checksums-Sha256:[ \t]*((?:\n .*)+)", paragraph, re.MULTILINE)
         if folder and sums and ".." not in folder[1]:
             for match in _CHECKSUM.finditer(sums[1]):
                 name = match["name"]
-                yield SourceFile(name=name, pool=f"{folder[1]}/{name}", sha256=match["sha256"])
+                pool = f"{folder[1]}/{name}"
+                yield SourceFile(name=name, pool=pool, sha256=match["sha256"], size=int(match["size"]))

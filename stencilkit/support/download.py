@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import FetchError
+from stencilkit.errors import ContentError, FetchError
 from stencilkit.support import files
 from stencilkit.support.progress import SILENT, Progress, counting
 
@@ -36,54 +36,66 @@ class _TooLargeError(Exception):
     """A server does not stop."""
 
 
-def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, progress: Progress = SILENT) -> None:
+def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, size: int = 0, progress: Progress = SILENT) -> None:
     """Download the first URL that answers with the content that the hash names, to `target`.
 
-    Raises: FetchError, listing what each URL answered.
+    `size` is how many bytes it must have, 0 if that is not known.
+
+    Raises: FetchError, listing what each URL answered; ContentError where any of them had another content.
     """
     problems = []
     with files.fresh_beside(target) as folder:
         for url in urls:
-            problem = _try(url, sha256, folder / target.name, progress)
+            problem = _try(url, sha256, folder / target.name, size, progress)
             if problem is None:
                 (folder / target.name).replace(target)
                 return
             problems.append((url, problem))
     other = any(problem.other for _, problem in problems)
+    details = "\n".join(f"{url}: {problem.text}" for url, problem in problems)
+    if other:
+        raise ContentError(
+            f"what was downloaded is not what the hash says: {target.name}",
+            details=details,
+            fix="check the hash where the file was published, or get the file from somewhere else and give its path",
+        )
     raise FetchError(
-        f"what was downloaded is not what the hash says: {target.name}" if other else f"cannot download {target.name}",
-        details="\n".join(f"{url}: {problem.text}" for url, problem in problems),
-        fix=(
-            "check the hash where the file was published, or get the file from somewhere else and give its path"
-            if other
-            else "check the network, or download the file by hand and give its path"
-        ),
+        f"cannot download {target.name}",
+        details=details,
+        fix="check the network, or download the file by hand and give its path",
     )
 
 
-def _try(url: str, sha256: str, temporary: Path, progress: Progress) -> _Problem | None:
+def _try(url: str, sha256: str, temporary: Path, size: int, progress: Progress) -> _Problem | None:
     """Download one URL; return what went wrong, or None."""
     problem = "no attempt"
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(attempt)
         try:
-            found = _download(url, temporary, progress)
+            found = _download(url, temporary, size or _LARGEST, progress)
         except urllib.error.HTTPError as error:
             # An answer, and a final one: the next URL may do better.
             return _Problem(f"HTTP status {error.code}")
         except _TooLargeError:
-            return _Problem(f"it is larger than any release ({_LARGEST >> 20} MiB)")
+            return _too_large(size)
         except _NETWORK_ERRORS as error:
             problem = str(getattr(error, "reason", error)) or type(error).__name__
             continue
-        if found == sha256:
-            return None
-        return _Problem(f"its SHA-256 is {found}, not {sha256}", other=True)
+        received = temporary.stat().st_size
+        if size not in (0, received):
+            return _Problem(f"it has {received} bytes, not {size}", other=True)
+        return None if found == sha256 else _Problem(f"its SHA-256 is {found}, not {sha256}", other=True)
     return _Problem(problem)
 
 
-def _download(url: str, temporary: Path, progress: Progress) -> str:
+def _too_large(size: int) -> _Problem:
+    if size:
+        return _Problem(f"it has more than {size} bytes", other=True)
+    return _Problem(f"it is larger than any release ({_LARGEST >> 20} MiB)")
+
+
+def _download(url: str, temporary: Path, largest: int, progress: Progress) -> str:
     hasher = hashlib.sha256()
     request = urllib.request.Request(url, headers={"User-Agent": "stencilkit"})
     with (
@@ -99,7 +111,7 @@ def _download(url: str, temporary: Path, progress: Progress) -> str:
                 hasher.update(chunk)
                 file.write(chunk)
                 received += len(chunk)
-                if received > _LARGEST:
+                if received > largest:
                     raise _TooLargeError
                 progress.advance(len(chunk))
     if received < expected:

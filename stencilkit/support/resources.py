@@ -18,6 +18,12 @@ def text(name: str) -> str:
     return (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
 
 
+def in_checkout(name: str) -> Path | None:
+    """Name a file of the checkout that stencilkit runs from; None where it is installed."""
+    root = Path(__file__).parents[2]
+    return root / name if (root / "pyproject.toml").is_file() and (root / name).is_file() else None
+
+
 def folder(packaged: str, checkout: str) -> Path:
     """Name a folder of data files: by its name in the package, or by its path in a checkout."""
     inside = Path(__file__).parents[1] / packaged

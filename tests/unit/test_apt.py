@@ -30,7 +30,7 @@ Checksums-Sha256:
  {ONE} 100 no-folder.tar.xz
  short 100 short.tar.xz
 """
-WHERE = [apt.Archive(uri="http://a/debian/", suite="sid", keyring=Path("/k.gpg"))]
+WHERE = [apt.Archive(origin="Debian", uri="http://a/debian/", suite="sid", keyring=Path("/k.gpg"))]
 
 
 class Apt:
@@ -58,8 +58,8 @@ def test_paragraphs_are_read(fake: Apt, tmp_path: Path) -> None:
     pool = "pool/main/p/python3.15/"
     dsc, tarball = "python3.15_3.15.2-1.dsc", "python3.15_3.15.2.orig.tar.xz"
     assert apt.source_files("python3.15", WHERE, tmp_path / "apt") == (
-        apt.SourceFile(name=dsc, pool=pool + dsc, sha256=ONE),
-        apt.SourceFile(name=tarball, pool=pool + tarball, sha256=TWO),
+        apt.SourceFile(name=dsc, pool=pool + dsc, sha256=ONE, size=100),
+        apt.SourceFile(name=tarball, pool=pool + tarball, sha256=TWO, size=100),
     )
     fake.show = 100
     assert apt.source_files("python3.99", WHERE, tmp_path / "apt") == ()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit.errors import FetchError
+from stencilkit.errors import ContentError, FetchError
 from stencilkit.support import download
 
 CONTENT = b"what is wanted"
@@ -113,6 +113,30 @@ def test_a_server_that_does_not_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     places = Places(a=[Answer(bytes(3 << 20), None)], b=[good()])
     assert fetch(monkeypatch, places, tmp_path).read_bytes() == CONTENT
     assert places.asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
+@pytest.mark.parametrize("length", [str(len(CONTENT)), None])
+def test_content_of_another_size_than_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int, length: str | None
+) -> None:
+    """The hash is right: what named both contradicts itself, and is not believed."""
+    monkeypatch.setattr(urllib.request, "urlopen", Places(a=[good(length)]).open)
+    with pytest.raises(ContentError) as caught:
+        download.fetch(("https://host/a",), SHA256, tmp_path / "file", size=size)
+    assert str(size) in caught.value.details
+    assert not (tmp_path / "file").exists()
+
+
+def test_no_more_is_read_than_the_known_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(download, "_CHUNK", 8)
+    endless = Answer(bytes(1 << 20), None)
+    monkeypatch.setattr(urllib.request, "urlopen", Places(a=[endless]).open)
+    read = []
+    monkeypatch.setattr(endless, "close", lambda: read.append(endless.tell()))
+    with pytest.raises(ContentError, match="is not what the hash says"):
+        download.fetch(("https://host/a",), SHA256, tmp_path / "file", size=len(CONTENT))
+    assert read[0] <= len(CONTENT) + 8
 
 
 def test_an_interruption_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

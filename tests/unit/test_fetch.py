@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from stencilkit import fetch
-from stencilkit.errors import FetchError, ProcessError, SourceError, UsageError
+from stencilkit.errors import ContentError, FetchError, ProcessError, SourceError, UsageError
 from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.pipeline import knowing
 from stencilkit.support import apt, archive, download, process
+from stencilkit.support.progress import Silent
 from tests import fakes
 
 
@@ -38,7 +39,8 @@ class Downloads:
 
     def fetch(self, urls: tuple[str, ...], sha256: str, target: Path, **_: object) -> None:
         self.urls.append(urls)
-        assert hashlib.sha256(self.content).hexdigest() == sha256
+        if hashlib.sha256(self.content).hexdigest() != sha256:
+            raise ContentError("it is not what the hash says", details=urls[0])
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(self.content)
 
@@ -187,13 +189,14 @@ class Index:
 
     def add(self, version: str, sha256: str = SHA256, suffix: str = ".orig.tar.xz") -> None:
         name = f"python3.15_{version}{suffix}"
-        self.files.append(apt.SourceFile(name=name, pool=f"pool/main/p/python3.15/{name}", sha256=sha256))
+        pool = f"pool/main/p/python3.15/{name}"
+        self.files.append(apt.SourceFile(name=name, pool=pool, sha256=sha256, size=len(TARBALL)))
 
 
 @pytest.fixture
 def index(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> Index:
     found = Index()
-    where = (apt.Archive(uri="http://a/debian/", suite="sid", keyring=Path("/k")),)
+    where = (apt.Archive(origin="Debian", uri="http://a/debian/", suite="sid", keyring=Path("/k")),)
     monkeypatch.setattr(apt, "archives", lambda: where)
     monkeypatch.setattr(apt, "source_files", lambda *_: tuple(found.files))
 
@@ -244,6 +247,41 @@ def test_a_series_is_its_newest_release_that_is_there(tmp_path: Path, index: Ind
     index.absent |= {"3.15.9", "3.15.0.", "~rc1"}
     with pytest.raises(FetchError, match=r"lists CPython 3\.15\.0rc1, but"):
         fetch.fetch("3.15", PINS, tmp_path / "other")
+
+
+def test_a_series_is_not_an_older_release_where_the_newest_has_other_content(tmp_path: Path, index: Index) -> None:
+    """A mirror that has something else under the name of the newest must not choose what is built."""
+    index.add("3.15.2", "4" * 64)
+    index.add("3.15.1")
+    with pytest.raises(ContentError, match=r"lists CPython 3\.15\.2, and the tarball of that name is another one"):
+        fetch.fetch("3.15", PINS, tmp_path)
+    index.add("3.15.2")
+    with pytest.raises(FetchError, match="do not agree"):
+        fetch.fetch("3.15", PINS, tmp_path)
+
+
+def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index) -> None:
+    index.add("3.15.2")
+    index.add("3.15.1")
+    index.absent.add("3.15.2")
+    said: list[str] = []
+
+    class Progress(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    found = fetch.newest("3.15", PINS, tmp_path, progress=Progress())
+    assert (found.pin.version, found.absent) == ("3.15.1", ("3.15.2",))
+    (line,) = [text for text in said if text.startswith("CPython 3.15.1 is not the newest: ")]
+    assert "lists CPython 3.15.2, but its tarball cannot be had" in line
+    assert f"try again when the mirror has caught up, or download Python-3.15.2.tar.xz (SHA-256 {SHA256})" in line
+
+
+def test_a_hash_of_the_users_is_not_taken_against_a_signed_index(tmp_path: Path, index: Index) -> None:
+    index.add("3.15.2", "5" * 64)
+    with pytest.raises(UsageError, match=r"is not that of CPython 3\.15\.2 in a signed source index"):
+        fetch.named("3.15.2", SHA256, PINS, tmp_path)
+    assert fetch.named("3.15.1", SHA256, PINS, tmp_path).pin.vouched == "whoever gave it as --sha256"
 
 
 def test_a_series_of_the_pins_alone(tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
