@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, get_args
 
 from stencilkit.errors import LedgerError
 from stencilkit.model.signature import SHORTEST, Candidate, Filler, Made, Signature, fill, sign
 from stencilkit.model.stencil import StencilSet
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Kind
 from stencilkit.model.version import LlvmVersion, PythonVersion
 from stencilkit.support import files, resources
 
@@ -128,7 +128,7 @@ def _parse(root: dict[str, Any]) -> Iterator[Candidate]:
     if root.keys() != _KEYS or root["schema"] != SCHEMA:
         raise ValueError(f"it is not of schema {SCHEMA}")
     triple, flavour = root["triple"], root["flavour"]
-    if not _TRIPLE.fullmatch(triple) or flavour not in get_args(Flavour):
+    if not _TRIPLE.fullmatch(triple) or flavour not in get_args(Kind):
         raise ValueError("it names no target and flavour")
     made = [_made(text, triple, flavour) for text in root["builds"]]
     if any(_version(item.cpython).series != root["series"] for item in made):
@@ -157,7 +157,7 @@ def _fillers(rows: list[str], builds: int) -> list[frozenset[Filler]]:
     return [frozenset(fillers) for fillers in found]
 
 
-def _made(text: str, triple: str, flavour: Flavour) -> Made:
+def _made(text: str, triple: str, flavour: Kind) -> Made:
     cpython, _, llvm = text.partition(" ")
     if PythonVersion.parse(cpython) is None or LlvmVersion.parse(llvm) is None:
         raise ValueError(f"{text!r:.40} is not a CPython and an LLVM")
@@ -188,35 +188,52 @@ def _version(text: str) -> PythonVersion:
     return version
 
 
-def read_all(ledger: Path, triples: Container[str]) -> tuple[Candidate, ...]:
-    """Read a ledger's signatures of stencils for some targets.
+class Shelf:
+    """The files of signatures of a ledger, by target, each read when it is asked for: a program is for one target.
 
     Raises: LedgerError where there are none at all.
     """
-    return _read_below(ledger / FOLDER, triples)
+
+    def __init__(self, folder: Path) -> None:
+        self._files: dict[str, list[Path]] = {}
+        for path in sorted(folder.glob("*/*.json")):
+            self._files.setdefault(_triple(path), []).append(path)
+        if not self._files:
+            raise LedgerError(
+                f"{folder} holds no signatures of stencils",
+                fix="give the folder of a ledger, or headers and output folders with --against",
+            )
+
+    def read(self, triples: Collection[str]) -> Iterator[Candidate]:
+        """Read the signatures of stencils for some targets.
+
+        Raises: LedgerError.
+        """
+        for triple in sorted(self._files.keys() & set(triples)):
+            for path in self._files[triple]:
+                yield from parse(files.read_text(path, error=LedgerError, fix=_AGAIN), str(path))
 
 
-def packaged(triples: Container[str]) -> tuple[Candidate, ...]:
-    """Read the signatures that travel with stencilkit.
+def of_ledger(ledger: Path) -> Shelf:
+    """Open a ledger's signatures.
+
+    Raises: LedgerError where there are none at all.
+    """
+    return Shelf(ledger / FOLDER)
+
+
+def packaged() -> Shelf:
+    """Open the signatures that come with stencilkit.
 
     Raises: LedgerError.
     """
-    return _read_below(resources.folder(f"data/{FOLDER}", f"reproducibility/ledger/{FOLDER}"), triples)
+    return Shelf(resources.folder(f"data/{FOLDER}", f"reproducibility/ledger/{FOLDER}"))
 
 
-def _read_below(folder: Path, triples: Container[str]) -> tuple[Candidate, ...]:
-    paths = sorted(folder.glob("*/*.json"))
-    if not paths:
-        raise LedgerError(
-            f"{folder} holds no signatures of stencils",
-            fix="give the folder of a ledger, or headers and output folders with --against",
-        )
-    wanted = [path for path in paths if path.stem.rpartition("-")[0] in triples]
-    return tuple(
-        candidate
-        for path in wanted
-        for candidate in parse(files.read_text(path, error=LedgerError, fix=_AGAIN), str(path))
-    )
+def _triple(path: Path) -> str:
+    """Take the flavour from a file's name: what is left names the target."""
+    kinds = [kind for kind in get_args(Kind) if path.stem.endswith(f"-{kind}")]
+    return path.stem.removesuffix(f"-{max(kinds, key=len, default='')}")
 
 
 def write(folder: Path, candidates: Iterable[Candidate]) -> tuple[Path, ...]:

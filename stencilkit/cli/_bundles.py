@@ -27,7 +27,7 @@ def _row(item: Artifact) -> list[str]:
     return [
         m.cpython,
         m.triple,
-        m.flavour,
+        m.kind,
         m.toolchain.version,
         m.toolchain.vendor,
         m.headers,

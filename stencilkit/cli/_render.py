@@ -160,13 +160,13 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
     for item in written:
         manifest = item.build.manifest
         # Stencils are comparable within a target and flavour.
-        first = firsts.setdefault((manifest.triple, manifest.flavour), set(manifest.stencils))
+        first = firsts.setdefault((manifest.triple, manifest.kind), set(manifest.stencils))
         equal = len(first & set(manifest.stencils))
         rows.append(
             [
                 manifest.toolchain.version,
                 manifest.triple,
-                manifest.flavour,
+                manifest.kind,
                 manifest.content_digest[:16],
                 str(len(manifest.stencils)),
                 str(manifest.code_bytes),
@@ -220,7 +220,7 @@ def described(manifest: Manifest) -> dict[str, Any]:
     return {
         "cpython": manifest.cpython,
         "target": manifest.triple,
-        "flavour": manifest.flavour,
+        "flavour": manifest.kind,
         "llvm": manifest.toolchain.version,
         "vendor": manifest.toolchain.vendor,
         "driver": manifest.driver,

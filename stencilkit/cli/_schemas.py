@@ -87,7 +87,7 @@ _CONTENT: Final = _sha256("Digest of code, data and holes of all stencils (docs/
 _DESCRIBED: Final[Mapping[str, Schema]] = {
     "cpython": _CPYTHON,
     "target": _TRIPLE,
-    "flavour": _word(Flavour),
+    "flavour": _word(FlavourKind),
     "llvm": _LLVM,
     "vendor": _text("The first line of `clang --version`."),
     "driver": _word(Driver, "How units were compiled."),
@@ -148,7 +148,7 @@ _COVERAGE: Final = _record(
     "How much of some stencils is in a program.",
     cpython=_text(),
     target=_TRIPLE,
-    flavour=_word(Flavour),
+    flavour=_word(FlavourKind),
     llvm=_text('An LLVM, "" if it is not known.'),
     source=_text("Where the stencils came from, as it was named; empty for a ledger."),
     stencils=_count(),
@@ -328,7 +328,7 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
                 _record(
                     cpython=_CPYTHON,
                     target=_TRIPLE,
-                    flavour=_word(Flavour),
+                    flavour=_word(FlavourKind),
                     llvm=_LLVM,
                     vendor=_text(),
                     content=_CONTENT,
@@ -485,6 +485,7 @@ ANSWERS: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
             "verdicts": _each(
                 _record(
                     llvm=_LLVM,
+                    hardened=_flag(),
                     content_digest=_CONTENT,
                     placed=_TEXTS,
                     generator_ran=_flag(),

@@ -31,7 +31,7 @@ def report(found: TestReport, form: str) -> None:
 def _lines(verdict: StencilsVerdict) -> Iterator[_render.Line]:
     generator = "started, and took them" if verdict.generator_ran else "never started"
     yield ""
-    yield f"LLVM {verdict.llvm}, content {verdict.content_digest[:16]}"
+    yield f"LLVM {verdict.label}, content {verdict.content_digest[:16]}"
     yield f"  built in {verdict.build_seconds:.0f} s with every LLVM hidden; CPython's own generator: {generator}"
     yield f"  JIT: {_proof(verdict.proof)}"
     for module in verdict.modules:
@@ -76,8 +76,8 @@ def _module(module: ModuleVerdict) -> str:
 
 def _benchmarks(found: TestReport) -> None:
     timed = [verdict for verdict in found.verdicts if verdict.benchmarks]
-    head = ["benchmark", "JIT off, ms", *(f"LLVM {verdict.llvm}, ms" for verdict in timed)]
-    head += [f"off / {verdict.llvm}" for verdict in timed]
+    head = ["benchmark", "JIT off, ms", *(f"LLVM {verdict.label}, ms" for verdict in timed)]
+    head += [f"off / {verdict.label}" for verdict in timed]
     rows = [
         [
             name,

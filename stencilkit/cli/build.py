@@ -126,11 +126,6 @@ def command(
     chosen = requesting.several(spellings, tree)
     pairs = [(asked, tool) for asked in chosen for tool in tools]
     flags = {asked: requesting.hardened(cflags, asked.target) if hardened else cflags for asked in chosen}
-    if hardened and signatures is not None:
-        raise UsageError(
-            "--signatures is for stencils without --hardened: a ledger has one signature for each",
-            fix="leave one of them out",
-        )
     for asked, tool in pairs:
         building.check(tree, asked, tool, flags[asked])
     files.check_writable(out)

@@ -60,7 +60,7 @@ def _suite(verdict: StencilsVerdict) -> Suite:
         text=broken,
         skipped=not broken and not verdict.benchmarks,
     )
-    return Suite(name=f"LLVM {verdict.llvm}", cases=(proved, timed, *map(_case, verdict.modules)))
+    return Suite(name=f"LLVM {verdict.label}", cases=(proved, timed, *map(_case, verdict.modules)))
 
 
 def _case(module: ModuleVerdict) -> Case:

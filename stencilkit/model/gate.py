@@ -67,7 +67,6 @@ class Examined:
     varied: tuple[str, ...]
     not_varied: tuple[str, ...]
     seconds: float
-    hardened: bool = False
 
     @property
     def passed(self) -> bool:

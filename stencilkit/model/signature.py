@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from stencilkit.model.program import Program, Protection
-from stencilkit.model.target import Flavour
+from stencilkit.model.target import Kind
 
 # Shorter code occurs by chance, and compilers store it as instructions: it proves nothing, and is not looked for.
 SHORTEST: Final = 32
@@ -66,11 +66,11 @@ def sign(code: bytes) -> Signature | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What stencils were made from and with: a CPython release, a target, a flavour, an exact LLVM."""
+    """What stencils were made from and with: a CPython release, a target, a flavour, hardened or not, an LLVM."""
 
     cpython: str
     triple: str
-    flavour: Flavour
+    flavour: Kind
     llvm: str
 
     def __str__(self) -> str:

@@ -91,10 +91,11 @@ class StencilsVerdict:
     """What a CPython on one set of stencils did.
 
     `benchmarks` maps a name to the best time in seconds; `benchmark_failure` says what went wrong with the JIT on.
-    `build_seconds` is make's time.
+    `build_seconds` is make's time. `hardened` says that the stencils are of the hardened flavour.
     """
 
     llvm: str
+    hardened: bool
     content_digest: str
     placed: tuple[str, ...]
     generator_ran: bool
@@ -103,6 +104,11 @@ class StencilsVerdict:
     modules: tuple[ModuleVerdict, ...]
     benchmarks: Mapping[str, float]
     benchmark_failure: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name the stencils by their LLVM, and by whether they are hardened: "21.1.8 hardened"."""
+        return f"{self.llvm} hardened" if self.hardened else self.llvm
 
     @property
     def blamed(self) -> tuple[str, ...]:

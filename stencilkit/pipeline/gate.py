@@ -53,7 +53,6 @@ def examine(configuration: Configuration, variations: Sequence[Variation], folde
         entry=Entry.of(described),
         candidate=candidate,
         vendor=described.toolchain.vendor,
-        hardened=configuration.hardened,
         unstable=varied.unstable,
         unexpected=unexpected,
         varied=varied.varied,
@@ -178,9 +177,7 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
         if outcome.unstable or not same:
             left[entry.place] = None
             continue
-        if not outcome.hardened:
-            # What is in a program is looked for among those of the plain flavours.
-            signed.append(replace(outcome.candidate, source="", codes={}))
+        signed.append(replace(outcome.candidate, source="", codes={}))
         if outcome.unexpected:
             entries[entry.place] = entry
     # An entry comes after its signatures: whoever finds it there finds them, too.

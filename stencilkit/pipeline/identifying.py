@@ -32,18 +32,23 @@ _LIBRARY: Final = re.compile(r"(?:lib)?python3[^/]*$")
 
 
 class Known:
-    """What programs are compared with: the signatures of a ledger, or of what the user named."""
+    """What programs are compared with: the signatures of a ledger, or of what the user named, or both."""
 
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
+    def __init__(self, candidates: Iterable[Candidate], shelf: signatures.Shelf | None = None) -> None:
         self._candidates = tuple(candidates)
+        self._shelf = shelf
         self._prepared: dict[tuple[str, str], tuple[tuple[Candidate, ...], identify.Index]] = {}
 
     def for_program(self, program: Program) -> tuple[tuple[Candidate, ...], identify.Index]:
-        """Take those for a program's format and architecture, with their index, which is made once."""
+        """Take those for a program's format and architecture, with their index, which is made once.
+
+        Raises: LedgerError where signatures cannot be read.
+        """
         kind = (program.format, program.arch)
         if kind not in self._prepared:
             triples = {target.triple for target in knowing.known_targets() if (target.format, target.arch) == kind}
             fitting = tuple(candidate for candidate in self._candidates if candidate.made.triple in triples)
+            fitting += tuple(self._shelf.read(triples)) if self._shelf else ()
             self._prepared[kind] = (fitting, identify.index(fitting))
         return self._prepared[kind]
 
@@ -59,17 +64,14 @@ class Answer:
 
 
 def known(folder: Path | None, against: Sequence[Opened]) -> Known:
-    """Read signatures: those of verified headers and of a ledger that are named, else those that travel along.
+    """Open signatures: those of verified headers and of a ledger that are named, else those that come with stencilkit.
 
-    Raises: LedgerError.
+    Raises: LedgerError where there are none.
     """
-    triples = {target.triple: target for target in knowing.known_targets()}
     candidates = [candidate(opened) for opened in against]
     if folder is not None:
-        candidates += signatures.read_all(folder, triples)
-    elif not against:
-        candidates += signatures.packaged(triples)
-    return Known(candidates)
+        return Known(candidates, signatures.of_ledger(folder))
+    return Known(candidates, None if against else signatures.packaged())
 
 
 def candidate(opened: Opened) -> Candidate:
@@ -78,7 +80,7 @@ def candidate(opened: Opened) -> Candidate:
     made = Made(
         cpython=described.cpython if described else opened.header.format.series,
         triple=opened.target.triple,
-        flavour=described.flavour if described else "release",
+        flavour=described.kind if described else "release",
         llvm=described.toolchain.version if described else "",
     )
     return signatures.of(made, opened.header.stencils, opened.label)
@@ -169,7 +171,7 @@ def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
     made = Made(
         cpython=described.cpython,
         triple=described.triple,
-        flavour=described.flavour,
+        flavour=described.kind,
         llvm=described.toolchain.version,
     )
     found = run(path, Known([signatures.of(made, known.header.stencils, "it")])).found

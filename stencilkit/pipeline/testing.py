@@ -109,6 +109,8 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
     Raises: JitTestError, also where the stencils are no longer those that were placed.
     """
     llvm = artifact.manifest.toolchain.version
+    # The same LLVM may have made plain and hardened stencils, whose programs are both kept.
+    name = f"llvm-{llvm}-hardened" if artifact.manifest.hardened else f"llvm-{llvm}"
     making.unwrap(place)
     folder = placing.look_at(request.tree, place.build)
     placed = placing.files_for(folder, [artifact])
@@ -130,15 +132,15 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
         )
     return _Made(
         artifact=artifact,
-        kept=_interpreter(place, request, making.keep_program(place, f"python-llvm-{llvm}"), llvm),
+        kept=_interpreter(place, request, making.keep_program(place, f"python-{name}"), name),
         placed=tuple(sorted(placed)),
         seconds=seconds,
         generator_ran=generator_ran,
     )
 
 
-def _interpreter(place: making.Workplace, request: TestRequest, program: Path, llvm: str) -> running.Interpreter:
-    work = place.root / f"llvm-{llvm}"
+def _interpreter(place: making.Workplace, request: TestRequest, program: Path, name: str) -> running.Interpreter:
+    work = place.root / name
     work.mkdir(exist_ok=True)
     return running.Interpreter(program=program, work=work, path=place.path, timeout=request.timeout)
 
@@ -150,6 +152,7 @@ def _judge(place: making.Workplace, made: _Made, request: TestRequest, progress:
     names = () if silent else running.modules(interpreter, request.suite, request.modules)
     return StencilsVerdict(
         llvm=made.artifact.manifest.toolchain.version,
+        hardened=made.artifact.manifest.hardened,
         content_digest=made.artifact.manifest.content_digest,
         placed=made.placed,
         generator_ran=made.generator_ran,

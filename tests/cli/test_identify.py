@@ -136,6 +136,24 @@ def test_the_llvm_is_told_by_stencils_that_are_named(stencils: Path, tmp_path: P
     assert python["telling"]
 
 
+def test_a_statically_linked_program(stencils: Path, tmp_path: Path) -> None:
+    """The C library is in it, too."""
+    source = library(header(stencils, wb.X86), wb.X86, tmp_path / "shared").with_name("jit.c").read_text()
+    (tmp_path / "main.c").write_text(f"{source}\nint main(int n, char **words) {{ emit_0(words[0]); return n; }}\n")
+    program = tmp_path / "python3.14"
+    command: list[str | Path] = ["gcc", "-w", "-O0", "-static", "-o", program, tmp_path / "main.c"]
+    subprocess.run(command, check=True)
+    code, (python,) = identified(program, "--against", header(stencils, wb.X86))
+    assert (code, python["verdict"]) == (0, "identified"), python
+    longest = max(re.findall(r"body\[\d+\] = \{[^}]*\}", source), key=len)
+    (tmp_path / "main.c").write_text(
+        (tmp_path / "main.c").read_text().replace(longest, longest.replace("0x48", "0x49", 1))
+    )
+    subprocess.run(command, check=True)
+    code, (python,) = identified(program, "--against", header(stencils, wb.X86))
+    assert (code, python["verdict"]) == (1, "changed"), python
+
+
 def test_a_universal_library(stencils: Path, libraries: dict[str, Path], tmp_path: Path) -> None:
     slices = [(0x01000007, 3, libraries[wb.MAC_X86]), (0x0100000C, 0, libraries[wb.MAC_ARM])]
     content = bytearray(struct.pack(">II", 0xCAFEBABE, len(slices)))

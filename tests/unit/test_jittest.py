@@ -37,9 +37,10 @@ def run(**changes: Any) -> ModuleRun:
     return ModuleRun(**{**values, **changes})
 
 
-def verdict(*modules: ModuleVerdict, proof: Proof = PROOF) -> StencilsVerdict:
+def verdict(*modules: ModuleVerdict, proof: Proof = PROOF, hardened: bool = False) -> StencilsVerdict:
     return StencilsVerdict(
         llvm="20.1.2",
+        hardened=hardened,
         content_digest="ab" * 32,
         placed=("jit_stencils.h",),
         generator_ran=False,

@@ -10,6 +10,7 @@ import pytest
 from stencilkit import signatures
 from stencilkit.errors import LedgerError
 from stencilkit.model.signature import SHORTEST, Candidate, Made, sign
+from stencilkit.model.target import Kind
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 
@@ -18,10 +19,14 @@ def code(seed: int, size: int = 80) -> bytes:
     return bytes((seed * 31 + number * number) % 251 for number in range(size))
 
 
-def candidate(cpython: str, llvm: str, triple: str = X86, **codes: int) -> Candidate:
+def candidate(cpython: str, llvm: str, triple: str = X86, kind: Kind = "release", **codes: int) -> Candidate:
     signed = {name: sign(code(seed)) for name, seed in codes.items()}
-    made = Made(cpython=cpython, triple=triple, flavour="release", llvm=llvm)
+    made = Made(cpython=cpython, triple=triple, flavour=kind, llvm=llvm)
     return Candidate(made=made, signatures={name: item for name, item in signed.items() if item})
+
+
+def read(ledger: Path, *triples: str) -> tuple[Candidate, ...]:
+    return tuple(signatures.of_ledger(ledger).read(triples))
 
 
 NEW = candidate("3.14.7", "21.1.0", _A=1, _B=3, _C=4)
@@ -51,16 +56,35 @@ def test_files_are_added_to(tmp_path: Path) -> None:
     signatures.write(tmp_path, [OLD, candidate("3.14.7", "19.1.7", ARM, _A=9)])
     written = signatures.write(tmp_path, [NEW])
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [f"signatures/3.14/{X86}-release.json"]
-    assert signatures.read_all(tmp_path, {X86}) == (OLD, NEW)
-    assert len(signatures.read_all(tmp_path, {X86, ARM})) == 3
+    assert read(tmp_path, X86) == (OLD, NEW)
+    assert len(read(tmp_path, X86, ARM)) == 3
     again = candidate("3.14.7", "21.1.0", _A=7)
     signatures.write(tmp_path, [again])
-    assert signatures.read_all(tmp_path, {X86}) == (OLD, again), "a build that is there already is replaced"
+    assert read(tmp_path, X86) == (OLD, again), "a build that is there already is replaced"
+
+
+def test_hardened_stencils_have_signatures_of_their_own(tmp_path: Path) -> None:
+    hardened = candidate("3.14.7", "19.1.7", kind="release-hardened", _A=8)
+    signatures.write(tmp_path, [OLD, hardened])
+    assert sorted(path.name for path in (tmp_path / "signatures" / "3.14").iterdir()) == [
+        f"{X86}-release-hardened.json",
+        f"{X86}-release.json",
+    ]
+    assert sorted(read(tmp_path, X86), key=lambda item: item.made.flavour) == [OLD, hardened]
+
+
+def test_only_the_files_of_the_targets_asked_for_are_read(tmp_path: Path) -> None:
+    (written,) = signatures.write(tmp_path, [candidate("3.14.7", "19.1.7", ARM, "debug-hardened", _A=9)])
+    written.write_text("damaged")
+    signatures.write(tmp_path, [OLD])
+    assert read(tmp_path, X86) == (OLD,)
+    with pytest.raises(LedgerError, match="cannot be read"):
+        read(tmp_path, ARM)
 
 
 def test_a_ledger_without_signatures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="no signatures"):
-        signatures.read_all(tmp_path, {X86})
+        signatures.of_ledger(tmp_path)
 
 
 @pytest.mark.parametrize(
