@@ -4,4 +4,4 @@ set -eu
 ./configure -q --enable-experimental-jit
 stencilkit install --check stencils.tar.gz --cpython . --build-dir .
 mkdir -p "${PREFIX}/share/cpython-jit-stencils"
-cp stencils.tar.gz "${PREFIX}/share/cpython-jit-stencils/stencils.tar.gz"
+cp stencils.tar.gz check-binary.sh "${PREFIX}/share/cpython-jit-stencils/"

@@ -464,6 +464,8 @@ let
         ${{attrs.postConfigure}}
         rm jit_stencils*.h
         make "''${{makeFlagsArray[@]}}" jit_stencils.h
+        cp {library} python
+        ${{attrs.postBuild}}
         mkdir $out
         cp jit_stencils*.h $out
         # Else bash becomes this cp, which closes its output before it ends, and nix kills who does.
@@ -479,14 +481,17 @@ in (import {recipe} {{
 """
 
 
-@fits_or_not
-def test_nix_build(fits: bool, inputs: Inputs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fits", ["fits", "does-not-fit", "make-took-others"])
+def test_nix_build(fits: str, inputs: Inputs, tmp_path: Path) -> None:
+    """A library stands for the python that make would make."""
+    text = release_header(inputs, tmp_path).read_text()
     expression = NIX.format(
         bash=shutil.which("bash"),
         tarball=inputs.tarball,
         recipe=RECIPES / "nix",
         stencilkit=STENCILKIT.parents[1],
-        bundle=inputs.bundle(fits=fits),
+        bundle=inputs.bundle(fits=fits != "does-not-fit"),
+        library=library(text, tmp_path, changed=fits == "make-took-others"),
     )
     write(tmp_path, {"test.nix": expression, "home/x": ""})
     folders = {name: str(tmp_path / name) for name in ("NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOG_DIR", "NIX_CONF_DIR")}
@@ -495,8 +500,12 @@ def test_nix_build(fits: bool, inputs: Inputs, tmp_path: Path) -> None:
     command += [word for pair in options.items() for word in ("--option", *pair)]
     command += ["--argstr", "path", os.environ["PATH"], "--argstr", "site", str(inputs.site)]
     done = run(*command, cwd=tmp_path, env={**folders, "HOME": str(tmp_path / "home")})
-    judge(done, fits=fits)
-    assert len(list((tmp_path / "NIX_STORE_DIR").glob("*-python-jit/jit_stencils.h"))) == fits
+    assert len(list((tmp_path / "NIX_STORE_DIR").glob("*-python-jit/jit_stencils.h"))) == (fits == "fits")
+    if fits == "make-took-others":
+        assert done.returncode != 0
+        assert "python: changed" in done.stdout, done.stdout[-4000:]
+    else:
+        judge(done, fits=fits == "fits")
 
 
 CONDA = """import sys
@@ -568,18 +577,39 @@ BINARY = {
     "debian": "make -f debian.mk check",
     "gentoo": 'EAPI=8; die() { exit 1; }; debug-print-function() { :; }; S=.; . "$ECLASS"; jit-stencils_binary',
     "uv": '"$HOOK" binary',
+    "conda": 'sh "$RECIPES/conda/check-binary.sh" .',
+    # The line of python314.spec's %check, as the recipe says it.
+    "opensuse": 'line=$(sed -n "s/^#   %%\\(jit_stencils_binary .*\\)/%\\1/p" "$RECIPES"/opensuse/*.spec)\n'
+    'test -n "$line"; eval "$(rpm --load "$MACROS" --eval "$line")"',
 }
+
+
+def library(header: str, folder: Path, *, changed: bool) -> Path:
+    """Make a library with a header's arrays, which stands for python; another byte in one must stop a build."""
+    # Zeros at an end are not written, so the size counts.
+    bodies = re.findall(r"code_body(\[\d+\] = \{.*?\});", header, re.DOTALL)
+    assert len(bodies) > 200
+    if changed:
+        longest = max(bodies, key=len)
+        bodies[bodies.index(longest)] = longest.replace("0x48", "0x49", 1)
+    arrays = "\n".join(f"const unsigned char body_{number}{body};" for number, body in enumerate(bodies))
+    (folder / "arrays.c").write_text(arrays)
+    done = run("gcc", "-shared", "-nostdlib", "-o", "python", "arrays.c", cwd=folder)
+    assert done.returncode == 0, done.stdout
+    return folder / "python"
+
+
+def release_header(inputs: Inputs, folder: Path) -> Path:
+    """Unpack the release flavour's header."""
+    run("tar", "xf", inputs.good, cwd=folder)
+    (header,) = [path for path in folder.rglob(f"{wb.X86}.h") if "debug" not in path.parts]
+    return header
 
 
 @pytest.mark.parametrize("recipe", BINARY)
 def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Inputs, tmp_path: Path) -> None:
-    """A library with the header's arrays stands for python; another byte in one must stop the build."""
-    run("tar", "xf", inputs.good, cwd=tmp_path)
-    (header,) = [path for path in tmp_path.rglob(f"{wb.X86}.h") if "debug" not in path.parts]
-    text = header.rename(tmp_path / f"jit_stencils-{wb.X86}.h").read_text()
-    # Zeros at an end are not written, so the size counts.
-    bodies = re.findall(r"code_body(\[\d+\] = \{.*?\});", text, re.DOTALL)
-    assert len(bodies) > 200
+    """Where a byte is another one, the build stops."""
+    text = release_header(inputs, tmp_path).rename(tmp_path / f"jit_stencils-{wb.X86}.h").read_text()
     (tmp_path / "debian.mk").write_text(
         f"include {RECIPES}/debian/stencilkit.mk\ncheck:\n\t$(call jit_stencils_binary,.)\n"
     )
@@ -588,15 +618,10 @@ def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Input
         "MACROS": str(macros(tmp_path)),
         "ECLASS": str(RECIPES / "gentoo" / "eclass" / "jit-stencils.eclass"),
         "HOOK": str(RECIPES / "uv" / "jit-stencils.sh"),
+        "RECIPES": str(RECIPES),
     }
     for changed in (False, True):
-        if changed:
-            longest = max(bodies, key=len)
-            bodies[bodies.index(longest)] = longest.replace("0x48", "0x49", 1)
-        arrays = "\n".join(f"const unsigned char body_{number}{body};" for number, body in enumerate(bodies))
-        (tmp_path / "arrays.c").write_text(arrays)
-        done = run("gcc", "-shared", "-nostdlib", "-o", "python", "arrays.c", cwd=tmp_path)
-        assert done.returncode == 0, done.stdout
+        library(text, tmp_path, changed=changed)
         done = run("bash", "-c", BINARY[recipe], cwd=tmp_path, env=env)
         assert bool(done.returncode) is changed, done.stdout
         assert f"python: {'changed' if changed else 'identified'}" in done.stdout, done.stdout
