@@ -72,7 +72,7 @@ fuzz: $(BIN)/stencilkit
 	$(BIN)/python -m tests.fuzz.campaign --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 oracle: needs $(BIN)/stencilkit
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle or matrix"
 
 gate: $(BIN)/stencilkit
 	STENCILKIT_CACHE=$(STENCILKIT_TEST_CACHE)/cache STENCILKIT_DATA=$(STENCILKIT_TEST_CACHE)/data \
