@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +13,19 @@ from tests import workbench as wb
 
 pytestmark = [pytest.mark.oracle, pytest.mark.matrix, pytest.mark.jit, pytest.mark.network]
 O2 = ("OPT=-O2 -Wall -DNDEBUG",)
+O3 = ("OPT=-O3 -Wall -DNDEBUG",)
 PGO = ("--enable-optimizations", "--with-lto", "PROFILE_TASK=-m test test_list")
 # Compiler, CPython, LLVMs of the stencils, arguments of configure; and how many percent of the stencils are visible
-# at least. gcc without PGO makes instructions of what is not longer than 256 bytes.
+# at least. gcc without PGO makes instructions of what is not longer than 256 bytes; --with-pydebug means -O0 or -Og.
 BUILDS: dict[str, tuple[str, tuple[int, ...], tuple[str, ...], int]] = {
     "gcc-O2-3.14": ("3.14.7", (19, 20, 21, 22), O2, 14),
     "gcc-O2-3.15": ("3.15.0rc1", (20, 21, 22), O2, 5),
+    "gcc-O3-3.13": ("3.13.15", (18, 21), O3, 5),
+    "gcc-O3-3.14": ("3.14.7", (19, 22), O3, 14),
+    "gcc-O3-3.15": ("3.15.0rc1", (21,), O3, 5),
+    "gcc-LTO-3.14": ("3.14.7", (21,), (*O2, "--with-lto"), 14),
+    "gcc-debug-3.14": ("3.14.7", (19,), (), 14),
+    "gcc-debug-3.15": ("3.15.0rc1", (21,), (), 14),
     "gcc-PGO-LTO": ("3.14.7", (21,), PGO, 14),
     "clang-O2": ("3.15.0rc1", (22,), ("OPT=-O2 -Wall -DNDEBUG -Wno-date-time", "CC={zig} cc"), 100),
 }
@@ -25,19 +34,44 @@ BUILDS: dict[str, tuple[str, tuple[int, ...], tuple[str, ...], int]] = {
 @pytest.mark.parametrize("build", BUILDS)
 def test_each_is_identified_as_exactly_that_llvm(build: str, tmp_path: Path) -> None:
     version, majors, arguments, seen = BUILDS[build]
+    flavour = ["--debug"] if "debug" in build else []
     configure = [word for argument in arguments for word in ("--configure", argument.format(zig=wb.pypi_llvm(20)))]
     for major in majors:
         wb.pypi_llvm(major)
     llvms = ",".join(map(str, majors))
-    wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", llvms, "--out", tmp_path / "out", timeout=3600)
-    words = ["--no-benchmarks", "--module", "test_list", *configure]
+    wb.stencilkit(
+        "build", "--cpython", wb.tree(version), "--llvm", llvms, "--out", tmp_path / "out", *flavour, timeout=3600
+    )
+    words = ["--no-benchmarks", "--module", "test_list", *configure, *flavour]
     out, work = tmp_path / "out", tmp_path / "work"
     wb.stencilkit("test", out, "--cpython", wb.tree(version), "--work", work, *words, timeout=7200)
     for major in majors:
         (program,) = (work / "build").glob(f"python-llvm-{major}.*")
-        done = wb.stencilkit("identify", program, "--format", "json", check=False)
-        ((python,),) = [answer["pythons"] for answer in json.loads(done.stdout)["answers"]]
-        assert (python["verdict"], python["cpython"]) == ("identified", version), python
-        assert program.name.removeprefix("python-llvm-") in [best["llvm"] for best in python["best"]]
-        best = python["best"][0]
-        assert 100 * best["stencils"] >= seen * (best["stencils"] + best["hidden"]), python
+        best = identified(program, version)
+        assert best["flavour"] == ("debug" if flavour else "release")
+        assert 100 * best["stencils"] >= seen * (best["stencils"] + best["hidden"]), best
+        if build == "gcc-O3-3.14" and major == majors[-1]:
+            identified(linked_statically(work / "build", program), version)
+
+
+def linked_statically(build: Path, program: Path) -> Path:
+    """Link python once more, with the C library in it; it takes the place of `program`, whose stencils it has."""
+    (build / "python").unlink()
+    command = ["make", "python", "LINKCC=gcc -static", "LINKFORSHARED="]
+    subprocess.run(command, cwd=build, check=True, capture_output=True)
+    static = (build / "python").rename(program)
+    headers = subprocess.run(["readelf", "-lW", static], capture_output=True, text=True, check=True).stdout
+    assert "INTERP" not in headers
+    return static
+
+
+def identified(program: Path, version: str) -> dict[str, Any]:
+    """Identify a program as of the LLVM that it is named after; return what explains it, and print how much is seen."""
+    done = wb.stencilkit("identify", program, "--format", "json", check=False)
+    ((python,),) = [answer["pythons"] for answer in json.loads(done.stdout)["answers"]]
+    assert (python["verdict"], python["cpython"]) == ("identified", version), python
+    named = [best["llvm"] for best in python["best"]]
+    assert program.name.removeprefix("python-llvm-") in named
+    best: dict[str, Any] = python["best"][0]
+    print(f"{program}: LLVM {', '.join(named)}; {best['stencils']} found, {best['hidden']} hidden; {python['notes']}")
+    return best

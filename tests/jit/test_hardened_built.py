@@ -1,0 +1,166 @@
+"""Whole CPythons on hardened stencils: they keep their notes, and run with landing pads enforced."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import workbench as wb
+from tests.jit.test_built import outcomes
+
+pytestmark = [pytest.mark.matrix, pytest.mark.xdist_group("hardened-built")]
+
+VERSION = "3.15.0rc1"
+SMOKE = dict.fromkeys(["test_capi.test_opt", "test_generators", "test_call"], "passed")
+FLAGS = {wb.X86: "-fcf-protection=full", wb.ARM: "-mbranch-protection=standard"}
+NOTES = {wb.X86: {"IBT", "SHSTK"}, wb.ARM: {"BTI", "PAC"}}
+STRICT = {
+    wb.X86: ["-Wl,-z,cet-report=error"],
+    wb.ARM: ["-Wl,-z,force-bti", "-Wl,-z,pac-plt", "-Wl,--fatal-warnings"],
+}
+# Debian 12's own start files (crt1.o, crti.o) have no notes, so no program that is linked with them keeps any. This one
+# does what they do for a program of a glibc of 2.34 or later.
+START = {
+    wb.X86: r"""
+__asm__(".globl _start\n_start: endbr64\n\txor %ebp, %ebp\n\tmov %rdx, %r9\n\tpop %rsi\n\tmov %rsp, %rdx\n"
+        "\tand $-16, %rsp\n\tpush %rax\n\tpush %rsp\n\txor %r8d, %r8d\n\txor %ecx, %ecx\n"
+        "\tmov main@GOTPCREL(%rip), %rdi\n\tcall *__libc_start_main@GOTPCREL(%rip)\n\thlt\n");
+""",
+    wb.ARM: r"""
+__asm__(".globl _start\n_start: hint 34\n\tmov x29, #0\n\tmov x30, #0\n\tmov x5, x0\n\tldr x1, [sp]\n"
+        "\tadd x2, sp, #8\n\tmov x6, sp\n\tmov x3, #0\n\tmov x4, #0\n\tadrp x0, :got:main\n"
+        "\tldr x0, [x0, #:got_lo12:main]\n\tbl __libc_start_main\n\tbl abort\n");
+""",
+}
+COMPILERS = {wb.X86: "gcc", wb.ARM: "aarch64-linux-gnu-gcc"}
+LOOP = "import sys\nfor n in range(100000): assert n < 9 or sys._jit.is_enabled()\nprint(sys._jit.is_active())\n"
+# What jit.c would have to say to have pads enforced in its traces, and how its trampolines would have to jump then.
+UNGUARDED, GUARDED = "PROT_EXEC | PROT_READ)", "PROT_EXEC | PROT_READ | 0x10 /* PROT_BTI */)"
+THROUGH_X8 = "p[0] = 0x58000048;\n    p[1] = 0xD61F0100;"
+THROUGH_X16 = "p[0] = 0x58000050;\n    p[1] = 0xD61F0200;"
+
+
+def stencils(triple: str, out: Path) -> dict[str, Path]:
+    """Build both flavours with Debian's LLVM."""
+    folders = [wb.built(VERSION, wb.PINNED[VERSION], out, *more, triple=triple) for more in ((), ("--hardened",))]
+    return {folder.parent.name: folder for folder in folders}
+
+
+def start_file(triple: str, folder: Path) -> Path:
+    """Compile what starts a program, with notes."""
+    (folder / "start.c").write_text(START[triple])
+    command = [COMPILERS[triple], FLAGS[triple], "-c", "start.c", "-o", "start.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "start.o"
+
+
+def linked(build: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Link python in a build folder once more, with another command."""
+    (build / "python").unlink(missing_ok=True)
+    words = ["make", "-j2", "python", f"LINKCC={command}"]
+    return subprocess.run(words, cwd=build, capture_output=True, text=True, check=False)
+
+
+def notes(triple: str, program: Path) -> set[str]:
+    """List the notes of a program, as binutils and as stencilkit identify read them."""
+    said = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=True).stdout
+    found = {word for word in NOTES[triple] if word in said}
+    done = wb.stencilkit("identify", program, "--format", "json", check=False)
+    (python,) = json.loads(done.stdout)["answers"][0]["pythons"]
+    assert {name for name in NOTES[triple] if python["protections"].get(name)} == found
+    return found
+
+
+def verdicts(done: subprocess.CompletedProcess[str]) -> dict[bool, dict[str, Any]]:
+    """Read what `test` found, by whether the stencils are hardened."""
+    return {verdict["hardened"]: verdict for verdict in json.loads(done.stdout)["verdicts"]}
+
+
+def test_3_15_keeps_ibt_and_shstk(tmp_path: Path) -> None:
+    """CPython's own files have the notes with -fcf-protection=full; the shim of plain stencils takes them away."""
+    folders, work = stencils(wb.X86, tmp_path / "out"), tmp_path / "work"
+    tested = ["--suite", "smoke", "--benchmarks", "--configure", f"CFLAGS={FLAGS[wb.X86]}", "--format", "json"]
+    words: list[str | Path] = ["test", tmp_path / "out", "--cpython", wb.tree(VERSION), "--work", work]
+    done = wb.stencilkit(*words, *tested, check=False, timeout=3600)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    report = json.loads(done.stdout)
+    for verdict in report["verdicts"]:
+        assert outcomes(verdict) == SMOKE
+        speeds = {name: round(seconds / verdict["benchmarks"][name], 2) for name, seconds in report["off"].items()}
+        print(f"hardened: {verdict['hardened']}, JIT off / on: {speeds}")
+    command = f"gcc -nostartfiles {start_file(wb.X86, tmp_path)}"
+    strict = " ".join([command, *STRICT[wb.X86]])
+    for kind, expected in (("release", set()), ("release-hardened", NOTES[wb.X86])):
+        wb.stencilkit("install", folders[kind], "--cpython", wb.tree(VERSION), "--build-dir", work / "build")
+        done = linked(work / "build", strict)
+        if not expected:
+            assert done.returncode != 0
+            assert "jit_shim" in done.stderr, done.stderr[-3000:]
+            assert "missing IBT" in done.stderr
+            done = linked(work / "build", command)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert notes(wb.X86, work / "build" / "python") == expected
+        ran = subprocess.run([work / "build" / "python", "-c", LOOP], capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout) == (0, "True\n"), ran.stderr
+
+
+def guarded_tree(to: Path) -> Path:
+    """Copy CPython, and let jit.c ask for PROT_BTI, and its trampolines jump as guarded pages demand it."""
+    shutil.copytree(wb.tree(VERSION), to, copy_function=os.link)
+    text = (to / "Python/jit.c").read_text()
+    assert UNGUARDED in text
+    (to / "Python/jit.c").unlink()
+    (to / "Python/jit.c").write_text(text.replace(UNGUARDED, GUARDED))
+    jump(to, THROUGH_X8, THROUGH_X16)
+    return to
+
+
+def jump(tree: Path, before: str, after: str) -> None:
+    """Change the instructions of jit.c's trampolines."""
+    path = tree / "Python/jit.c"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+def test_3_15_runs_with_bti_enforced(tmp_path: Path) -> None:
+    """Under qemu, with PROT_BTI for the traces and for python itself.
+
+    Hardened stencils pass the tests; plain ones die of SIGILL, and so does what jit.c's own trampolines jump to.
+    """
+    tree, work = guarded_tree(tmp_path / "tree"), tmp_path / "work"
+    stencils(wb.ARM, tmp_path / "out")
+    link = f"{COMPILERS[wb.ARM]} -nostartfiles {start_file(wb.ARM, tmp_path)}"
+    configure = [f"CFLAGS={FLAGS[wb.ARM]}", "OPT=-O1 -Wall", f"LINKCC={link} -Wl,-z,force-bti"]
+    words = [word for argument in configure for word in ("--configure", argument)]
+    base: list[str | Path] = ["test", tmp_path / "out", "--cpython", tree, "--target", wb.ARM, "--suite", "smoke"]
+    more = ["--timeout", "3600", "--format", "json"]
+    done = wb.stencilkit(*base, *words, "--work", work, *more, check=False, timeout=10000)
+    assert done.returncode == 1, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    found = verdicts(done)
+    assert outcomes(found[True]) == SMOKE, done.stdout[-3000:]
+    assert found[True]["good"]
+    assert f"signal {signal.SIGILL:d}" in found[False]["proof"]["ended"]
+
+    strict = " ".join([link, *STRICT[wb.ARM]])
+    done = linked(work / "build", strict)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert notes(wb.ARM, work / "build" / "python") == NOTES[wb.ARM]
+    assert looped(work / "build") == (0, "True\n")
+    jump(tree, THROUGH_X16, THROUGH_X8)
+    assert linked(work / "build", strict).returncode == 0
+    assert looped(work / "build") == (-signal.SIGILL, ""), "upstream's trampolines may be used on guarded pages now"
+
+
+def looped(build: Path) -> tuple[int, str]:
+    """Run a loop that is compiled, under qemu."""
+    emulator = ["qemu-aarch64-static", "-cpu", "max", "-L", "/usr/aarch64-linux-gnu"]
+    done = subprocess.run([*emulator, str(build / "python"), "-c", LOOP], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
