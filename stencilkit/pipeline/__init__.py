@@ -20,8 +20,8 @@ evidence      what verifying asks its questions of  fitting       a tree beside 
 knowing       words to all that is known of them    opening       read a folder, manifest or bundle
 placing       which files a CPython's build takes   planning      the cells of a matrix
 questions     the questions of verifying            rebuilding    a manifest to a second build
-recording     what stencils have compiled in        rendering     stencils to the text of files
-requesting    words to what can be built here       scheduling    cells on this machine's processors
-surveying     find the stencils below a folder      universal     two builds to one for both halves
-varying       put a build under variations
+recalling     answers that are known already        recording     what stencils have compiled in
+rendering     stencils to the text of files         requesting    words to what can be built here
+scheduling    cells on this machine's processors    surveying     find the stencils below a folder
+universal     two builds to one for both halves     varying       put a build under variations
 """

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from stencilkit import configure, headers
 from stencilkit.errors import (
@@ -18,6 +18,7 @@ from stencilkit.errors import (
     FetchError,
     JitCrashError,
     JitTestError,
+    ManifestError,
     OutputError,
     ProcessError,
     StencilkitError,
@@ -44,9 +45,11 @@ from stencilkit.pipeline import (
     judging,
     knowing,
     proving,
+    recalling,
     requesting,
     testing,
 )
+from stencilkit.pipeline.opening import Opened
 from stencilkit.support import environ, files, resources
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT
@@ -79,22 +82,23 @@ def variations() -> tuple[Variation, ...]:
     return gate.load(resources.folder("data/variations", "reproducibility") / "variations.toml")
 
 
-def _once(make: Callable[[Subject], T]) -> property:
-    """Make a property that is worked out once; what fails then fails in the same way each time."""
+class _Once(Generic[T]):
+    """A property that is worked out once; what fails then fails in the same way each time."""
 
-    def value(subject: Subject) -> T:
-        outcomes, name = subject.outcomes, make.__name__
+    def __init__(self, make: Callable[[Subject], T]) -> None:
+        self._make = make
+
+    def __get__(self, subject: Subject, owner: type[Subject]) -> T:
+        outcomes, name = subject.outcomes, self._make.__name__
         if name not in outcomes:
             try:
-                outcomes[name] = make(subject)
+                outcomes[name] = self._make(subject)
             except StencilkitError as error:
                 outcomes[name] = error
         found = outcomes[name]
         if isinstance(found, StencilkitError):
             raise found
-        return found  # type: ignore[no-any-return]  # it is what `make` made
-
-    return property(value, doc=make.__doc__)
+        return found  # type: ignore[no-any-return]  # it is what `_make` made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,6 @@ class Subject:
     store: Store
     configuration: Configuration
     plain: Path
-    manifest: Manifest
     outcomes: dict[str, Any] = field(default_factory=dict, init=False)
 
     @property
@@ -114,24 +117,47 @@ class Subject:
         """Return whether upstream asks for this LLVM."""
         return knowing.is_upstreams(self.job.cell.series, self.job.cell.llvm)
 
-    @_once
+    @_Once
     def reference(self) -> Path | None:
         """Build the stencils of the LLVM that upstream pins, None where this machine has none."""
         if self.pinned:
             return self.plain
         if not self.job.reference:
             return None
+        key = recalling.stencils(self.job, self.store) if self.job.cached else ""
+        if key and (known := recalling.get_folder(key, self.scratch / "known", self.store)):
+            return known
         tool = requesting.at(self.job.reference, self.store)
-        return gate.build_reference(replace(self.configuration, toolchain=tool), self.scratch)
+        built = gate.build_reference(replace(self.configuration, toolchain=tool), self.scratch)
+        if key:
+            recalling.put_folder(key, built, self.store)
+        return built
 
-    @_once
+    @_Once
+    def opened(self) -> Opened:
+        """Verify and read the stencils."""
+        return admitting.header(self.plain)
+
+    @_Once
+    def before(self) -> Opened | None:
+        """Verify and read the reference's stencils."""
+        if self.pinned:
+            return self.opened
+        return admitting.header(self.reference) if self.reference is not None else None
+
+    @property
+    def described(self) -> Manifest:
+        """Return the manifest of the stencils."""
+        if self.opened.manifest is None:
+            raise ManifestError("a build left no manifest", where=str(self.plain))
+        return self.opened.manifest
+
+    @_Once
     def comparison(self) -> Comparison | None:
         """Compare with the reference."""
-        if self.reference is None:
-            return None
-        return comparing.run((self.reference, self.plain))[0]
+        return comparing.pair(self.before, self.opened) if self.before is not None else None
 
-    @_once
+    @_Once
     def proofs(self) -> Proofs | None:
         """Prove what differs from the reference."""
         if self.reference is None:
@@ -139,7 +165,7 @@ class Subject:
         request = proving.Request(jobs=self.job.jobs)
         return proving.run((self.reference, self.plain), request, store=self.store)[0]
 
-    @_once
+    @_Once
     def tests(self) -> TestReport:
         """Build that CPython on these stencils, and on the reference's to compare speeds; run its tests.
 
@@ -184,7 +210,7 @@ def check(name: Name, subject: Subject) -> Check:
 
 
 def _built(subject: Subject) -> _Answer:
-    described = subject.manifest
+    described = subject.described
     figure = f"{len(described.stencils)} stencils"
     if described.deviations:
         what = ", ".join(item.what for item in described.deviations)
@@ -212,7 +238,7 @@ def _ledger(subject: Subject) -> _Answer:
     folder = subject.scratch / "ledger"
     files.write_together(folder / cell.cpython, {name: text.encode() for name, text in job.ledger.items()})
     unexpected = tuple(gate.unexpected_of(subject.plain, folder))
-    figure = f"{len(subject.manifest.stencils)} stencils"
+    figure = f"{len(subject.described.stencils)} stencils"
     if unexpected:
         return _Answer(outcome="failed", figure=figure, reason=_some(unexpected))
     return _Answer(outcome="passed", figure=figure)
@@ -255,10 +281,10 @@ def request(configuration: Configuration, cflags: str, jobs: int, store: Store) 
 
 def _as_build(subject: Subject) -> Build:
     """Give what was built in another process as a build of this one."""
-    described = subject.manifest
+    described = subject.described
     return Build(
         request=request(subject.configuration, described.cflags, subject.job.jobs, subject.store),
-        stencils=admitting.header(subject.plain).header.stencils,
+        stencils=subject.opened.header.stencils,
         manifest=described,
         files={path.name: path.read_bytes() for path in files.walk(subject.plain)},
         notes=(),
@@ -266,7 +292,7 @@ def _as_build(subject: Subject) -> Build:
 
 
 def _audit(subject: Subject) -> _Answer:
-    found = auditing.run(subject.plain, auditing.Asked(tree=subject.configuration.tree))
+    found = auditing.of(subject.opened, auditing.Asked(tree=subject.configuration.tree))
     failed = [result for result in found.results if result.outcome == "failed"]
     asked = [result for result in found.results if result.outcome != "not asked"]
     noted = [f"{result.rule} ({len(result.findings)})" for result in found.results if result.outcome == "noted"]
@@ -289,7 +315,7 @@ def _proof(subject: Subject) -> _Answer:
     if differ:
         return _Answer(outcome="failed", figure=figure, reason=_some(f"{proof.name} differs" for proof in differ))
     if open_:
-        reason = _some(f"{proof.name}: {proof.verdict.value}" for proof in open_)
+        reason = _some(f"{proof.name}: {' '.join((proof.verdict.value, *proof.facts))}" for proof in open_)
         return _Answer(outcome="noted", figure=figure, reason=reason)
     return _Answer(outcome="passed", figure=figure)
 

@@ -41,7 +41,14 @@ def run(path: Path, asked: Asked = Asked()) -> Audit:  # frozen
 
     Raises: RefusedError, UsageError, HeaderError, ManifestError, TargetError, SourceError, LedgerError.
     """
-    opened = admitting.header(path, asked.triple)
+    return of(admitting.header(path, asked.triple), asked)
+
+
+def of(opened: Opened, asked: Asked) -> Audit:
+    """Audit one header that has been verified.
+
+    Raises: UsageError, HeaderError, ManifestError, TargetError, SourceError, LedgerError.
+    """
     baseline = _baseline(opened, asked.against, asked.triple) if asked.against is not None else None
     arch = opened.target.arch
     cpu = opened.manifest.cpu if opened.manifest is not None else None

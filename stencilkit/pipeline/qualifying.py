@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import __version__, results, toolchain
+from stencilkit import __version__, results
 from stencilkit.errors import (
     AssemblyError,
     CompileError,
     FlagError,
-    ManifestError,
     ObjectError,
     ProcessError,
     RelocationError,
@@ -23,14 +20,12 @@ from stencilkit.errors import (
 from stencilkit.model import qualification
 from stencilkit.model.comparison import Comparison
 from stencilkit.model.gate import Configuration
-from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.proof import Proof
 from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Result, Sizes
-from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.target import split_kind
-from stencilkit.pipeline import admitting, answering, building, comparing, gate, knowing, opening, requesting, varying
+from stencilkit.pipeline import answering, building, comparing, gate, knowing, recalling, requesting
 from stencilkit.pipeline.answering import Subject
-from stencilkit.support import environ, files, limits, resources
+from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 
 # What an LLVM or a CPython is to blame for; everything else is this machine's trouble.
@@ -45,33 +40,13 @@ def qualify(job: Job, store: Store) -> Result:
     Raises: OutputError where this machine has no room for what is made, and other errors where it lacks what the job
     names: then nothing is known of the cell.
     """
-    key = _key(job, store) if job.cached and job.depth != "run" else ""
+    key = recalling.answers(job, answering.variations(), store) if job.cached and job.depth != "run" else ""
     if key and (known := store.get(key)) is not None:
         return results.parse(known, "the cache")
     result = _qualify(job, store)
     if key and result.verdict != "not qualified":
         store.put(key, results.render(result))
     return result
-
-
-def _key(job: Job, store: Store) -> str:
-    """Name everything that decides the answers; where trees and toolchains lie is not among it."""
-    tree = Path(job.tree)
-    hasher = hashlib.sha256()
-    for path in (path for part in STENCIL_PARTS for path in files.walk(tree / part)):
-        hasher.update(f"{path.relative_to(tree)} {files.sha256(path)}\n".encode())
-    tools = [requesting.at(program, store) for program in (job.program, job.reference) if program]
-    identities = [toolchain.identity(tool, store) for tool in tools]
-    works, fails = varying.usable(answering.variations())
-    rows = [
-        resources.whole_digest(),
-        hasher.hexdigest(),
-        files.sha256(Path(job.pyconfig, "pyconfig.h")),
-        [[identity.program, *sorted(identity.libraries.items())] for identity in identities],
-        [*(item.name for item in works), *fails],
-        [str(job.cell), job.depth, job.sample, sorted(job.ledger.items())],
-    ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _qualify(job: Job, store: Store) -> Result:
@@ -115,16 +90,10 @@ def _build(job: Job, scratch: Path, store: Store) -> Subject:
         plain = gate.build(configuration, scratch)
     except CompileError as error:
         raise _cause(error, configuration, job, store) from None
-    path = plain / MANIFEST_NAME
-    described = opening.read_manifest(files.read_text(path, error=ManifestError, limit=limits.MANIFEST), str(path))
-    return Subject(
-        job=job,
-        scratch=scratch,
-        store=store,
-        configuration=configuration,
-        plain=plain,
-        manifest=described.manifest,
-    )
+    subject = Subject(job=job, scratch=scratch, store=store, configuration=configuration, plain=plain)
+    if subject.pinned and job.cached and job.program == job.reference:
+        recalling.put_folder(recalling.stencils(job, store), plain, store)
+    return subject
 
 
 def _cause(failed: CompileError, configuration: Configuration, job: Job, store: Store) -> StencilkitError:
@@ -142,7 +111,7 @@ def _result(job: Job, checks: tuple[Check, ...]) -> Result:
 
 def _described(result: Result, subject: Subject) -> Result:
     """Add what a page shows beside the checks."""
-    described = subject.manifest
+    described = subject.described
     asked = {check.name: check.outcome for check in result.checks}
     found = replace(
         result,
@@ -171,9 +140,8 @@ def _described(result: Result, subject: Subject) -> Result:
 
 
 def _differing(compared: Comparison, subject: Subject, *, proved: bool) -> tuple[Differing, ...]:
-    if not compared.changes or subject.reference is None:
+    if not compared.changes or subject.before is None:
         return ()
-    before, after = admitting.header(subject.reference), admitting.header(subject.plain)
     proofs: dict[str, Proof] = {}
     if proved and subject.proofs is not None:
         proofs = {proof.name: proof for proof in subject.proofs.proofs}
@@ -183,7 +151,7 @@ def _differing(compared: Comparison, subject: Subject, *, proved: bool) -> tuple
             likeness=change.likeness,
             code=change.code,
             data_size=change.data_size,
-            rows=comparing.beside(before, after, change.name),
+            rows=comparing.beside(subject.before, subject.opened, change.name),
             holes=change.holes,
             symbols=change.symbols,
             data=change.data,

@@ -21,11 +21,10 @@ from stencilkit.errors import (
 )
 from stencilkit.model import proof as proofs
 from stencilkit.model.gate import Configuration
-from stencilkit.model.manifest import Manifest
 from stencilkit.model.proof import Verdict
 from stencilkit.model.qualification import Check, Name
 from stencilkit.model.testing import ModuleVerdict, TestReport
-from stencilkit.pipeline import answering, building, gate, knowing, qualifying, requesting
+from stencilkit.pipeline import answering, building, gate, knowing, qualifying, recalling, requesting
 from stencilkit.pipeline.answering import Subject
 from stencilkit.support.cache import Store
 from tests.unit.test_jittest import PROOF, report, verdict
@@ -44,7 +43,6 @@ def subject(path: Path, llvm: str = "22.1.8", **outcomes: object) -> Subject:
         store=Store(path / "store"),
         configuration=cast("Configuration", None),
         plain=path,
-        manifest=cast("Manifest", None),
     )
     found.outcomes.update(outcomes)
     return found
@@ -135,6 +133,7 @@ def test_what_fails_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monkey
         raise CompileError("a build ended with 2")
 
     monkeypatch.setattr(requesting, "at", lambda *_: None)
+    monkeypatch.setattr(recalling, "stencils", lambda *_: "ab" * 32)
     monkeypatch.setattr(answering, "replace", lambda *_, **__: None)
     monkeypatch.setattr(gate, "build_reference", build)
     found = subject(tmp_path)

@@ -1,0 +1,77 @@
+"""What the answers about a cell depend on -> a key, under which answers and stencils are kept in the cache.
+
+Where trees and toolchains are is part of no key: what is in them is.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+from stencilkit import toolchain
+from stencilkit.model.gate import Variation
+from stencilkit.model.qualification import Job
+from stencilkit.model.source import STENCIL_PARTS
+from stencilkit.pipeline import requesting, varying
+from stencilkit.support import files, resources
+from stencilkit.support.cache import Store
+
+# The files of an output folder as JSON, which has no bytes: each byte is a character.
+_BYTES = "latin-1"
+
+
+def answers(job: Job, varied: tuple[Variation, ...], store: Store) -> str:
+    """Make the key of all answers about a cell."""
+    works, fails = varying.usable(varied)
+    programs = [program for program in (job.program, job.reference) if program]
+    return _key(
+        "answers",
+        *_inputs(job),
+        [_identity(program, store) for program in programs],
+        [*(item.name for item in works), *fails],
+        [str(job.cell), job.depth, job.sample, sorted(job.ledger.items())],
+    )
+
+
+def stencils(job: Job, store: Store) -> str:
+    """Make the key of the stencils that the LLVM makes which upstream pins."""
+    return _key("stencils", *_inputs(job), _identity(job.reference, store), job.cell.target, job.cell.flavour)
+
+
+def put_folder(key: str, folder: Path, store: Store) -> None:
+    """Keep the files of an output folder."""
+    content = {path.name: path.read_bytes().decode(_BYTES) for path in files.walk(folder)}
+    store.put(key, json.dumps(content).encode())
+
+
+def get_folder(key: str, folder: Path, store: Store) -> Path | None:
+    """Write the files that are kept into a new folder; None where there are none."""
+    found = store.get(key)
+    if found is None:
+        return None
+    files.write_together(folder, {name: text.encode(_BYTES) for name, text in json.loads(found).items()})
+    return folder
+
+
+def _key(*rows: object) -> str:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _inputs(job: Job) -> list[str]:
+    config = files.sha256(Path(job.pyconfig, "pyconfig.h"))
+    return [resources.whole_digest(), _tree(Path(job.tree)), config]
+
+
+@functools.cache
+def _tree(tree: Path) -> str:
+    hasher = hashlib.sha256()
+    for path in (path for part in STENCIL_PARTS for path in files.walk(tree / part)):
+        hasher.update(f"{path.relative_to(tree)} {files.sha256(path)}\n".encode())
+    return hasher.hexdigest()
+
+
+def _identity(program: str, store: Store) -> list[object]:
+    identity = toolchain.identity(requesting.at(program, store), store)
+    return [identity.program, *sorted(identity.libraries.items())]
