@@ -22,6 +22,7 @@ class BuildRequest:
 
     `allow_driver_flags` takes what a wrapper or a vendor of clang adds to them, and records it as a deviation.
     `hardened` says that the target's hardening flags are among `cflags` because that was asked for.
+    `layout` asks for what the stencils have compiled in, which nobody wants who writes no manifest.
     """
 
     tree: SourceTree
@@ -36,6 +37,7 @@ class BuildRequest:
     batched: bool = True
     allow_driver_flags: bool = False
     hardened: bool = False
+    layout: bool = True
 
     @property
     def target(self) -> Target:

@@ -173,4 +173,6 @@ def _request(
         cflags=command.cflags,
         jobs=options.jobs,
         allow_driver_flags=options.allow_driver_flags,
+        # As build.py, regen writes no manifest.
+        layout=False,
     )
