@@ -23,12 +23,11 @@ from pathlib import Path
 
 from tests import workbench as wb
 from tests.bench import timed
-from tests.cli import test_identify
 
 
 def debians_python(work: Path) -> Path:
     """Unpack the program of Debian's package."""
-    package = test_identify.debian_package("python3.14-minimal", "amd64")
+    package = wb.debian_package("python3.14-minimal", "amd64")
     subprocess.run(["dpkg-deb", "--extract", package, work / "deb"], check=True)
     return work / "deb/usr/bin/python3.14"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -108,6 +109,32 @@ def debian_llvm(major: int) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip().splitlines()[-1])
+
+
+@functools.cache
+def debian_package(name: str, architecture: str) -> Path:
+    """Download a package of Debian's unstable, through apt, which checks its signature."""
+    script = ROOT / "recipes" / "toolchains" / "debian_llvm.py"
+    spec = importlib.util.spec_from_file_location("debian_llvm", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = CACHE / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.locked(CACHE / "packages.lock"):
+        found = sorted(folder.glob(f"{name}_*_{architecture}.deb"))
+        if not found:
+            environment = module._private_apt(folder)
+            configuration = Path(environment["APT_CONFIG"])
+            configuration.write_text(configuration.read_text() + 'APT::Architectures {"amd64"; "arm64";};\n')
+            for words in (["update"], ["download", f"{name}:{architecture}"]):
+                done = subprocess.run(
+                    ["apt-get", "-qq", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, done.stderr
+            found = sorted(folder.glob(f"{name}_*_{architecture}.deb"))
+    return found[-1]
 
 
 @functools.cache

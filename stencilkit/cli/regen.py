@@ -47,6 +47,7 @@ Windows: PCbuild\\build.bat --experimental-jit "/p:PythonForBuild={plain}"
 @_options.shared("--jobs")
 @_options.shared("--no-cache")
 @_options.shared("--allow-driver-flags", help="Accept flags that a wrapper of clang adds.")
+@_options.shared("--provisional")
 @click.option("--how", is_flag=True, help="Print how to use this in CPython's own build, and exit.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[.../Tools/jit/build.py ARGUMENTS]")
 def command(  # one parameter per option
@@ -55,6 +56,7 @@ def command(  # one parameter per option
     jobs: int | None,
     no_cache: bool,
     allow_driver_flags: bool,
+    provisional: bool,
     how: bool,
     words: tuple[str, ...],
 ) -> int:
@@ -76,7 +78,8 @@ def command(  # one parameter per option
     if not commands.is_generator(words[0]):
         return process.hand_over([sys.executable, *words])
     progress = _progress.choose("text")
-    order = regenerating.understand(words, {"LLVM_VERSION": environ.variable("LLVM_VERSION")}, Path.cwd())
+    variables = {"LLVM_VERSION": environ.variable("LLVM_VERSION")}
+    order = regenerating.understand(words, variables, Path.cwd(), provisional=provisional)
     options = regenerating.Options(
         llvm=llvm, jobs=jobs or environ.cpus(), sysroot=sysroot, allow_driver_flags=allow_driver_flags
     )

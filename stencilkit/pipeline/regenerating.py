@@ -54,10 +54,11 @@ class Options:
     allow_driver_flags: bool = False
 
 
-def understand(words: Sequence[str], variables: Mapping[str, str], here: Path) -> Order:
+def understand(words: Sequence[str], variables: Mapping[str, str], here: Path, *, provisional: bool = False) -> Order:
     """Understand the words behind the python in a makefile's rule: the path of build.py, and its arguments.
 
-    `here` is the folder that the words' paths start at.
+    `here` is the folder that the words' paths start at. With `provisional`, a newer CPython and any newer LLVM are
+    taken for the newest that are known.
 
     Raises: UsageError, SourceError, TargetError, ConfigureError.
     """
@@ -72,7 +73,7 @@ def understand(words: Sequence[str], variables: Mapping[str, str], here: Path) -
             fix="report it with the CPython that it comes from; stencilkit build and install work without make's help",
         ) from None
     generator = (here / program.replace("\\", "/")).resolve()
-    tree = knowing.tree(generator.parents[2])
+    tree = knowing.tree(generator.parents[2], provisional=provisional)
     requests = tuple(map(knowing.target, command.triples))
     folder = (here / command.pyconfig).resolve()
     host = requests[0].spelling if len(requests) == 1 else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import os
@@ -24,7 +23,6 @@ import pytest
 
 from stencilkit import identify, programs
 from stencilkit.pipeline import admitting, identifying
-from stencilkit.support import files
 from tests import workbench as wb
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("identify")]
@@ -375,36 +373,11 @@ def test_a_python_without_a_jit() -> None:
     assert without
 
 
-def debian_package(name: str, architecture: str) -> Path:
-    """Download a package of Debian's unstable, through apt, which checks its signature."""
-    script = wb.ROOT / "recipes" / "toolchains" / "debian_llvm.py"
-    spec = importlib.util.spec_from_file_location("debian_llvm", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folder = wb.CACHE / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.locked(wb.CACHE / "packages.lock"):
-        found = sorted(folder.glob(f"{name}_*_{architecture}.deb"))
-        if not found:
-            environment = module._private_apt(folder)
-            configuration = Path(environment["APT_CONFIG"])
-            configuration.write_text(configuration.read_text() + 'APT::Architectures {"amd64"; "arm64";};\n')
-            for words in (["update"], ["download", f"{name}:{architecture}"]):
-                done = subprocess.run(
-                    ["apt-get", "-qq", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
-                )
-                assert done.returncode == 0, done.stderr
-            found = sorted(folder.glob(f"{name}_*_{architecture}.deb"))
-    return found[-1]
-
-
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 @pytest.mark.parametrize("series", ["3.14", "3.15"])
 def test_debians_pythons(series: str, architecture: str) -> None:
     """They are built with LLVM 21, whatever their release is, from sources that cannot be had here."""
-    path = debian_package(f"python{series}-minimal", architecture)
+    path = wb.debian_package(f"python{series}-minimal", architecture)
     _, (python,) = identified(path)
     assert python["cpython"].startswith(f"{series}.")
     assert python["jit"] is True

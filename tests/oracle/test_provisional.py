@@ -118,6 +118,34 @@ def test_what_each_novelty_does(change: Callable[[Path], None], code: int, liste
     assert bool(list((tmp_path / "out").rglob("manifest.toml"))) == (code == 0)
 
 
+def test_regen_takes_a_newer_cpython_only_if_told(tmp_path: Path) -> None:
+    """The same stencils as those of `build`, and the same list of what differs."""
+    tree = wb.small_tree(VERSION, tmp_path / "tree", uops=UOPS, step=100)
+    relabel(tree)
+    a_new_hole(tree)
+    made = tmp_path / "made"
+    made.mkdir()
+    config = wb.pyconfig(VERSION)
+    words: list[str | Path] = [tree / "Tools/jit/build.py", wb.X86, "--output-dir", made, "--pyconfig-dir", config]
+    llvm: list[str | Path] = ["regen", "--llvm", wb.debian_llvm(21) / "clang"]
+    refused = wb.stencilkit(*llvm, *words, check=False)
+    assert refused.returncode == 2
+    assert "--provisional" in refused.stderr
+    assert list(made.iterdir()) == []
+    done = wb.stencilkit(*llvm, "--provisional", *words)
+    assert "note: CPython 3.16.0a1 is built as 3.15: provisional" in done.stderr
+    assert "note: doubtful: Tools/jit/_stencils.py has changed" in done.stderr
+    build(tree, tmp_path / "out", "--provisional")
+    for path in made.iterdir():
+        (theirs,) = (tmp_path / "out").rglob(path.name)
+        assert path.read_bytes() == theirs.read_bytes()
+    assert len(list(made.iterdir())) == 5
+    # Nothing to do: nothing is said, or written.
+    before = {path.name: path.stat().st_mtime_ns for path in made.iterdir()}
+    assert wb.stencilkit(*llvm, "--provisional", *words).stderr == ""
+    assert {path.name: path.stat().st_mtime_ns for path in made.iterdir()} == before
+
+
 def test_what_is_provisional_is_refused_until_somebody_says_otherwise(tmp_path: Path) -> None:
     tree = wb.small_tree(VERSION, tmp_path / "tree", uops=UOPS, step=100)
     relabel(tree)
