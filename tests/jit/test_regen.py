@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +19,12 @@ REGEN = f"{sys.executable} -m stencilkit regen"
 
 
 class Folder:
-    """A build folder of an unmodified tree, and an environment in which LLVM 22 is the only LLVM."""
+    """A build folder of an unmodified tree, and an environment in which LLVM 22 is the only LLVM.
 
-    def __init__(self, root: Path, version: str) -> None:
+    `copied` makes a tree of its own, which may be changed.
+    """
+
+    def __init__(self, root: Path, version: str, *, copied: bool = False) -> None:
         data = root / "data" / "toolchains"
         data.mkdir(parents=True)
         wheel = wb.pypi_llvm(wb.NEWEST_WHEEL).parents[1]
@@ -25,15 +32,27 @@ class Folder:
         folders = {"STENCILKIT_DATA": str(root / "data"), "STENCILKIT_CACHE": str(root / "cache")}
         self.environment = wb.environment(folders)
         self.tree = wb.tree(version)
+        if copied:
+            self.tree = Path(shutil.copytree(self.tree, root / "tree", symlinks=True))
         self.path = root / "build"
         self.path.mkdir()
 
-    def run(self, *command: str | Path, timeout: float = 600) -> str:
-        done = subprocess.run(
-            command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False, timeout=timeout
+    def start(self, *command: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout + done.stderr
+
+    def run(self, *command: str | Path, timeout: float = 600, code: int = 0) -> str:
+        process = self.start(*command)
+        said, _ = process.communicate(timeout=timeout)
+        assert process.returncode == code, said[-6000:]
+        return said
 
     def configure(self, *words: str) -> None:
         self.run(self.tree / "configure", "-q", "--enable-experimental-jit", f"PYTHON_FOR_REGEN={REGEN}", *words)
@@ -41,27 +60,101 @@ class Folder:
     def generated(self) -> dict[str, int]:
         return {path.name: path.stat().st_mtime_ns for path in self.path.glob("*jit*")}
 
+    def remembered(self) -> int:
+        return sum(path.is_file() for path in (self.path.parent / "cache" / "entries").rglob("*"))
 
-def test_the_rules_of_an_unmodified_makefile(tmp_path: Path) -> None:
-    """3.15's are the most that there are: five files, a stamp, and rules that start make again for one that is gone."""
-    folder = Folder(tmp_path, "3.15.0rc1")
+
+GOALS = ("make", "-j16", "jit_stencils.h", "jit_unwind_info.h", f"jit_shim-{wb.X86}.o")
+MADE = {
+    *(".jit-stamp", "jit_stencils.h", f"jit_stencils-{wb.X86}.h", f"jit_shim-{wb.X86}.o"),
+    *("jit_unwind_info.h", f"jit_unwind_info-{wb.X86}.h"),
+}
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """3.15 has the most rules: five files, a stamp, and one that starts make again for a file that is gone."""
+    folder = Folder(tmp_path_factory.mktemp("regen"), "3.15.0rc1", copied=True)
     folder.configure()
-    said = folder.run("make", "-j16", "jit_stencils.h", "jit_unwind_info.h", f"jit_shim-{wb.X86}.o")
+    return folder
+
+
+@pytest.fixture
+def folder(configured: Folder) -> Iterator[Folder]:
+    """A folder in which nothing was generated, and whose tree is as it was released, before and after."""
+    released = wb.tree("3.15.0rc1")
+    yield configured
+    configured.run("make", "clean-jit-stencils")
+    for name in ("Python/executor_cases.c.h", "Tools/jit/template.c"):
+        shutil.copy(released / name, configured.tree / name)
+
+
+def test_the_rules_of_an_unmodified_makefile(folder: Folder) -> None:
+    said = folder.run(*GOALS)
     assert "using LLVM 22." in said
     assert said.count("stencilkit: wrote ") == 5
     made = folder.generated()
-    assert set(made) >= {".jit-stamp", "jit_stencils.h", f"jit_stencils-{wb.X86}.h", f"jit_shim-{wb.X86}.o"}
-    assert "wrote" not in folder.run("make", "-j16", "jit_stencils.h", f"jit_shim-{wb.X86}.o")
+    assert set(made) == MADE
+    assert "wrote" not in folder.run(*GOALS)
     (folder.path / f"jit_shim-{wb.X86}.o").unlink()
-    said = folder.run("make", "-j16", "jit_stencils.h", f"jit_shim-{wb.X86}.o")
+    said = folder.run(*GOALS)
     assert said.count("stencilkit: wrote ") >= 1
     # make asks again when pyconfig.h is newer; nothing has changed, so only its own stamp is touched.
     before = folder.generated()
     (folder.path / "pyconfig.h").touch()
-    folder.run("make", "-j16", "jit_stencils.h")
+    folder.run(*GOALS)
     after = folder.generated()
     assert after.pop(".jit-stamp") > before.pop(".jit-stamp")
     assert after == before
+
+
+def changed(folder: Folder, statement: str) -> None:
+    """Put a statement into the first uop."""
+    cases = folder.tree / "Python/executor_cases.c.h"
+    text = cases.read_text()
+    assert text.count("case _NOP_r00: {\n") == 1
+    cases.write_text(text.replace("case _NOP_r00: {\n", f"case _NOP_r00: {{\n            {statement}\n"))
+
+
+def test_a_uop_that_is_changed_and_one_that_does_not_compile(folder: Folder) -> None:
+    changed(folder, "no_such_thing();")
+    said = folder.run(*GOALS, code=2)
+    assert "no_such_thing" in said
+    assert "did not compile" in said
+    assert "Traceback" not in said
+    # What is left is make's own: no header, and no stamp.
+    assert folder.generated() == {}
+    shutil.copy(wb.tree("3.15.0rc1") / "Python/executor_cases.c.h", folder.tree / "Python")
+    folder.run(*GOALS)
+    before, known = folder.generated(), folder.remembered()
+    changed(folder, "frame->instr_ptr = 0;")
+    said = folder.run(*GOALS)
+    # The uop, whose object file is remembered behind a second key, and what all uops use.
+    assert folder.remembered() - known <= 3
+    assert f"wrote {folder.path / f'jit_stencils-{wb.X86}.h'}" in said
+    assert folder.generated()[f"jit_stencils-{wb.X86}.h"] > before[f"jit_stencils-{wb.X86}.h"]
+    assert "wrote" not in folder.run(*GOALS)
+
+
+def test_two_makes_in_one_folder_and_one_that_is_interrupted(folder: Folder) -> None:
+    with (folder.tree / "Tools/jit/template.c").open("a") as template:
+        template.write("\nstatic int nothing_that_was_compiled_before;\n")
+    known = folder.remembered()
+    stopped = folder.start(*GOALS)
+    while folder.remembered() <= known + 3 and stopped.poll() is None:
+        time.sleep(0.02)
+    os.killpg(stopped.pid, signal.SIGINT)
+    said, _ = stopped.communicate(timeout=60)
+    assert stopped.returncode
+    assert "nothing was left half-written" in said
+    assert "Traceback" not in said
+    assert folder.generated() == {}
+    both = [folder.start(*GOALS), folder.start(*GOALS)]
+    for process in both:
+        said, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, said
+    assert set(folder.generated()) == MADE
+    assert "wrote" not in folder.run(*GOALS)
 
 
 @pytest.mark.matrix
