@@ -117,6 +117,8 @@ class Reading:
     def __init__(self, text: str, before: str, parse: Callable[[str, str], Any]) -> None:
         self._before, self._parse = before, parse
         self._known = parse(text, "manifest")
+        whole = {item.name: getattr(self._known, item.name) for item in dataclasses.fields(self._known)}
+        self._parts = {name: part for name, part in whole.items() if self._exchanged(part, "") != part}
         self._expected = ("", "")
         self._calls = 0
 
@@ -127,7 +129,8 @@ class Reading:
         expected, digest = self._expected
         if text != expected:
             return self._parse(text, where)
-        found = self._exchanged(self._known, digest)
+        new = {name: self._exchanged(part, digest) for name, part in self._parts.items()}
+        found = dataclasses.replace(self._known, **new)
         self._calls += 1
         assert self._calls % 200 or found == self._parse(text, where)
         return found
