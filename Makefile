@@ -62,7 +62,7 @@ docs: $(BIN)/stencilkit
 
 test: needs lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup -m "not matrix"
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=30 -m "not matrix"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -72,7 +72,7 @@ fuzz: $(BIN)/stencilkit
 	$(BIN)/python -m tests.fuzz.campaign --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 oracle: needs $(BIN)/stencilkit
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "oracle or matrix"
+	$(BIN)/pytest -n $(WORKERS) --dist load --maxschedchunk 1 --durations=30 -m "oracle or matrix"
 
 gate: $(BIN)/stencilkit
 	STENCILKIT_CACHE=$(STENCILKIT_TEST_CACHE)/cache STENCILKIT_DATA=$(STENCILKIT_TEST_CACHE)/data \

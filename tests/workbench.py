@@ -46,6 +46,13 @@ NEWEST_WHEEL = 22
 DEBIAN = (18, 19, 21, 22, 23)
 WHEELS = (18, 19, 20, 21, 22)
 PINNED = {"3.13.15": 18, "3.14.7": 19, "3.15.0rc1": 21}
+# What `make test` compares with upstream's, and audits, beside all uops for x86_64 Linux: a sixth of 3.14's.
+SAMPLED: list[tuple[str, int, str, Flavour]] = [
+    ("3.14.7", 19, ARM, "debug"),
+    ("3.14.7", 19, MAC_ARM, "release"),
+    ("3.14.7", 19, WIN_X86, "release"),
+]
+SIXTH = (48, 6)
 
 # Other patch releases, which no pin of stencilkit's names: those that Debian carries beside the newest ones, and so
 # the mirrors that apt is configured with; all are at python.org.
@@ -179,13 +186,39 @@ def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> P
 
 
 def config_for(version: str, triple: str, flavour: Flavour, to: Path) -> Path:
-    """Return the folder of a pyconfig.h; for macOS Linux's, without what no other machine has: it saves a configure."""
-    if triple not in (MAC_ARM, MAC_X86):
+    """Return the folder of a pyconfig.h for tests in which both sides read it; a cross configure takes a minute.
+
+    For all that is not Windows, it is x86_64 Linux's, without what no other machine has.
+    """
+    if triple == X86 or triple in WINDOWS:
         return pyconfig(version, triple, flavour)
     to.mkdir()
     lines = (pyconfig(version, X86, flavour) / "pyconfig.h").read_text().splitlines(keepends=True)
-    (to / "pyconfig.h").write_text("".join(line for line in lines if "HAVE_GCC_ASM_FOR_X64" not in line))
+    (to / "pyconfig.h").write_text("".join(line for line in lines if "HAVE_GCC_ASM_FOR_X" not in line))
     return to
+
+
+@functools.cache
+def site(version: str) -> Path:
+    """Return a site file with what configure finds out on this machine, for whoever runs configure (CONFIG_SITE).
+
+    It makes a configure a matter of seconds (autoconf manual, "Site Defaults").
+    """
+    compiler = subprocess.run(["cc", "--version"], capture_output=True, check=True).stdout
+    digest = hashlib.sha256(compiler + (tree(version) / "configure").read_bytes()).hexdigest()[:12]
+    path = CACHE / "site" / f"{version}-{digest}"
+    with files.locked(path.with_name(f"{path.name}.lock")):
+        if not path.is_file():
+            with files.scratch("site") as work:
+                command: list[str | Path] = [tree(version) / "configure", "-q", "--enable-experimental-jit"]
+                command += [f"PYTHON_FOR_REGEN={sys.executable}", f"--cache-file={work / 'found'}"]
+                done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr[-2000:]
+                found = (work / "found").read_text().splitlines(keepends=True)
+            # What a caller gives to configure must count.
+            given = ("ac_cv_env_", "ac_cv_prog_PYTHON_FOR_REGEN")
+            files.write(path, "".join(line for line in found if not line.startswith(given)).encode())
+    return path
 
 
 @functools.cache
@@ -209,21 +242,25 @@ def upstream(
     flavour: Flavour = "release",
     *,
     config: Path | None = None,
-    cflags: str = "",
+    sample: tuple[int, int] | None = None,
 ) -> Path:
     """Run CPython's own Tools/jit/build.py with an LLVM of Debian's; return the folder with what it made.
 
-    What it is made to do as we do it is in stencilkit/generator.py and pipeline/judging.py.
+    What it is made to do as we do it is in stencilkit/generator.py and pipeline/judging.py. With `sample`, it is run on
+    a tree of so many uops, each so many-th (see small_tree).
     """
     config = config or pyconfig(version, triple, flavour)
-    flags = f"{header_flags(triple)} {cflags}".strip()
-    digest = hashlib.sha256(f"{(config / 'pyconfig.h').read_bytes()!r}{flags}".encode()).hexdigest()[:12]
+    key = f"{(config / 'pyconfig.h').read_bytes()!r}{header_flags(triple)}{sample or ''}"
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder = CACHE / "upstream" / version / triple / flavour / f"llvm-{major}-{digest}"
     with files.locked(folder.with_name(folder.name + ".lock")):
         if not folder.is_dir():
             work = folder.with_name(folder.name + ".work")
             shutil.rmtree(work, ignore_errors=True)
-            run_upstream(version, major, triple, flavour, config, work, cflags=cflags)
+            with files.scratch("sample") as scratch:
+                uops, step = sample or (0, 0)
+                few = small_tree(version, scratch / "tree", uops=uops, step=step) if sample else None
+                run_upstream(version, major, triple, flavour, config, work, few)
             work.rename(folder)
     return folder
 
@@ -311,6 +348,16 @@ def small_tree(version: str, to: Path, *, uops: int = 12, step: int = 1, edit: M
         index = next(number for number, case in enumerate(kept) if f"case {name}: {{" in case)
         kept[index] = text
     cases.write_text("".join([head, *(case.rstrip() + "\n\n" for case in kept), "#undef TIER_TWO\n"]), "utf-8")
+    return to
+
+
+def small_cpython(version: str, to: Path, *, uops: int = 12) -> Path:
+    """Make a small tree in which configure runs: everything but the uops is the release's, behind links."""
+    small_tree(version, to, uops=uops)
+    for folder in ("", "Tools"):
+        for path in sorted((tree(version) / folder).iterdir()):
+            if not (to / folder / path.name).exists():
+                (to / folder / path.name).symlink_to(path)
     return to
 
 

@@ -19,7 +19,7 @@ from stencilkit.pipeline import requesting
 from tests import fakes
 from tests import workbench as wb
 
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
+pytestmark = pytest.mark.network
 VERSION = "3.14.7"
 
 

@@ -17,7 +17,7 @@ from stencilkit.cli import main
 from stencilkit.pipeline import compiling
 from tests import workbench as wb
 
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
+pytestmark = pytest.mark.network
 NOBODY = 65534
 MODULES = os.pathsep.join([str(wb.ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
 ROWS = [
@@ -143,11 +143,12 @@ def test_the_order_of_the_units_changes_nothing(
 @pytest.mark.parametrize(("version", "major"), ROWS[:1])
 def test_one_llvm_release_from_two_vendors_gives_one_content_digest(version: str, major: int, tmp_path: Path) -> None:
     """19.1.7 from PyPI and 19.1.7 from Debian."""
+    tree = wb.small_tree(version, tmp_path / "cpython", uops=40, step=7)
     contents = []
     for name, llvm in (("pypi", wb.pypi_llvm(major)), ("debian", wb.debian_llvm(major) / "clang")):
         out = tmp_path / name
         run(
-            command(wb.tree(version), wb.pyconfig(version), llvm, out),
+            command(tree, wb.pyconfig(version), llvm, out),
             {"HOME": str(tmp_path)},
             cwd=tmp_path,
             who=Who(),

@@ -25,7 +25,7 @@ from stencilkit import identify, programs
 from stencilkit.pipeline import admitting, identifying
 from tests import workbench as wb
 
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("identify")]
+pytestmark = pytest.mark.network
 VERSION = "3.14.7"
 # The target of each library, as zig spells it, and its name.
 LIBRARIES = {
@@ -64,12 +64,24 @@ def stencils(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = wb.small_tree(VERSION, root / "tree", uops=60, step=4)
     shutil.copytree(wb.tree(VERSION) / "PC", tree / "PC")
     for triple, majors in {**dict.fromkeys(LIBRARIES, (19,)), wb.X86: (19, 21)}.items():
-        config = () if triple in wb.WINDOWS else ("--pyconfig-dir", wb.pyconfig(VERSION, triple))
+        config = wb.config_for(VERSION, triple, "release", root / f"config-{triple}")
         for major in majors:
             llvm = wb.pypi_llvm(major)
             wb.header_flags(triple)
             wb.stencilkit(
-                *("build", "--cpython", tree, "--llvm", llvm, "--target", triple, "--out", root / "out", *config)
+                *(
+                    "build",
+                    "--cpython",
+                    tree,
+                    "--llvm",
+                    llvm,
+                    "--target",
+                    triple,
+                    "--out",
+                    root / "out",
+                    "--pyconfig-dir",
+                    config,
+                )
             )
     return root / "out"
 

@@ -25,7 +25,7 @@ from tests import answers
 from tests import workbench as wb
 from tests.clusters import Cluster
 
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
+pytestmark = pytest.mark.network
 VERSION = "3.14.7"
 PLANTED = "        case _NOP: {\n            *(volatile int *)frame = 1;\n            break;\n        }\n"
 

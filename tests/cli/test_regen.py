@@ -14,7 +14,7 @@ import pytest
 
 from tests import workbench as wb
 
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
+pytestmark = pytest.mark.network
 VERSION = "3.14.7"
 HEADER = f"jit_stencils-{wb.X86}.h"
 # The rules of a configured 3.14 (Makefile.pre.in), which name the triple, and another generator of CPython's.

@@ -27,7 +27,7 @@ from stencilkit.model.manifest import MANIFEST_NAME
 from tests import signing
 from tests import workbench as wb
 
-pytestmark = [pytest.mark.network, pytest.mark.xdist_group("builds")]
+pytestmark = pytest.mark.network
 VERSION = "3.14.7"
 MAKEFILE = """\
 HOST_GNU_TYPE=  x86_64-pc-linux-gnu

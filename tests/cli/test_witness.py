@@ -11,7 +11,7 @@ import pytest
 
 from tests import workbench
 
-pytestmark = [pytest.mark.process, pytest.mark.network, pytest.mark.xdist_group("witness")]
+pytestmark = [pytest.mark.process, pytest.mark.network]
 
 VERSION = "3.14.7"
 MAKEFILE = """\

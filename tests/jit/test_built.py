@@ -29,17 +29,23 @@ def outcomes(verdict: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_3_14_on_our_stencils(tmp_path: Path) -> None:
-    """Configured --enable-experimental-jit; -O1 and no debug information make the build short."""
-    out = wb.built("3.14.7", 19, tmp_path / "stencils")
+def tested(version: str, stencils: Path, work: Path, *options: str | Path) -> dict[str, Any]:
+    """Run `stencilkit test`, which must pass; return its verdict. -O1 without debug information makes builds short."""
     done = wb.stencilkit(
-        *("test", out, "--cpython", wb.tree("3.14.7"), "--suite", "smoke", "--format", "json"),
-        *("--configure", "OPT=-O1 -Wall", "--work", tmp_path / "work", "--junit", tmp_path / "junit.xml"),
+        *("test", stencils, "--cpython", wb.tree(version), "--format", "json", "--work", work, *options),
         check=False,
-        timeout=1500,
+        timeout=2400,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     (verdict,) = json.loads(done.stdout)["verdicts"]
+    assert isinstance(verdict, dict)
+    return verdict
+
+
+def test_3_14_on_our_stencils(tmp_path: Path) -> None:
+    out = wb.built("3.14.7", 19, tmp_path / "stencils")
+    options = ("--suite", "smoke", "--configure", "OPT=-O1 -Wall", "--junit", tmp_path / "junit.xml")
+    verdict = tested("3.14.7", out, tmp_path / "work", *options)
     assert not verdict["generator_ran"]
     assert verdict["proof"]["available"] is True
     assert verdict["proof"]["enabled"] is True
@@ -58,14 +64,7 @@ def test_3_13_with_a_flag_that_is_against_ours(tmp_path: Path) -> None:
     version, flag = "3.13.15", "--cflags=-fno-omit-frame-pointer"
     out = wb.built(version, wb.PINNED[version], tmp_path / "stencils", flag)
     assert "-fno-omit-frame-pointer" in (out / "manifest.toml").read_text()
-    done = wb.stencilkit(
-        *("test", out, "--cpython", wb.tree(version), "--format", "json", "--module", "test_call"),
-        *("--configure", "OPT=-O1 -Wall", "--work", tmp_path / "work"),
-        check=False,
-        timeout=2400,
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    (verdict,) = json.loads(done.stdout)["verdicts"]
+    verdict = tested(version, out, tmp_path / "work", "--module", "test_call", "--configure", "OPT=-O1 -Wall")
     assert not verdict["generator_ran"]
     assert verdict["executors"] > 0
     assert outcomes(verdict) == {"test_call": "passed"}
@@ -103,15 +102,6 @@ def test_3_15_before_llvm_21(major: int, tmp_path: Path) -> None:
     version = "3.15.0rc1"
     modules = [word for module in UNWINDING for word in ("--module", module)]
     wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", wb.pypi_llvm(major), "--out", tmp_path / "out")
-    words: tuple[str | Path, ...] = ("test", tmp_path / "out", "--cpython", wb.tree(version), "--format", "json")
-    done = wb.stencilkit(
-        *words,
-        *modules,
-        *("--configure", "OPT=-O1 -g -Wall", "--work", tmp_path / "work"),
-        check=False,
-        timeout=2400,
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    (verdict,) = json.loads(done.stdout)["verdicts"]
+    verdict = tested(version, tmp_path / "out", tmp_path / "work", *modules, "--configure", "OPT=-O1 -g -Wall")
     assert verdict["proof"]["entered"] == "seen"
     assert outcomes(verdict) == dict.fromkeys(UNWINDING, "passed")

@@ -26,10 +26,12 @@ OTHERS = (("3.14.7", 21), ("3.15.0rc1", 20), ("3.15.0rc1", 22))
 TRAINING = "PROFILE_TASK=-m test test_int test_dict"
 
 
-def bundle(version: str, majors: tuple[int, ...], folder: Path, triple: str = wb.X86) -> Path:
+def bundle(
+    version: str, majors: tuple[int, ...], folder: Path, triple: str = wb.X86, source_tree: Path | None = None
+) -> Path:
     for major in majors:
         wb.stencilkit(
-            *("build", "--cpython", wb.tree(version), "--llvm", wb.pypi_llvm(major)),
+            *("build", "--cpython", source_tree or wb.tree(version), "--llvm", wb.pypi_llvm(major)),
             *("--target", triple, "--out", folder / "out"),
         )
     wb.stencilkit("pack", folder / "out", "-o", folder / "stencils.tar.gz")
@@ -167,19 +169,19 @@ def make(folder: Path, *arguments: str, path: str) -> str:
     return done.stdout
 
 
-def configured(version: str, folder: Path, path: str, *options: str) -> Path:
+def configured(tree: Path, folder: Path, path: str, *options: str, **env: str) -> Path:
     build = folder / "build"
     build.mkdir()
     done = subprocess.run(
         [
-            wb.tree(version) / "configure",
+            tree / "configure",
             "-q",
             "--enable-experimental-jit",
             f"PYTHON_FOR_REGEN={sys.executable}",
             *options,
         ],
         cwd=build,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -207,9 +209,10 @@ def contents(build: Path) -> dict[str, bytes]:
 def test_make_takes_what_install_placed(version: str, tmp_path: Path) -> None:
     """The rules of CPython's own makefile: nothing is done; and where build.py is started, it finds nothing to do."""
     path = hiding.hidden_path(tmp_path / "bin")
-    build = configured(version, tmp_path, path)
-    stencils = bundle(version, (wb.PINNED[version],), tmp_path)
-    wb.stencilkit("install", stencils, "--cpython", wb.tree(version), "--build-dir", build)
+    tree = wb.small_cpython(version, tmp_path / "tree")
+    build = configured(tree, tmp_path, path, CONFIG_SITE=str(wb.site(version)))
+    stencils = bundle(version, (wb.PINNED[version],), tmp_path, source_tree=tree)
+    wb.stencilkit("install", stencils, "--cpython", tree, "--build-dir", build)
     before, kept = placed(build), contents(build)
     headers = [name for name in before if name.endswith(".h")]
     assert "build.py" not in make(build, *headers, path=path)
@@ -223,7 +226,7 @@ def test_make_takes_what_install_placed(version: str, tmp_path: Path) -> None:
     makefile = re.sub(r"(?m)^(clean-retain-profile:.*\n)", r"\1\t-rm -f jit_stencils*.h\n", makefile)
     makefile = re.sub(r"(?m)^(DEF_MAKE_ALL_RULE\s*=\s*).*$|^(all:\s*)build_all$", r"\1\2profile-opt", makefile)
     (build / "Makefile").write_text(makefile)
-    done = wb.stencilkit("install", stencils, "--cpython", wb.tree(version), "--build-dir", build)
+    done = wb.stencilkit("install", stencils, "--cpython", tree, "--build-dir", build)
     (argument,) = re.findall(r"PYTHON_FOR_REGEN=\S+", done.stdout)
     for name in before:
         (build / name).unlink()
@@ -235,7 +238,7 @@ def test_make_takes_what_install_placed(version: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["3.13.15", "3.14.7", "3.15.0rc1"])
 def test_a_profile_guided_build_keeps_the_stencils(version: str, tmp_path: Path) -> None:
     path = hiding.hidden_path(tmp_path / "bin")
-    build = configured(version, tmp_path, path, "--enable-optimizations", "OPT=-O1 -Wall")
+    build = configured(wb.tree(version), tmp_path, path, "--enable-optimizations", "OPT=-O1 -Wall")
     stencils = bundle(version, (wb.PINNED[version],), tmp_path)
     wb.stencilkit("install", stencils, "--cpython", wb.tree(version), "--build-dir", build)
     before = placed(build)

@@ -16,24 +16,22 @@ import pytest
 from tests import workbench as wb
 
 REGEN = f"{sys.executable} -m stencilkit regen"
+CASES, TEMPLATE = "Python/executor_cases.c.h", "Tools/jit/template.c"
+# Enough to be interrupted.
+UOPS = 150
 
 
 class Folder:
-    """A build folder of an unmodified tree, and an environment in which LLVM 22 is the only LLVM.
+    """A build folder of a tree, and an environment in which LLVM 22 is the only LLVM."""
 
-    `copied` makes a tree of its own, which may be changed.
-    """
-
-    def __init__(self, root: Path, version: str, *, copied: bool = False) -> None:
+    def __init__(self, root: Path, tree: Path) -> None:
         data = root / "data" / "toolchains"
         data.mkdir(parents=True)
         wheel = wb.pypi_llvm(wb.NEWEST_WHEEL).parents[1]
         (data / wheel.name).symlink_to(wheel)
         folders = {"STENCILKIT_DATA": str(root / "data"), "STENCILKIT_CACHE": str(root / "cache")}
         self.environment = wb.environment(folders)
-        self.tree = wb.tree(version)
-        if copied:
-            self.tree = Path(shutil.copytree(self.tree, root / "tree", symlinks=True))
+        self.tree = tree
         self.path = root / "build"
         self.path.mkdir()
 
@@ -74,19 +72,21 @@ MADE = {
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """3.15 has the most rules: five files, a stamp, and one that starts make again for a file that is gone."""
-    folder = Folder(tmp_path_factory.mktemp("regen"), "3.15.0rc1", copied=True)
+    root = tmp_path_factory.mktemp("regen")
+    folder = Folder(root, wb.small_cpython("3.15.0rc1", root / "tree", uops=UOPS))
+    folder.environment["CONFIG_SITE"] = str(wb.site("3.15.0rc1"))
     folder.configure()
     return folder
 
 
 @pytest.fixture
 def folder(configured: Folder) -> Iterator[Folder]:
-    """A folder in which nothing was generated, and whose tree is as it was released, before and after."""
-    released = wb.tree("3.15.0rc1")
+    """A folder in which nothing was generated, and whose tree is as it was, before and after."""
+    before = {path: path.read_bytes() for path in (configured.tree / CASES, configured.tree / TEMPLATE)}
     yield configured
     configured.run("make", "clean-jit-stencils")
-    for name in ("Python/executor_cases.c.h", "Tools/jit/template.c"):
-        shutil.copy(released / name, configured.tree / name)
+    for path, data in before.items():
+        path.write_bytes(data)
 
 
 def test_the_rules_of_an_unmodified_makefile(folder: Folder) -> None:
@@ -110,13 +110,14 @@ def test_the_rules_of_an_unmodified_makefile(folder: Folder) -> None:
 
 def changed(folder: Folder, statement: str) -> None:
     """Put a statement into the first uop."""
-    cases = folder.tree / "Python/executor_cases.c.h"
+    cases = folder.tree / CASES
     text = cases.read_text()
     assert text.count("case _NOP_r00: {\n") == 1
     cases.write_text(text.replace("case _NOP_r00: {\n", f"case _NOP_r00: {{\n            {statement}\n"))
 
 
 def test_a_uop_that_is_changed_and_one_that_does_not_compile(folder: Folder) -> None:
+    good = (folder.tree / CASES).read_bytes()
     changed(folder, "no_such_thing();")
     said = folder.run(*GOALS, code=2)
     assert "no_such_thing" in said
@@ -124,7 +125,7 @@ def test_a_uop_that_is_changed_and_one_that_does_not_compile(folder: Folder) -> 
     assert "Traceback" not in said
     # What is left is make's own: no header, and no stamp.
     assert folder.generated() == {}
-    shutil.copy(wb.tree("3.15.0rc1") / "Python/executor_cases.c.h", folder.tree / "Python")
+    (folder.tree / CASES).write_bytes(good)
     folder.run(*GOALS)
     before, known = folder.generated(), folder.remembered()
     changed(folder, "frame->instr_ptr = 0;")
@@ -137,7 +138,7 @@ def test_a_uop_that_is_changed_and_one_that_does_not_compile(folder: Folder) -> 
 
 
 def test_two_makes_in_one_folder_and_one_that_is_interrupted(folder: Folder) -> None:
-    with (folder.tree / "Tools/jit/template.c").open("a") as template:
+    with (folder.tree / TEMPLATE).open("a") as template:
         template.write("\nstatic int nothing_that_was_compiled_before;\n")
     known = folder.remembered()
     stopped = folder.start(*GOALS)
@@ -165,7 +166,7 @@ def test_two_makes_in_one_folder_and_one_that_is_interrupted(folder: Folder) -> 
     ids=["release", "debug", "pgo", "in-tree"],
 )
 def test_an_unmodified_cpython(version: str, words: tuple[str, ...], tmp_path: Path) -> None:
-    folder = Folder(tmp_path, version)
+    folder = Folder(tmp_path, wb.tree(version))
     if words == ("in the tree",):
         folder.tree = folder.path = Path(shutil.copytree(folder.tree, tmp_path / "copy"))
         words = ()

@@ -15,16 +15,6 @@ from stencilkit.model.target import Flavour
 from stencilkit.pipeline import auditing, knowing
 from tests import workbench as wb
 
-SAMPLE = [
-    ("3.13.15", 18, wb.X86, "release"),
-    ("3.14.7", 19, wb.X86, "release"),
-    ("3.15.0rc1", 21, wb.X86, "release"),
-    ("3.14.7", 19, wb.ARM, "debug"),
-    ("3.14.7", 19, wb.MAC_ARM, "release"),
-    ("3.14.7", 19, wb.WIN_X86, "release"),
-]
-
-
 # Faults of upstream's that the rules find, as they should. Here a jump's offset is the byte 8B, and a call follows:
 # jit.c would take the two for a mov to relax, if the called function's bytes happened to look like a near address.
 FAULTS = {
@@ -34,9 +24,8 @@ FAULTS = {
 }
 
 
-def failed(path: Path, version: str, triple: str) -> list[str]:
-    tree = knowing.tree(wb.tree(version))
-    found = auditing.run(path, auditing.Asked(triple=triple, tree=tree))
+def failed(path: Path, version: str, triple: str, tree: Path | None = None) -> list[str]:
+    found = auditing.run(path, auditing.Asked(triple=triple, tree=knowing.tree(tree or wb.tree(version))))
     return [
         f"{result.rule}: {finding.stencil}: {finding.what}"
         for result in found.results
@@ -45,11 +34,23 @@ def failed(path: Path, version: str, triple: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("version", "major", "triple", "flavour"), SAMPLE)
-def test_no_rule_fails_on_upstreams_header(version: str, major: int, triple: str, flavour: Flavour) -> None:
-    theirs = wb.upstream(version, major, triple, flavour)
-    names = sorted(theirs.glob("jit_stencils-*.h")) or [theirs / "jit_stencils.h"]
-    assert [failed(name, version, triple) for name in names] == [[]]
+def audited(theirs: Path, version: str, triple: str, tree: Path | None = None) -> None:
+    (name,) = sorted(theirs.glob("jit_stencils-*.h")) or [theirs / "jit_stencils.h"]
+    assert failed(name, version, triple, tree) == []
+
+
+@pytest.mark.parametrize("version", wb.PINNED)
+def test_no_rule_fails_on_upstreams_header(version: str) -> None:
+    audited(wb.upstream(version, wb.PINNED[version]), version, wb.X86)
+
+
+@pytest.mark.parametrize(("version", "major", "triple", "flavour"), wb.SAMPLED)
+def test_no_rule_fails_on_a_sixth_of_upstreams(
+    version: str, major: int, triple: str, flavour: Flavour, tmp_path: Path
+) -> None:
+    tree = wb.small_tree(version, tmp_path / "tree", uops=wb.SIXTH[0], step=wb.SIXTH[1])
+    config = wb.config_for(version, triple, flavour, tmp_path / "config")
+    audited(wb.upstream(version, major, triple, flavour, config=config, sample=wb.SIXTH), version, triple, tree)
 
 
 @pytest.mark.matrix

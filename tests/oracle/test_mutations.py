@@ -161,7 +161,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         tree = work / "tree"
         if not tree.is_dir():
             wb.small_tree("3.15.0rc1", tree, uops=3)
-        config = wb.pyconfig("3.15.0rc1", triple)
+        config = wb.config_for("3.15.0rc1", triple, "release", work / f"config-{triple}")
         return wb.built("3.15.0rc1", TRIPLES[triple], work, "--pyconfig-dir", config, triple=triple, source_tree=tree)
 
     return build

@@ -13,7 +13,7 @@ import pytest
 
 from stencilkit import cli, objects, targets
 from stencilkit.model.objectfile import ObjectFile, Section
-from stencilkit.model.target import Target
+from stencilkit.model.target import Flavour, Target
 from tests import workbench as wb
 
 ARGUMENTS = (
@@ -146,7 +146,7 @@ def theirs(path: Path, major: int, target: Target) -> list[Row]:
     ],
 )
 def test_every_object_of_a_build(
-    version: str, major: int, triple: str, flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    version: str, major: int, triple: str, flavour: Flavour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wb.header_flags(triple)
     target = targets.resolve(targets.load(), triple).target
@@ -163,7 +163,8 @@ def test_every_object_of_a_build(
     for name, value in wb.environment().items():
         monkeypatch.setenv(name, value)
     command = ["build", "--cpython", str(wb.tree(version)), "--llvm", str(wb.debian_llvm(major) / "clang")]
-    command += ["--target", triple, "--pyconfig-dir", str(wb.pyconfig(version, triple, flavour)), "--no-cache"]
+    config = wb.config_for(version, triple, flavour, tmp_path / "config")
+    command += ["--target", triple, "--pyconfig-dir", str(config), "--no-cache"]
     command += [*(["--debug"] if flavour == "debug" else []), "--out", str(tmp_path / "out")]
     # Merged assembly is one object for dozens of uops, with sections that say so.
     command += ["--one-process-per-uop"] if target.text_section and version.startswith("3.15") else []

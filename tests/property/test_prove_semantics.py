@@ -76,7 +76,8 @@ def test_many_instructions_that_are_made_up_do_what_unicorn_does(arch: str) -> N
 @pytest.mark.oracle
 @pytest.mark.parametrize("triple", [workbench.X86, workbench.ARM])
 def test_semantics_are_those_of_unicorn(triple: str, tmp_path: Path) -> None:
-    folder = workbench.built("3.15.0rc1", 21, tmp_path, triple=triple)
+    config = workbench.config_for("3.15.0rc1", triple, "release", tmp_path / "config")
+    folder = workbench.built("3.15.0rc1", 21, tmp_path / "out", "--pyconfig-dir", config, triple=triple)
     done, found = fuzzed([folder], 2, 1)
     assert not found, found[:5]
     assert sum(done.values()) > 4000

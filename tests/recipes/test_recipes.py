@@ -30,7 +30,7 @@ ACCEPTED = "it fits CPython 3.14.7"
 # The newest that do with the bash of Debian 12.
 PKGCHECK = ("pkgcheck==0.10.36", "pkgcore==0.12.30", "snakeoil==0.10.11")
 
-pytestmark = [pytest.mark.network, pytest.mark.process, pytest.mark.xdist_group("recipes")]
+pytestmark = [pytest.mark.network, pytest.mark.process]
 fits_or_not = pytest.mark.parametrize("fits", [True, False], ids=["fits", "does-not-fit"])
 
 
@@ -56,13 +56,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
         for flags in builds:
             wb.stencilkit("build", "--cpython", tree, "--llvm", wb.pypi_llvm(19), "--out", root / name, *flags)
         wb.stencilkit("pack", root / name, "-o", root / f"{name}.tar.gz")
-    found = root / "config.cache"
-    done = run(tree / "configure", "-q", "--enable-experimental-jit", f"--cache-file={found}", cwd=root)
-    assert done.returncode == 0, done.stdout[-2000:]
-    # A site file (autoconf manual, "Site Defaults") makes the configure of each package a matter of seconds.
-    site = root / "config.site"
-    site.write_text("".join(x for x in found.read_text().splitlines(keepends=True) if not x.startswith("ac_cv_env_")))
-    return Inputs(tarball=tarball, good=root / "good.tar.gz", other=root / "other.tar.gz", site=site)
+    return Inputs(tarball=tarball, good=root / "good.tar.gz", other=root / "other.tar.gz", site=wb.site(VERSION))
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -86,8 +86,13 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Yield the dotted name of everything that a module imports, at the top or within functions."""
+@functools.cache
+def imported(tree: ast.Module) -> tuple[str, ...]:
+    """List the dotted names of everything that a module imports, at the top or within functions."""
+    return tuple(_imported(tree))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -95,8 +100,13 @@ def imported(tree: ast.Module) -> Iterator[str]:
             # One that is relative is none of the known names, and is refused by ruff.
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "import_module":
+        elif isinstance(node, ast.Call) and called(node) == "import_module":
             yield from constants(ast.Tuple(node.args))
+
+
+def called(node: ast.Call) -> str:
+    """Return the last name of what is called, "" where it has none."""
+    return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
 
 
 def layer(name: str) -> str:
@@ -107,13 +117,15 @@ def is_within(name: str, place: str) -> bool:
     return name == place or name.startswith(f"{place}/")
 
 
-def stages() -> set[str]:
-    return {layer(name_of(path)) for path in MODULES} - NO_STAGES
+@functools.cache
+def stages() -> frozenset[str]:
+    return frozenset(layer(name_of(path)) for path in MODULES) - NO_STAGES
 
 
 LAYERS: Final = frozenset(layer(name_of(path)) for path in MODULES)
 
 
+@functools.cache
 def allowed_layers(name: str) -> frozenset[str]:
     """Name the layers that a module of some layer may import: model <- support <- stage <- pipeline <- cli."""
     beneath = {"errors", "model", "support"}
