@@ -101,9 +101,5 @@ def write(found: Sequence[Result], out: Path) -> int:
                 out.rename(fresh / "old")
             site.rename(out)
     except OSError as error:
-        raise OutputError(
-            f"cannot write the report: {error.strerror or error}",
-            where=str(out),
-            fix="choose a folder that is writable and has room",
-        ) from None
+        raise files.unwritable(out, error) from None
     return count

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import ContentError, FetchError
-from stencilkit.support import files
+from stencilkit.support import files, together
 from stencilkit.support.progress import SILENT, Progress, counting
 
 _CHUNK: Final = 1 << 18
@@ -100,7 +100,7 @@ def _download(url: str, temporary: Path, largest: int, progress: Progress) -> st
     request = urllib.request.Request(url, headers={"User-Agent": "stencilkit"})
     with (
         urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer,
-        files.naming(temporary),
+        together.naming(temporary),
         temporary.open("wb") as file,
     ):
         length = answer.headers["Content-Length"] or ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import shutil
 import stat
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from stencilkit.errors import OutputError, StencilkitError
-from stencilkit.support import limits, private
+from stencilkit.support import limits, private, together
 
 try:
     import fcntl
@@ -71,7 +70,7 @@ def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: s
 def read_bytes(path: Path, *, error: type[StencilkitError], limit: int = limits.TEXT, fix: str = "") -> bytes:
     """Read a file of the user's.
 
-    Raises: `error` where it cannot be read, is no regular file, or has more bytes than `limit`.
+    Raises: `error` where it cannot be read, is not a regular file, or has more bytes than `limit`.
     """
     with open_regular(path, limit, error=error, fix=fix) as file, limits.bounded(error, str(path)):
         try:
@@ -115,17 +114,9 @@ def write_together(
     Raises: OutputError.
     """
     try:
-        with _made_folder(folder):
-            changed = {name: not _same(folder / name, data) for name, data in contents.items()}
-            vouching = [name for name in contents if name in stamps] if any(changed.values()) else []
-            new = {name: data for name, data in contents.items() if changed[name] or name in vouching}
-            with _staged(folder, new, executable=executable) as staged:
-                _rename_all(folder, staged, vouching)
-                if staged:
-                    _sync_folder(folder)
+        return together.replace(folder, contents, stamps=stamps, executable=executable)
     except OSError as error:
-        raise _unwritable(folder, error) from None
-    return changed
+        raise unwritable(folder, error) from None
 
 
 def check_writable(folder: Path) -> None:
@@ -133,157 +124,19 @@ def check_writable(folder: Path) -> None:
 
     Raises: OutputError.
     """
-    missing: list[Path] = []
     try:
-        missing = _missing(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _staged(folder, {"stencilkit": b"\n"}, executable=False):
-            pass
+        together.try_out(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from None
-    finally:
-        _remove(missing)
+        raise unwritable(folder, error) from None
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputError:
+def unwritable(folder: Path, error: OSError) -> OutputError:
+    """Describe why files cannot be written to a folder, which is as it was."""
     return OutputError(
         f"cannot write {error.filename or folder}: {error.strerror or error}",
         where=str(folder),
         fix="choose a folder that is writable and has room; nothing there was changed",
     )
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put the path into errors that do not have one: a write that finds the disk full does not say of which file."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise
-
-
-def _missing(folder: Path) -> list[Path]:
-    """List a folder and its parents as far as they are not there, the innermost first."""
-    return [path for path in (folder, *folder.parents) if not path.exists()]
-
-
-def _remove(folders: Sequence[Path]) -> None:
-    for path in folders:
-        # One that something else was put into in the meantime stays.
-        with contextlib.suppress(OSError):
-            path.rmdir()
-
-
-@contextlib.contextmanager
-def _made_folder(folder: Path) -> Iterator[None]:
-    """Make a folder with its parents; if the block fails, remove those that were not there before."""
-    missing = _missing(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException:
-        _remove(missing)
-        raise
-
-
-def _rename_all(folder: Path, staged: Mapping[str, Path], vouching: Sequence[str]) -> None:
-    """Give all files their names, or none; `vouching` ones are away while the others change."""
-    kept: dict[str, Path | None] = {}
-    others = [name for name in staged if name not in vouching]
-    try:
-        for name in vouching:
-            kept[name] = _keep_old(folder / name)
-            (folder / name).unlink(missing_ok=True)
-        if vouching and others:
-            _sync_folder(folder)
-        for name in others:
-            kept[name] = _keep_old(folder / name)
-            staged[name].replace(folder / name)
-        if vouching and others:
-            _sync_folder(folder)
-        for name in vouching:
-            staged[name].replace(folder / name)
-    except BaseException:
-        _undo(folder, staged, kept, vouching)
-        raise
-    for old in kept.values():
-        if old is not None:
-            old.unlink(missing_ok=True)
-
-
-def _undo(folder: Path, staged: Mapping[str, Path], kept: Mapping[str, Path | None], vouching: Sequence[str]) -> None:
-    """Give the old files their names back, those that vouch for the others last."""
-    for name in vouching:
-        if not staged[name].exists():
-            (folder / name).unlink(missing_ok=True)
-    for name in sorted(kept, key=lambda name: name in vouching):
-        old = kept[name]
-        if old is not None:
-            old.replace(folder / name)
-            # Renaming a file to another name of itself does nothing (POSIX, rename):
-            old.unlink(missing_ok=True)
-        elif not staged[name].exists():
-            (folder / name).unlink(missing_ok=True)
-
-
-def _keep_old(path: Path) -> Path | None:
-    """Give the file at a path a second name; None where there is none. The path is never without its file."""
-    if not path.exists():
-        return None
-    descriptor, old = _create_beside(path, executable=False)
-    os.close(descriptor)
-    try:
-        # A link cannot be made over a file: the free name is what the file was created for.
-        old.unlink()
-        os.link(path, old)
-    except OSError:  # a file system without hard links
-        shutil.copy2(path, old)
-    return old
-
-
-@contextlib.contextmanager
-def _staged(folder: Path, contents: Mapping[str, bytes], *, executable: bool) -> Iterator[dict[str, Path]]:
-    staged: dict[str, Path] = {}
-    try:
-        for name, data in contents.items():
-            descriptor, staged[name] = _create_beside(folder / name, executable=executable)
-            with naming(folder / name), os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        yield staged
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _create_beside(path: Path, *, executable: bool) -> tuple[int, Path]:
-    """Create a new file beside a path; its mode is what the umask allows (tempfile's would be private)."""
-    for attempt in itertools.count():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{attempt}.tmp")
-        with contextlib.suppress(FileExistsError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            return os.open(temporary, flags, 0o777 if executable else 0o666), temporary
-    raise AssertionError("unreachable")
-
-
-def _same(path: Path, data: bytes) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -380,11 +233,7 @@ def claimed(path: Path) -> Iterator[bool]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = private.open_lock(path)
     except OSError as error:
-        raise OutputError(
-            f"cannot use {path.parent}: {error.strerror or error}",
-            where=str(path),
-            fix="choose a folder that is writable and has room",
-        ) from None
+        raise unwritable(path.parent, error) from None
     try:
         free = True
         if fcntl is not None:

@@ -15,7 +15,7 @@ import pytest
 from tests import workbench as wb
 from tests.jit.test_built import outcomes
 
-pytestmark = [pytest.mark.matrix, pytest.mark.xdist_group("hardened-built")]
+pytestmark = pytest.mark.matrix
 
 VERSION = "3.15.0rc1"
 SMOKE = dict.fromkeys(["test_capi.test_opt", "test_generators", "test_call"], "passed")

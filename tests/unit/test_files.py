@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from stencilkit.errors import OutputError, SourceError
-from stencilkit.support import files
+from stencilkit.support import files, together
 
 OLD = {"a": b"old a", "b": b"old b"}
 NEW = {"a": b"new a", "b": b"new b", "c": b"new c"}
+# No process has a number like this (Linux: PID_MAX_LIMIT is 2**22).
+DEAD = 999_999_999
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -93,7 +96,7 @@ def test_a_process_that_is_killed_leaves_no_mixed_set_that_is_vouched_for(
         files.write_together(folder, old)
         left = [point]
         with monkeypatch.context() as patched:
-            patched.setattr(files, "_undo", lambda *_: None)
+            patched.setattr(together, "_undo", lambda *_: None)
             for owner, name in steps:
                 patched.setattr(owner, name, _counting(getattr(owner, name), left))
             try:
@@ -126,6 +129,48 @@ def _counting(real: Callable[..., object], left: list[int]) -> Callable[..., obj
         return real(*arguments, **more)
 
     return step
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    mine = [tmp_path / f".{name}.{DEAD}-{n}.tmp" for name in NEW for n in (0, 17)]
+    others = [
+        tmp_path / f".{name}"
+        for name in (f"other.{DEAD}-0.tmp", f"a.{os.getpid()}-0.tmp", f"a.{DEAD}.tmp", "a.tmp", f"a.{DEAD}-0.tmp~")
+    ]
+    for path in (*mine, *others):
+        path.write_bytes(b"half")
+    files.write_together(tmp_path, NEW)
+    assert not [path for path in mine if path.exists()]
+    assert all(path.exists() for path in others)
+
+
+def test_nothing_is_removed_while_somebody_else_is_at_work(tmp_path: Path) -> None:
+    """In another container, a process that runs may have a number that no process has here."""
+    left = tmp_path / f".a.{DEAD}-0.tmp"
+    left.write_bytes(b"half")
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for kind in (fcntl.LOCK_SH, fcntl.LOCK_EX):
+        fcntl.flock(descriptor, kind)
+        files.write_together(tmp_path, {"a": str(kind).encode()})
+        assert left.exists()
+    os.close(descriptor)
+    files.write_together(tmp_path, {"a": b"alone"})
+    assert not left.exists()
+
+
+def test_whoever_is_at_work_keeps_others_from_removing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / f".a.{DEAD}-0.tmp"
+    real = together._rename_all
+
+    def rename(folder: Path, staged: Mapping[str, Path], vouching: Sequence[str]) -> None:
+        if not left.exists():
+            left.write_bytes(b"of a process in another container")
+            files.write_together(tmp_path, {"a": b"while the other is at work"})
+        real(folder, staged, vouching)
+
+    monkeypatch.setattr(together, "_rename_all", rename)
+    files.write_together(tmp_path, {"a": b"the first"})
+    assert left.exists()
 
 
 def test_stamps_are_written_again_where_only_another_file_changed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from stencilkit.cli import main
 from stencilkit.errors import ExitCode, OutputError
 from stencilkit.model.toolchain import Found, Toolchain
 from stencilkit.model.version import LlvmVersion
-from stencilkit.support import environ, files
+from stencilkit.support import environ, files, together
 from tests import samples
 
 
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_refused_first_and_nothing_is_left(tm
 
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     full = tmp_path / "jit_stencils.h"
-    with pytest.raises(OSError, match="No space left on device") as caught, files.naming(full):
+    with pytest.raises(OSError, match="No space left on device") as caught, together.naming(full):
         Path("/dev/full").write_bytes(b"x")
     assert caught.value.filename == str(full)
 
