@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import __version__, headers, toolchain
+from stencilkit import __version__, headers
 from stencilkit.cli import main
 from stencilkit.errors import ExitCode
+from stencilkit.toolchain import _finding
 from tests import fakes, goldens
 
 pytestmark = pytest.mark.process
@@ -186,7 +187,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder to be in, with no LLVM but those of the case."""
     folder = tmp_path.resolve()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(toolchain, "_FOLDERS", ())
+    monkeypatch.setattr(_finding, "_FOLDERS", ())
     # Whether this machine has a C library's headers must not show in a text.
     monkeypatch.setattr(headers, "_has_own", lambda target: target.triple.startswith("x86_64-unknown-linux"))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

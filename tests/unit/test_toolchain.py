@@ -12,17 +12,18 @@ from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support.cache import NoStore, Store
+from stencilkit.toolchain import _finding
 from tests import fakes
 
 pytestmark = pytest.mark.process
 
-FOLDERS = toolchain._FOLDERS
+FOLDERS = _finding._FOLDERS
 
 
 @pytest.fixture(autouse=True)
 def _nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the LLVMs of this machine."""
-    monkeypatch.setattr(toolchain, "_FOLDERS", ())
+    monkeypatch.setattr(_finding, "_FOLDERS", ())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     for name in ("STENCILKIT_LLVM", "LLVM_TOOLS_INSTALL_DIR", "LLVM_ROOT", "CONDA_PREFIX"):
         monkeypatch.setenv(name, "")
@@ -78,7 +79,7 @@ def test_impostors_are_refused_with_the_reason(tmp_path: Path) -> None:
     assert "gcc under clang's name" in why(fakes.clang(tmp_path / "b" / "clang", banner=fakes.GCC))
     name = why(fakes.clang(tmp_path / "c" / "clang-19", "18.1.8"))
     assert name == "its name says 19, but it is version 18.1.8"
-    assert "it is no clang: --version says" in why(fakes.clang(tmp_path / "d" / "clang", banner="hello"))
+    assert "it is not a clang: --version says" in why(fakes.clang(tmp_path / "d" / "clang", banner="hello"))
     assert "cannot run" in why(fakes.program(tmp_path / "e" / "clang", "").with_name("none"))
 
 
@@ -132,7 +133,7 @@ def test_of_one_major_the_first_on_the_path_is_used(tmp_path: Path, monkeypatch:
     for name, version in (("folder/a/clang", "19.1.6"), ("folder/b/clang", "19.1.9")):
         fakes.clang(tmp_path / name, version)
     monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}:/usr/bin:/bin")
-    monkeypatch.setattr(toolchain, "_FOLDERS", (str(tmp_path / "folder/*"),))
+    monkeypatch.setattr(_finding, "_FOLDERS", (str(tmp_path / "folder/*"),))
     expected = ["second/clang-20", "first/clang", "second/clang-19", "folder/b/clang", "folder/a/clang"]
     assert programs(tmp_path) == expected
     monkeypatch.setenv("PATH", f"{tmp_path / 'second'}:{tmp_path / 'first'}:/usr/bin:/bin")
@@ -176,7 +177,7 @@ def test_prefixes_that_variables_name(
 )
 def test_the_folders_of_distributions(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.clang(tmp_path / folder / "clang", "19.1.7")
-    monkeypatch.setattr(toolchain, "_FOLDERS", tuple(f"{tmp_path}{pattern}" for pattern in FOLDERS))
+    monkeypatch.setattr(_finding, "_FOLDERS", tuple(f"{tmp_path}{pattern}" for pattern in FOLDERS))
     assert programs(tmp_path) == [f"{folder}/clang"]
 
 
