@@ -7,8 +7,9 @@ docs/adr/0201 says why the shim is treated so.
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from stencilkit.errors import ObjectError
 
@@ -48,6 +49,11 @@ def producer(text: bytes) -> tuple[str, tuple[int, int, int]]:
     if match is None:
         raise refused(f"its compiler is named {text[:80]!r}")
     return text.decode("ascii"), (int(match[1]), int(match[2]), int(match[3]))
+
+
+def unpack(layout: struct.Struct, data: bytes, offset: int) -> tuple[Any, ...]:
+    """Unpack a record to see what it says, which the caller checks; where the file ends, zeroes follow."""
+    return layout.unpack(data[offset : offset + layout.size].ljust(layout.size, b"\0"))
 
 
 class Account:
@@ -131,4 +137,4 @@ class Names:
         unused = [at for at in range(len(self._table)) if at not in self._used]
         tail = self._table[unused[0] :] if unused else b""
         if len(tail) >= self._padding + (not unused) or tail.strip(b"\0"):
-            raise refused(f"{len(tail)} bytes at the end of the table of names, or between them, are no names")
+            raise refused(f"{len(tail)} bytes at the end of the table of names, or between them, are not names")

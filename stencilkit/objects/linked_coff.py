@@ -6,9 +6,9 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from stencilkit.objects.bookkeeping import ENTRY, SOURCE, Account, Linked, Names, producer, refused
+from stencilkit.objects.bookkeeping import ENTRY, SOURCE, Account, Linked, Names, producer, refused, unpack
 from stencilkit.objects.structures import spelt
 
 _HEADER: Final = struct.Struct("<2H3I2H")
@@ -105,14 +105,14 @@ class _Object:
         self._data = data
         self._machine = machine
         self._book = Account(data)
-        header = _unpack(_HEADER, data, 0)
+        header = unpack(_HEADER, data, 0)
         self._count, self._symbols_at, self._symbol_count = header[1], header[3], header[4]
         fields = (machine.number, self._count, 0, self._symbols_at, self._symbol_count, 0, 0)
         self._book.expect(0, _HEADER.pack(*fields), "the COFF header")
         if not 1 <= self._count <= _MOST:
             raise refused(f"it has {self._count} sections")
         strings = self._symbols_at + self._symbol_count * _SYMBOL.size
-        (size,) = _unpack(struct.Struct("<I"), data, strings)
+        (size,) = unpack(struct.Struct("<I"), data, strings)
         table = self._book.take(strings, max(size, 4), "the table of names")
         self._names = Names(table, start=4)
 
@@ -136,7 +136,7 @@ class _Object:
         seen = set[str]()
         for number in range(self._count):
             offset = _HEADER.size + number * _SECTION.size
-            short, _, _, size, place, relocations, _, count, _, flags = _unpack(_SECTION, self._data, offset)
+            short, _, _, size, place, relocations, _, count, _, flags = unpack(_SECTION, self._data, offset)
             name = self._section_name(short)
             if name not in _SECTIONS or name in seen:
                 raise refused(f"section {name!r}")
@@ -190,7 +190,7 @@ class _Object:
         self, offset: int, name: str, value: int, section: int, kind: int, storage: int, auxiliary: bytes = b""
     ) -> int:
         """Account for one symbol, and return where the next one is."""
-        short = _unpack(_SYMBOL, self._data, offset)[0]
+        short = unpack(_SYMBOL, self._data, offset)[0]
         found = self._names.at(int.from_bytes(short[4:], "little")) if short[:4] == bytes(4) else spelt(short)
         if found != name:
             raise refused(f"symbol {found!r}, not {name!r}")
@@ -210,7 +210,7 @@ class _Object:
             raise refused(f"section {place.name!r} names a place for relocations that it does not have")
         for number, (at, what, kind) in enumerate(rows):
             offset = place.relocations + number * _RELOCATION.size
-            found = _unpack(_RELOCATION, self._data, offset)[0]
+            found = unpack(_RELOCATION, self._data, offset)[0]
             written = _RELOCATION.pack(found if at is None else at, indices[what], kind)
             self._book.expect(offset, written, f"a relocation of section {place.name!r}")
 
@@ -227,7 +227,7 @@ def _made_by(contents: bytes, machine: _Machine) -> str:
     """
     name = contents[_CODEVIEW.size :].split(b"\0", 1)[0]
     text, (major, minor, patch) = producer(name)
-    flags = _unpack(_CODEVIEW, contents, 0)[9]
+    flags = unpack(_CODEVIEW, contents, 0)[9]
     if flags & ~_HOT_PATCH:
         raise refused(f"section '.debug$S' has flags {flags:#x}")
     # Its length counts neither itself nor that a record ends at a multiple of 4.
@@ -241,8 +241,3 @@ def _made_by(contents: bytes, machine: _Machine) -> str:
     if contents != (written + name).ljust(26 + record, b"\0"):
         raise refused("section '.debug$S' is not the name of one compiler")
     return text
-
-
-def _unpack(layout: struct.Struct, data: bytes, offset: int) -> tuple[Any, ...]:
-    """Unpack a record to see what it says; where the file ends, zeroes do. What it says is checked by whoever asks."""
-    return layout.unpack(data[offset : offset + layout.size].ljust(layout.size, b"\0"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from stencilkit.objects.bookkeeping import ENTRY, SOURCE, Account, Linked, Names, producer, refused
+from stencilkit.objects.bookkeeping import ENTRY, SOURCE, Account, Linked, Names, producer, refused, unpack
 
 _HEADER: Final = struct.Struct("<16s2HI3QI6H")
 _IDENT: Final = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
@@ -101,7 +101,7 @@ class _Object:
     def __init__(self, data: bytes, machine: _Machine) -> None:
         self._machine = machine
         self._book = Account(data)
-        header = _HEADER.unpack(data[: _HEADER.size].ljust(_HEADER.size, b"\0"))
+        header = unpack(_HEADER, data, 0)
         place, count, names = header[6], header[12], header[13]
         fields = (_ET_REL, machine.number, 1, 0, 0, place, 0, _HEADER.size, 0, 0, _SECTION.size, count, names)
         self._book.expect(0, _HEADER.pack(_IDENT, *fields), "the ELF header")

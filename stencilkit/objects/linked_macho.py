@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from stencilkit.objects.bookkeeping import ENTRY, Account, Linked, Names, refused
+from stencilkit.objects.bookkeeping import ENTRY, Account, Linked, Names, refused, unpack
 from stencilkit.objects.structures import spelt
 
 _HEADER: Final = struct.Struct("<8I")
@@ -110,7 +110,7 @@ class _Object:
 
         Raises: ObjectError.
         """
-        segment = _unpack(_SEGMENT, self._data, _HEADER.size)
+        segment = unpack(_SEGMENT, self._data, _HEADER.size)
         count = segment[9]
         if not 1 <= count <= _MOST:
             raise refused(f"it has {count} sections")
@@ -133,7 +133,7 @@ class _Object:
         end = 0
         for number in range(1, count + 1):
             offset = _HEADER.size + _SEGMENT.size + (number - 1) * _SECTION.size
-            row = _unpack(_SECTION, self._data, offset)
+            row = unpack(_SECTION, self._data, offset)
             name, address, size, place, alignment, relocations, relocation_count = spelt(row[0]), *row[2:8]
             if name not in _SECTIONS or name in seen or (number == 1) is not (name == "__text"):
                 raise refused(f"section {name!r}")
@@ -168,7 +168,7 @@ class _Object:
 
     def _version(self, offset: int) -> tuple[int, str]:
         """Account for the command that names the system; return its size, and how it is spelt."""
-        command, _, *fields = _unpack(_BUILD_VERSION, self._data, offset)
+        command, _, *fields = unpack(_BUILD_VERSION, self._data, offset)
         if command == _LC_BUILD_VERSION:
             least = fields[1]
             written = _BUILD_VERSION.pack(_LC_BUILD_VERSION, _BUILD_VERSION.size, _MACOS, least, 0, 0)
@@ -179,7 +179,7 @@ class _Object:
         return len(written), f"macos {least >> 16}.{least >> 8 & 0xFF}.{least & 0xFF}"
 
     def _symbols(self, offset: int, places: list[_Place]) -> None:
-        row = _unpack(_SYMTAB, self._data, offset)
+        row = unpack(_SYMTAB, self._data, offset)
         symbols, count, strings, size = row[2:6]
         if not 1 <= count <= _MOST:
             raise refused(f"it has {count} symbols")
@@ -214,7 +214,7 @@ class _Object:
                 raise refused(f"section {place.name!r} has {place.relocation_count} relocations")
             if not rows:
                 continue
-            (address,) = struct.unpack("<I", self._data[place.relocations : place.relocations + 4].ljust(4, b"\0"))
+            address = unpack(_RELOCATION, self._data, place.relocations)[0]
             at = 0 if place.name == _COMPACT else address
             written = b"".join(_RELOCATION.pack(at, word | numbers[what]) for what, word in rows)
             self._book.expect(place.relocations, written, f"section {place.name!r}'s relocations")
@@ -222,8 +222,3 @@ class _Object:
 
 def _aligned(address: int, power: int) -> int:
     return address + -address % (1 << power)
-
-
-def _unpack(layout: struct.Struct, data: bytes, offset: int) -> tuple[Any, ...]:
-    """Unpack a record to see what it says; where the file ends, zeroes do. What it says is checked by whoever asks."""
-    return layout.unpack(data[offset : offset + layout.size].ljust(layout.size, b"\0"))

@@ -51,7 +51,7 @@ class _Machine:
     """A processor: the names of its relocation types by number, and which types keep the addend in the code.
 
     Of the addends in the code, CPython takes 4, because a displacement counts from the end of its 4 bytes.
-    `prefix_kind` is a type that is no place to patch but carries the next entry's addend.
+    `prefix_kind` is a type that names no place to patch, and carries the next entry's addend.
     """
 
     kinds: tuple[str, ...]
