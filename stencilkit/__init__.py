@@ -12,7 +12,7 @@ provision   install LLVM toolchains from PyPI
 headers     where the C library's headers come from
 buildfolder a folder where configure ran -> what make would do there about the JIT
 configure   a tree and a target -> pyconfig.h
-cc1         flags -> what clang's driver tells its compiler
+cc1         flags -> what clang's driver passes to its compiler
 compiler    uops -> objects, LLVM IR or assembly: batched, parallel
 asmopt      assembly -> assembly, as CPython 3.15 wants it
 merge       many assembly texts -> one, and its object -> many

@@ -2,7 +2,7 @@
 
 A bundle is a tar whose files are in Tools/jit/stencils/, as PEP 774 wants it: <triple>.h for the release flavour of the
 LLVM that is the default, debug/ below for the other flavour, llvm-<version>/ below for other LLVMs. Beside each header
-lie the other files of that build and its manifest; SHA256SUMS and BUILDINFO are about all of them.
+are the other files of that build and its manifest; SHA256SUMS and BUILDINFO are about all of them.
 
 Refuses files that are not what their manifest or SHA256SUMS says, and files that neither names.
 """

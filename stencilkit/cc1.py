@@ -1,4 +1,4 @@
-"""Flags -> what clang's driver tells cc1, and which of it stencils may have.
+"""Flags -> what clang's driver passes to cc1, and which of it stencils may have.
 
 The driver is asked (`clang -###`), never guessed at: a wrapper, a configuration file or a vendor's patch shows in its
 answer, as do flags that cancel each other. Refuses what no row of cc1.toml knows.
@@ -135,7 +135,7 @@ def _find(rules: Rules, argument: Argument) -> Rule:
 
 
 def unasked(rules: Rules, plain: Sequence[Argument], told: Sequence[Argument]) -> tuple[str, ...]:
-    """List what a driver tells cc1 beside what the clang that it starts says of the same flags ("no -O3": left out).
+    """List what a driver passes to cc1 and the clang that it starts would not, for the same flags ("no -O3": left out).
 
     Raises: FlagError for what stencils may not have, whoever says it.
     """

@@ -68,7 +68,7 @@ def _likeness(before: StencilGroup | None, after: StencilGroup | None) -> Likene
 
 
 def _holes(group: StencilGroup) -> Counter[str]:
-    """Count the holes of each kind, wherever they lie."""
+    """Count the holes of each kind, wherever they are."""
     return Counter(
         _hole(part, patch)
         for part, stencil in (("code", group.code), ("data", group.data))

@@ -30,7 +30,7 @@ NAME: Final = "pyconfig.h"
 # The folder of the cache for what configure makes.
 _MADE: Final = "pyconfig"
 _TIMEOUT_SECONDS: Final = 1800.0
-# What configure is told, instead of paths:
+# What configure gets instead of paths:
 _CC: Final = "stencilkit-cc"
 _PYTHON: Final = "stencilkit-python"
 _BUILD_PYTHON: Final = "stencilkit-build-python"
@@ -241,7 +241,7 @@ def _prefix(tree: SourceTree, target: Target, flavour: Flavour) -> str:
 
 def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str], folder: Path) -> None:
     with files.scratch("configure") as work:
-        # configure cannot do with spaces in any path that it is told, and homes have them: it gets names without a
+        # configure cannot cope with spaces in any path that it gets, and homes have them: it gets names without a
         # folder, and a link to the tree.
         programs = work / "bin"
         _program(programs / _CC, compiler_script(target, compiler))

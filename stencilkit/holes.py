@@ -85,7 +85,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "ARM64_RELOC_PAGE21": Row(Operation.PAGE21),
     "ARM64_RELOC_PAGEOFF12": Row(Operation.LO12),
     "ARM64_RELOC_UNSIGNED": Row(Operation.ABS64),
-    # COFF has one kind for a symbol and for its __imp_ slot: `indirect` tells them apart.
+    # COFF has one kind for a symbol and for its __imp_ slot: `indirect` says which it is.
     "IMAGE_REL_AMD64_REL32": Row(Operation.COFF_REL32),
     # i686 addresses everything absolutely, and its builds import nothing (-DPy_NO_ENABLE_SHARED).
     "IMAGE_REL_I386_DIR32": Row(Operation.ABS32),

@@ -62,7 +62,7 @@ def open_tree(root: Path, known: Mapping[str, Python], *, newer: Python | None =
 
 
 def _vouched(root: Path) -> str:
-    """Read what fetch noted beside the tree; "" where it is no tree of fetch's."""
+    """Read what fetch noted beside the tree; "" where fetch did not make it."""
     note = root.with_name(f"{root.name}{VOUCHED}")
     if not note.is_file():
         return ""

@@ -1,6 +1,6 @@
 """The control-flow graph that the passes work on: blocks in the order of the text.
 
-A block is an optional label, then lines that are no instructions, then instructions, of which only the last may leave
+A block is an optional label, then lines that are not instructions, then instructions, of which only the last may leave
 the block. Everything is frozen; a pass returns a new graph.
 """
 

@@ -1,4 +1,4 @@
-"""The passes that every architecture has: where code lies, and which jumps that takes."""
+"""The passes that every architecture has: in which order blocks come, and which jumps that takes."""
 
 from __future__ import annotations
 

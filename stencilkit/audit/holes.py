@@ -69,7 +69,7 @@ def _x86(stencil: Examined) -> Iterator[str]:
         elif patch.func == _RELAXING and not _relaxes_well(stencil, item, place):
             yield f"{patch.func} at {place:#x} would rewrite what is not the opcode of {item.text}"
         elif patch.func == _RELAXING and patch.symbol and patch.form is PatchForm.ADDRESS and item.mnemonic == "mov":
-            # jit.c cannot tell a variable from a slot that holds an address, and reads it when it makes the code.
+            # jit.c takes a variable for a slot that holds an address, and reads it when it makes the code.
             yield f"{patch.func} at {place:#x} would make what {patch.symbol} holds a constant of the code"
 
 

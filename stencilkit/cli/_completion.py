@@ -25,7 +25,7 @@ Items = list[CompletionItem]
 
 
 def answer(group: click.Group, instruction: str) -> None:
-    """Print what a shell asked for. A line that makes no sense has no completions: it is no place for errors."""
+    """Print what a shell asked for. A line that makes no sense has no completions, and no errors either."""
     # Whatever it is, a traceback in the middle of a line helps nobody.
     with contextlib.suppress(Exception):
         shell_complete(group, {}, _NAME, VARIABLE, instruction)

@@ -48,7 +48,10 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
         "help": "Add the target's hardening flags to CFLAGS_JIT: landing pads, signed returns.",
     },
     "--cflags": {"metavar": "STR"},
-    "--witness": {"is_flag": True, "help": "Ask the makefile's compiler whether it lays structures out so."},
+    "--witness": {
+        "is_flag": True,
+        "help": "Check that the build folder's compiler lays structures out alike.",
+    },
     "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},
     "--jobs": {"type": click.IntRange(min=1), "help": "Compilers to run at once. [default: one per processor]"},
     "--no-cache": {"is_flag": True, "help": "Do not use the cache of compiled uops."},

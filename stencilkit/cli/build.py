@@ -105,7 +105,7 @@ def command(
     """
     progress = _progress.choose(form)
     store = _options.store(use=not no_cache)
-    # A mistake in it is told now, not after the work.
+    # A mistake in it is reported now, not after the work.
     environ.source_date()
     sample = _sample(checked) if checked is not None else None
     tree = _options.open_tree(cpython, progress, provisional=provisional)
@@ -237,7 +237,7 @@ def _write(
 
 
 def _bundle(halves: Sequence[Written], out: Path) -> tuple[Path, bool]:
-    """Write a universal platform's folder; tell where, and whether anything changed."""
+    """Write a universal platform's folder; return its place, and whether anything changed."""
     builds = [half.build for half in halves]
     folder = out / universal.folder(builds)
     contents = universal.bundle(builds)

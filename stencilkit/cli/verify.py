@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -67,7 +66,7 @@ def command(
 
     Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
     this source and its pyconfig.h would make them from, and which input digest must line 1 carry? With --witness: does
-    the compiler of the build folder lay structures out as the stencils expect? With --attestation or --attestations:
+    the compiler of the build folder lay out structures as the stencils expect? With --attestation or --attestations:
     how many of the builders that you name have signed that they got the same?
 
     Anybody can make a header and a manifest that agree. So a yes needs one of --ledger, --rebuild, --attestation
@@ -77,12 +76,13 @@ def command(
     """
     if manifest is not None and len(paths) > 1:
         raise UsageError("--manifest is for one header, and several paths were given", fix="verify them one by one")
-    if pyconfig_dir is not None and cpython is None:
-        raise UsageError("--pyconfig-dir needs --cpython", fix="name the source that it was configured from")
-    if rebuild and cpython is None:
-        raise UsageError("--rebuild needs --cpython", fix="name the source to build from")
-    if witness and cpython is None:
-        raise UsageError("--witness needs --cpython", fix="name the source, and with --pyconfig-dir its build folder")
+    for option, given, fix in (
+        ("--pyconfig-dir", pyconfig_dir is not None, "name the source that it was configured from"),
+        ("--rebuild", rebuild, "name the source to build from"),
+        ("--witness", witness, "name the source, and with --pyconfig-dir its build folder"),
+    ):
+        if given and cpython is None:
+            raise UsageError(f"{option} needs --cpython", fix=fix)
     if llvm is not None and not rebuild:
         raise UsageError("--llvm is for --rebuild", fix="leave it out, or add --rebuild and --cpython")
     for path in filter(None, (*paths, manifest, ledger, binary, policy)):
@@ -92,41 +92,25 @@ def command(
     progress = _progress.choose(form)
     tree = _options.open_tree(cpython, progress, provisional=provisional) if cpython else None
     obeyed = _policy(policy, mingw=allow_mingw, provisional=provisional, consistent=consistent)
-    signed = asked.gather(obeyed.demand)
-    runtime = witnessing.runtime(tree, pyconfig_dir or tree.root) if tree and witness else None
-    questions: dict[Kind, object] = {
-        "tree": tree,
-        "witness": runtime,
-        "ledger": ledger,
-        "rebuild": rebuild or None,
-        "binary": binary,
-        "attested": signed,
-    }
-    if policy is None:
-        # All that was asked for must hold.
-        kinds = tuple(kind for kind, value in questions.items() if value is not None)
-        obeyed = replace(obeyed, require=(*obeyed.require, *kinds))
-    elif signed is not None and "attested" not in obeyed.require:
-        # A policy without the word does not make attestations that were named a matter of indifference.
-        obeyed = replace(obeyed, require=(*obeyed.require, "attested"))
-    held_against: dict[str, Any] = {
-        "manifest": manifest,
-        "tree": tree,
-        "pyconfig": pyconfig_dir,
-        "ledger": ledger,
-        "rebuild": (llvm or "") if rebuild else None,
-        "binary": binary,
-        "runtime": runtime,
-        "store": _options.store(),
-        "attestations": signed,
-        "policy": obeyed,
-    }
+    subject = Subject(
+        path=paths[0],
+        manifest=manifest,
+        tree=tree,
+        pyconfig=pyconfig_dir,
+        ledger=ledger,
+        rebuild=(llvm or "") if rebuild else None,
+        binary=binary,
+        runtime=witnessing.runtime(tree, pyconfig_dir or tree.root) if tree and witness else None,
+        store=_options.store(),
+        attestations=asked.gather(obeyed.demand),
+    )
+    subject = replace(subject, policy=_demanding(obeyed, subject, written=policy is not None))
     with progress.during("verifying, with a second build") if rebuild else contextlib.nullcontext():
         verdicts = [
             verdict
             for survey in surveys
             for verdict in (
-                *(verifying.run(Subject(path=path, **held_against)) for path in survey.subjects),
+                *(verifying.run(replace(subject, path=path)) for path in survey.subjects),
                 *verifying.account(survey),
             )
         ]
@@ -142,3 +126,19 @@ def _policy(path: Path | None, *, mingw: bool, provisional: bool, consistent: bo
     text = files.read_text(path, error=PolicyError, limit=limits.MANIFEST, fix=fix)
     policy = verify.parse_policy(text, str(path))
     return replace(policy, mingw=policy.mingw or mingw, provisional=policy.provisional or provisional)
+
+
+def _demanding(policy: Policy, subject: Subject, *, written: bool) -> Policy:
+    """Demand the answers that were asked for: all of them without a written policy, attestations in any case."""
+    asked: dict[Kind, object] = {
+        "tree": subject.tree,
+        "witness": subject.runtime,
+        "ledger": subject.ledger,
+        "rebuild": subject.rebuild,
+        "binary": subject.binary,
+        "attested": subject.attestations,
+    }
+    # A policy without the word does not make attestations that were named a matter of indifference.
+    counted: tuple[Kind, ...] = ("attested",) if written else tuple(asked)
+    more = [kind for kind in counted if asked[kind] is not None and kind not in policy.require]
+    return replace(policy, require=(*policy.require, *more))

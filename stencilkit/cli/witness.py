@@ -30,7 +30,7 @@ def command(
     written: Path | None,
     form: str,
 ) -> int:
-    """Ask the runtime's own compiler whether it lays structures out as the stencils expect.
+    """Ask the runtime's own compiler whether it lays out structures as the stencils expect.
 
     STENCILS is an output folder, a header in one, or a bundle. Sizes, offsets, bit-fields, enumerators and constants
     that the stencils have compiled in are asserted in a C file, which is compiled with the compiler and the flags that

@@ -156,7 +156,7 @@ def digested_files(tree: SourceTree) -> list[str]:
 class FallthroughJump:
     """A jump to the next stencil that, as the last instruction, jumps nowhere and is left out.
 
-    `encoding` is the whole instruction, whose hole lies `back` bytes after its start.
+    `encoding` is the whole instruction, whose hole is `back` bytes after its start.
     """
 
     kinds: frozenset[str]

@@ -62,7 +62,7 @@ HEADER: Final = HeaderFormat(
     strip_zeros=True,
     entry=None,
 )
-# The narrow spellings of an operand are the same field of the instruction; a header cannot tell them apart.
+# The narrow spellings of an operand are the same field of the instruction; a header shows no difference.
 _SAME_FIELD: Final = {
     HoleValue.OPARG_16: HoleValue.OPARG,
     HoleValue.OPERAND0_16: HoleValue.OPERAND0,

@@ -104,7 +104,7 @@ class Layout:
         there = sorted(item.size for item in self._signatures.values() if item.sha256 in self._found.whole)
         if sure_size(there) == SURE_WITHOUT_PGO:
             return SURE_WITHOUT_PGO
-        # Where many bodies are arrays, a larger one that is not is no array of this compiler's choice.
+        # Where many bodies are arrays, the compiler has not made instructions of a larger one.
         previous = SHORTEST - 1
         for size in sorted({size for size in self._hidden() if size < SURE}):
             if bisect_right(there, size) - bisect_right(there, previous) >= _MANY:
@@ -132,7 +132,7 @@ class Layout:
         return after == 0 or self._taken[after - 1][1] <= offset
 
     def _is_beside(self, offset: int, name: str) -> bool:
-        """Return whether an array is next to a place; pieces of code that is no array are elsewhere."""
+        """Return whether an array is next to a place; code that is not stored as an array is elsewhere."""
         end = offset + self._signatures[name].size
         after = bisect_left(self._taken, (end, 0))
         before_it = after > 0 and offset - self._taken[after - 1][1] < _PADDING
@@ -171,7 +171,7 @@ class Layout:
         return {end - start for start, end in self._taken if end == edges[0] or start == edges[1]}
 
     def strangers(self, missing: Collection[int]) -> Iterator[range]:
-        """Yield the places of unexplained bytes that are no missing stencil's, where all code is stored as arrays.
+        """Yield the places of unexplained bytes that belong to no missing stencil, where all code is stored as arrays.
 
         Other constants of the file may be there: only what has room for short code or data that is nowhere counts, and
         not where linkers gather everybody's constants of 32 bytes.

@@ -65,7 +65,7 @@ def refusals(policy: Policy, found: Identification, *, in_ledger: bool) -> Itera
     if found.verdict not in policy.accept:
         yield f"it is {found.verdict}, not {' or '.join(policy.accept)}"
     if not found.best:
-        # There are no stencils of which more could be asked.
+        # Without stencils, there is nothing more to ask.
         return
     best = found.best[0]
     if policy.ledger and not in_ledger:

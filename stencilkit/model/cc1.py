@@ -1,4 +1,4 @@
-"""What clang's driver tells `clang -cc1`, the program that compiles: nothing else decides what code comes out.
+"""What clang's driver passes to `clang -cc1`, the program that compiles: nothing else decides what code comes out.
 
 The driver's flags are many, cancel each other, and mean other things for other targets; of cc1's arguments each says
 one thing, and the last of its kind holds.

@@ -23,7 +23,7 @@ class Dialect(Protocol):
 
     @property
     def MAKE_STAMP(self) -> str:
-        """The file whose time tells make that the generated files are current; "" where their own does."""
+        """The file by whose time make decides that the generated files are current; "" where it looks at theirs."""
 
     @property
     def HEADER(self) -> HeaderFormat:

@@ -1,4 +1,4 @@
-"""The digests that tell stencils apart. Their definition is docs/digests.md; a change here is a new version there.
+"""The digests that identify stencils. Their definition is docs/digests.md; a change here is a new version there.
 
 Content digests are over code, data and holes alone: no path, time, comment, ordinal or vendor enters them.
 """

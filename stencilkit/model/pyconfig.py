@@ -105,7 +105,7 @@ def words(text: bytes) -> frozenset[str]:
 
 
 def statements(text: str) -> tuple[Statement, ...]:
-    """Split a pyconfig.h into what it does, in order; its include guard is no condition."""
+    """Split a pyconfig.h into what it does, in order; its include guard does not count as a condition."""
     lines = [line.strip() for line in _COMMENT.sub(" ", text.replace("\\\n", " ")).split("\n")]
     lines = [" ".join(line.split()) for line in lines if line]
     return tuple(_walk(_without_guard(lines)))

@@ -90,7 +90,7 @@ class Policy:
 class Verdict:
     """All checks of one header.
 
-    `digests` are the four that tell headers apart: "input" (line 1), "provenance" (line 2, as text), "content" and
+    `digests` are the four that identify a header: "input" (line 1), "provenance" (line 2, as text), "content" and
     "interface"; what is not known is left out. `stamp` is the input digest that line 1 must carry for the tree that
     was checked; "" if none was, or if the header does not fit it.
     """

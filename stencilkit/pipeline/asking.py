@@ -1,4 +1,4 @@
-"""What clang is really told: its driver's answer beside what stencilkit and the user asked for."""
+"""What clang's driver really passes on, beside what stencilkit and the user asked for."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _layout(
     store: Store,
     work: Path,
 ) -> tuple[Layout | None, tuple[str, ...]]:
-    """Record what the stencils have compiled in; where that cannot be done, return a note: they are no worse for it."""
+    """Record what the stencils have compiled in, or return a note that says why not: they are as good without it."""
     try:
         return recording.record(plan, included, words, identity, store, work), ()
     except CompileError as error:

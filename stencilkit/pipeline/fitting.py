@@ -95,7 +95,7 @@ def _request(spelling: str, tree: SourceTree, described: Manifest) -> SpelledTar
 
 def _flavour(config: PyConfig, request: SpelledTarget, described: Manifest) -> Flavour:
     if request.target.pyconfig == "tree":
-        # One file for both; the compiler's command line tells them apart.
+        # One file for both flavours, which differ in the compiler's command line.
         return described.flavour
     return config.flavour
 

@@ -120,7 +120,7 @@ def _build(
     words += ["--debug"] if configuration.flavour == "debug" else []
     words += ["--hardened"] if configuration.hardened else []
     words += ["--out", scratch / "out", *(word for variation in variations for word in variation.arguments)]
-    # Where trees and toolchains lie must not depend on HOME, which varies.
+    # The places of trees and toolchains must not depend on HOME, which varies.
     environment = {
         "STENCILKIT_DATA": str(environ.data_root()),
         "STENCILKIT_CACHE": str(environ.cache_root()),

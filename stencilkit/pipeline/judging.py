@@ -101,7 +101,7 @@ def call_of(request: BuildRequest, others: Iterable[Toolchain]) -> Call:
     found = [(name, toolchain.beside(request.toolchain, name, others)) for name in names]
     like, triple = request.target.like, request.target.triple
     return Call(
-        # Of a target that upstream has not, it makes the one that it is like, and clang is told otherwise.
+        # Upstream does not know this target: it makes the one that is like it, with a clang that is given this triple.
         spelling=like or request.asked.spelling,
         flavour=request.flavour,
         llvm=request.toolchain.version.major,

@@ -22,7 +22,7 @@ _BUILD_PY: Final = re.compile(r"\$ [ -~]*/Tools/jit/build\.py [ -~]*")
 
 
 def generator_of(data: bytes) -> str:
-    """Return what line 1 of a dispatcher says of its origin, "" where it is no known one.
+    """Return what line 1 of a dispatcher says of its origin, "" where that is unknown.
 
     A backslash at the end of it, with or without blanks behind, would make the next line a comment, and so would a
     trigraph.

@@ -172,7 +172,7 @@ def _unreadable(archive: Path, problem: Exception) -> SourceError:
 
 
 def _damage(problem: Exception) -> str:
-    """Say what is wrong with an archive; tarfile tells in several lines what a file is not."""
+    """Say what is wrong with an archive, in one line; tarfile lists each format that it is not."""
     return "it is not a tar archive, or it is damaged" if "\n" in str(problem) else str(problem)
 
 

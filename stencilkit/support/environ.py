@@ -122,7 +122,7 @@ def data_root() -> Path:
 
 
 def moved_by(path: Path) -> str:
-    """Name the variable that moves the folder of ours in which a path lies, "" where it is in none."""
+    """Name the variable that moves the folder of ours that a path is in, "" where it is in none."""
     for variable_, root in (("STENCILKIT_CACHE", cache_root), ("STENCILKIT_DATA", data_root)):
         try:
             if path.is_relative_to(root()):

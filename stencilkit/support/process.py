@@ -103,11 +103,11 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def _caches() -> dict[str, str]:
-    # A ziglang wheel's clang keeps a folder for each user, if it is not told of another one.
+    # A ziglang wheel's clang keeps a folder for each user, unless a variable names another one.
     try:
         return {"ZIG_GLOBAL_CACHE_DIR": str(environ.cache_root() / "zig")}
     except StencilkitError:
-        # Without a home there is no cache, and those who need one say so.
+        # Without a home there is no cache; what needs one reports that.
         return {}
 
 

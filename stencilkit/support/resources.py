@@ -44,7 +44,7 @@ def whole_digest() -> str:
 
 
 def code_digest(*names: str) -> str:
-    """Hash modules and sub-packages of stencilkit itself, so that what they make can be told from what others made."""
+    """Hash modules and sub-packages of stencilkit itself, to keep their results apart from others."""
     package = Path(__file__).parents[1]
     hasher = hashlib.sha256()
     for name in names:

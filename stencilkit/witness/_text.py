@@ -13,7 +13,7 @@ from typing import Final
 from stencilkit.model.layout import CONFIGURATION, Layout, Row, Span, defined, split_member
 
 _FAILED: Final = re.compile(r"^[^\n]*?\.c:(\d+)(?::\d+)?: (?:fatal )?error: ([^\n]*)", re.MULTILINE)
-# clang's last word after twenty errors, unless it is told otherwise.
+# clang's last word after twenty errors, unless -ferror-limit says another number.
 _MANY: Final = "too many errors emitted"
 _VALUE: Final = "stencilkit-value-"
 _BITS: Final = "stencilkit-bits-"

@@ -99,7 +99,7 @@ def _access(
 def _roots(uses: Uses, types: Types, structure: str, known: tuple[str, int] | None) -> Iterator[tuple[str, int]]:
     """Find what to call a structure: its own name, or that of the one that it is in.
 
-    Nothing says in which one it is where its place was reached through a union, which is no access of its own. Then
+    Nothing says in which one it is where its place was reached through a union, which is not an access of its own. Then
     all of its size are meant, which are few.
     """
     if not _ANONYMOUS.fullmatch(structure):
