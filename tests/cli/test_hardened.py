@@ -44,6 +44,29 @@ int main(int argc, char **argv) {
     return 0;
 }
 """
+# From a page with PROT_BTI, jumps to a function by the trampoline that Python/jit.c writes, through a register whose
+# number is given (x8 in CPython). The function's own page has PROT_BTI, as a program has that keeps its notes, or not.
+TRAMPOLINE = """\
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+__attribute__((aligned(4096))) void reached(void) { _exit(7); }
+int main(int argc, char **argv) {
+    unsigned number = atoi(argv[argc - 2]);
+    /* bti c; ldr xN, 8; br xN */
+    unsigned code[] = {0xd503245f, 0x58000040 | number, 0xd61f0000 | number << 5};
+    void (*target)(void) = reached;
+    unsigned char *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(page, code, sizeof code);
+    memcpy(page + sizeof code, &target, sizeof target);
+    if (mprotect(page, 4096, PROT_READ | PROT_EXEC | 0x10)) return 1;
+    if (atoi(argv[argc - 1]) && mprotect(reached, 4096, PROT_READ | PROT_EXEC | 0x10)) return 1;
+    __builtin___clear_cache((char *)page, (char *)page + 4096);
+    ((void (*)(void))page)();
+    return 0;
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +153,27 @@ def test_pads_are_enforced_on_guarded_pages(builds: dict[tuple[str, str], Path],
             (tmp_path / "code").write_bytes(first + (back if first == pad else ret))
             run = ["qemu-aarch64-static", "-cpu", "max", "./harness", "code"]
             assert subprocess.run(run, cwd=tmp_path, capture_output=True, check=False).returncode == expected, item.name
+
+
+def test_cpythons_trampolines_are_not_for_guarded_pages(tmp_path: Path) -> None:
+    """From one, a jump through x8 enters no function of a program that is guarded itself; one through x16 or x17 does.
+
+    So CPython cannot ask for PROT_BTI before its trampolines use one of those.
+    """
+    for version in ("3.14.7", "3.15.0rc1"):
+        text = (wb.tree(version) / "Python/jit.c").read_text()
+        assert "p[0] = 0x58000048;" in text
+        assert "p[1] = 0xD61F0100;" in text
+    (tmp_path / "trampoline.c").write_text(TRAMPOLINE)
+    compiler = ["aarch64-linux-gnu-gcc", "-mbranch-protection=standard", "-O1", "-static", "trampoline.c"]
+    subprocess.run([*compiler, "-o", "trampoline"], cwd=tmp_path, check=True)
+    run = ["qemu-aarch64-static", "-cpu", "max", "./trampoline"]
+    ends = {
+        (register, guarded): subprocess.run([*run, register, guarded], cwd=tmp_path, check=False).returncode
+        for register in ("8", "16", "17")
+        for guarded in ("0", "1")
+    }
+    assert ends == dict.fromkeys(ends, 7) | {("8", "1"): -signal.SIGILL}
 
 
 @pytest.mark.parametrize(
