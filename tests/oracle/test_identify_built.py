@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stencilkit.model.target import Flavour
 from tests import workbench as wb
 
 pytestmark = [pytest.mark.oracle, pytest.mark.matrix, pytest.mark.jit, pytest.mark.network]
@@ -52,6 +53,42 @@ def test_each_is_identified_as_exactly_that_llvm(build: str, tmp_path: Path) -> 
         assert 100 * best["stencils"] >= seen * (best["stencils"] + best["hidden"]), best
         if build == "gcc-O3-3.14" and major == majors[-1]:
             identified(linked_statically(work / "build", program), version)
+
+
+# How a distribution may compile Python/jit.c, and how many percent of the stencils are visible then, at least.
+OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {
+    "O0": (("-O0",), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "Og": (("-Og",), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "O1": (("-O1",), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "O2": (("-O2",), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "O3": (("-O3",), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "Os": (("-Os",), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "LTO": (("-O2", "-flto"), {"3.13": 0, "3.14": 0, "3.15": 0}),
+    "LTO-O3": (("-O3", "-flto", "-ffat-lto-objects"), {"3.13": 0, "3.14": 0, "3.15": 0}),
+}
+
+
+@pytest.mark.parametrize("flavour", ["release", "debug"])
+@pytest.mark.parametrize("version", wb.PINNED)
+def test_jit_c_with_every_kind_of_optimisation(version: str, flavour: Flavour, tmp_path: Path) -> None:
+    """Of a CPython, jit.c alone decides what can be seen: a library of it stands for python."""
+    tree, major = wb.tree(version), wb.PINNED[version]
+    series = version.rpartition(".")[0]
+    stencils = wb.built(version, major, tmp_path / "out", *(["--debug"] if flavour == "debug" else []))
+    includes = [stencils, wb.pyconfig(version, wb.X86, flavour), tree / "Include", tree / "Include/internal", tree]
+    defines = ["-DPy_BUILD_CORE", "-D_Py_JIT", "-D_Py_TIER2=1", *([] if flavour == "debug" else ["-DNDEBUG"])]
+    texts = [f'static const char version[] = "{version}", tag[] = "cpython-{series.replace(".", "")}";']
+    texts += ['__attribute__((used)) static const char *const texts[] = {version, tag, "PYTHONHOME"};']
+    (tmp_path / "jit.c").write_text("\n".join([*texts, '#include "Python/jit.c"']))
+    for name, (flags, seen) in OPTIONS.items():
+        program = tmp_path / f"python-llvm-{stencils.name.removeprefix('llvm-')}"
+        words: list[str | Path] = ["gcc", "-w", "-shared", "-fPIC", *flags, *defines]
+        words += [f"-I{folder}" for folder in includes]
+        subprocess.run([*words, "-o", program, tmp_path / "jit.c"], check=True)
+        print(f"{version} {flavour} gcc {name}:", end=" ")
+        best = identified(program, version)
+        assert best["flavour"] == flavour
+        assert 100 * best["stencils"] >= seen[series] * (best["stencils"] + best["hidden"]), best
 
 
 def linked_statically(build: Path, program: Path) -> Path:

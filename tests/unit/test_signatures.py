@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import signatures
+from stencilkit import ledger, signatures
 from stencilkit.errors import LedgerError
 from stencilkit.model.signature import SHORTEST, Candidate, Made, sign
 from stencilkit.model.target import Kind
@@ -109,3 +109,15 @@ def test_a_damaged_file_is_refused(old: str, new: str) -> None:
     assert old in text
     with pytest.raises(LedgerError, match="the signatures cannot be read"):
         signatures.parse(text.replace(old, new, 1), "here")
+
+
+def test_every_entry_of_our_ledger_has_signatures() -> None:
+    """What `gate` and `build` wrote, by hand or by --update, can be identified."""
+    folder = Path(__file__).parents[2] / "reproducibility" / "ledger"
+    entries = list(ledger.read_all(folder))
+    signed = {item.made: item for item in signatures.of_ledger(folder).read({entry.triple for entry in entries})}
+    assert len(entries) > 40
+    for entry in entries:
+        made = Made(cpython=entry.cpython, triple=entry.triple, flavour=entry.flavour, llvm=entry.llvm)
+        assert made in signed, f"stencilkit build --signatures reproducibility/ledger, or gate --update: {made}"
+        assert signed[made].signatures.keys() <= entry.stencils.keys(), made
