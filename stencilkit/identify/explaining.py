@@ -29,6 +29,8 @@ _BY_PIECES: Final = 257
 # So many bodies show how a compiler stores those of their size.
 _ENOUGH: Final = 3
 _MANY: Final = 12
+# Of the sizes that gcc may store by pieces, no larger part than this is there as arrays where it does.
+_FEW_OF_SIZE: Final = 0.25
 # Code that is shorter than this may be gathered apart from the rest (`.rodata.cst16`), in bytes.
 _TOGETHER: Final = 17
 
@@ -63,7 +65,8 @@ class Layout:
         for filler in self._small:
             self._fillers.setdefault(filler.size, set()).add(filler.sha256)
         # What is found of shorter code where such a compiler works is pieces that happen to be next to each other.
-        least = sure_size(self._sizes[sha256] for sha256 in found.whole if sha256 in self._sizes)
+        there = (self._sizes[sha256] for sha256 in found.whole if sha256 in self._sizes)
+        least = sure_size(there, self._sizes.values())
         self._least = _BY_PIECES if least == SURE_WITHOUT_PGO else SHORTEST
         self._taken = self._places(found.whole)
         self._between = self._look_between()
@@ -102,7 +105,7 @@ class Layout:
         if self.keeps_all:
             return SHORTEST
         there = sorted(item.size for item in self._signatures.values() if item.sha256 in self._found.whole)
-        if sure_size(there) == SURE_WITHOUT_PGO:
+        if sure_size(there, (item.size for item in self._signatures.values())) == SURE_WITHOUT_PGO:
             return SURE_WITHOUT_PGO
         # Where many bodies are arrays, the compiler has not made instructions of a larger one.
         previous = SHORTEST - 1
@@ -188,14 +191,19 @@ class Layout:
                 yield bytes_
 
 
-def sure_size(found: Iterable[int]) -> int:
-    """Return the size in bytes from which a compiler stores all code as arrays, judging by the sizes that were found.
+def sure_size(found: Iterable[int], known: Iterable[int]) -> int:
+    """Return the size in bytes from which a compiler stores all code as arrays.
 
-    A few that are shorter may be chance, or copied in a place that the compiler takes to be cold.
+    That is judged by the sizes of what was found, and of all that is known: a few that are shorter may be chance, or
+    copied in a place that the compiler takes to be cold, if most of their size are not there.
     """
-    sizes = sorted(found)
+    sizes, middle = sorted(found), sum(SURE <= size < _BY_PIECES for size in known)
     few = max(_ENOUGH - 1, len(sizes) // 8)
-    return SURE_WITHOUT_PGO if len(sizes) > few and sizes[few] >= _BY_PIECES else SURE
+    there = bisect_left(sizes, _BY_PIECES) - bisect_left(sizes, SURE)
+    long = len(sizes) - bisect_left(sizes, _BY_PIECES)
+    if len(sizes) > few and sizes[few] >= _BY_PIECES:
+        return SURE_WITHOUT_PGO
+    return SURE_WITHOUT_PGO if long >= _MANY and there <= _FEW_OF_SIZE * middle else SURE
 
 
 def _starts(unexplained: range, room: range, size: int) -> range:

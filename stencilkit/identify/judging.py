@@ -84,7 +84,7 @@ def _cover(candidate: Candidate, found: Found) -> Coverage:
     """Count what was found, without a look at where it is."""
     signatures = candidate.signatures.values()
     there = [item for item in signatures if found.has(item.sha256)]
-    sure = sure_size(item.size for item in there)
+    sure = sure_size((item.size for item in there), (item.size for item in signatures))
     findable = [item for item in signatures if found.has(item.sha256) or item.size >= sure]
     return Coverage(
         candidate=candidate,

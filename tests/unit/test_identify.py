@@ -233,6 +233,19 @@ def test_a_compiler_that_stores_all_but_long_code_as_instructions() -> None:
     assert asked(program(gone), candidate(bodies)).verdict == "nearest"
 
 
+def test_a_few_short_arrays_do_not_hide_that_the_others_are_instructions() -> None:
+    """3.13 compiled by gcc -O2: four of the code up to 256 bytes are arrays, most are not."""
+    bodies = codes(sizes=(*range(66, 257, 9), *range(257, 400, 9)))
+    short = [name for name, code in bodies.items() if len(code) <= 256]
+    stored = {name: code for name, code in bodies.items() if name in short[2::6] or len(code) > 256}
+    assert len(stored) == 4 + 16
+    answer = asked(program(stored), candidate(bodies))
+    assert (answer.verdict, answer.best[0].stencils) == ("identified", 20)
+    # Where half of them are, the others should be, too.
+    stored = {name: code for name, code in bodies.items() if name in short[::2] or len(code) > 256}
+    assert asked(program(stored), candidate(bodies)).verdict == "nearest"
+
+
 def test_long_code_that_is_not_there_is_missed() -> None:
     stored = {name: code for name, code in codes().items() if name != "_UOP_12"}
     answer = asked(program(stored), candidate(codes()))
