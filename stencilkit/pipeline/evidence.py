@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from stencilkit import configure, manifest, verify
 from stencilkit.errors import ConfigureError, HeaderError, ManifestError, ObjectError, SourceError, TargetError
@@ -20,7 +19,7 @@ from stencilkit.model.manifest import Manifest, Summary
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, Policy, TreeFacts
-from stencilkit.pipeline import companions, fitting, knowing, opening, rendering, requesting
+from stencilkit.pipeline import companions, fitting, knowing, opening, requesting
 from stencilkit.pipeline.opening import Described
 from stencilkit.pipeline.witnessing import Runtime
 from stencilkit.support import environ, files, limits
@@ -103,9 +102,6 @@ class Evidence:
         return len(self.sharing) > 1
 
 
-AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
-
-
 class UnreadableError(Exception):
     """There is no header to ask questions of; `check` says why."""
 
@@ -153,21 +149,19 @@ def read(name: str, original: bytes, described: Described | None) -> Found:
     Raises: UnreadableError where they are not what a stencil generator writes.
     """
     try:
-        header, python = _parsed(name, original)
+        header, python = opening.read_header(original.decode("ascii"), name)
+    except UnicodeDecodeError as error:
+        line = original.count(b"\n", 0, error.start) + 1
+        raise _unreadable("there are non-ASCII bytes", f"{name}, line {line}") from None
     except HeaderError as error:
-        what = "it is not what a stencil generator writes"
-        check = Check(kind="canonical", status="failed", what=what, details=(error.what, error.where))
-        raise UnreadableError(check) from error
+        raise _unreadable(error.what, error.where) from error
     arch = described.request.target.arch if described else ""
     return Found(name=name, original=original, header=header, python=python, arch=arch)
 
 
-def _parsed(name: str, original: bytes) -> tuple[ReadHeader, Python]:
-    try:
-        return opening.read_header(original.decode("ascii"), name)
-    except UnicodeDecodeError as error:
-        line = original.count(b"\n", 0, error.start) + 1
-        raise HeaderError("there are non-ASCII bytes", where=f"{name}, line {line}", fix=AGAIN) from None
+def _unreadable(*details: str) -> UnreadableError:
+    what = "it is not what a stencil generator writes"
+    return UnreadableError(Check(kind="canonical", status="failed", what=what, details=details))
 
 
 def gather(subject: Subject, found: Found, described: Described) -> Evidence:
@@ -215,7 +209,7 @@ def _complete(
     sharing: Sequence[SpelledTarget],
 ) -> Evidence:
     beside, digests, problems = _companions(contents, described)
-    problems += _other_series(subject, described)
+    other = _other_series(subject.tree, described)
     return Evidence(
         subject=subject,
         found=found,
@@ -225,8 +219,8 @@ def _complete(
         sharing=sharing,
         beside=beside,
         summary=manifest.summarise(found.header.stencils, digests),
-        facts=_facts(subject, described, found.header),
-        problems=problems,
+        facts=_facts(subject, subject.tree, described, found.header) if subject.tree and not other else None,
+        problems=(*problems, *other),
     )
 
 
@@ -248,17 +242,14 @@ def _companions(
     return beside, beside.digests, ()
 
 
-def _facts(subject: Subject, described: Described, header: ReadHeader) -> TreeFacts | None:
-    if subject.tree is None or _other_series(subject, described):
-        return None
-    folder = config_folder(subject, subject.tree, described)
+def _facts(subject: Subject, tree: SourceTree, described: Described, header: ReadHeader) -> TreeFacts:
     functions = frozenset(patch.func for group in header.stencils.groups for patch in group.patches if patch.func)
-    return fitting.compare(subject.tree, folder, described, functions)
+    return fitting.compare(tree, config_folder(subject, tree, described), described, functions)
 
 
-def _other_series(subject: Subject, described: Described) -> tuple[Check, ...]:
+def _other_series(tree: SourceTree | None, described: Described) -> tuple[Check, ...]:
     """Report a tree of another minor version: all else that differs follows from that."""
-    series, tree = described.manifest.series, subject.tree
+    series = described.manifest.series
     if tree is None or tree.version.series == series:
         return ()
     what = f"it was built for CPython {series}, and {tree.root} is CPython {tree.version}"
@@ -287,8 +278,3 @@ def config_folder(subject: Subject, tree: SourceTree, described: Described) -> P
             fix="name the folder in which you ran configure: --pyconfig-dir",
         )
     return made
-
-
-def dispatchers(evidence: Evidence, generator: str) -> Mapping[str, bytes]:
-    """Render the dispatchers that belong there, as that version of stencilkit wrote them."""
-    return rendering.dispatchers(evidence.described.dialect, evidence.sharing, generator)

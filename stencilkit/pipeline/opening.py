@@ -113,33 +113,21 @@ def read_manifest(text: str, where: str) -> Described:
 
 
 def describe(read: Manifest) -> Described:
-    """Find the target and the CPython of a manifest.
+    """Find the target of a manifest, and the CPython that its stencils were built as.
 
-    Raises: TargetError, SourceError for those that stencilkit does not know.
+    Raises: TargetError, SourceError for those that stencilkit does not know; ManifestError.
     """
-    return Described(manifest=read, request=_request(read), python=_python(read))
-
-
-def _python(read: Manifest) -> Python:
-    """Find the CPython that a manifest's stencils were built as.
-
-    Raises: SourceError, ManifestError.
-    """
+    request = knowing.target(read.spelling)
+    if request.target.triple != read.triple:
+        found = request.target.triple
+        raise TargetError(f"artifact.triple is {read.triple}, but {read.spelling} means {found}")
     if read.provisional and read.series in knowing.pythons():
         raise ManifestError(
             f"it was built as CPython {read.provisional}, and is of {read.cpython}, which stencilkit knows",
             where="artifact.provisional",
             fix="build it again, without --provisional",
         )
-    return knowing.python(read.dialect)
-
-
-def _request(described: Manifest) -> SpelledTarget:
-    request = knowing.target(described.spelling)
-    if request.target.triple != described.triple:
-        found = request.target.triple
-        raise TargetError(f"artifact.triple is {described.triple}, but {described.spelling} means {found}")
-    return request
+    return Described(manifest=read, request=request, python=knowing.python(read.dialect))
 
 
 def open_header(path: Path, triple: str | None = None) -> Opened:

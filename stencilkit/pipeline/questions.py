@@ -92,7 +92,7 @@ def are_the_dispatchers_canonical(known: Evidence) -> Iterator[Check]:
         data = known.contents.get(record.name)
         if data is not None:
             generator = rendering.generator_of(data)
-            rendered = evidence.dispatchers(known, generator) if generator else {}
+            rendered = rendering.dispatchers(known.described.dialect, known.sharing, generator) if generator else {}
             yield from verify.small_file(record.name, data, rendered.get(record.name))
         elif known.shared:
             yield Check(kind="manifest", status="failed", what=f"{record.name}, which is for both halves, is missing")
