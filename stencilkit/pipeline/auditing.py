@@ -12,7 +12,7 @@ from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.audit import Audit, Audited, References, Waiver, total_bytes
 from stencilkit.model.source import SourceTree
-from stencilkit.pipeline import admitting
+from stencilkit.pipeline import admitting, surveying
 from stencilkit.pipeline.opening import Opened
 from stencilkit.support import environ
 
@@ -107,10 +107,25 @@ def _references(opened: Opened, tree: SourceTree | None, expected: Path | None) 
 
 
 def _baseline(opened: Opened, against: Path, triple: str | None) -> int:
-    other = admitting.header(against, triple)
-    if (other.header.format.series, other.target.triple) != (opened.header.format.series, opened.target.triple):
+    """Return the bytes of the stencils that a header would replace: of a folder above several, of the ones like it."""
+    found = [admitting.header(path, triple) for path in surveying.demand(against)]
+    place = (opened.header.format.series, opened.target.triple)
+    like = [other for other in found if (other.header.format.series, other.target.triple) == place]
+    if len(like) > 1:
+        like = [other for other in like if _kind(other) == _kind(opened)] or like
+    if not like:
         raise UsageError(
             f"{against} is of another CPython or target than {opened.label}",
             fix="give --against the stencils that these replace",
         )
-    return total_bytes(other.header.stencils)
+    if len(like) > 1:
+        raise UsageError(
+            f"below {against} are {len(like)} builds that {opened.label} could replace",
+            details="\n".join(other.label for other in like),
+            fix="give --against one of them",
+        )
+    return total_bytes(like[0].header.stencils)
+
+
+def _kind(opened: Opened) -> str:
+    return opened.manifest.kind if opened.manifest else ""

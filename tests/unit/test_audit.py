@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -621,6 +622,20 @@ def test_growth_needs_the_same_target(header: Path, tmp_path: Path, capsys: pyte
     other.write_text(emit.render_header(samples.stencils(), form, line1="0" * 64, line2=f"build.py {ARM}"))
     assert cli.main(["audit", str(header), "--against", str(other)]) == 2
     assert "is of another CPython or target" in capsys.readouterr().err
+
+
+def test_growth_takes_the_build_alike_from_a_folder_above(
+    header: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tmp_path / "before"
+    shutil.copytree(header, before / "one")
+    assert cli.main(["audit", str(header), "--against", str(before)]) == 0
+    shutil.copytree(header, before / "two")
+    capsys.readouterr()
+    assert cli.main(["audit", str(header), "--against", str(before)]) == 2
+    said = capsys.readouterr().err
+    assert f"below {before} are 2 builds that {header} could replace" in said
+    assert str(before / "two") in said
 
 
 LINE_2 = r"(?<=\n)(// [^\n]*)\n"
