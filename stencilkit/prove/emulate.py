@@ -66,7 +66,11 @@ def version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A state: what the solver says of registers, holes and words, and a number from which the rest follows."""
+    """A state: what the solver says of registers, holes and words, and a number from which the rest follows.
+
+    Two of three states are tame: registers are addresses at first, and numbers are small, so that a stencil reads where it
+    may, and a loop that counts to a number comes to its end.
+    """
 
     number: int
     values: Mapping[str, int] = field(default_factory=dict)
@@ -79,29 +83,44 @@ class Seed:
         return self._made(name) & (1 << width) - 1
 
     def _made(self, name: str) -> int:
-        """Make a value from a name: addresses (with tags) most often, then small numbers, then any."""
         digest = hashlib.blake2b(f"{self.number} {name}".encode(), digest_size=8).digest()
-        return _plausible(int.from_bytes(digest, "little"))
+        return self._plausible(int.from_bytes(digest, "little"))
+
+    @property
+    def tame(self) -> bool:
+        """Whether the state is tame."""
+        return self.number % 3 > 0
+
+    def register(self, name: str, width: int) -> int:
+        """Return the value of a register at first."""
+        if self.tame and name not in self.values:
+            return _HEAP + 16 * (self._made(name) % 0x4000)
+        return self.value(name, width)
+
+    def operand(self, name: str, width: int) -> int:
+        """Return the value of a hole that the uop's operand or target is in."""
+        if self.tame and width < 64 and name not in self.values:
+            return self._made(name) % 16
+        return self.value(name, width)
 
     def page(self, start: int) -> bytes:
         """Return what a page of memory holds at first."""
         raw = hashlib.shake_128(f"{self.number} page {start:#x}".encode()).digest(_PAGE)
-        body = bytearray(struct.pack("<512Q", *map(_plausible, struct.unpack("<512Q", raw))))
+        body = bytearray(struct.pack("<512Q", *map(self._plausible, struct.unpack("<512Q", raw))))
         for place, value in self.words.items():
             for address, byte in enumerate(value.to_bytes(8, "little"), start=place):
                 if start <= address < start + _PAGE:
                     body[address - start] = byte
         return bytes(body)
 
-
-def _plausible(number: int) -> int:
-    """Make what memory could hold: addresses (with tags) most often, then small numbers, then any."""
-    kind, rest = number & 31, number >> 5
-    if kind < 18:
-        return _HEAP + 16 * (rest % 0x4000) + (rest >> 20 & 3 if kind & 1 else 0)
-    if kind < 26:
-        return rest % (256 if kind & 1 else 8)
-    return number if kind & 1 else rest & 0xFFFFFFFF
+    def _plausible(self, number: int) -> int:
+        """Make what memory could hold: addresses (with tags) most often, then small numbers, then any."""
+        kind, rest = number & 31, number >> 5
+        if kind < 18:
+            return _HEAP + 16 * (rest % 0x4000) + (rest >> 20 & 3 if kind & 1 else 0)
+        if kind < 26 or self.tame:
+            return rest % (256 if kind & 1 else 8)
+        return number if kind & 1 else rest & 0xFFFFFFFF
 
 
 Event = tuple[str, tuple[int | str, ...], int]
@@ -158,7 +177,7 @@ class Run:
 
     def _load(self) -> None:
         for name in self.numbers:
-            self._register(name, self.seed.value(name, self.widths[name]))
+            self._register(name, self.seed.register(name, self.widths[name]))
         convention = self.world.convention
         self._register(convention.stack, self._entry)
         for page in (_TOP - _PAGE, _TOP):
@@ -196,7 +215,7 @@ class Run:
             return _PARTS[patch.value] + patch.addend
         name, low, width = HOLES[patch.value]
         whole = {"oparg": 16, "exit_index": 16, "target": 32}.get(name, 64)
-        return (self.seed.value(name, whole) >> low & (1 << width) - 1) + patch.addend
+        return (self.seed.operand(name, whole) >> low & (1 << width) - 1) + patch.addend
 
     def _map(self, page: int) -> None:
         if page in self.pages:
