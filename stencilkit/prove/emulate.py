@@ -68,8 +68,8 @@ def version() -> str:
 class Seed:
     """A state: what the solver says of registers, holes and words, and a number from which the rest follows.
 
-    Two of three states are tame: registers are addresses at first, and numbers are small, so that a stencil reads where it
-    may, and a loop that counts to a number comes to its end.
+    Two of three states are tame: registers are addresses at first, and numbers are small, so that a stencil reads where
+    it may, and a loop that counts to a number comes to its end.
     """
 
     number: int
