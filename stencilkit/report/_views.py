@@ -103,7 +103,7 @@ class Brief:
             return "upstream\u2019s LLVM" if self.squares[0].result.pinned else ""
         cell = worst[0].result.cell
         name = cell.target if cell.flavour == "release" else f"{cell.target}, {cell.flavour}"
-        return name if len(worst) == 1 else f"{len(worst)} of {len(self.squares)} targets"
+        return f"for {name}" if len(worst) == 1 else f"for {len(worst)} of {len(self.squares)} targets"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

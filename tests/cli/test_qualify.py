@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -106,13 +106,21 @@ def test_a_planted_difference_is_found_and_named(small: Path, tmp_path: Path) ->
     assert "_NOP differs" in page
 
 
-def test_a_killed_run_goes_on(small: Path, tmp_path: Path) -> None:
-    """kill -9 after the first cell; what is there stays, byte for byte, and nothing goes on in the background."""
-    out = tmp_path / "out"
-    arguments = words(small, out, "--llvm", "19,22", "--jobs", "1")
+# What the generator makes of all of them is compared in the test above.
+TWO = ("--llvm", "19,22", "--sample", "1")
+
+
+@pytest.fixture(scope="module")
+def alone(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cells on this machine, of which the first was done by a run that ended with kill -9; return their folder.
+
+    What is there stays, byte for byte, and nothing goes on in the background.
+    """
+    here = tmp_path_factory.mktemp("alone")
+    out = here / "out"
     running = subprocess.Popen(
-        [sys.executable, "-m", "stencilkit", *map(str, arguments)],
-        env=wb.environment(environment(tmp_path)),
+        [sys.executable, "-m", "stencilkit", *map(str, words(small, out, *TWO, "--jobs", "1"))],
+        env=wb.environment(environment(here)),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -120,7 +128,7 @@ def test_a_killed_run_goes_on(small: Path, tmp_path: Path) -> None:
     for line in running.stderr:
         if "1 of 2" in line:
             break
-    other = qualify(small, out, "--llvm", "19", "--resume", here=tmp_path)
+    other = qualify(small, out, *TWO, "--resume", here=here)
     assert other.returncode == 2
     assert "another stencilkit qualify is at work in this folder" in other.stderr
     running.kill()
@@ -128,13 +136,17 @@ def test_a_killed_run_goes_on(small: Path, tmp_path: Path) -> None:
     running.stderr.close()
     (first,) = out.glob("*/*.json")
     before = first.read_bytes(), first.stat().st_mtime_ns
-    assert qualify(small, out, "--llvm", "19,22", here=tmp_path).returncode == 2  # without --resume
-    done = qualify(small, out, "--llvm", "19,22", "--resume", here=tmp_path)
+    assert qualify(small, out, *TWO, here=here).returncode == 2  # without --resume
+    done = qualify(small, out, *TWO, "--resume", here=here)
     assert done.returncode == 0, done.stderr
     assert "2 cells, 1 of them done already" in done.stderr
     assert (first.read_bytes(), first.stat().st_mtime_ns) == before
-    assert len(read(out)) == 2
-    assert not list(out.rglob("*.tmp"))
+    return out
+
+
+def test_a_killed_run_goes_on(alone: Path) -> None:
+    assert [result.finished for result in read(alone)] == [True, True]
+    assert not list(alone.rglob("*.tmp"))
 
 
 def test_a_cell_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) -> None:
@@ -153,38 +165,39 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     started.end()
 
 
-def test_a_cluster_makes_the_same_and_outlives_a_worker(small: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_cluster_makes_the_same_and_outlives_a_worker(
+    small: Path, alone: Path, tmp_path: Path, cluster: Cluster
+) -> None:
     """One of two workers is killed while it works; its cell is done again by the other."""
     for name in ("one", "two"):
         cluster.work(name)
-    running = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "stencilkit"),
-            *map(str, words(small, tmp_path / "cluster", "--llvm", "19,22", "--scheduler", cluster.address)),
-        ],
-        env=wb.environment(environment(tmp_path)),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    running = started(words(small, tmp_path / "cluster", *TWO, "--scheduler", cluster.address), tmp_path)
     victim = busy(cluster)
     os.kill(cluster.processes[victim].pid, signal.SIGKILL)
     _, said = running.communicate(timeout=600)
     assert running.returncode == 0, said
-    done = qualify(small, tmp_path / "alone", "--llvm", "19,22", here=tmp_path)
-    assert done.returncode == 0, done.stderr
     assert len(untimed(tmp_path / "cluster")) == 2
-    assert untimed(tmp_path / "cluster") == untimed(tmp_path / "alone")
+    assert untimed(tmp_path / "cluster") == untimed(alone)
     # The tree travelled by its hash, once to each.
     for name in ("one", "two"):
         trees = [path for path in (cluster.here / name / "cache" / "trees").glob("sha256-*") if path.is_dir()]
         assert len(trees) <= 1
 
 
+def started(arguments: Sequence[str | Path], here: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "stencilkit", *map(str, arguments)],
+        env=wb.environment(environment(here)),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
 def busy(cluster: Cluster) -> str:
     """Wait until a worker has begun to build; name it."""
     for _ in range(1200):
-        for name in ("one", "two"):
+        for name in cluster.processes:
             with contextlib.suppress(OSError):
                 if any((cluster.here / name / "cache" / "trees").glob("sha256-*/Python")):
                     return name
@@ -226,3 +239,44 @@ def test_a_worker_without_an_llvm_does_other_cells(small: Path, tmp_path: Path, 
     done = qualify(small, tmp_path / "out", *arguments, "--resume", here=tmp_path)
     assert done.returncode == 2
     assert "cannot reach a Dask scheduler" in done.stderr
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("victim", ["scheduler", "one"])
+def test_a_cluster_that_goes_away_ends_the_run(small: Path, tmp_path: Path, cluster: Cluster, victim: str) -> None:
+    """The scheduler, or the only worker, is killed while a cell is done; the run goes on without a cluster."""
+    cluster.work("one")
+    running = started(words(small, tmp_path / "out", *TWO, "--scheduler", cluster.address), tmp_path)
+    assert busy(cluster) == "one"
+    cluster.processes[victim].kill()
+    begun = time.monotonic()
+    _, said = running.communicate(timeout=400)
+    print(f"{victim}: ended after {time.monotonic() - begun:.0f} s")
+    assert running.returncode == 2, said
+    assert "stencilkit: error: " in said
+    assert "Traceback" not in said
+    done = qualify(small, tmp_path / "out", *TWO, "--resume", here=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [result.finished for result in read(tmp_path / "out")] == [True, True]
+
+
+@pytest.mark.matrix
+def test_a_full_disk_leaves_a_cell_unfinished(small: Path, tmp_path: Path) -> None:
+    """Not "not qualified": it is not the stencils' fault. A file system of 6 MB has no room for one build."""
+    place = tmp_path / "small disk"
+    place.mkdir()
+    arguments = words(small, tmp_path / "out", "--llvm", "19")
+    mounted = f'mount -t tmpfs -o size=6m tmpfs "{place}" && exec "$@"'
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]
+    done = subprocess.run(
+        [*namespace, sys.executable, "-m", "stencilkit", *map(str, arguments)],
+        env=wb.environment({**environment(tmp_path), "TMPDIR": str(place)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    (found,) = read(tmp_path / "out")
+    assert not found.finished
+    assert re.search("no room|No space left", found.why), found.why
+    assert qualify(small, tmp_path / "out", "--llvm", "19", "--resume", here=tmp_path).returncode == 0

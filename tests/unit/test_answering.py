@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -24,9 +25,13 @@ from stencilkit.model.gate import Configuration
 from stencilkit.model.proof import Verdict
 from stencilkit.model.qualification import Check, Name
 from stencilkit.model.testing import ModuleVerdict, TestReport
+from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import answering, building, gate, knowing, qualifying, recalling, requesting
 from stencilkit.pipeline.answering import Subject
+from stencilkit.support import process
 from stencilkit.support.cache import Store
+from tests import samples
+from tests.results import X86
 from tests.unit.test_jittest import PROOF, report, verdict
 from tests.unit.test_jittest import run as run_of
 from tests.unit.test_qualification import job
@@ -123,6 +128,33 @@ def test_what_is_no_fault_of_the_stencils_was_not_asked(tmp_path: Path, error: S
 def test_a_full_disk_is_no_answer(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         answering.check("run", subject(tmp_path, tests=OutputError("there is no room for a build")))
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("clang: error: unable to open output file 'x': 'No space left on device'", OutputError),
+        ("stencilkit: error: cannot use /tmp/x: No space left on device", OutputError),
+        ("stencilkit: error: _NOP does not compile", CompileError),
+    ],
+)
+def test_a_build_on_a_full_disk_is_not_a_build_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, error: type[StencilkitError]
+) -> None:
+    done = process.Completed(command=(), returncode=2, stdout=b"", stderr=said.encode())
+    monkeypatch.setattr(process, "run", lambda *_, **__: done)
+    monkeypatch.setenv("STENCILKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STENCILKIT_DATA", str(tmp_path / "data"))
+    configuration = Configuration(
+        tree=samples.tree(tmp_path / "tree"),
+        asked=knowing.target(X86),
+        flavour="release",
+        hardened=False,
+        toolchain=cast("Toolchain", SimpleNamespace(program=tmp_path / "clang")),
+        pyconfig=tmp_path,
+    )
+    with pytest.raises(error):
+        gate.build(configuration, tmp_path)
 
 
 def test_what_fails_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
