@@ -107,7 +107,7 @@ def test_a_planted_difference_is_found_and_named(small: Path, tmp_path: Path) ->
 
 
 # What the generator makes of all of them is compared in the test above.
-TWO = ("--llvm", "19,22", "--sample", "1")
+TWO = ("--llvm", "19,22", "--sample", "1", "--depth", "prove")
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,13 @@ def alone(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_killed_run_goes_on(alone: Path) -> None:
-    assert [result.finished for result in read(alone)] == [True, True]
+    found = read(alone)
+    assert [result.finished for result in found] == [True, True]
+    proofs = [check for result in found for check in result.checks if check.name == "proof"]
+    assert [(check.outcome, check.reason) for check in proofs] == [
+        ("passed", "upstream asks for this LLVM"),
+        ("passed", ""),
+    ]
     assert not list(alone.rglob("*.tmp"))
 
 
@@ -280,3 +286,30 @@ def test_a_full_disk_leaves_a_cell_unfinished(small: Path, tmp_path: Path) -> No
     assert not found.finished
     assert re.search("no room|No space left", found.why), found.why
     assert qualify(small, tmp_path / "out", "--llvm", "19", "--resume", here=tmp_path).returncode == 0
+
+
+@pytest.mark.jit
+@pytest.mark.matrix
+def test_depth_run_builds_a_cpython_and_runs_it(tmp_path: Path) -> None:
+    """All of 3.15 with another LLVM than upstream's: proved, tested, and timed against upstream's."""
+    version, ledger = "3.15.0rc1", wb.ROOT / "reproducibility" / "ledger"
+    base: list[str | Path] = ["qualify", "--cpython", wb.tree(version), "--target", wb.X86, "--ledger", ledger]
+    more: list[str | Path] = ["--pyconfig-dir", wb.pyconfig(version), "--llvm", wb.pypi_llvm(22), "--depth", "run"]
+    wb.pypi_llvm(wb.PINNED[version])
+    env = {"STENCILKIT_LLVM": str(wb.debian_llvm(19))}
+    done = wb.stencilkit(*base, *more, "--out", tmp_path / "out", check=False, env=env, timeout=7200)
+    (found,) = read(tmp_path / "out")
+    for check in found.checks:
+        print(
+            f"{check.name}: {check.outcome} {check.figure} {check.reason} ({(found.seconds or {}).get(check.name, 0):.0f} s)"
+        )
+    print(f"JIT off over on: {found.speed}")
+    assert done.returncode == 0, done.stderr
+    outcomes = {check.name: check.outcome for check in found.checks}
+    assert outcomes.pop("proof") in ("passed", "noted")
+    # A busy machine times badly.
+    assert outcomes.pop("speed") in ("passed", "noted")
+    assert set(outcomes.values()) == {"passed"}
+    assert found.speed is not None
+    assert sorted(found.speed) == ["21.1.0", "22.1.8"]
+    assert min(found.speed.values()) > 1
