@@ -300,9 +300,8 @@ def test_depth_run_builds_a_cpython_and_runs_it(tmp_path: Path) -> None:
     done = wb.stencilkit(*base, *more, "--out", tmp_path / "out", check=False, env=env, timeout=7200)
     (found,) = read(tmp_path / "out")
     for check in found.checks:
-        print(
-            f"{check.name}: {check.outcome} {check.figure} {check.reason} ({(found.seconds or {}).get(check.name, 0):.0f} s)"
-        )
+        seconds = (found.seconds or {}).get(check.name, 0)
+        print(f"{check.name}: {check.outcome} {check.figure} {check.reason} ({seconds:.0f} s)")
     print(f"JIT off over on: {found.speed}")
     assert done.returncode == 0, done.stderr
     outcomes = {check.name: check.outcome for check in found.checks}

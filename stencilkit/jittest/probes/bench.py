@@ -188,7 +188,7 @@ def main() -> None:
     for name, (function, answer) in BENCHMARKS.items():
         best = float("inf")
         for _ in range(RUNS):
-            # Of the processor: whatever else a machine does meanwhile, such as building the next CPython, takes the rest.
+            # Of the processor: a machine may do something else meanwhile, such as building the next CPython.
             started = time.process_time()
             result = function()
             best = min(best, time.process_time() - started)
