@@ -23,9 +23,18 @@ PROCESS_MARKERS = {"process", "network", "oracle", "jit"}
 NETWORK_MARKERS = {"network", "oracle", "jit"}
 
 
+# The folders whose files take minutes come first, so that the workers of `make test` end together.
+LONG = ("recipes", "jit", "oracle", "cli")
+
+
+def folder_of(item: pytest.Item) -> str:
+    return item.path.relative_to(item.config.rootpath / "tests").parts[0]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (*LONG, folder_of(item)).index(folder_of(item)))  # stable
     for item in items:
-        folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+        folder = folder_of(item)
         if folder in ("oracle", "jit"):
             item.add_marker(folder)
         if folder == "cli":
