@@ -172,7 +172,7 @@ def _extras(first: Side, second: Side) -> Iterator[str]:
 
 
 def causes(first: Manifest, second: Manifest) -> Iterator[str]:
-    """Say which of the things that line 1 covers differ between two builds."""
+    """List which of the things that line 1 covers differ between two builds."""
     for what, before, after in (
         ("CPython", first.cpython, second.cpython),
         ("triple", first.spelling, second.spelling),

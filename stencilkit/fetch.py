@@ -158,7 +158,7 @@ def unpack_cached(tarball: Path, cache: Path) -> Path:
 
 
 def _explained(pin: SourcePin, error: FetchError) -> FetchError:
-    """Say of a release from an index that the index lists what no mirror holds, or holds with other content."""
+    """Explain an error for a release from an index that no mirror holds, or holds with other content."""
     if pin.origin != "index":
         return error
     if isinstance(error, ContentError):

@@ -157,7 +157,7 @@ def _installer() -> _Installer:
 
 
 def _reason(printed: str) -> str:
-    """Pick the lines that say why an installer failed, out of what may be megabytes; without any, the last ones."""
+    """Pick the lines that explain why an installer failed, out of many; if there are none, the last ones."""
     lines = [line for line in printed.splitlines() if line.strip()]
     reasons = [line for line in lines if line.startswith(_REASONS)]
     return "\n".join((reasons or lines)[-_SHOWN:])

@@ -30,7 +30,7 @@ _AFRESH: Final = "name another folder with --out, or remove this one"
 
 @contextlib.contextmanager
 def claimed(folder: Path, version: str, *, resume: bool) -> Iterator[None]:
-    """Claim a folder for one run: nobody else writes there meanwhile; mark it as this version's.
+    """Claim a folder for one run, so that no other one writes there; mark it as this version's.
 
     Raises: ResultError where another run has it, another version wrote it, or results are there and `resume` is not
     set; OutputError.
@@ -119,7 +119,7 @@ def render(result: Result) -> bytes:
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """Say everything of a result but its differing stencils and times, for JSON."""
+    """Return all of a result but its differing stencils and times, for JSON."""
     return {
         "stencilkit": result.stencilkit,
         "cell": _cell_fields(result.cell),
@@ -153,7 +153,7 @@ def _times(result: Result) -> dict[str, Any]:
 
 
 def differing(item: Differing) -> dict[str, Any]:
-    """Say what differs in a stencil, for JSON."""
+    """Return what differs in a stencil, for JSON."""
     return {
         "name": item.name,
         "likeness": item.likeness,

@@ -67,7 +67,7 @@ def _in_units(offset: int, unit: int) -> int:
 
 
 def rows(info: UnwindInfo | None) -> tuple[tuple[str, int], ...]:
-    """Name the constants; without unwind information, say that there is none."""
+    """Name the constants, or the absence of unwind information."""
     if info is None:
         return (("JIT_UNWIND_INFO_SUPPORTED", 0),)
     return (

@@ -97,7 +97,7 @@ def count(signers: Sequence[Signer]) -> int:
 
 
 def gather(paths: Iterable[Path], demand: Demand, root: Path | None) -> Attestations:
-    """Read statements, and keep those that somebody has signed whose word counts; say why others do not count.
+    """Read statements, and keep those with a signature that counts; return also why others do not count.
 
     `root` is a trusted root of sigstore's.
 
@@ -183,7 +183,7 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 def judge(claim: Claim, evidence: Attestations) -> Iterator[Check]:
-    """Count who says of a build what was computed; name those who say something else."""
+    """Count the signers who agree with what was computed of a build; name those who do not."""
     agree, differ = dict[str, None](), dict[str, str]()
     for item in evidence.attested:
         for build in item.statement.builds:

@@ -63,7 +63,7 @@ def encode(statement: Statement) -> bytes:
 
 
 def readable(statement: Statement) -> bytes:
-    """Write a statement, and read it again: nothing is signed that nobody would read.
+    """Write a statement, and read it again: only what can be read is signed.
 
     Raises: AttestationError.
     """

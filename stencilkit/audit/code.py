@@ -205,7 +205,7 @@ def _balanced(stencil: Examined, event: Event) -> bool:
 
 
 def writable_data(stencil: Examined) -> Iterator[str]:
-    """Find stores to what is read-only when it runs, and addresses of it that are kept where nobody can follow."""
+    """Find stores to what is read-only when it runs, and addresses of it that cannot be followed."""
     for event in stencil.followed.events:
         if event.kind != "store":
             continue

@@ -112,7 +112,7 @@ def probes(audited: Audited) -> Iterator[Finding]:
 
 
 def externals(audited: Audited) -> Iterator[Finding]:
-    """Find external names that a uop's sources do not reach, or that nobody vouches for."""
+    """Find external names that a uop's sources do not reach, or for which there is no evidence."""
     references = audited.references
     if references.problem:
         yield Finding(stencil="", what=references.problem)

@@ -43,7 +43,7 @@ case $last in *{generator}*) env -0 >{variables};; esac
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What make said: values of variables, commands of the two goals, the environment, and who needs whom."""
+    """What make printed: values of variables, commands of the two goals, the environment, and the prerequisites."""
 
     values: Mapping[str, str]
     jit: tuple[str, ...]

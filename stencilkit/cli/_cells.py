@@ -32,6 +32,6 @@ def row(result: Result) -> list[str]:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """Say what came of a cell, with the names of the stencils that differ, for JSON."""
+    """Return the result of a cell for JSON, with the names of the stencils that differ."""
     names = [item.name for item in result.differing]
     return {**results.summary(result), "why": result.why, "differing": names}

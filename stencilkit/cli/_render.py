@@ -187,7 +187,7 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
 
 
 def _judged(judgement: Judgement) -> Iterator[str]:
-    """Say what the tree's own generator makes of the same."""
+    """Return lines about what the tree's own generator makes of the same."""
     what = f"{judgement.uops} of {judgement.of} uops" if judgement.seed else f"{judgement.uops} uops"
     if judgement.equal:
         yield f"equal to what the tree's own Tools/jit/build.py makes: {what}, {len(judgement.files)} files"
@@ -216,7 +216,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 
 
 def described(manifest: Manifest) -> dict[str, Any]:
-    """Say what a manifest says of stencils, for JSON."""
+    """Return what a manifest says of its stencils, for JSON."""
     return {
         "cpython": manifest.cpython,
         "target": manifest.triple,

@@ -31,7 +31,7 @@ def _all(verdicts: Sequence[Verdict]) -> bool:
 
 
 def _words(verdict: Verdict) -> tuple[str, str]:
-    """Say the verdict in one word, and what limits it."""
+    """Return the verdict in one word, and what limits it."""
     if not verdict.accepted:
         return "refused", ""
     # What only accounts for other files has no digests, and was not to be compared.

@@ -144,7 +144,7 @@ def _row(item: Examined, written: Collection[PurePosixPath]) -> list[str]:
 
 
 def _vendor(version: str) -> str:
-    """Shorten the first line of `clang --version` to who says it: "Debian", "ziglang/zig-bootstrap"."""
+    """Shorten the first line of `clang --version` to the vendor: "Debian", "ziglang/zig-bootstrap"."""
     origin = re.search(r"://[^/ ]+/([\w./-]+)", version)
     return origin[1] if origin else version.partition("clang version")[0].strip() or version
 

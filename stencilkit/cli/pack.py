@@ -111,7 +111,7 @@ def command(
 def _statement(
     artifacts: Sequence[Artifact], output: Path, packed: bytes, builder: str, ledger: Path | None
 ) -> tuple[Statement, list[Verdict]]:
-    """Say what is in the bundle, after verifying it."""
+    """Make a statement about what is in the bundle, after verifying it."""
     verdicts = [verifying.run_artifact(item, Subject(path=output)) for item in artifacts]
     said = attesting.describe(builder, artifacts, {output.name: hashlib.sha256(packed).hexdigest()})
     if ledger is not None:

@@ -119,7 +119,7 @@ def command(
 
 
 def _policy(path: Path | None, *, mingw: bool, provisional: bool, consistent: bool) -> Policy:
-    """Read the policy; whoever writes one says in it what is enough."""
+    """Read the policy; one that is written says itself what is enough."""
     if path is None:
         return replace(verify.DEFAULT_POLICY, mingw=mingw, provisional=provisional, consistent=consistent)
     fix = "give --policy a file as the page about verify in the documentation describes it"

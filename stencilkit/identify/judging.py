@@ -24,7 +24,7 @@ _TAG: Final = re.compile(rb"(?<![0-9A-Za-z-])cpython-3([0-9]{1,3})\0")
 
 
 def judge(program: Program, candidates: Sequence[Candidate], found: Found, setting: str) -> Identification:
-    """Say which of the candidates a program contains; they are for its format and architecture."""
+    """Decide which of the candidates a program contains; they are for its format and architecture."""
     python = version(program)
     ranked = sorted((_cover(item, found) for item in candidates), key=lambda item: _rank(item, python))
     best, sure = _best(program, [item for item in ranked if _explains(item)], found)

@@ -58,7 +58,7 @@ def parse(text: str, where: str) -> Policy:
 
 
 def refusals(policy: Policy, found: Identification, *, in_ledger: bool) -> Iterator[str]:
-    """Say why a Python is not good enough: nothing if it is.
+    """List why a Python is not good enough; empty if it is.
 
     `in_ledger` is whether the ledger has an entry for its stencils.
     """

@@ -88,7 +88,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """Whose word counts, and how many of them must say the same."""
+    """Whose signature counts, and how many of them must agree."""
 
     signers: tuple[Signer, ...]
     threshold: int

@@ -66,7 +66,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """The external symbols that stencils may use, and who says so.
+    """The external symbols that stencils may use, and the evidence for that.
 
     `symbols` are those that each uop's sources can reach; a name that is missing stands for none. `proven` is
     False where only the stencils' own manifest vouches for them. `problem` says what was compared and differs.

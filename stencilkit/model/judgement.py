@@ -60,7 +60,7 @@ class ComparedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What a tree's own generator says of a build.
+    """How a build compares with what its tree's own generator makes.
 
     `uops` of the tree's `of` were compared. `different` are those whose stencils differ; a file may differ without
     them, in the order of its lines. `seed` chose the uops, "" where all were compared. `programs` are what

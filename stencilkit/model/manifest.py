@@ -179,7 +179,7 @@ class Manifest:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Say what makes it provisional, none where it is not."""
+        """List what makes it provisional; empty where it is not."""
         python = f"CPython {self.cpython} was built as {self.provisional}" if self.provisional else ""
         llvm = f"LLVM {self.toolchain.version} was taken for {self.provisional_llvm}" if self.provisional_llvm else ""
         return tuple(filter(None, (python, llvm)))

@@ -142,7 +142,7 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """Conclude: one failure is enough, and what the depth asks and nobody answered is a note."""
+        """Conclude: one failure is enough, and a question of this depth that was not answered is a note."""
         outcomes = {check.name: check.outcome for check in self.checks}
         if "failed" in outcomes.values() or outcomes.get("built", "not asked") == "not asked":
             return "not qualified"
@@ -157,7 +157,7 @@ class Result:
 
     @property
     def why(self) -> str:
-        """Say in one line what the verdict rests on, where it is not a plain yes."""
+        """Return in one line what the verdict rests on, where it is not a plain yes."""
         return "; ".join(self.reasons())
 
     def reasons(self) -> Iterator[str]:

@@ -68,7 +68,7 @@ class TreeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What somebody demands.
+    """What a verdict must rest on.
 
     Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
     was built in another way than upstream does, `mingw` what was compiled for msvc with mingw's headers, `provisional`

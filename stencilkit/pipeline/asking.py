@@ -33,7 +33,7 @@ class Told:
     changed: tuple[str, ...]
 
     def deviations(self) -> tuple[Deviation, ...]:
-        """Say so in the words of a manifest."""
+        """Return them as a manifest records them."""
         return tuple(
             Deviation(
                 what=argument,

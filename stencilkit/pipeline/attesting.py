@@ -20,7 +20,7 @@ from stencilkit.support import resources
 
 
 def describe(builder: str, artifacts: Sequence[Artifact], files: Mapping[str, str]) -> Statement:
-    """Say what was built, and from what; `files` are the SHA-256 of the files that hold the builds."""
+    """Describe what was built, and from what; `files` are the SHA-256 of the files that hold the builds."""
     return Statement(builder=builder, builds=tuple(_build(item) for item in artifacts), files=files)
 
 
@@ -58,7 +58,7 @@ def _materials(m: Manifest) -> Iterator[Material]:
 def compare(
     said: Statement, artifacts: Sequence[Artifact], expected: Path | Entry
 ) -> tuple[Statement, tuple[Check, ...]]:
-    """Compare builds with a ledger, or with one entry, and say in the statement what came of it.
+    """Compare builds with a ledger, or with one entry, and put the outcome into the statement.
 
     Raises: LedgerError.
     """
@@ -103,7 +103,7 @@ def files_of(named: Iterable[Path], folders: Iterable[Path]) -> tuple[Path, ...]
 
 
 def demand(signers: Sequence[Signer], threshold: int | None) -> Demand:
-    """Say whose word counts, and how many must say the same: all of them, if no number is given.
+    """Return whose signature counts, and how many must agree: all of them, if no number is given.
 
     Raises: AttestationError for a number that so many signers cannot reach.
     """

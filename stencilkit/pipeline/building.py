@@ -127,7 +127,7 @@ def _words(included: Closure) -> _Words:
 
 
 def _doubts(request: BuildRequest) -> Iterator[str]:
-    """Say what makes a build provisional, and what to do about it."""
+    """Describe what makes a build provisional, and what to do about it."""
     tree, version = request.tree, request.toolchain.version
     newest = tree.python.support.newest_checked
     if tree.provisional is not None:

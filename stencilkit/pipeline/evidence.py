@@ -227,7 +227,7 @@ def _complete(
 def _companions(
     contents: Mapping[str, bytes], described: Described
 ) -> tuple[companions.Companions | None, Mapping[str, str], tuple[Check, ...]]:
-    """Digest the shim that is there; else believe the manifest, and say so."""
+    """Digest the shim that is there; else believe the manifest, with a note."""
     record = next((record for record in described.manifest.files if record.role == "shim"), None)
     if record is None:
         return None, {}, ()

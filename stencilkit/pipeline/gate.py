@@ -93,7 +93,7 @@ def vary(configuration: Configuration, variations: Sequence[Variation], plain: P
 
 
 def unexpected_of(plain: Path, folder: Path | None) -> Iterator[str]:
-    """Say what of an output folder is not as a ledger says.
+    """List how an output folder differs from what a ledger expects.
 
     Raises: LedgerError.
     """
@@ -188,7 +188,7 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
 
 
 def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:
-    """Name the builds of other LLVMs than upstream's of which the ledger does not say what is proved.
+    """Name the builds of other LLVMs than upstream's for which the ledger has no proofs.
 
     Raises: LedgerError.
     """

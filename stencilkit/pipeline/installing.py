@@ -24,7 +24,7 @@ KEEPER: Final = "stencilkit-keep"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """What came of it: a verdict per target, the files with whether each changed, and the make variable to pass.
+    """The result: a verdict per target, the files with whether each changed, and the make variable to pass.
 
     `notes` say where they are other stencils than the build folder asks for. Nothing was placed if a verdict refuses.
     """
@@ -84,7 +84,7 @@ def install(
 
 
 def _unknown_to_configure(place: placing.Place) -> Iterator[str]:
-    """Say what make must be given where configure does not know the target."""
+    """Return what make must be given where configure does not know the target."""
     for request in place.requests:
         if words := place.dialect.make_arguments(request.target):
             what = f"this CPython's configure does not know {request.target.triple}"

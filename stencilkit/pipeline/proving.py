@@ -99,7 +99,7 @@ def _opened(path: Path, triple: str | None) -> Opened:
 
 
 def recorded(first: Opened, second: Opened, proofs: Proofs, folder: Path, *, update: bool) -> tuple[str, ...]:
-    """Compare proofs with what the ledger says of them, or write them there; return what is not as it says.
+    """Compare proofs with those in the ledger, or write them there; return what differs.
 
     The first stencils must be those of the entry that the second's differs from.
 

@@ -126,7 +126,7 @@ def is_it_what_the_ledger_expects(known: Evidence) -> Iterator[Check]:
 
 
 def do_others_say_the_same(known: Evidence) -> Iterator[Check]:
-    """Count whose signed statements say what was computed here, not what the manifest says."""
+    """Count the signers whose statements agree with what was computed here, whatever the manifest says."""
     if known.subject.attestations is not None:
         claim = replace(Claim.of(known.manifest), content=known.summary.content, interface=known.summary.interface)
         yield from attest.judge(claim, known.subject.attestations)

@@ -49,7 +49,7 @@ def _read(path: Path) -> Iterator[Result]:
 
 
 def _of_ledger(item: matrix.Supported) -> Result:
-    """Say what an entry of a ledger says; what it does not say was not asked."""
+    """Turn an entry of a ledger into a result; what it does not record was not asked."""
     entry = item.entry
     figure = f"{len(entry.stencils)} stencils"
     otherwise = ", ".join(entry.deviations)

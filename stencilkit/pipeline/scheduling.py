@@ -124,7 +124,7 @@ def alone(job: Job, timeout: float) -> Result:
 
 
 def _said(done: process.Completed) -> str:
-    """Say how a process ended that gave no result: its own error message, or its end."""
+    """Describe how a process ended that gave no result: its own error message, or its exit status."""
     lines = [line for line in done.err.strip().splitlines() if not line.startswith("stencilkit: this is a bug")]
     said = next((line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)), "")
     return said or f"its process {done.ending}" + (f": {lines[-1][:200]}" if lines else "")

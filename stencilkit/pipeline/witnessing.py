@@ -81,7 +81,7 @@ def _split(text: str, option: str) -> tuple[str, ...]:
 
 
 def text_of(known: Described, tree: SourceTree) -> str:
-    """Write the C file of assertions, for whoever wants to compile it without stencilkit.
+    """Write the C file of assertions, to be compiled without stencilkit.
 
     Raises: WitnessError.
     """

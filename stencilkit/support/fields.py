@@ -32,7 +32,7 @@ _NAMES: Final[dict[type, str]] = {
 
 
 def _shown(value: object) -> str:
-    """Say what was found: a short value as it is, of others what they are."""
+    """Describe what was found: a short value as it is, others by their kind."""
     if isinstance(value, str | int) and _fits(value) and len(repr(value)) <= _SHOWN:
         return repr(value)
     return next((name for kind, name in _NAMES.items() if type(value) is kind), "a date or a time")
@@ -219,7 +219,7 @@ class Fields:
         return dict(table)
 
     def done(self) -> None:
-        """Refuse keys that nobody has asked for."""
+        """Refuse keys that were not read."""
         unknown = sorted(set(self._table) - self._read)
         if unknown:
             raise self.fail(unknown[0], "unknown field")

@@ -225,7 +225,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Hold a lock while the block runs, without waiting for it: say whether it was free (Windows: always).
+    """Hold a lock while the block runs, without waiting for it; yield whether it was free (Windows: always).
 
     Raises: OutputError where its folder cannot be made.
     """

@@ -39,7 +39,7 @@ def check(folder: Path) -> Path:
 
 
 def _problem(status: os.stat_result) -> tuple[str, str] | None:
-    """Say why a file or folder cannot be trusted, and what to do about it."""
+    """Return why a file or folder cannot be trusted, and what to do about it."""
     if not hasattr(os, "geteuid"):
         return None
     user = os.geteuid()

@@ -96,7 +96,7 @@ class _Splitter:
         return self._text[self._at - 1]
 
     def _escape(self) -> bool:
-        """Take what stands behind a backslash; say whether it is of a word: a newline continues the line."""
+        """Take what follows a backslash; return whether it belongs to a word: a newline continues the line."""
         character = self._take("a backslash at the end")
         if character == "\n":
             return False

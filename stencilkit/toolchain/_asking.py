@@ -106,7 +106,7 @@ def _ask(program: Path, command: Sequence[str], store: Store) -> str:
 
 
 def _stat_key(*words: str | Path) -> str:
-    """Make a key from a binary's path, size and time; "" for a script, whose answer is somebody else's."""
+    """Make a key from a binary's path, size and time; "" for a script, which passes on another program's answer."""
     path = Path(words[1]).resolve()
     try:
         status = path.stat()

@@ -74,7 +74,7 @@ def select(wanted: Sequence[Wanted], machine: Machine, *, skip_missing: bool = F
 
 
 def choice(chosen: Toolchain, machine: Machine) -> str:
-    """Say which toolchain is used, and which others of its major version were not chosen.
+    """Return a line about which toolchain is used, and which others of its major version were not chosen.
 
     Where it was named, nobody else was asked.
     """

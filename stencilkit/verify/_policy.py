@@ -68,7 +68,7 @@ def parse_policy(text: str, where: str) -> Policy:
 
 
 def _demand(table: Fields) -> Demand:
-    """Read whose attestations count, and how many of them must say the same."""
+    """Read whose attestations count, and how many of them must agree."""
     signers = tuple(_signer(row) for row in table.tables("signer"))
     names = {signer.name for signer in signers}
     threshold = table.integer("threshold")
@@ -117,13 +117,13 @@ def obey(policy: Policy, manifest: Manifest) -> Iterator[Check]:
 
 
 def mingw_headers(manifest: Manifest) -> tuple[str, ...]:
-    """Say what shows that mingw's headers went into stencils, whatever their manifest calls them."""
+    """List what shows that mingw's headers went into stencils, whatever their manifest calls them."""
     marked = ('the manifest says headers = "mingw"',) if manifest.headers == "mingw" else ()
     return (*marked, *(file.name for file in manifest.includes if _MINGW.search(file.name)))
 
 
 def conclude(subject: str, checks: Iterable[Check], digests: Mapping[str, str], policy: Policy, stamp: str) -> Verdict:
-    """Gather the checks; what the policy requires and nobody could check is a failure."""
+    """Gather the checks; what the policy requires and was not checked is a failure."""
     found = list(checks)
     answered = {check.kind for check in found if check.status != "noted"}
     found += [

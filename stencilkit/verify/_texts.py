@@ -90,7 +90,7 @@ def content_claim(header: ReadHeader) -> str:
 
 
 def small_file(name: str, original: bytes, rendered: bytes | None) -> Iterator[Check]:
-    """Check a file that is beside the header against what stencilkit writes; nothing is said where it is that."""
+    """Compare a file beside the header with what stencilkit writes; yield nothing where it is the same."""
     if original != rendered:
         detail = "cannot be understood" if rendered is None else _first(original, rendered)
         yield Check(kind="canonical", status="failed", what=f"{name} is not what stencilkit writes", details=(detail,))
