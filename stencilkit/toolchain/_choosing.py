@@ -115,6 +115,8 @@ def _named(program: Path, store: Store) -> Toolchain:
     if program.is_dir():
         inside = next((path for path in (program / "clang", program / "bin" / "clang") if path.is_file()), "")
         raise ToolchainError(f"{program} is a folder", fix=f"give the path of a clang{inside and f': {inside}'}")
+    # Windows' makefiles name bin\clang (PCbuild/regen.targets: --llvm-tools-install-dir), as a shell there does.
+    program = next((path for path in (program, program.with_name(f"{program.name}.exe")) if path.is_file()), program)
     if not program.is_file():
         raise ToolchainError(f"there is no program {program}", fix="give the path of a clang, or a version")
     identified = identify(program, "named", store)

@@ -68,6 +68,22 @@ REAL: tuple[tuple[str, tuple[str, ...], JitCommand], ...] = (
         ),
     ),
     (
+        "3.15 on Windows",
+        (
+            *("i686-pc-windows-msvc", "--debug", "--output-dir", r"C:\p\b\win32", "--pyconfig-dir", r"C:\p\PC"),
+            *("--llvm-version=21", r"--llvm-tools-install-dir=C:\p\PCbuild\..\externals\llvm-21.1.4.0"),
+        ),
+        JitCommand(
+            triples=("i686-pc-windows-msvc",),
+            debug=True,
+            cflags="",
+            llvm="21",
+            tools=r"C:\p\PCbuild\..\externals\llvm-21.1.4.0",
+            output=r"C:\p\b\win32",
+            pyconfig=r"C:\p\PC",
+        ),
+    ),
+    (
         "by hand",
         ("-f", "-v", "-d", PC),
         JitCommand(triples=(PC,), debug=True, cflags="", llvm="", tools="", force=True),

@@ -264,6 +264,15 @@ def test_the_same_clang_twice_is_one_and_two_of_a_version_are_refused(three: Fou
         select(f"19,{other}", three)
 
 
+def test_windows_names_a_program_without_its_suffix(tmp_path: Path) -> None:
+    """PCbuild's command line has the folder of an LLVM; what is bin/clang to a shell there is bin/clang.exe."""
+    fakes.clang(tmp_path / "llvm" / "bin" / "clang.exe", "21.1.0")
+    (chosen,) = toolchain.select(
+        toolchain.parse_wanted(str(tmp_path / "llvm" / "bin" / "clang")), toolchain.Machine(tmp_path, NoStore())
+    )
+    assert chosen.program == tmp_path / "llvm" / "bin" / "clang.exe"
+
+
 def test_a_named_program_that_cannot_be_used(tmp_path: Path) -> None:
     found = Found(toolchains=(), rejected=())
     with pytest.raises(ToolchainError, match="there is no program"):
