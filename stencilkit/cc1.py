@@ -7,6 +7,7 @@ answer, as do flags that cancel each other. Refuses what no row of cc1.toml know
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -26,6 +27,7 @@ _OUTPUT: Final = "probe.out"
 PROBE: Final = ("-c", _PROBE, "-o", _OUTPUT)
 _TIMEOUT_SECONDS: Final = 60.0
 _UNKNOWN: Final = Rule(patterns=("*",), effect="refused", why="nobody has looked at what it does to stencils")
+_SPECIAL: Final = re.compile(r"[*?\[]")
 _WHERE: Final = "--cflags (CPython's CFLAGS_JIT)"
 
 
@@ -130,8 +132,13 @@ def _refusal(flags: str, argument: str, rule: Rule) -> FlagError:
 
 def _find(rules: Rules, argument: Argument) -> Rule:
     text = str(argument)
-    matching = (rule for rule in rules.arguments if any(fnmatchcase(text, pattern) for pattern in rule.patterns))
+    matching = (rule for rule in rules.arguments if _matches(text, rule.patterns))
     return next(matching, _UNKNOWN)
+
+
+def _matches(text: str, patterns: Sequence[str]) -> bool:
+    """Return whether one of some patterns matches; most are words, and fnmatch compiles each one that it sees."""
+    return any(fnmatchcase(text, pattern) if _SPECIAL.search(pattern) else text == pattern for pattern in patterns)
 
 
 def unasked(rules: Rules, plain: Sequence[Argument], told: Sequence[Argument]) -> tuple[str, ...]:
@@ -153,7 +160,7 @@ def vendors(rules: Rules, told: Sequence[Argument], baseline: Sequence[str]) -> 
     Raises: FlagError for what stencils may not have.
     """
     patterns = (*rules.defaults, *baseline)
-    found = [argument for argument in told if not any(fnmatchcase(str(argument), pattern) for pattern in patterns)]
+    found = [argument for argument in told if not _matches(str(argument), patterns)]
     _refuse_unasked(rules, found)
     return tuple(str(argument) for argument in found if _find(rules, argument).effect != "harmless")
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any, Final
 
 from stencilkit.model.header import HeaderFormat, Mask
 from stencilkit.model.stencil import Patch, PatchForm, Stencil, StencilGroup, StencilSet
+
+if TYPE_CHECKING:  # loading it takes longer than an answer that nothing has changed
+    from jinja2 import Environment
 
 _BYTES_PER_ROW: Final = 8
 _HEX: Final = tuple(f"{byte:#04x}," for byte in range(256))
@@ -46,6 +47,8 @@ class _Group:
 
 @functools.cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  # see above
+
     return Environment(
         loader=PackageLoader("stencilkit", "templates"),
         undefined=StrictUndefined,
@@ -79,6 +82,16 @@ def render_header(
 def render(template: str, **context: object) -> str:
     """Render one of the small files that are beside the header."""
     return _environment().get_template(template).render(context)
+
+
+def dispatcher(generator: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Render a header that includes another one by the architecture; `rows` are conditions and names.
+
+    CPython: Tools/jit/build.py.
+    """
+    words = ["if", *["elif"] * (len(rows) - 1)]
+    choices = [f'#{word} {condition}\n#include "{name}"\n' for word, (condition, name) in zip(words, rows, strict=True)]
+    return "".join([f"// {generator}\n", *choices, '#else\n#error "unexpected target"\n#endif\n'])
 
 
 def _groups(

@@ -6,15 +6,17 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from stencilkit.cli import _layout
-from stencilkit.model.judgement import Judgement
-from stencilkit.model.manifest import Manifest, StencilRecord
-from stencilkit.model.request import Written
 from stencilkit.support import environ, escape
+
+if TYPE_CHECKING:  # every command prints, and few print these
+    from stencilkit.model.judgement import Judgement
+    from stencilkit.model.manifest import Manifest, StencilRecord
+    from stencilkit.model.request import Written
 
 SCHEMA = 1
 

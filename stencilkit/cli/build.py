@@ -21,7 +21,7 @@ from stencilkit.model.request import Build, BuildRequest, Written
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import admitting, attesting, building, identifying, judging, requesting, universal
+from stencilkit.pipeline import building, requesting, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -148,15 +148,26 @@ def command(
     ]
     for tool in tools:
         progress.say(toolchain.choice(tool, machine))
-    judge = functools.partial(judging.judge, others=machine, store=store, sample=sample, progress=progress)
-    written = [_write(request, out, store, judge if checked else None, progress) for request in requests]
+    judge = _judge(machine, store, sample, progress) if checked else None
+    written = [_write(request, out, store, judge, progress) for request in requests]
     if any(item.refused for item in written):
         _render.builds(written, [], form)
         return ExitCode.DIFFERENT
     if signatures is not None:
+        from stencilkit.pipeline import admitting, identifying
+
         identifying.sign(admitting.each([item.folder for item in written]), signatures)
     _render.builds(written, [_bundle(group, out) for group in universal.group(written, spellings)], form)
     return ExitCode.OK
+
+
+def _judge(
+    machine: toolchain.Machine, store: Store, sample: Sample | None, progress: Progress
+) -> Callable[[Build], Judgement]:
+    """Bind what --check-upstream compares with; loading it is for those who ask."""
+    from stencilkit.pipeline import judging
+
+    return functools.partial(judging.judge, others=machine, store=store, sample=sample, progress=progress)
 
 
 def _sample(given: str) -> Sample | None:
@@ -181,6 +192,8 @@ def _verified(tree: SourceTree, cpython: str | None, root: Path | None, *, wante
             "--verify-source is for a release tarball: python.org signs those, and not what is in them",
             fix="give --cpython Python-X.Y.Z.tar.xz, with Python-X.Y.Z.tar.xz.sigstore beside it",
         )
+    from stencilkit.pipeline import attesting
+
     return attesting.verify_source(tree, tarball, root)
 
 

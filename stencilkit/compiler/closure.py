@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,7 @@ def find(plan: Plan, work: Path) -> Closure:
     texts = [text for text, _ in done]
     found = {path for _, paths in done for path in paths}
     own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
-    paths = sorted({path.resolve() for path in found | own})
+    paths = sorted(_resolved(found | own))
     places = _places(plan)
     included = {path: _included(places, path) for path in paths}
     return Closure(
@@ -39,6 +39,18 @@ def find(plan: Plan, work: Path) -> Closure:
         digest=hashlib.sha256(b"\0".join(texts)).hexdigest(),
         paths=tuple((path, file) for path, file in included.items() if file.origin != "pyconfig"),
     )
+
+
+def _resolved(paths: Iterable[Path]) -> set[Path]:
+    """Follow links as Path.resolve does; hundreds of headers are in few folders, which are followed once."""
+    folders: dict[Path, Path] = {}
+    found = set()
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        place = folders[path.parent] / path.name
+        found.add(place.resolve() if path.name == ".." or place.is_symlink() else place)
+    return found
 
 
 def _kinds(plan: Plan) -> dict[bool, str]:

@@ -120,10 +120,11 @@ class _Words:
 
 
 def _words(included: Closure) -> _Words:
-    tree, foreign = set[str](), set[str]()
+    # Most words are in many files, so all files are read as one.
+    texts: dict[bool, list[bytes]] = {True: [], False: []}
     for path, file in included.paths:
-        (tree if file.origin == "tree" else foreign).update(pyconfig.words(path.read_bytes()))
-    return _Words(frozenset(tree), frozenset(foreign))
+        texts[file.origin == "tree"].append(path.read_bytes())
+    return _Words(*(pyconfig.words(b"\n".join(texts[own])) for own in (True, False)))
 
 
 def _doubts(request: BuildRequest) -> Iterator[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from stencilkit import __version__, disassemble, emit
+from stencilkit import __version__, emit
 from stencilkit.model.dialect import Dialect
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import SpelledTarget
-from stencilkit.pipeline.companions import Companions
+
+if TYPE_CHECKING:  # what renders only dispatchers reads no objects
+    from stencilkit.pipeline.companions import Companions
 
 GENERATOR: Final = f"stencilkit {__version__}"
 DISPATCHERS: Final[Mapping[FileRole, FileRole]] = {"dispatcher": "stencils", "unwind-dispatcher": "unwind"}
@@ -70,7 +72,7 @@ def dispatchers(dialect: Dialect, requests: Sequence[SpelledTarget], generator: 
     for role, included in DISPATCHERS.items():
         if role in names[0]:
             rows = [(request.target.condition, own[included]) for request, own in zip(requests, names, strict=True)]
-            rendered[names[0][role]] = emit.render("dispatcher.h.j2", line1=generator, rows=rows).encode()
+            rendered[names[0][role]] = emit.dispatcher(generator, rows).encode()
     return rendered
 
 
@@ -82,6 +84,8 @@ def render_header(dialect: Dialect, arch: str, stencils: StencilSet, *, line1: s
 
 def _comments(stencils: StencilSet, dialect: Dialect, arch: str) -> emit.Comments:
     """Disassemble the code of every stencil."""
+    from stencilkit import disassemble  # noqa: PLC0415  # few headers have such comments
+
     ordinals = stencils.ordinals
     return {
         (group.name, "code"): disassemble.listing(

@@ -7,6 +7,7 @@ a tag makes us write elsewhere. Windows keeps these folders below the user's pro
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from pathlib import Path
@@ -111,7 +112,7 @@ def _open(root: Path, names: tuple[str, ...], flags: int, stack: contextlib.Exit
         stack.callback(os.close, descriptor)
         return descriptor
     # The folder itself may be a link of the user's, which `check` has looked at.
-    folder = os.open(os.path.realpath(root), _FOLDER)
+    folder = os.open(_followed(root), _FOLDER)
     stack.callback(os.close, folder)
     for name in names[:-1]:
         folder = os.open(name, _FOLDER, dir_fd=folder)
@@ -121,6 +122,12 @@ def _open(root: Path, names: tuple[str, ...], flags: int, stack: contextlib.Exit
     descriptor = os.open(names[-1], flags, 0o600, dir_fd=folder)
     stack.callback(os.close, descriptor)
     return descriptor
+
+
+@functools.lru_cache(maxsize=16)
+def _followed(root: Path) -> str:
+    """Follow the links of a path once: a store is asked for hundreds of entries."""
+    return os.path.realpath(root)
 
 
 def open_lock(path: Path) -> int:

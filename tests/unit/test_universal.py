@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
         (place / header).write_bytes(texts[header])
         (place / f"manifest-{half.target.triple}.toml").write_text(manifest.render(described))
     rows = [(half.target.condition, dialect.file_names(half)["stencils"]) for half in halves]
-    (place / "jit_stencils.h").write_text(emit.render("dispatcher.h.j2", line1=rendering.GENERATOR, rows=rows))
+    (place / "jit_stencils.h").write_text(emit.dispatcher(rendering.GENERATOR, rows))
     return place
 
 
