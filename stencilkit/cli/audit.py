@@ -13,7 +13,7 @@ from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, PolicyError, UsageError
 from stencilkit.model.audit import Audit, Finding
 from stencilkit.pipeline import auditing, surveying
-from stencilkit.support import files, limits, suggest
+from stencilkit.support import files, limits, suggest, words
 
 _SHOWN: Final = 5
 # What an LLVM update may cost unnoticed, in percent.
@@ -120,7 +120,7 @@ def _rules(form: str) -> None:
 def _text(item: Audit) -> Iterator[_render.Line]:
     yield f"{item.subject}: ", _render.Word("passed" if item.passed else "FAILED")
     for result in item.results:
-        count = f"{len(result.findings)} findings" if result.findings else ""
+        count = words.counted(len(result.findings), "finding") if result.findings else ""
         padding = " " * (9 - len(result.outcome))
         yield "  ", _render.Word(result.outcome), f"{padding}  {result.rule:16}  {count}".rstrip()
         yield from (f"{'':31}{line}" for line in _findings(result.findings))

@@ -12,6 +12,7 @@ from stencilkit.cli import _options, _render
 from stencilkit.errors import ExitCode
 from stencilkit.model.comparison import Change, Comparison, Likeness, Side
 from stencilkit.pipeline import comparing
+from stencilkit.support import words
 
 
 @click.command()
@@ -71,7 +72,8 @@ def _account(item: Comparison, *, brief: bool, form: str) -> Iterator[_render.Li
     """Describe what differs between two."""
     mark = "## " if form == "markdown" else ""
     yield f"\n{mark}{item.first.label} -> {item.second.label}"
-    content = ("", "content equal") if item.equal else (f"{len(item.changes)} stencils ", "differ")
+    number, _, verb = words.counted(len(item.changes), "stencil", "differ").rpartition(" ")
+    content = ("", "content equal") if item.equal else (f"{number} ", verb)
     interface = "interface equal" if item.first.interface == item.second.interface else "interface differs"
     line1 = "line 1 equal" if item.first.line1 == item.second.line1 else "line 1 differs"
     yield f"{line1}; {content[0]}", _render.Word(content[1]), f"; {interface}"

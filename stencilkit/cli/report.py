@@ -8,6 +8,7 @@ import click
 
 from stencilkit.cli import _cells, _options, _render
 from stencilkit.pipeline import reporting
+from stencilkit.support import words
 
 
 @click.command()
@@ -24,5 +25,5 @@ def command(paths: tuple[Path, ...], out: Path | None, form: str) -> None:
     found = reporting.gather(paths)
     if out is not None:
         count = reporting.write(found, out)
-        _render.say(f"wrote {count} files; open {out / 'index.html'}", err=True)
+        _render.say(f"wrote {words.counted(count, 'file')}; open {out / 'index.html'}", err=True)
     _cells.show(found, form)

@@ -15,7 +15,7 @@ from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import admitting, comparing, identifying, knowing, opening, varying, verifying
 from stencilkit.pipeline.evidence import Subject
-from stencilkit.support import environ, files, limits, process
+from stencilkit.support import environ, files, limits, process, words
 
 # Whether it is the same, not what it is good for:
 _POLICY = Policy(require=("canonical", "manifest", "ledger"), mingw=True)
@@ -199,7 +199,7 @@ def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:
         base = ledger.base_of(folder, known, knowing.python(known.series).support.pinned)
         differing = sum(base.stencils.get(name) != digest for name, digest in known.stencils.items())
         if differing:
-            yield f"{entry}: {differing} stencils differ from those of LLVM {base.llvm}; none is known to be proved"
+            yield f"{entry}: {words.counted(differing, 'stencil', 'differ')} from those of LLVM {base.llvm}; none is known to be proved"
 
 
 def disagreements(outcomes: Sequence[Examined]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Final
 from stencilkit.errors import ManifestError, SourceError, StencilkitError, TargetError, UsageError
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, half_name
 from stencilkit.pipeline import knowing, opening
-from stencilkit.support import files, limits
+from stencilkit.support import files, limits, words
 
 # What make takes, whatever the CPython, and what says what that is.
 _TAKEN: Final = ("jit_stencils*.h", "jit_shim*.o", "jit_unwind_info*.h", MANIFEST_NAME, HALVES)
@@ -62,7 +62,7 @@ def demand(path: Path) -> tuple[Path, ...]:
     found = survey(path)
     if found.refused:
         raise ManifestError(
-            f"{len(found.refused)} files below {path} belong to no stencils that could be verified",
+            f"below {path}, {words.counted(len(found.refused), 'file', 'belong')} to no stencils that could be verified",
             details="\n".join(f"{place}: {why}" for place, why in found.refused.items()),
             fix="name the output folders one by one, or move those files away",
         )

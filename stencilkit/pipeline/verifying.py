@@ -13,6 +13,7 @@ from stencilkit.model.verdict import Check, Verdict
 from stencilkit.pipeline import evidence, identifying, questions
 from stencilkit.pipeline.evidence import Evidence, Found, Subject, UnreadableError
 from stencilkit.pipeline.surveying import Survey
+from stencilkit.support import words
 
 Question = Callable[[Evidence], Iterator[Check]]
 QUESTIONS: Final[tuple[Question, ...]] = (
@@ -64,7 +65,7 @@ def account(survey: Survey) -> tuple[Verdict, ...]:
         checks.append(Check(kind="manifest", status="failed", what=f"{path}: {reason}"))
     if not checks:
         return ()
-    covered = Check(kind="manifest", status="passed", what=f"{survey.covered} files are those of stencils")
+    covered = Check(kind="manifest", status="passed", what=f"{words.counted(survey.covered, 'file')} of stencils")
     label = f"other files below {survey.path}"
     return (Verdict(subject=label, checks=(*([covered] if survey.covered else []), *checks), digests={}),)
 

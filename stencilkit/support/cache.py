@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import OutputError
-from stencilkit.support import files, private
+from stencilkit.support import files, private, words
 
 _TAG_NAME: Final = "CACHEDIR.TAG"
 _TAG: Final = (
@@ -95,7 +95,7 @@ class Store:
         shutil.rmtree(self.root, ignore_errors=True)
         if self.root.exists() and (left := self.info().entries):
             raise OutputError(
-                f"cannot remove {left} files of the cache",
+                f"cannot remove {words.counted(left, 'file')} of the cache",
                 where=str(self.root),
                 fix="remove the folder by hand, as the user to whom it belongs",
             )

@@ -109,7 +109,7 @@ def test_clear_says_what_it_could_not_remove(store: Store, monkeypatch: pytest.M
     assert store.info().entries == 0
     store.put(KEYS[0], b"content")
     monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
-    with pytest.raises(OutputError, match="cannot remove 1 files"):
+    with pytest.raises(OutputError, match="cannot remove 1 file of"):
         store.clear()
 
 

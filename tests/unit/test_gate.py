@@ -144,7 +144,7 @@ def test_what_nobody_has_proved_is_said(entry: Entry, tmp_path: Path) -> None:
     for item in (entry, other):
         ledger.write(tmp_path / "ledger", item, pinned)
     both = [outcome(entry), outcome(other)]
-    said = f"{other.place}: 1 stencils differ from those of LLVM {entry.llvm}; none is known to be proved"
+    said = f"{other.place}: 1 stencil differs from those of LLVM {entry.llvm}; none is known to be proved"
     assert list(gate.unproved(both, tmp_path / "ledger")) == [said]
     proofs = Proven(prover="a" * 64, content=other.content, base=entry.content, proved=1, otherwise={})
     ledger.write(tmp_path / "ledger", replace(other, proofs=proofs), pinned)
