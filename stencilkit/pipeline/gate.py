@@ -199,7 +199,8 @@ def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:
         base = ledger.base_of(folder, known, knowing.python(known.series).support.pinned)
         differing = sum(base.stencils.get(name) != digest for name, digest in known.stencils.items())
         if differing:
-            yield f"{entry}: {words.counted(differing, 'stencil', 'differ')} from those of LLVM {base.llvm}; none is known to be proved"
+            what = words.counted(differing, "stencil", "differ")
+            yield f"{entry}: {what} from those of LLVM {base.llvm}; none is known to be proved"
 
 
 def disagreements(outcomes: Sequence[Examined]) -> tuple[str, ...]:

@@ -61,8 +61,9 @@ def demand(path: Path) -> tuple[Path, ...]:
     """
     found = survey(path)
     if found.refused:
+        what = words.counted(len(found.refused), "file", "belong")
         raise ManifestError(
-            f"below {path}, {words.counted(len(found.refused), 'file', 'belong')} to no stencils that could be verified",
+            f"below {path}, {what} to no stencils that could be verified",
             details="\n".join(f"{place}: {why}" for place, why in found.refused.items()),
             fix="name the output folders one by one, or move those files away",
         )
