@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit import compiler, configure, headers, targets, toolchain
+from stencilkit.errors import TargetError
 from stencilkit.model.build import Plan
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.target import Flavour
@@ -255,3 +256,28 @@ def test_each_flag_alone_makes_upstreams_bytes_or_is_refused(version: str, tripl
     assert not found.wrong, "\n".join(found.wrong)
     assert found.counts["refused"]
     assert found.counts["compared"]
+
+
+# Architectures that targets.toml refuses because of it, as clang spells them; those of targets have it since LLVM 19.
+WITHOUT = ("riscv64-linux-gnu", "loongarch64-linux-gnu", "powerpc64le-linux-gnu", "s390x-linux-gnu")
+
+
+@pytest.mark.parametrize("major", wb.DEBIAN)
+def test_which_targets_have_preserve_none(major: int, tmp_path: Path) -> None:
+    """What the refusals of targets.toml say is true of every LLVM here; jit.c's stencils are called with it."""
+    source = tmp_path / "convention.c"
+    source.write_text("__attribute__((preserve_none)) void f(int a) { (void)a; }\n")
+    clang = wb.debian_llvm(major) / "clang"
+
+    def has(triple: str) -> bool:
+        done = process.run([clang, f"--target={triple}", "-fsyntax-only", "-Wall", source], timeout=60)
+        assert done.returncode == 0, done.err
+        assert ("preserve_none" in done.err) == ("warning: " in done.err), done.err
+        return not done.err
+
+    assert {triple for triple in (wb.X86, wb.ARM, *WITHOUT) if has(triple)} == (
+        {wb.X86, wb.ARM} if major > 18 else set()
+    )
+    for triple in WITHOUT:
+        with pytest.raises(TargetError, match="preserve_none convention, which no LLVM has for"):
+            targets.resolve(targets.load(), triple)
