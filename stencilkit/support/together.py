@@ -51,7 +51,8 @@ def try_out(folder: Path) -> None:
     try:
         missing = _missing(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with _staged(folder, {"stencilkit": b"\n"}, executable=False):
+        probe = {"stencilkit": b"\n"}
+        with _at_work(folder, probe), _staged(folder, probe, executable=False):
             pass
     finally:
         _remove(missing)

@@ -144,6 +144,13 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(tmp_path: Path) -> No
     assert all(path.exists() for path in others)
 
 
+def test_what_a_killed_probe_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    left = tmp_path / f".stencilkit.{DEAD}-0.tmp"
+    left.write_bytes(b"\n")
+    files.check_writable(tmp_path)
+    assert contents(tmp_path) == {}
+
+
 def test_nothing_is_removed_while_somebody_else_is_at_work(tmp_path: Path) -> None:
     """In another container, a process that runs may have a number that no process has here."""
     left = tmp_path / f".a.{DEAD}-0.tmp"
