@@ -55,11 +55,10 @@ def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: s
         raise error(f"there is no {path}", fix="check the path; relative ones start from the current folder") from None
     except OSError as problem:
         raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
-    file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_size <= limit:
-        return file
-    file.close()
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
     if stat.S_ISREG(status.st_mode):
         what = f"it has {status.st_size} bytes, and nothing that belongs here has more than {limit}"
     else:

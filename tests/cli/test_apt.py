@@ -257,6 +257,12 @@ def test_a_hash_of_the_users_is_noted_as_that(archive: Archive, tmp_path: Path) 
     (done,) = pinning.update(file, [], {"3.15.2": SHA256}, tmp_path / "cache")
     assert done.now.vouched == "whoever gave it as --sha256"
     assert 'vouched = "whoever gave it as --sha256"\n' in file.read_text()
+    # Where no index can be checked, it is the way out; the tarball must have it all the same.
+    by_somebody_else(archive)
+    assert fetch.named("3.15.2", SHA256, NOTHING_PINNED, tmp_path / "another").pin.version == "3.15.2"
+    with pytest.raises(ContentError):
+        fetch.named("3.15.2", "0" * 64, NOTHING_PINNED, tmp_path / "another")
+    archive.publish()
     wrong: list[tuple[list[str], dict[str, str], type[StencilkitError]]] = [
         # The index knows better, or the tarball.
         ([], {"3.15.1": SHA256}, UsageError),

@@ -281,3 +281,10 @@ def test_scratch_without_room_says_where(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(OutputError, match="temporary folder") as caught, files.scratch("test"):
         pass
     assert "TMPDIR" in caught.value.fix
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    """Python's own error for it names the number of a descriptor."""
+    with pytest.raises(SourceError, match="it is not a regular file") as caught:
+        files.read_text(tmp_path, error=SourceError)
+    assert caught.value.where == str(tmp_path)
