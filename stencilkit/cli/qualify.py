@@ -111,7 +111,11 @@ def command(
     planned = planning.plan(trees, asked, _options.store(), progress)
     request = scheduling.Run(folder=out, jobs=jobs or environ.cpus(), timeout=timeout, resume=resume)
     do = clustering.doer(scheduler) if scheduler else None
-    found = scheduling.run(planned, request, _board.choose(form), do)
+    try:
+        found = scheduling.run(planned, request, _board.choose(form), do)
+    except KeyboardInterrupt:
+        _progress.say("the cells that are done are kept; --resume does the others")
+        raise
     _cells.show(found, form)
     return _end(found)
 
