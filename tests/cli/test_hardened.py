@@ -69,18 +69,25 @@ int main(int argc, char **argv) {
 """
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """Build few uops for both targets, plain and hardened; those that start a trace are among them."""
-    tree = wb.small_tree(VERSION, tmp_path_factory.mktemp("small") / "tree", uops=40, step=24)
-    text = (wb.tree(VERSION) / "Python/executor_cases.c.h").read_text()
+def with_what_is_entered(version: str, to: Path) -> Path:
+    """Copy CPython with few uops, among them those that start a trace."""
+    tree = wb.small_tree(version, to, uops=40, step=24 if version.startswith("3.15") else 7)
+    text = (wb.tree(version) / "Python/executor_cases.c.h").read_text()
     cases = tree / "Python/executor_cases.c.h"
+    here = cases.read_text()
     missing = [
         f"        case {item.name}: {{\n{text.partition(f'case {item.name}: {{')[2].partition('        case ')[0]}"
-        for item in knowing.python("3.15").dialect.ENTERED
-        if f"case {item.name}: {{" not in cases.read_text()
+        for item in knowing.python(version[:4]).dialect.ENTERED
+        if f"case {item.name}: {{" in text and f"case {item.name}: {{" not in here
     ]
-    cases.write_text(cases.read_text().replace("#undef TIER_TWO", "\n".join([*missing, "#undef TIER_TWO"])))
+    cases.write_text(here.replace("#undef TIER_TWO", "\n".join([*missing, "#undef TIER_TWO"])))
+    return tree
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+    """Build few uops for both targets, plain and hardened."""
+    tree = with_what_is_entered(VERSION, tmp_path_factory.mktemp("small") / "tree")
     found = {}
     for triple in PADS:
         config = wb.config_for(VERSION, triple, "release", tmp_path_factory.mktemp("config") / triple)
