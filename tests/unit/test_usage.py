@@ -1,0 +1,80 @@
+"""Options that do not go together, or lack another one: each is refused at once, and the way out is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stencilkit.cli import main
+from tests import samples
+
+# The words of a command, what is wrong with them, and what to do instead. {out} is an output folder, {policy} a policy
+# that names signers, {file} any file.
+CASES: dict[str, tuple[str, str]] = {
+    "attest {file} --built {out} -o {file}": ("an attestation is signed", "add --sign-key FILE, or --sigstore"),
+    "audit {out} --growth 5": ("--growth needs --against", "name the stencils that these replace"),
+    "audit {out} --against {out} --growth nan": ("--growth nan is not a percentage", "give one like 2 or 0.5"),
+    "build --cpython {tree} --trusted-root {file}": ("--trusted-root is for --verify-source", "add --verify-source"),
+    "identify": ("nothing was named", "name a program, a package or a folder, or a process with --pid"),
+    "pack {out} -o x.tar.gz --ledger {out}": ("--ledger is for the signed statement", "leave it out, or add --attest"),
+    "pack {out} -o x.tar.gz --attest": ("--attest needs somebody to sign", "give --attest with --sign-key FILE"),
+    "pack {out} -o x.tar.gz --attest --sign-key {file} --sigstore": ("are two ways to sign", "leave one of them out"),
+    "pack {out} -o x.tar.gz --attest --trust-config {file}": ("--trust-config is for --sigstore", "or add --sigstore"),
+    "prove {out}": ("prove takes two or more paths, or --self and one", "name headers or output folders"),
+    "prove {out} {out} --self": ("--self takes one path", "name headers or output folders"),
+    "prove {out} {out} --update": ("--update writes to a ledger", "give --ledger DIR"),
+    "show _NO_SUCH {out}": ("has no stencil _NO_SUCH", "its manifest.toml lists them"),
+    "show _POP_TOPP {out}": ("has no stencil _POP_TOPP", "_POP_TOP"),
+    "verify {out} --attestation {file}": ("a signature says nothing until it is known whose it is", "add --key, or"),
+    "verify {out} --attestation {file} --identity a@b": ("each --identity needs its --issuer", "as many of one as of"),
+    "verify {out} --key {file}": ("signers are named, and nothing that they signed", "add --attestation FILE"),
+    "verify {out} --attestation {file} --policy {policy} --threshold 1": (
+        *("the policy says whose attestations count", "leave --key, --identity and --threshold out"),
+    ),
+    "verify {out} --rebuild": ("--rebuild needs --cpython", "name the source to build from"),
+    "verify {out} --witness": ("--witness needs --cpython", "with --pyconfig-dir its build folder"),
+    "verify {out} --pyconfig-dir {out}": ("--pyconfig-dir needs --cpython", "the source that it was configured from"),
+    "verify {out} --llvm 19": ("--llvm is for --rebuild", "leave it out, or add --rebuild and --cpython"),
+    "verify {out} {out} --manifest {file}": ("--manifest is for one header", "verify them one by one"),
+}
+POLICY = """\
+schema = 1
+require = ["canonical", "attested"]
+[attestations]
+threshold = 1
+[[attestations.signer]]
+name = "somebody"
+identity = "a@b"
+issuer = "https://example.org"
+"""
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    here = tmp_path_factory.mktemp("usage")
+    tree = samples.tree(here / "tree")
+    (here / "policy.toml").write_text(POLICY)
+    (here / "file").write_text("")
+    out = samples.folder(here / "out", tree).parent
+    return {"tree": str(tree.root), "out": str(out), "policy": str(here / "policy.toml"), "file": str(here / "file")}
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_what_does_not_go_together_is_refused(
+    words: str,
+    places: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    what, fix = CASES[words]
+    monkeypatch.chdir(tmp_path)
+    assert main([word.format(**places) for word in words.split()]) == 2
+    out, err = capsys.readouterr()
+    said = " ".join(err.split())
+    assert out == ""
+    assert what in said
+    assert fix in said.partition(" next: ")[2]
+    assert said.count("stencilkit: error: ") == 1
+    assert not list(tmp_path.iterdir())
