@@ -80,11 +80,12 @@ def nearest(
     likeness: float = _LIKENESS,
 ) -> tuple[str, ...]:
     """List what of `known` a word may mean, best first; `also` maps other names to those in `known`."""
-    names = dict.fromkeys(known)
+    # Uops are in capitals.
+    names = {name.lower(): name for name in known}
     lower = word.lower()
-    if also.get(lower) in names:
+    if lower in also and also[lower].lower() in names:
         return (also[lower],)
-    return tuple(difflib.get_close_matches(lower, names, n=_SHOWN, cutoff=likeness))
+    return tuple(names[name] for name in difflib.get_close_matches(lower, names, n=_SHOWN, cutoff=likeness))
 
 
 def triples(word: str, known: Sequence[str]) -> tuple[str, ...]:

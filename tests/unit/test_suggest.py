@@ -97,3 +97,10 @@ def test_without_a_command_there_is_help_and_exit_code_2(words: list[str], capsy
     assert printed.out == ""
     assert printed.err.startswith("Usage: stencilkit")
     assert "error" not in printed.err.splitlines()[0]
+
+
+def test_names_in_capitals_are_suggested() -> None:
+    """Since 3.15 there is a stencil for each number of values in registers."""
+    uops = ["_LOAD_FAST_r01", "_LOAD_FAST_r12", "_LOAD_FAST_r23", "_POP_TOP_r10"]
+    assert suggest.nearest("_LOAD_FAST", uops) == ("_LOAD_FAST_r23", "_LOAD_FAST_r12", "_LOAD_FAST_r01")
+    assert suggest.nearest("_pop_top_r10", uops)[0] == "_POP_TOP_r10"
