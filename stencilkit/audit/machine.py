@@ -130,15 +130,19 @@ def _by_place(stencil: Stencil) -> Mapping[int, Patch]:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """What registers and slots of the stack hold; what is not named is as the interpreter left it."""
+    """What registers and slots of the stack hold; what is not named is as the interpreter left it.
+
+    `low` is what the lowest bytes of a register hold, and how many, where they were written by themselves.
+    """
 
     unit: Stretch
     registers: dict[str, Value] = field(default_factory=dict)
     slots: dict[int, Value] = field(default_factory=dict)
+    low: dict[str, tuple[int, Value]] = field(default_factory=dict)
 
     def copy(self) -> State:
         """Copy it, to be changed."""
-        return State(unit=self.unit, registers=dict(self.registers), slots=dict(self.slots))
+        return State(unit=self.unit, registers=dict(self.registers), slots=dict(self.slots), low=dict(self.low))
 
     def get(self, register: str) -> Value:
         """Return what a register holds."""
@@ -152,6 +156,17 @@ class State:
     def set(self, register: str, value: Value) -> None:
         """Write a register."""
         self.registers[register] = value
+        self.low.pop(register, None)
+
+    def set_low(self, register: str, size: int, value: Value) -> None:
+        """Write the lowest bytes of a register."""
+        self.set(register, values.mixed([self.get(register), value]))
+        self.low[register] = (size, value)
+
+    def get_low(self, register: str, size: int) -> Value:
+        """Return what the lowest bytes of a register hold."""
+        known, value = self.low.get(register, (0, FOUND))
+        return values.truncated(value if size <= known else self.get(register), size)
 
     def load(self, address: Value, size: int) -> Value:
         """Describe what may be at an address."""
@@ -212,15 +227,21 @@ class State:
 
     def join(self, other: State) -> bool:
         """Take in another way to the same instruction; return whether anything is new."""
-        changed = False
+        low = {register: self._low_of_both(register, other) for register in self.low.keys() | other.low.keys()}
+        changed = low != self.low
         for register in self.registers.keys() | other.registers.keys():
             mine = self.get(register)
             after = values.joined(mine, other.get(register))
             changed |= after != mine
             self.registers[register] = after
+        self.low = low
         for place in self.slots.keys() | other.slots.keys():
             slot = self.slots.get(place, FOUND)
             after = values.joined(slot, other.slots.get(place, FOUND))
             changed |= after != slot
             self.slots[place] = after
         return changed
+
+    def _low_of_both(self, register: str, other: State) -> tuple[int, Value]:
+        size = min(state.low[register][0] for state in (self, other) if register in state.low)
+        return size, values.joined(self.get_low(register, size), other.get_low(register, size))

@@ -27,6 +27,8 @@ _MOVES: Final = frozenset({"mov", "movabs", "movq"})
 _EXTENDS: Final = frozenset({"movzx", "movsx", "movsxd"})
 _SEGMENT: Final = re.compile(r"\b[fg]s:")
 _BYTE_PARTS: Final = 4
+# The second byte of a register has a name of its own, and the register's.
+_SECOND_BYTE: Final = re.compile(r"\b[abcd]h\b")
 _SHIFT_OF_INDEX: Final = re.compile(r"\*(\d)")
 _X87: Final = "st"
 
@@ -146,6 +148,8 @@ class _Step:
 
     def _value(self, operand: Argument) -> Value:
         if operand.kind == "register":
+            if self._is_low(operand):
+                return self._state.get_low(operand.register, operand.size)
             found = self._state.get(operand.register)
             return found if operand.size in (0, self._pointer, 16) else values.truncated(found, operand.size)
         if operand.kind == "memory":
@@ -220,9 +224,20 @@ class _Step:
         written = set(item.writes) - _FLAGS
         written |= {operand.register for operand in item.arguments if operand.kind == "register" and operand.written}
         for register in sorted(written):
-            state.set(register, values.mixed([state.get(register), result]) if self._partial(register) else result)
+            parts = [one for one in item.arguments if one.register == register and one.written and self._is_low(one)]
+            if parts:
+                state.set_low(register, min(one.size for one in parts), result)
+            else:
+                state.set(register, values.mixed([state.get(register), result]) if self._partial(register) else result)
         if "fpu" in item.groups:
             state.set(_X87, result)
+
+    def _is_low(self, operand: Argument) -> bool:
+        return (
+            operand.kind == "register"
+            and 0 < operand.size < _BYTE_PARTS
+            and not _SECOND_BYTE.search(self._item.operands)
+        )
 
     def _partial(self, register: str) -> bool:
         return any(
