@@ -196,8 +196,8 @@ def test_debug_information_is_taken_where_objects_are_read_and_not_where_assembl
             stage.check_user(stage.rules_for(makes), told(), told(more), "-g")
 
 
-def test_a_section_per_function_is_not_for_the_shim_that_make_links() -> None:
-    more = "-ffunction-sections"
+@pytest.mark.parametrize("more", ["-ffunction-sections", "-record-command-line clang", "-Qn"])
+def test_another_section_more_or_less_is_not_for_the_shim_that_make_links(more: str) -> None:
     stage.check_user(stage.rules_for("elf object"), told(), told(more), more)
     with pytest.raises(FlagError, match="shim"):
         stage.check_user(stage.rules_for("elf assembly"), told(), told(more), more)
