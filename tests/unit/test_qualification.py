@@ -119,7 +119,7 @@ def test_a_folder_is_one_runs(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="something else"):
         claim(tmp_path / "other", resume=True)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot use"):
+    with pytest.raises(OutputError, match="cannot write"):
         claim(tmp_path / "file" / "below")
 
 

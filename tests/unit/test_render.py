@@ -126,6 +126,7 @@ def manifest() -> Any:
         cpython="3.15.0rc1",
         triple="aarch64-unknown-linux-gnu",
         flavour="release",
+        kind="release-hardened",
         toolchain=SimpleNamespace(version="21.1.0", vendor=VENDOR),
         headers="system",
         content_digest="9" * 64,
@@ -173,7 +174,8 @@ def sides() -> Comparison:
 def timed() -> Any:
     names = ("richards", "nbody_with_a_long_name")
     verdicts = [
-        SimpleNamespace(llvm=f"{major}.1.7", benchmarks=dict.fromkeys(names, 1.23456)) for major in range(18, 24)
+        SimpleNamespace(label=f"{major}.1.7 hardened", benchmarks=dict.fromkeys(names, 1.23456))
+        for major in range(18, 24)
     ]
     return SimpleNamespace(off=dict.fromkeys(names, 2.5), verdicts=verdicts)
 
