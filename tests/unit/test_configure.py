@@ -199,3 +199,13 @@ def test_a_pyconfig_that_only_chooses_names_the_folder_that_is_meant(
         configure.read(tmp_path / "python3.14")
     assert caught.value.details == str(tmp_path / real)
     assert caught.value.fix.replace(str(tmp_path), "HERE").startswith(fix)
+
+
+def test_windows_is_not_configured_but_taken_from_the_tree(tree: SourceTree, tmp_path: Path) -> None:
+    windows = "x86_64-pc-windows-msvc"
+    with pytest.raises(ConfigureError, match=r"CPython 3\.14\.\d+ has no PC/pyconfig\.h") as caught:
+        run(tree, tmp_path, windows)
+    assert "or give --pyconfig-dir" in caught.value.fix
+    (tree.root / "PC").mkdir(exist_ok=True)
+    (tree.root / "PC" / "pyconfig.h").write_text("#define MS_WIN64\n")
+    assert run(tree, tmp_path, windows).content == b"#define MS_WIN64\n"
