@@ -44,7 +44,7 @@ def timed(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str], answ
     """Run a command that ends with one of some codes; its children's memory is not counted."""
     # An installed program's modules are compiled once, which this variable forbids; a build.py's, too.
     env = {name: value for name, value in env.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    env.setdefault("PYTHONPYCACHEPREFIX", str(Path(tempfile.gettempdir(), "stencilkit-bench-pycache")))
+    env.setdefault("PYTHONPYCACHEPREFIX", str(wb.CACHE / "bench-pycache"))
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
