@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit import buildfolder, configure, novelty
-from stencilkit.errors import BuildFolderError
+from stencilkit.errors import BuildFolderError, ConfigureError
 from stencilkit.model.jitcommand import JitCommand
 from stencilkit.pipeline import knowing, placing, regenerating
 from tests import workbench as wb
@@ -23,9 +23,16 @@ TREES = {"3.14": "3.14.7", "3.15": "3.15.0rc1"}
 PC = "x86_64-pc-linux-gnu"
 
 
-def unpacked(name: str, architecture: str, to: Path) -> Path:
-    subprocess.run(["dpkg-deb", "-x", wb.debian_package(name, architecture), to], check=True, timeout=60)
-    return to
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpack all of them over each other, as they are installed."""
+    to = tmp_path_factory.mktemp("packages")
+    for name, architecture in (
+        *((f"libpython{series}-dev", "amd64") for series in TREES),
+        ("python3.15-examples", "all"),
+    ):
+        subprocess.run(["dpkg-deb", "-x", wb.debian_package(name, architecture), to], check=True, timeout=60)
+    return to / "usr"
 
 
 @pytest.fixture(params=sorted(TREES))
@@ -34,9 +41,8 @@ def series(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def folder(series: str, tmp_path: Path) -> Path:
+def folder(series: str, root: Path, tmp_path: Path) -> Path:
     """The makefile and the pyconfig.h of a Debian's CPython in a folder of a tree of its series, as they were made."""
-    root = unpacked(f"libpython{series}-dev", "amd64", tmp_path / "package") / "usr"
     tree, build = tmp_path / "tree", tmp_path / "tree" / "build"
     build.mkdir(parents=True)
     for path in wb.tree(TREES[series]).iterdir():
@@ -71,19 +77,18 @@ def test_the_makefile_without_a_tree(folder: Path, tmp_path: Path) -> None:
     assert "No rule to make target '../Tools/jit/*.c'" in caught.value.details
 
 
-def test_the_installed_pyconfig_chooses_among_architectures(series: str, tmp_path: Path) -> None:
-    root = unpacked(f"libpython{series}-dev", "amd64", tmp_path) / "usr/include"
-    with pytest.raises(Exception, match="only chooses among others") as caught:
-        configure.read(root / f"python{series}")
-    assert str(root / f"x86_64-linux-gnu/python{series}") in str(getattr(caught.value, "fix", ""))
-    assert configure.read(root / f"x86_64-linux-gnu/python{series}").macros["HAVE_GCC_ASM_FOR_X64"]
+def test_the_installed_pyconfig_chooses_among_architectures(series: str, root: Path) -> None:
+    own = root / f"include/x86_64-linux-gnu/python{series}"
+    with pytest.raises(ConfigureError, match="only chooses among others") as caught:
+        configure.read(root / f"include/python{series}")
+    assert str(own) in caught.value.fix
+    assert configure.read(own).macros["HAVE_GCC_ASM_FOR_X64"]
 
 
-def test_the_newest_generator_is_the_known_one(tmp_path: Path) -> None:
+def test_the_newest_generator_is_the_known_one(root: Path, tmp_path: Path) -> None:
     """Its sources can be had before the release's tarball: what a provisional build would list of Debian's 3.15."""
-    folder = unpacked("python3.15-examples", "all", tmp_path) / "usr/share/doc/python3.15/examples/jit"
     tree = tmp_path / "tree"
-    shutil.copytree(folder, tree / "Tools/jit")
+    shutil.copytree(root / "share/doc/python3.15/examples/jit", tree / "Tools/jit")
     for path in (tree / "Tools/jit").glob("*.gz"):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
