@@ -137,7 +137,10 @@ _DIFFERING: Final = _record(
     likeness=_word(Likeness),
     code=_SIZES,
     data=_SIZES,
-    rows=_each(_typed("array", ""), "Both listings, aligned: two lines, and whether they are the same."),
+    rows=_each(
+        _typed("array", "", prefixItems=[_text(), _text(), _flag()], minItems=3, maxItems=3),
+        "Both listings, aligned: two lines, and whether they are the same.",
+    ),
     holes=_TEXTS,
     symbols=_TEXTS,
     data_bytes=_TEXTS,

@@ -93,7 +93,7 @@ def test_a_planted_difference_is_found_and_named(small: Path, tmp_path: Path) ->
     assert good.verdict == "qualified", good.why
     assert {check.name: check.figure for check in good.checks}["generator"] == "5 of 5 uops"
     tree = wb.small_tree(VERSION, tmp_path / "planted", uops=5, edit={"_NOP": PLANTED})
-    done = qualify(tree, out / "bad", "--llvm", zig, "--ledger", ledger, here=tmp_path)
+    done = qualify(tree, out / "bad", "--llvm", zig, "--ledger", ledger, "--sample", "1", here=tmp_path)
     assert done.returncode == 1, done.stderr
     assert re.search(r"not qualified \(as the ledger says: .*_NOP differs", done.stderr)
     (bad,) = read(out / "bad")
