@@ -65,19 +65,16 @@ def _at_work(folder: Path, names: Collection[str]) -> Iterator[None]:
     It is a lock of flock(2) on the folder itself: it leaves no file, ends with the process, and works across
     containers. Where there is none (Windows, some network file systems), nothing is swept.
     """
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows; and a folder that cannot be read can still be written to
+    with contextlib.ExitStack() as stack:
+        # Windows does not open folders; and one that cannot be read can still be written to.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            if _lock(descriptor, exclusive=True):
+                _sweep(folder, names)
+            # Whether or not it is had: flock(1), around a whole build, holds the other kind for as long as that runs.
+            _lock(descriptor, exclusive=False)
         yield
-        return
-    try:
-        if _lock(descriptor, exclusive=True):
-            _sweep(folder, names)
-        # Whether or not it is had: flock(1), around a whole build, holds the other kind for as long as that runs.
-        _lock(descriptor, exclusive=False)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _lock(descriptor: int, *, exclusive: bool) -> bool:
