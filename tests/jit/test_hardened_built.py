@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -141,10 +140,9 @@ def keeps_its_notes(folders: dict[str, Path], build: Path, start: Path) -> None:
 
 def guarded_tree(to: Path) -> Path:
     """Copy CPython, and let jit.c ask for PROT_BTI, and its trampolines jump as guarded pages demand it."""
-    shutil.copytree(wb.tree(VERSION), to, copy_function=os.link)
+    shutil.copytree(wb.tree(VERSION), to)
     text = (to / "Python/jit.c").read_text()
     assert UNGUARDED in text
-    (to / "Python/jit.c").unlink()
     (to / "Python/jit.c").write_text(text.replace(UNGUARDED, GUARDED))
     jump(to, THROUGH_X8, THROUGH_X16)
     return to
