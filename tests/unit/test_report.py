@@ -203,6 +203,15 @@ def test_what_a_result_says_never_becomes_markup(*, plotted: bool, monkeypatch: 
     assert ("alert(1)" in html(site)["index.html"].text) or not plotted
 
 
+def test_speeds_are_compared_within_a_cell() -> None:
+    """Not with what another cell measured, when the machine did something else."""
+    pinned = result(cell=cell(llvm="19.1.7"), reference="19.1.7", pinned=True, speed={"19.1.7": 3.4})
+    other = result(reference="19.1.7", speed={"22.1.8": 1.2, "19.1.7": 1.5})
+    plots = json.loads(rendered([pinned, other])["plots.json"])["plots"]
+    (speed,) = [plot for plot in plots if plot["title"].startswith("Speed")]
+    assert [round(value) for value in speed["lines"][f"{cell().target}, release"]] == [100, 80]
+
+
 def test_names_that_only_look_alike_have_pages_of_their_own() -> None:
     site = rendered([result(cell=cell(llvm="a b")), result(cell=cell(llvm="a/b")), result(cell=cell(llvm="a_b"))])
     assert len([name for name in site if name.startswith("cells/") and name.endswith(".html")]) == 3
