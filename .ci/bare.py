@@ -24,6 +24,8 @@ GOALS = ("demo", "unit")
 # ca-certificates is in every image that anybody starts from; without it git and pip cannot use HTTPS.
 PACKAGES = "python3-venv,git,make,ca-certificates"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+# A mirror in the house may keep an index for longer than Debian says that it is good.
+OF_THE_MIRROR = ("Acquire::Check-Valid-Until", "Acquire::Check-Date")
 PASSED = ("http_proxy", "https_proxy", "no_proxy")
 USER = "packager"
 # Mounts are the namespace's own: they are gone with its last process, however that ends.
@@ -66,6 +68,9 @@ def prepare(root: Path, suite: str, home: str, *, user: bool) -> None:
             shutil.copy(name, root / name[1:])
     # Of a folder that may be another user's:
     git = ["git", "-c", f"safe.directory={HERE}", "-c", f"safe.directory={HERE / '.git'}"]
+    if shutil.which("apt-config"):
+        told = subprocess.run(["apt-config", "dump", *OF_THE_MIRROR], check=True, capture_output=True, text=True)
+        (root / "etc/apt/apt.conf.d/90mirror").write_text(told.stdout)
     if user:
         subprocess.run(["chroot", root, "useradd", "--create-home", USER], check=True)
         rule = root / "etc/sudoers.d" / USER
