@@ -29,7 +29,7 @@ def outcomes(verdict: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def tested(version: str, stencils: Path, work: Path, *options: str | Path) -> dict[str, Any]:
+def verdict_of(version: str, stencils: Path, work: Path, *options: str | Path) -> dict[str, Any]:
     """Run `stencilkit test`, which must pass; return its verdict. -O1 without debug information makes builds short."""
     done = wb.stencilkit(
         *("test", stencils, "--cpython", wb.tree(version), "--format", "json", "--work", work, *options),
@@ -45,7 +45,7 @@ def tested(version: str, stencils: Path, work: Path, *options: str | Path) -> di
 def test_3_14_on_our_stencils(tmp_path: Path) -> None:
     out = wb.built("3.14.7", 19, tmp_path / "stencils")
     options = ("--suite", "smoke", "--configure", "OPT=-O1 -Wall", "--junit", tmp_path / "junit.xml")
-    verdict = tested("3.14.7", out, tmp_path / "work", *options)
+    verdict = verdict_of("3.14.7", out, tmp_path / "work", *options)
     assert not verdict["generator_ran"]
     assert verdict["proof"]["available"] is True
     assert verdict["proof"]["enabled"] is True
@@ -64,7 +64,7 @@ def test_3_13_with_a_flag_that_is_against_ours(tmp_path: Path) -> None:
     version, flag = "3.13.15", "--cflags=-fno-omit-frame-pointer"
     out = wb.built(version, wb.PINNED[version], tmp_path / "stencils", flag)
     assert "-fno-omit-frame-pointer" in (out / "manifest.toml").read_text()
-    verdict = tested(version, out, tmp_path / "work", "--module", "test_call", "--configure", "OPT=-O1 -Wall")
+    verdict = verdict_of(version, out, tmp_path / "work", "--module", "test_call", "--configure", "OPT=-O1 -Wall")
     assert not verdict["generator_ran"]
     assert verdict["executors"] > 0
     assert outcomes(verdict) == {"test_call": "passed"}
@@ -102,6 +102,6 @@ def test_3_15_before_llvm_21(major: int, tmp_path: Path) -> None:
     version = "3.15.0rc1"
     modules = [word for module in UNWINDING for word in ("--module", module)]
     wb.stencilkit("build", "--cpython", wb.tree(version), "--llvm", wb.pypi_llvm(major), "--out", tmp_path / "out")
-    verdict = tested(version, tmp_path / "out", tmp_path / "work", *modules, "--configure", "OPT=-O1 -g -Wall")
+    verdict = verdict_of(version, tmp_path / "out", tmp_path / "work", *modules, "--configure", "OPT=-O1 -g -Wall")
     assert verdict["proof"]["entered"] == "seen"
     assert outcomes(verdict) == dict.fromkeys(UNWINDING, "passed")
