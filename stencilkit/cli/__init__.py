@@ -7,7 +7,9 @@ error and Ctrl-C both exit with 1, which means "different" here.
 from __future__ import annotations
 
 import importlib
+import os
 import signal
+import sys
 import traceback
 from pathlib import Path
 from typing import Any, Final
@@ -101,7 +103,17 @@ def run() -> None:
     if instruction := environ.variable(_completion.VARIABLE):
         _completion.answer(group, instruction)
         raise SystemExit(ExitCode.OK)
-    raise SystemExit(main())
+    raise SystemExit(_written_out(main()))
+
+
+def _written_out(code: int) -> int:
+    """Write what is left in standard output's buffer: where there is no room for it, Python would exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code if code or isinstance(error, BrokenPipeError) else _trouble(_from_os(error))
+    return code
 
 
 def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one return per exit code

@@ -82,14 +82,17 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["targets"], ["--help"], ["--version"], ["targets", "--format", "json"]])
-def test_a_full_disk_behind_standard_output_is_trouble(words: list[str], tmp_path: Path) -> None:
+def test_a_full_disk_behind_standard_output_is_trouble(words: list[str], unbuffered: str, tmp_path: Path) -> None:
+    """Buffered, it is found full again when Python ends; that had the exit code 120."""
+    own = {"PYTHONUNBUFFERED": unbuffered, "STENCILKIT_CACHE": str(tmp_path), "STENCILKIT_DATA": str(tmp_path)}
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "stencilkit", *words],
             stdout=full,
             stderr=subprocess.PIPE,
-            env={**os.environ, "STENCILKIT_CACHE": str(tmp_path), "STENCILKIT_DATA": str(tmp_path)},
+            env={**os.environ, **own},
             check=False,
         )
     assert done.returncode == ExitCode.TROUBLE
