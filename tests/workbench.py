@@ -52,7 +52,7 @@ SAMPLED: list[tuple[str, int, str, Flavour]] = [
     ("3.14.7", 19, MAC_ARM, "release"),
     ("3.14.7", 19, WIN_X86, "release"),
 ]
-SIXTH = (48, 6)
+_SIXTH = (48, 6)
 
 # Other patch releases, which no pin of stencilkit's names: those that Debian carries beside the newest ones, and so
 # the mirrors that apt is configured with; all are at python.org.
@@ -332,6 +332,14 @@ def differing_lines(ours: Path, theirs: Path) -> Iterator[str]:
     )
     for _, line in zip(range(40), lines, strict=False):
         yield line
+
+
+def sixth(version: str, major: int, triple: str, flavour: Flavour, work: Path) -> tuple[Path, Path, Path]:
+    """Make a tree of a sixth of the uops; return it, its pyconfig.h's folder, and what upstream's generator made."""
+    uops, step = _SIXTH
+    tree = small_tree(version, work / "tree", uops=uops, step=step)
+    config = config_for(version, triple, flavour, work / "config")
+    return tree, config, upstream(version, major, triple, flavour, config=config, sample=_SIXTH)
 
 
 def small_tree(version: str, to: Path, *, uops: int = 12, step: int = 1, edit: Mapping[str, str] | None = None) -> Path:

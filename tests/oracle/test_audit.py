@@ -48,9 +48,8 @@ def test_no_rule_fails_on_upstreams_header(version: str) -> None:
 def test_no_rule_fails_on_a_sixth_of_upstreams(
     version: str, major: int, triple: str, flavour: Flavour, tmp_path: Path
 ) -> None:
-    tree = wb.small_tree(version, tmp_path / "tree", uops=wb.SIXTH[0], step=wb.SIXTH[1])
-    config = wb.config_for(version, triple, flavour, tmp_path / "config")
-    audited(wb.upstream(version, major, triple, flavour, config=config, sample=wb.SIXTH), version, triple, tree)
+    tree, _, theirs = wb.sixth(version, major, triple, flavour, tmp_path)
+    audited(theirs, version, triple, tree)
 
 
 @pytest.mark.matrix

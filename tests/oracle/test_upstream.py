@@ -69,9 +69,7 @@ def test_a_sixth_is_the_same_as_upstreams(
     version: str, major: int, triple: str, flavour: Flavour, tmp_path: Path
 ) -> None:
     """The other architecture of Linux and the other formats, with what tests/oracle/test_audit.py audits, too."""
-    tree = wb.small_tree(version, tmp_path / "tree", uops=wb.SIXTH[0], step=wb.SIXTH[1])
-    config = wb.config_for(version, triple, flavour, tmp_path / "config")
-    theirs = wb.upstream(version, major, triple, flavour, config=config, sample=wb.SIXTH)
+    tree, config, theirs = wb.sixth(version, major, triple, flavour, tmp_path)
     debug = ["--debug"] if flavour == "debug" else []
     more: list[str | Path] = ["--pyconfig-dir", config, "--no-cache", *debug]
     compare(version, triple, wb.built(version, major, tmp_path / "out", *more, triple=triple, source_tree=tree), theirs)
