@@ -50,7 +50,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--cflags": {"metavar": "STR"},
     "--witness": {
         "is_flag": True,
-        "help": "Check that the build folder's compiler lays structures out alike.",
+        "help": "Check that the build folder's compiler lays out structures as expected.",
     },
     "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},
     "--jobs": {"type": click.IntRange(min=1), "help": "Compilers to run at once. [default: one per processor]"},
@@ -59,7 +59,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--allow-mingw": {"is_flag": True, "help": "Accept Windows stencils that were compiled with mingw's headers."},
     "--provisional": {
         "is_flag": True,
-        "help": "Accept a newer CPython or LLVM than stencilkit knows, built as the newest that it does.",
+        "help": "Accept a CPython or LLVM that is too new for stencilkit, treated as the newest it knows.",
     },
     "--ledger": {"type": EXISTING_FOLDER, "help": "Folder of expected digests to compare with."},
     "--policy": {"type": ANY_PATH},
@@ -91,7 +91,7 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="Output format. Progress goes to stderr, and only with text.",
+        help="Output format. Progress is shown on stderr, with text only.",
     )
 
 

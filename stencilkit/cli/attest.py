@@ -24,13 +24,13 @@ from stencilkit.pipeline.evidence import Subject
 @_attestations.signing_options
 @_options.format_option("text", "json")
 def command(entry: Path, built: Path, output: Path, signing: _attestations.Signing, form: str) -> int:
-    """Sign a rebuilder's statement: "I built this entry of the ledger, and got that".
+    """Sign a statement that you rebuilt an entry of the ledger, and with what result.
 
     OUT-DIR, the output folder of your own stencilkit build, is verified first. The statement has its content and
     interface digests, what went in, and whether the ledger expects it. The documentation (attestations) describes the
     format.
 
-    Exits with 1 if you got something else than the ledger expects: the statement then says so, and is written.
+    Exits with 1 if your result is not what the ledger expects; the statement is written, and says so.
     """
     if not signing.wanted:
         raise UsageError("an attestation is signed", fix="add --sign-key FILE, or --sigstore")

@@ -59,7 +59,7 @@ def command(
     rules: bool,
     form: str,
 ) -> int:
-    """Look in headers or output folders for what stencils must not contain.
+    """Check headers or output folders for what stencils must not contain.
 
     A folder with output folders below it stands for all of them.
 

@@ -57,11 +57,11 @@ def command(
 ) -> int:
     """Build stencils repeatedly under varied conditions, and compare them with a ledger.
 
-    Every configuration is built as it is, and once with all variations at the same time; if that differs, once with
-    each of them, to name it. LLVMs outside a CPython's range are skipped. With --update, what is the same under all
-    variations and from all vendors is written to the ledger.
+    Every configuration is built once as it is, and once with all variations together; if the results differ, once with
+    each variation alone, to find the cause. LLVMs outside a CPython's range are skipped. With --update, results that
+    are the same under all variations and from all vendors are written to the ledger.
 
-    Exits with 0 if all is the same and as the ledger says, 1 if not, 2 if something could not be built.
+    Exits with 0 if every build is the same and matches the ledger, 1 if not, 2 if something could not be built.
     """
     progress = _progress.choose(form)
     varied = gate.load(variations)

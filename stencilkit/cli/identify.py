@@ -34,11 +34,10 @@ def command(
     rules: Path | None,
     form: str,
 ) -> int:
-    """Find out which stencils a Python contains: of which CPython, made with which LLVM.
+    """Find out which stencils a Python contains: from which CPython, made by which LLVM.
 
     PATH is a program or library (ELF, PE, Mach-O), a package (.deb, .rpm, .whl, .conda, .apk, .zip, .tar.*), or a
-    folder. Exits with 0 if every Python that was found is identified, or good enough for --policy, with 1 if one is
-    not.
+    folder. Exits with 0 if every Python that was found is identified, or accepted by --policy, 1 if one is not.
     """
     everything = [*paths, *(path for number in numbers for path in identifying.running(number))]
     if not everything:

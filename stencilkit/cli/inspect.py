@@ -16,6 +16,6 @@ from stencilkit.pipeline import bundling
 def command(bundle: Path, form: str) -> None:
     """Show what is in a bundle, after checking every digest in it. Nothing is unpacked.
 
-    What it holds fits a tree or does not: that is for stencilkit install, or stencilkit verify, to say.
+    Whether it fits a source tree is for stencilkit install and stencilkit verify to check.
     """
     _bundles.show(bundle, bundling.open_all(bundle), form)

@@ -31,7 +31,7 @@ from stencilkit.support import files
     type=_options.ANY_PATH,
     metavar="BUILD-DIR",
     multiple=True,
-    help="Put on line 1 what this configured folder's make expects there, so that it takes them without stencilkit. "
+    help="Put the digest that this configured folder's make expects on line 1, so that it needs no stencilkit. "
     "Repeatable.",
 )
 @_options.shared("--cpython", help="Source, for --stamp. [default: the current folder]")
@@ -56,19 +56,19 @@ def command(
 ) -> int:
     """Pack the output folders of stencilkit build into one bundle.
 
-    All targets, flavours and LLVMs of one CPython go in; the same folders always give the same tar (and the same
-    .tar.gz where the same zlib compresses). Windows stencils that were compiled with mingw's headers are refused: they
-    are good for checks, and not for an msvc build.
+    All targets, flavours and LLVMs of one CPython go in. The same folders always give the same tar, and the same
+    .tar.gz with the same zlib. Windows stencils that were compiled with mingw's headers are refused: they are good for
+    checks, but not for an msvc build.
 
     With --names fedora, OUTPUT is a folder, and headers get the names that Fedora's sources have:
     Python-<version>-<arch>-<debug|optimized>-jit_stencils.h. Each must be stamped.
 
-    --stamp is for one source (--cpython) and configuration; the stencils must fit both, or 1 is the exit code. Bundles
-    that stencilkit install will place need none.
+    --stamp prepares the headers for one source (--cpython) and configuration. If the stencils do not fit both, it exits
+    with 1. A bundle for stencilkit install needs no stamp.
 
-    With --attest and --sign-key or --sigstore, everything is verified first, and a signed statement is beside the
-    bundle: who built, from what, and the content and interface digests of every build. With --ledger, it also says that
-    the ledger expects them; if the ledger does not, nothing is packed, and 1 is the exit code.
+    With --attest and --sign-key or --sigstore, everything is verified first, and a signed statement is written beside
+    the bundle: who built, from what, and the content and interface digests of every build. With --ledger, the statement
+    also says that the ledger expects them; if it does not, nothing is packed, and pack exits with 1.
     """
     _check_output(output, names)
     _check_signing(signing, names, ledger, wanted=wanted)

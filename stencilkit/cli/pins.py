@@ -16,7 +16,7 @@ from stencilkit.support import environ, resources
 
 @click.group(cls=_groups.Group)
 def command() -> None:
-    """Keep the hashes of CPython releases that stencilkit travels with (pins.toml)."""
+    """Manage the pinned hashes of CPython releases (pins.toml)."""
 
 
 @command.command()
@@ -31,10 +31,10 @@ def command() -> None:
 @click.option("--file", type=_options.ANY_PATH, help="The pins.toml to change. [default: that of this checkout]")
 @_options.format_option("text", "json")
 def update(series: tuple[str, ...], given: tuple[str, ...], file: Path | None, form: str) -> None:
-    """Pin the newest release of each SERIES, such as 3.15; of all that stencilkit knows if none is named.
+    """Pin the newest release of each SERIES, such as 3.15, or of every known series if none is named.
 
-    The hash is that of Debian's or Ubuntu's source index, whose signature apt checks, or --sha256; the pin notes which.
-    The tarball is fetched, and must have it. What is pinned stays where nothing newer can be had.
+    The hash comes from Debian's or Ubuntu's source index, whose signature apt checks, or from --sha256; the pin records
+    which. The tarball is fetched, and its hash must match. A pin stays as it is if nothing newer can be fetched.
     """
     progress = _progress.choose(form)
     path = file or resources.in_checkout("stencilkit/pins.toml")

@@ -26,7 +26,7 @@ _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
     "--self",
     "itself",
     is_flag=True,
-    help="Compare every stencil of A with itself, to see whether all of it is modelled.",
+    help="Prove every stencil of A against itself, to see whether all of it is modelled.",
 )
 @click.option("--uop", "uops", metavar="NAME", multiple=True, help="Prove only this stencil. Repeatable.")
 @click.option("--assume", metavar="FACT", multiple=True, help="Accept proofs that need this fact. Repeatable.")
@@ -39,7 +39,7 @@ _QUIET: Final = (Verdict.IDENTICAL, Verdict.PROVED)
     help="Work that z3 may do for one stencil, in its own units.",
 )
 @_options.shared("--jobs", help="Proofs to run at once. [default: one per processor]")
-@click.option("--no-replay", is_flag=True, help="Do not run stencils in unicorn that are not proved.")
+@click.option("--no-replay", is_flag=True, help="Do not run unproved stencils in unicorn.")
 @_options.shared("--no-cache", help="Do not use the cache of proofs.")
 @_options.shared("--target", "triple")
 @_options.shared("--ledger", help="Ledger that says what is proved, to compare with.")
@@ -64,8 +64,8 @@ def command(
 ) -> int:
     """Prove that the stencils of B do the same as those of A although their code differs.
 
-    Exits with 0 if every stencil is identical or proved, with 1 if one is not. With --ledger, exits with 0 if every
-    answer is what the ledger says.
+    Exits with 0 if every stencil is identical or proved, 1 if one is not. With --ledger, it exits with 0 if every
+    answer matches the ledger.
     """
     if listed:
         _assumptions(form)

@@ -78,14 +78,15 @@ def command(
     wheels: bool,
     form: str,
 ) -> int:
-    """Say of each CPython with each LLVM, for each target and flavour, whether a redistributor may use it, and why.
+    """Decide which LLVM may be used for which CPython, for each target and flavour, with the evidence.
 
-    Every cell of that matrix is built and asked, and its result is a file in OUT, written whole; `stencilkit report`
-    makes pages of them. --depth build asks whether it builds, builds the same under variations, is what the ledger and
-    this tree's own generator say, and passes the audit; prove, whether what differs from upstream's LLVM does the same;
-    run builds a CPython on it, and runs its tests and benchmarks. What was not asked never counts as passed.
+    Every cell of that matrix is built and checked, and its result is a file in OUT; `stencilkit report` makes web pages
+    of them. --depth build checks that it builds, that the result is the same under variations, matches the ledger and
+    this tree's own generator, and passes the audit. --depth prove also proves that stencils which differ from those of
+    upstream's LLVM do the same. --depth run also builds a CPython on the stencils, and runs its tests and benchmarks.
+    A check that was not made never counts as passed.
 
-    --format github builds nothing. It prints the matrix in one line, for GitHub's `fromJSON`.
+    --format github builds nothing. It prints the matrix on one line, for GitHub's `fromJSON`.
 
     Exits with 0 if every cell is qualified, 1 if one is not, 2 if one could not be finished.
     """

@@ -29,7 +29,7 @@ or, for a tree that is configured already:
   make PYTHON_FOR_REGEN={quoted}
 
 With the second one, `make install` needs the variable, too. Options go into the quotes, as in
-PYTHON_FOR_REGEN='{plain} --llvm 22'; so may the LLVM be named by `LLVM_VERSION=22 make ...`.
+PYTHON_FOR_REGEN='{plain} --llvm 22'; or name the LLVM with `LLVM_VERSION=22 make ...`.
 
 musl (Alpine): as above for 3.13 and 3.14. Of 3.15, configure leaves the shim out; with TRIPLE as in
 x86_64-unknown-linux-musl, run these instead of make:

@@ -16,10 +16,10 @@ from stencilkit.support import words
 @_options.shared("--out", help="Folder to write pages to. [default: only print the table]")
 @_options.format_option("text", "json", "markdown")
 def command(paths: tuple[Path, ...], out: Path | None, form: str) -> None:
-    """Show what is known of CPythons and LLVMs: results of `stencilkit qualify`, and ledgers.
+    """Show results of `stencilkit qualify` and ledgers, as a table or as web pages.
 
     With --out, it writes static pages, which open from disk and need no network: a heat map, plots, a page for each
-    cell and for each stencil that differs, and every table as JSON. A folder right above several folders of results
+    cell and for each stencil that differs, and every table as JSON. A folder that contains several folders of results
     stands for all of them.
     """
     found = reporting.gather(paths)

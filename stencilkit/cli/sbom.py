@@ -22,8 +22,8 @@ from stencilkit.support import files
 def command(bundle: Path, output: Path | None, form: sbom.Form) -> int:
     """Write a bill of materials: the stencils, the CPython, LLVM and headers behind them, and licences.
 
-    CycloneDX 1.6 or SPDX 2.3, as JSON. The same bundle gives the same bytes; the time is SOURCE_DATE_EPOCH's. What is
-    in it is verified first: if it is not what its manifests say, nothing is written, and the exit code is 1.
+    CycloneDX 1.6 or SPDX 2.3, as JSON. The same bundle gives the same bytes; the time is SOURCE_DATE_EPOCH's. The
+    stencils are verified first: if they are not what their manifests say, nothing is written, and it exits with 1.
     """
     artifacts = bundling.open_all(bundle)
     verdicts = [verifying.run_artifact(item, Subject(path=bundle)) for item in artifacts]

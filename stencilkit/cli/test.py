@@ -21,7 +21,7 @@ from stencilkit.support import environ, files
 @click.command()
 @click.argument("stencils", type=click.Path(path_type=Path, exists=True))
 @_options.shared("--cpython")
-@_options.shared("--target", help="Triple to test. Another than this machine's runs under qemu-user.")
+@_options.shared("--target", help="Triple to test. If it is not this machine's, it runs under qemu-user.")
 @_options.shared("--debug", help="Test a debug build of CPython, on debug stencils.")
 @_options.shared("--llvm", default="", help="Test only the stencils made by this LLVM. [default: all]")
 @click.option("--suite", type=click.Choice(get_args(Suite)), default="jit", show_default=True, help="Tests to run.")
@@ -34,7 +34,7 @@ from stencilkit.support import environ, files
     help="Measure speed with the JIT on and off. [default: except with smoke]",
 )
 @click.option(
-    "--configure", "arguments", multiple=True, metavar="ARG", help="Further argument for configure. Repeatable."
+    "--configure", "arguments", multiple=True, metavar="ARG", help="Additional argument for configure. Repeatable."
 )
 @_options.shared("--jobs", help="Compilers and tests to run at once. [default: one per processor]")
 @_options.shared("--timeout", default=1200.0, help="Seconds per test module.")
@@ -61,8 +61,8 @@ def command(
 ) -> int:
     """Build a CPython on STENCILS with every LLVM hidden, prove that its JIT runs, and run its tests.
 
-    What fails is run again with PYTHON_JIT=0, and only what then passes is blamed on the stencils. STENCILS is a
-    bundle, an output folder of stencilkit build, or a folder above several: each LLVM's are tested in turn.
+    A test that fails is run again with PYTHON_JIT=0; only if it passes then is the JIT to blame. STENCILS is a bundle,
+    an output folder of stencilkit build, or a folder above several; the stencils of each LLVM are tested in turn.
 
     Exits with 1 if the JIT breaks anything.
     """

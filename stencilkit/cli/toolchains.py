@@ -16,7 +16,7 @@ from stencilkit.support import environ
 @_options.format_option("text", "json")
 @click.pass_context
 def command(ctx: click.Context, form: str) -> None:
-    """List every LLVM of this machine: version, vendor, where it is, what it lacks."""
+    """List the LLVMs on this machine: version, vendor, path, and what each of them lacks."""
     if ctx.invoked_subcommand is None:
         _list(toolchain.discover(environ.data_root(), _options.store()), form)
 

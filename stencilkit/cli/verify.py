@@ -37,7 +37,7 @@ from stencilkit.support import files, limits
 @click.option(
     "--consistent",
     is_flag=True,
-    help="Accept files that only agree with each other; nothing made by others is compared.",
+    help="Accept files that agree with each other, without comparing them with anything independent.",
 )
 @_options.shared("--check", help="Print only what is refused.")
 @_attestations.asked_options
@@ -64,13 +64,14 @@ def command(
 
     A folder with output folders below it stands for all of them; every file in it is accounted for.
 
-    Is it stencils and nothing else? Is it what its manifest says? With --cpython: were the stencils made from what
-    this source and its pyconfig.h would make them from, and which input digest must line 1 carry? With --witness: does
-    the compiler of the build folder lay out structures as the stencils expect? With --attestation or --attestations:
-    how many of the builders that you name have signed that they got the same?
+    It always checks that a header holds stencils and nothing else, and what its manifest says. With --cpython, it also
+    checks that the stencils were made from the same inputs as this source and its pyconfig.h, and shows the input
+    digest that line 1 needs. With --witness, it checks that the compiler of the build folder lays out structures as the
+    stencils expect. With --attestation or --attestations, it counts the builders of those you name who have signed the
+    same result.
 
-    Anybody can make a header and a manifest that agree. So a yes needs one of --ledger, --rebuild, --attestation
-    or --policy, or --consistent, if that agreement is all that is asked.
+    Anybody can make a header and a manifest that agree. To accept one, verify needs --ledger, --rebuild, --attestation
+    or --policy; or --consistent, if agreement is all you ask for.
 
     Exits with 0 if all are accepted, 1 if one is refused, 2 if one could not be checked.
     """

@@ -18,7 +18,7 @@ from stencilkit.support import archive, files
 @_options.shared("--cpython")
 @_options.shared("--build-dir")
 @click.option("--cc", default="", metavar="CC", help="The compiler of the runtime. [default: the makefile's]")
-@_options.shared("--cflags", default="", help="More flags, behind those of the makefile.")
+@_options.shared("--cflags", default="", help="Flags to add after those of the makefile.")
 @click.option("--write", "written", type=_options.ANY_PATH, metavar="FILE", help="Write the C file; compile nothing.")
 @_options.format_option("text", "json", "markdown", "junit")
 def command(
