@@ -22,7 +22,7 @@ help:
 	@echo "make oracle  the whole matrix against CPython's own generator"
 	@echo "make gate    every CPython with every LLVM of PyPI, under variations, against the ledger"
 	@echo "make bench   stencilkit against CPython's own generator, interleaved"
-	@echo "make schemas the JSON Schemas in docs/schemas, from the table in stencilkit/cli/_schemas.py"
+	@echo "make schemas the JSON Schemas in docs/schemas, from the tables of stencilkit/cli/_schemas"
 	@echo "make share   the man pages and completion scripts in share, from the help"
 	@echo "make table   the support tables of README.md and docs/support.md, from the ledger"
 	@echo "make clean   remove everything that was made here"

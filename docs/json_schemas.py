@@ -1,4 +1,4 @@
-"""Write docs/schemas, the JSON Schemas of answers and files in JSON, from the tables in stencilkit/cli/_schemas.py.
+"""Write docs/schemas, the JSON Schemas of answers and files in JSON, from the tables of stencilkit/cli/_schemas.
 
 make schemas
 """

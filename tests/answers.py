@@ -15,7 +15,7 @@ from stencilkit.cli import _schemas
 def validator(kind: str) -> Draft202012Validator:
     """Return what checks an answer; a field that its schema does not describe is a mistake here."""
     known = {**_schemas.ANSWERS, **_schemas.FILES}
-    assert kind in known, f"{kind} has no row in stencilkit/cli/_schemas.py; after adding it: make schemas"
+    assert kind in known, f"{kind} has no row in stencilkit/cli/_schemas; after adding it: make schemas"
     return Draft202012Validator(_schemas.closed(_schemas.document(kind)))
 
 
