@@ -53,12 +53,32 @@ def fetch(
 
     Raises: FetchError; UsageError for a version without a known hash.
     """
-    if _SERIES.fullmatch(version) and sha256 is None:
+    if is_series(version) and sha256 is None:
         return newest(version, pins, cache, to=to, progress=progress).tree
-    if sha256 is None and to is None and (kept := _kept(version, pins, cache)):
+    named = release(version)
+    if sha256 is None and to is None and (kept := _kept(named, pins, cache)):
         return kept
-    pin = _pin(version, pins, sha256, cache, progress)
+    pin = _pin(named, pins, sha256, cache, progress)
     return _fetch(pin, cache, to, progress)
+
+
+def is_series(text: str) -> bool:
+    """Return whether a text names a series, as in "3.15"."""
+    return _SERIES.fullmatch(text) is not None
+
+
+def release(text: str) -> PythonVersion:
+    """Read a release as the user names it.
+
+    Raises: UsageError.
+    """
+    version = PythonVersion.parse(text)
+    if version is None:
+        raise UsageError(
+            f"{text!r} is not a CPython version",
+            fix="give one like 3.14.7 or 3.15.0rc1; without a hash, 3.15 is the newest of that series",
+        )
+    return version
 
 
 def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, progress: Progress = SILENT) -> Fetched:
@@ -68,21 +88,21 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
         UsageError where none is known.
     """
     indexed = _indexed(series, cache, progress)
-    found = {pin.version: pin for pin in (*indexed, *pins.sources) if _parsed(pin.version).series == series}
+    found = {pin.version: pin for pin in (*indexed, *pins.sources) if pin.version.series == series}
     if not found:
         raise UsageError(
             f"no release of CPython {series} is pinned, or in a source index that apt can check here",
             fix="name a release, and its hash: --sha256",
         )
     absent: dict[str, FetchError] = {}
-    for version in sorted(found, key=lambda version: _parsed(version).age, reverse=True):
+    for version in sorted(found, key=lambda version: version.age, reverse=True):
         pin = pins.source(version) or _agreed(version, indexed)
         try:
             tree = _fetch(pin, cache, to, progress)
         except ContentError:
             raise
         except FetchError as error:
-            absent[version] = error
+            absent[str(version)] = error
             continue
         for problem in absent.values():
             progress.say(f"CPython {version} is not the newest: {problem.what}; {problem.fix}")
@@ -90,14 +110,13 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
     raise list(absent.values())[-1]
 
 
-def named(version: str, sha256: str, pins: Pins, cache: Path, *, progress: Progress = SILENT) -> Fetched:
+def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progress: Progress = SILENT) -> Fetched:
     """Fetch a release with the hash that the user gives.
 
     Raises: FetchError; UsageError where a pin or a signed index has another hash for it.
     """
-    series = _parsed(version).series
     try:
-        listed = {pin.sha256 for pin in _indexed(series, cache, progress) if pin.version == version}
+        listed = {pin.sha256 for pin in _indexed(version.series, cache, progress) if pin.version == version}
     except FetchError as error:
         # The user vouches; that is the way out where no index can be checked.
         progress.say(f"the hash is compared with no index: {error.what}")
@@ -183,20 +202,19 @@ def _explained(pin: SourcePin, error: FetchError) -> FetchError:
     )
 
 
-def _kept(version: str, pins: Pins, cache: Path) -> Path | None:
+def _kept(version: PythonVersion, pins: Pins, cache: Path) -> Path | None:
     """Find the tree of a release that is not pinned and was fetched before; None where there are none, or several.
 
     It was checked then, against the user's --sha256 or an index.
     """
-    _parsed(version)
     if pins.source(version) is not None:
         return None
     found = list((cache / "trees").glob(f"Python-{version}-{'[0-9a-f]' * _SHORT}"))
     return found[0] if len(found) == 1 else None
 
 
-def _unknown(version: str, known: Sequence[str]) -> UsageError:
-    near = suggest.question(suggest.nearest(version, known, likeness=suggest.VERSION_LIKENESS))
+def _unknown(version: PythonVersion, known: Sequence[str]) -> UsageError:
+    near = suggest.question(suggest.nearest(str(version), known, likeness=suggest.VERSION_LIKENESS))
     own = f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz), and this again; or give --cpython a tree"
     return UsageError(
         f"no hash is known for CPython {version}: it is not pinned, nor in a source index that apt can check here",
@@ -204,7 +222,7 @@ def _unknown(version: str, known: Sequence[str]) -> UsageError:
     )
 
 
-def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
+def _pin(version: PythonVersion, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
     known = pins.source(version)
     if known is not None and sha256 in (None, known.sha256):
         return known
@@ -213,20 +231,19 @@ def _pin(version: str, pins: Pins, sha256: str | None, cache: Path, progress: Pr
             f"--sha256 {sha256} is not that of CPython {version}, which is {known.sha256}",
             fix="leave --sha256 out: this release is pinned",
         )
-    series = _parsed(version).series
     if sha256 is None:
-        indexed = _indexed(series, cache, progress)
+        indexed = _indexed(version.series, cache, progress)
         if any(pin.version == version for pin in indexed):
             return _agreed(version, indexed)
-        raise _unknown(version, [pin.version for pin in (*pins.sources, *indexed)])
+        raise _unknown(version, [str(pin.version) for pin in (*pins.sources, *indexed)])
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
-    name = f"{_package(series)}_{_debian(version)}.orig.tar.xz"
-    pool = f"pool/main/p/{_package(series)}/{name}"
+    package = _package(version.series)
+    pool = f"pool/main/p/{package}/{package}_{_debian(version)}.orig.tar.xz"
     return _source_pin(version, pool, sha256, origin="sha256", vouched="whoever gave it as --sha256")
 
 
-def _agreed(version: str, indexed: Iterable[SourcePin]) -> SourcePin:
+def _agreed(version: PythonVersion, indexed: Iterable[SourcePin]) -> SourcePin:
     """Return what source indexes list as a release.
 
     Raises: FetchError where they list different tarballs.
@@ -239,13 +256,6 @@ def _agreed(version: str, indexed: Iterable[SourcePin]) -> SourcePin:
             fix="give the one that python.org publishes: --sha256",
         )
     return listed[0]
-
-
-def _parsed(version: str) -> PythonVersion:
-    parsed = PythonVersion.parse(version)
-    if parsed is None:
-        raise UsageError(f"{version!r} is not a CPython version", fix="give one like 3.14.7, 3.15.0rc1 or 3.15")
-    return parsed
 
 
 def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ...]:
@@ -262,7 +272,7 @@ def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, .
         listed = apt.source_files(package, where, private.make(cache) / "apt")
     return tuple(
         _source_pin(
-            match["version"].replace("~", ""),
+            version,
             file.pool,
             file.sha256,
             origin="index",
@@ -271,6 +281,7 @@ def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, .
         )
         for file in listed
         if (match := original.fullmatch(file.name))
+        and (version := PythonVersion.parse(match["version"].replace("~", "")))
     )
 
 
@@ -283,19 +294,20 @@ def _package(series: str) -> str:
     return f"python{series}"
 
 
-def _debian(version: str) -> str:
+def _debian(version: PythonVersion) -> str:
     """Spell a version so that Debian sorts "3.15.0~rc1" before "3.15.0"."""
-    return re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", version)
+    return re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", str(version))
 
 
-def _source_pin(version: str, pool: str, sha256: str, *, origin: HashOrigin, vouched: str, size: int = 0) -> SourcePin:
-    parsed = _parsed(version)
-    release = re.split("[abr]", parsed.rest)[0]
-    path = f"{parsed.series}.{release}/Python-{version}.tar.xz"
+def _source_pin(
+    version: PythonVersion, pool: str, sha256: str, *, origin: HashOrigin, vouched: str, size: int = 0
+) -> SourcePin:
+    micro = re.split("[abr]", version.rest)[0]
+    path = f"{version.series}.{micro}/Python-{version}.tar.xz"
     return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin, size=size, vouched=vouched)
 
 
-def _folder(cache: Path, version: str, sha256: str) -> Path:
+def _folder(cache: Path, version: PythonVersion, sha256: str) -> Path:
     return cache / "trees" / f"Python-{version}-{sha256[:_SHORT]}"
 
 

@@ -49,7 +49,7 @@ def updated(text: str, pin: SourcePin) -> str:
     Raises: DataError where the text is not laid out as this file is.
     """
     known = list(_RELEASE.finditer(text))
-    old = next((match for match in known if _series(match[0]) == _parsed(pin.version).series), None)
+    old = next((match for match in known if _series(match[0]) == pin.version.series), None)
     keys = ("version", "pool", "path", "sha256", "vouched")
     lines = [f'{key} = "{getattr(pin, key)}"\n' for key in keys if getattr(pin, key)]
     block = "".join(["[[cpython]]\n", *lines])
@@ -68,20 +68,17 @@ def updated(text: str, pin: SourcePin) -> str:
 
 
 def _series(block: str) -> str:
-    version = _VERSION.search(block)
-    return _parsed(version[1]).series if version else ""
-
-
-def _parsed(version: str) -> PythonVersion:
-    parsed = PythonVersion.parse(version)
-    if parsed is None:
-        raise DataError(f"{version!r} is not a CPython version", where="pins.toml", fix="write it as in 3.14.7")
-    return parsed
+    written = _VERSION.search(block)
+    version = PythonVersion.parse(written[1]) if written else None
+    return version.series if version else ""
 
 
 def _source(row: Fields) -> SourcePin:
+    version = PythonVersion.parse(row.text("version"))
+    if version is None:
+        raise row.fail("version", "must be a version like 3.14.7")
     pin = SourcePin(
-        version=row.text("version"),
+        version=version,
         pool=row.text("pool"),
         path=row.text("path"),
         sha256=_sha256(row, row.text("sha256")),

@@ -55,7 +55,7 @@ def pythons(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -
     """Complete a version of CPython, or the path of a tree or a tarball."""
     from stencilkit import pins
 
-    versions = _starting(incomplete, (pin.version for pin in pins.load().sources))
+    versions = _starting(incomplete, (str(pin.version) for pin in pins.load().sources))
     return [CompletionItem(incomplete, type="file"), *versions]
 
 

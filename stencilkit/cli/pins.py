@@ -68,15 +68,15 @@ def _sentence(pinned: Pinned) -> str:
     if not pinned.changed:
         newer = f"; no mirror has the tarball of {', '.join(pinned.absent)}" if pinned.absent else ""
         return f"{pinned.series}: {now.version} stays, the newest that can be had{newer}"
-    before = pinned.before.version if pinned.before else "nothing"
+    before = str(pinned.before.version) if pinned.before else "nothing"
     return f"{pinned.series}: {before} -> {now.version}, whose hash comes from {now.vouched}"
 
 
 def _row(pinned: Pinned) -> dict[str, object]:
     return {
         "series": pinned.series,
-        "before": pinned.before.version if pinned.before else "",
-        "version": pinned.now.version,
+        "before": str(pinned.before.version) if pinned.before else "",
+        "version": str(pinned.now.version),
         "sha256": pinned.now.sha256,
         "vouched": pinned.now.vouched,
         "changed": pinned.changed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from stencilkit.model.version import LlvmVersion
+from stencilkit.model.version import LlvmVersion, PythonVersion
 
 HashOrigin = Literal["pin", "index", "sha256"]
 """Who vouches for a tarball's hash: stencilkit's pins, a distribution's signed source index, or the user."""
@@ -19,7 +19,7 @@ class SourcePin:
     noted.
     """
 
-    version: str
+    version: PythonVersion
     pool: str
     path: str
     sha256: str
@@ -54,7 +54,7 @@ class Pins:
     wheels: tuple[WheelPin, ...]
     managers: tuple[ReleaseManager, ...] = ()
 
-    def source(self, version: str) -> SourcePin | None:
+    def source(self, version: PythonVersion) -> SourcePin | None:
         """Find a CPython release."""
         return next((pin for pin in self.sources if pin.version == version), None)
 

@@ -67,8 +67,7 @@ def _triples() -> list[str]:
 def _combinations(patterns: tuple[str, ...]) -> Iterator[Combination]:
     pythons, pinned = knowing.pythons(), pins.load()
     for source in pinned.sources:
-        version = PythonVersion.parse(source.version)
-        python = pythons.get(version.series) if version else None
+        python = pythons.get(source.version.series)
         if python is None:
             continue
         support = python.support
@@ -78,7 +77,7 @@ def _combinations(patterns: tuple[str, ...]) -> Iterator[Combination]:
             for major in support.llvm:
                 wheel = pinned.wheel(major) is not None
                 yield Combination(
-                    cpython=source.version,
+                    cpython=str(source.version),
                     llvm=major,
                     target=triple,
                     wheel=wheel,

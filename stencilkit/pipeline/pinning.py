@@ -44,13 +44,14 @@ def update(
     """
     text = files.read_text(file, error=DataError)
     known = pins.parse(text)
-    named = {str(_parsed(version).series): version for version in given}
+    releases = {fetch.release(version): sha256 for version, sha256 in given.items()}
+    named = {version.series: version for version in releases}
     if len(named) != len(given):
         raise UsageError("two releases of one series have a --sha256", fix="give that of the newer one alone")
     searched = list(series) if series or named else list(knowing.pythons())
     done = []
     for one in dict.fromkeys([*searched, *named]):
-        found = _fetched(one, named.get(one, ""), given, known, cache, progress)
+        found = _fetched(one, named.get(one), releases, known, cache, progress)
         pinned = _compared(one, known, found)
         text = pins.updated(text, pinned.now) if pinned.changed else text
         done.append(pinned)
@@ -59,25 +60,23 @@ def update(
 
 
 def _fetched(
-    series: str, version: str, given: Mapping[str, str], known: Pins, cache: Path, progress: Progress
+    series: str,
+    version: PythonVersion | None,
+    hashes: Mapping[PythonVersion, str],
+    known: Pins,
+    cache: Path,
+    progress: Progress,
 ) -> Fetched:
-    if version:
-        return fetch.named(version, given[version], known, cache, progress=progress)
-    if PythonVersion.parse(f"{series}.0") is None:
+    if version is not None:
+        return fetch.named(version, hashes[version], known, cache, progress=progress)
+    if not fetch.is_series(series):
         raise UsageError(f"{series!r} is not a series", fix="name one like 3.15; a release needs --sha256 3.15.2=HEX")
     return fetch.newest(series, known, cache, progress=progress)
 
 
 def _compared(series: str, known: Pins, found: Fetched) -> Pinned:
     """Compare with the newest pin of the series, which may be one that cannot be had today."""
-    pinned = [pin for pin in known.sources if _parsed(pin.version).series == series]
-    before = max(pinned, key=lambda pin: _parsed(pin.version).age, default=None)
-    stays = before is not None and _parsed(found.pin.version).age <= _parsed(before.version).age
+    pinned = [pin for pin in known.sources if pin.version.series == series]
+    before = max(pinned, key=lambda pin: pin.version.age, default=None)
+    stays = before is not None and found.pin.version.age <= before.version.age
     return Pinned(series=series, before=before, now=before if before and stays else found.pin, absent=found.absent)
-
-
-def _parsed(version: str) -> PythonVersion:
-    parsed = PythonVersion.parse(version)
-    if parsed is None:
-        raise UsageError(f"{version!r} is not a CPython version", fix="give one like 3.14.7 or 3.15.0rc1")
-    return parsed

@@ -29,7 +29,9 @@ def tarball(text: str = "text") -> bytes:
 
 TARBALL = tarball()
 SHA256 = hashlib.sha256(TARBALL).hexdigest()
-PINS = Pins(sources=(SourcePin(version="3.14.7", pool="pool/x", path="3.14.7/x", sha256=SHA256),), wheels=())
+PINS = Pins(
+    sources=(SourcePin(version=fetch.release("3.14.7"), pool="pool/x", path="3.14.7/x", sha256=SHA256),), wheels=()
+)
 
 
 class Downloads:
@@ -249,6 +251,12 @@ def test_a_series_is_its_newest_release_that_is_there(tmp_path: Path, index: Ind
         fetch.fetch("3.15", PINS, tmp_path / "other")
 
 
+def test_a_listed_tarball_that_is_not_of_a_release_is_passed_over(tmp_path: Path, index: Index) -> None:
+    for version in ("3.15", "3.15.2.1", "3.15.1"):
+        index.add(version)
+    assert fetch.fetch("3.15", PINS, tmp_path).name.startswith("Python-3.15.1-")
+
+
 def test_a_series_is_not_an_older_release_where_the_newest_has_other_content(tmp_path: Path, index: Index) -> None:
     """A mirror that has something else under the name of the newest must not choose what is built."""
     index.add("3.15.2", "4" * 64)
@@ -271,7 +279,7 @@ def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index)
             said.append(text)
 
     found = fetch.newest("3.15", PINS, tmp_path, progress=Progress())
-    assert (found.pin.version, found.absent) == ("3.15.1", ("3.15.2",))
+    assert (str(found.pin.version), found.absent) == ("3.15.1", ("3.15.2",))
     (line,) = [text for text in said if text.startswith("CPython 3.15.1 is not the newest: ")]
     assert "lists CPython 3.15.2, but its tarball cannot be had" in line
     assert f"try again when the mirror has caught up, or download Python-3.15.2.tar.xz (SHA-256 {SHA256})" in line
@@ -280,8 +288,8 @@ def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index)
 def test_a_hash_of_the_users_is_not_taken_against_a_signed_index(tmp_path: Path, index: Index) -> None:
     index.add("3.15.2", "5" * 64)
     with pytest.raises(UsageError, match=r"is not that of CPython 3\.15\.2 in a signed source index"):
-        fetch.named("3.15.2", SHA256, PINS, tmp_path)
-    assert fetch.named("3.15.1", SHA256, PINS, tmp_path).pin.vouched == "whoever gave it as --sha256"
+        fetch.named(fetch.release("3.15.2"), SHA256, PINS, tmp_path)
+    assert fetch.named(fetch.release("3.15.1"), SHA256, PINS, tmp_path).pin.vouched == "whoever gave it as --sha256"
 
 
 def test_a_series_of_the_pins_alone(tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:

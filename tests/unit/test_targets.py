@@ -11,6 +11,7 @@ from stencilkit import pins, targets
 from stencilkit.dialects import KNOWN
 from stencilkit.errors import ConfigureError, DataError, TargetError, ToolchainError
 from stencilkit.model.pyconfig import PyConfig
+from stencilkit.model.version import PythonVersion
 from stencilkit.pipeline import building, requesting
 from stencilkit.support import resources
 
@@ -161,8 +162,8 @@ def test_builds_with_the_gil_pass(tmp_path: object) -> None:
 def test_pins_have_full_hashes() -> None:
     loaded = pins.load()
     assert {pin.version.major for pin in loaded.wheels} >= {19, 20, 21, 22}
-    assert loaded.source("3.14.7") is not None
-    assert loaded.source("3.14.0") is None
+    assert loaded.source(PythonVersion(3, 14, "7")) is not None
+    assert loaded.source(PythonVersion(3, 14, "0")) is None
 
 
 @pytest.mark.parametrize(
@@ -172,9 +173,10 @@ def test_pins_have_full_hashes() -> None:
         ('[[llvm]]\nversion = "19.1.7"\npackage = "x"\nsha256 = []', r"llvm\[0\]\.sha256: a download without"),
         ('[[llvm]]\nversion = "19.1.7"\npackage = "x"\nsha256 = ["ABC"]', r"llvm\[0\]\.sha256: not a SHA-256"),
         ('[[cpython]]\nversion = "3.14.7"\npool = "x"\npath = "x"\nsha256 = ""', r"cpython\[0\]\.sha256"),
+        ('[[cpython]]\nversion = "3.14"\npool = "x"\npath = "x"\nsha256 = ""', r"cpython\[0\]\.version: must be a"),
     ],
 )
-def test_a_pin_without_a_hash_is_refused(text: str, message: str) -> None:
+def test_a_pin_without_a_hash_or_a_version_is_refused(text: str, message: str) -> None:
     both = "" if "[[cpython]]" in text else "cpython = []\n"
     both += "" if "[[llvm]]" in text else "llvm = []\n"
     with pytest.raises(DataError, match=message):
