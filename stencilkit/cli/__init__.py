@@ -6,13 +6,15 @@ error and Ctrl-C both exit with 1, which means "different" here.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -56,6 +58,8 @@ _HIDDEN: Final = ("cell",)
 _WHOLE: Final = 1000
 # Windows has no SIGHUP.
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+# A full disk behind standard error: the exit code still says what happened.
+_UNHEARD: Final = contextlib.suppress(OSError)
 _ISSUES: Final = "the project's issue tracker"
 
 
@@ -100,19 +104,33 @@ def group() -> None:
 
 def run() -> None:
     """Be the `stencilkit` program; a shell that wants completions calls it, too."""
+    _open_closed()
     if instruction := environ.variable(_completion.VARIABLE):
         _completion.answer(group, instruction)
-        raise SystemExit(ExitCode.OK)
-    raise SystemExit(_written_out(main()))
+        raise SystemExit(_written_out(sys.stdout, ExitCode.OK, say=_silent))
+    code = _written_out(sys.stdout, main(), say=_trouble)
+    raise SystemExit(_written_out(sys.stderr, code, say=_silent))
 
 
-def _written_out(code: int) -> int:
-    """Write what is left in standard output's buffer: where there is no room for it, Python would exit with 120."""
+def _open_closed() -> None:
+    """Open /dev/null in place of a standard stream that is closed (>&-), for which Python has None.
+
+    The next file that is opened would get its number, too, and what programs print would be in that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free: this one.
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null, "w" if number else "r", encoding="utf-8"))
+
+
+def _written_out(stream: TextIO, code: int, *, say: Callable[[StencilkitError], ExitCode]) -> int:
+    """Write what is left in a stream's buffer: where there is no room for it, Python would exit with 120."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code if code or isinstance(error, BrokenPipeError) else _trouble(_from_os(error))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return code if code or isinstance(error, BrokenPipeError) else say(_from_os(error))
     return code
 
 
@@ -130,7 +148,8 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
         return _trouble(_groups.explain(error))
     except (KeyboardInterrupt, click.Abort):
         process.stop_all()
-        _render.say("stencilkit: interrupted; nothing was left half-written", err=True)
+        with _UNHEARD:
+            _render.say("stencilkit: interrupted; nothing was left half-written", err=True)
         return ExitCode.INTERRUPTED
     except SystemExit:
         # click's answer to a reader that went away (head, less). Its code is 1, which here is a verdict.
@@ -140,12 +159,13 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
     except (MemoryError, RecursionError) as error:
         return _trouble(_exhausted(error))
     except Exception:  # noqa: BLE001  # the last resort: a bug must not look like a verdict
-        traceback.print_exc()
-        _render.say(
-            f"stencilkit: this is a bug; please report the lines above to {_ISSUES}, "
-            f"with the output of `stencilkit --version` ({__version__})",
-            err=True,
-        )
+        with _UNHEARD:
+            traceback.print_exc()
+            _render.say(
+                f"stencilkit: this is a bug; please report the lines above to {_ISSUES}, "
+                f"with the output of `stencilkit --version` ({__version__})",
+                err=True,
+            )
         return ExitCode.BUG
     return result if isinstance(result, int) else ExitCode.OK
 
@@ -158,7 +178,12 @@ def _interrupted(_number: int, _frame: object) -> None:
 
 
 def _trouble(error: StencilkitError) -> ExitCode:
-    _render.say_lines([("stencilkit: ", _render.Word("error"), f": {error.as_text()}")], err=True)
+    with _UNHEARD:
+        _render.say_lines([("stencilkit: ", _render.Word("error"), f": {error.as_text()}")], err=True)
+    return ExitCode.TROUBLE
+
+
+def _silent(_error: StencilkitError) -> ExitCode:
     return ExitCode.TROUBLE
 
 

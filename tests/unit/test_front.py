@@ -101,6 +101,49 @@ def test_a_full_disk_behind_standard_output_is_trouble(words: list[str], unbuffe
     assert b"Exception ignored" not in done.stderr
 
 
+def stencilkit_on(folder: Path, streams: str, *words: str, **own: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with its streams as a shell opens them, and with buffers as users have them."""
+    env = {"PYTHONUNBUFFERED": "", "STENCILKIT_CACHE": str(folder), "STENCILKIT_DATA": str(folder), **own}
+    shell = ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "stencilkit", *words]
+    return subprocess.run(shell, capture_output=True, text=True, env={**os.environ, **env}, check=False)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("word", "streams", "code", "shown"),
+    [
+        # What was asked is answered by the exit code, and on the stream that is there.
+        ("targets", ">&-", ExitCode.OK, False),
+        ("targets", "2>&-", ExitCode.OK, True),
+        ("targetsx", ">&- 2>&- <&-", ExitCode.TROUBLE, False),
+        # What could not be written is trouble.
+        ("targetsx", "2>/dev/full", ExitCode.TROUBLE, False),
+        ("targets", ">/dev/full 2>/dev/full", ExitCode.TROUBLE, False),
+    ],
+)
+def test_a_closed_or_full_stream_is_no_verdict(
+    word: str, streams: str, code: ExitCode, shown: bool, tmp_path: Path
+) -> None:
+    """Exit code 1 means that stencils differ; a closed stream had that, and a full one 120."""
+    done = stencilkit_on(tmp_path, streams, word)
+    assert done.returncode == code
+    assert ("x86_64-unknown-linux-gnu" in done.stdout) == shown
+    assert done.stderr == ""
+
+
+@pytest.mark.process
+def test_a_shell_that_cannot_read_completions_gets_no_text_in_its_line(tmp_path: Path) -> None:
+    asked = {"_STENCILKIT_COMPLETE": "bash_complete", "COMP_WORDS": "stencilkit bui", "COMP_CWORD": "1"}
+    answers = [
+        ("", ExitCode.OK, "plain,build\n"),
+        (">&-", ExitCode.OK, ""),
+        (">/dev/full", ExitCode.TROUBLE, ""),
+    ]
+    for streams, code, text in answers:
+        done = stencilkit_on(tmp_path, streams, **asked)
+        assert (done.returncode, done.stdout, done.stderr) == (code, text, "")
+
+
 def clang(here: Path) -> Toolchain:
     return Toolchain(
         version=LlvmVersion(19, 1, 7),
