@@ -132,14 +132,19 @@ def _verdict(python: str, *, jit: bool, best: Sequence[Coverage]) -> Verdict:
 def _located(program: Program, item: Coverage, found: Found, layout: Layout) -> Coverage:
     """Name what is missing of a candidate, with the places where other bytes are in its stead.
 
-    A short stencil that has no such place was stored as instructions.
+    A short stencil that has no such place was stored as instructions, wholly or but for its first bytes; one that ends
+    like a longer one may be stored as that one's end.
     """
     missing = []
     absent = [(name, one) for name, one in item.candidate.signatures.items() if not found.has(one.sha256)]
     for name, signature in sorted(absent):
+        is_array = signature.size >= layout.sure
+        if signature.sha256 in found.cut and not is_array:
+            continue
+        is_array = is_array and (layout.keeps_all or signature.sha256 not in found.tails)
         code = item.candidate.codes.get(name, b"")
         offset = _nearest(program, layout.place(name), code)
-        if offset >= 0 or signature.size >= layout.sure:
+        if offset >= 0 or is_array:
             differing = _differing(program, offset, code) if offset >= 0 else ()
             missing.append(Missing(name=name, size=signature.size, offset=offset, differing=differing))
     strangers = layout.strangers([one.offset for one in missing])

@@ -30,6 +30,8 @@ _LIKE: Final = 16
 _ENOUGH: Final = 3
 # Fewer stencils than this are chance, or an example in a text.
 FEWEST: Final = 8
+# Code may end in a hole of at most this many bytes, which are zeros.
+_HOLE: Final = 8
 # A place that has less than this part of what the best place has is not where the stencils are, but where a compiler
 # put the constants that it made of some.
 _PART: Final = 0.1
@@ -51,12 +53,15 @@ class Found:
     """Where bodies are in a program, by SHA-256: offsets in the file, in order.
 
     `loose` are bodies of 32 bytes that linkers gather apart from the others (`.rodata.cst32` of ELF); `near` are places
-    that begin or end like a body, and are not it.
+    that begin or end like a body, and are not it. `cut` are bodies that are there but for zeros at their end, which gcc
+    -Os writes by instructions; `tails` are there as the end of a longer one, as linkers store strings that end alike.
     """
 
     whole: Mapping[str, tuple[int, ...]]
     loose: Mapping[str, tuple[int, ...]]
     near: Mapping[str, tuple[int, ...]]
+    cut: frozenset[str] = frozenset()
+    tails: frozenset[str] = frozenset()
 
     def has(self, sha256: str) -> bool:
         """Return whether a body is in the program."""
@@ -100,6 +105,8 @@ def _find_in(program: Program, region: Region, signatures: Index) -> Found:
         whole=_together(place.whole for place in kept),
         loose=_together(loose for loose in others if len(loose) >= _ENOUGH),
         near=_together(place.near for place in kept),
+        cut=frozenset().union(*(place.cut for place in kept)),
+        tails=frozenset().union(*(place.tails for place in kept)),
     )
 
 
@@ -128,41 +135,59 @@ def _anchors(data: bytes, first: int, signatures: Index) -> list[int]:
 def _hits(data: bytes, offsets: range, signatures: Index) -> list[int]:
     crc32, ends = zlib.crc32, signatures.ends
     likely = [offset for offset in offsets if crc32(data[offset : offset + SHORTEST]) in ends]
-    return [offset for offset in likely if any(_bodies(data, offset, signatures, {}))]
+    return [offset for offset in likely if any(_bodies(data, offset, signatures, {}, set()))]
 
 
 def _search(data: bytes, offsets: range, signatures: Index, base: int) -> Found:
     """Look at every offset of a window; `base` is where the data begins in the file."""
     whole: set[tuple[int, int, str]] = set()
     near: dict[str, list[int]] = {}
+    cut: set[str] = set()
     for offset in offsets[: len(offsets) - SHORTEST + 1]:
         if zlib.crc32(data[offset : offset + SHORTEST]) in signatures.ends:
-            whole.update(_bodies(data, offset, signatures, near))
+            whole.update(_bodies(data, offset, signatures, near, cut))
     # One that is a part of a longer one is not there for itself.
     ordered = sorted((start, -size, sha256) for start, size, sha256 in whole)
     ends = accumulate((start - negative for start, negative, _ in ordered), max, initial=0)
     there: dict[str, tuple[int, ...]] = {}
+    tails: set[str] = set()
     for (start, negative, sha256), end in zip(ordered, ends, strict=False):
         places = there.get(sha256, ())
         if start - negative > end and len(places) < _PLACES:
             there[sha256] = (*places, base + start)
+        elif start - negative == end and 0 not in data[start:end]:
+            tails.add(sha256)
     return Found(
         whole=there,
         loose={sha256: starts for sha256, starts in there.items() if signatures.sizes[sha256] == SHORTEST},
         near={sha256: tuple(base + start for start in starts) for sha256, starts in near.items()},
+        cut=frozenset(cut),
+        tails=frozenset(tails),
     )
 
 
-def _bodies(data: bytes, offset: int, signatures: Index, near: dict[str, list[int]]) -> Iterator[tuple[int, int, str]]:
+def _bodies(
+    data: bytes, offset: int, signatures: Index, near: dict[str, list[int]], cut: set[str]
+) -> Iterator[tuple[int, int, str]]:
     """Yield the bodies that begin or end with the 32 bytes at an offset: start, size, SHA-256. Note those alike."""
     for distance, size, sha256 in signatures.ends.get(zlib.crc32(data[offset : offset + SHORTEST]), ()):
         start = offset + distance
         if start < 0 or start + size > len(data):
             continue
-        if hashlib.sha256(data[start : start + size]).hexdigest() == sha256:
+        body = data[start : start + size]
+        if hashlib.sha256(body).hexdigest() == sha256:
             yield start, size, sha256
-        elif len(places := near.setdefault(sha256, [])) < _LIKE:
+            continue
+        if distance == 0 and _is_cut(body, sha256):
+            cut.add(sha256)
+        if len(places := near.setdefault(sha256, [])) < _LIKE:
             places.append(start)
+
+
+def _is_cut(body: bytes, sha256: str) -> bool:
+    """Return whether a body is that of a digest, with something else in the place of zeros at its end."""
+    kept = range(max(SHORTEST, len(body) - _HOLE), len(body))
+    return any(hashlib.sha256(body[:size].ljust(len(body), b"\0")).hexdigest() == sha256 for size in kept)
 
 
 def _windows(anchors: Sequence[int], end: int) -> Iterator[tuple[int, int]]:

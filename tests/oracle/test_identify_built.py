@@ -57,7 +57,7 @@ def test_each_is_identified_as_exactly_that_llvm(build: str, tmp_path: Path) -> 
 
 # How a distribution may compile Python/jit.c, and how many percent of the stencils are visible then at least. Link-time
 # optimisation changes nothing: the arrays are constants of one function each.
-OPTIONS = ("-O0", "-Og", "-O1", "-O2", "-O3", "-O2 -flto", "-O3 -flto -ffat-lto-objects")
+OPTIONS = ("-O0", "-Og", "-O1", "-O2", "-O3", "-Os", "-O2 -flto", "-O3 -flto -ffat-lto-objects")
 SEEN = {
     "release": {"3.13": 10, "3.14": 13, "3.15": 5},
     "debug": {"3.13": 10, "3.14": 80, "3.15": 100},

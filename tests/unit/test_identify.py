@@ -288,6 +288,42 @@ def test_code_that_is_a_part_of_another_is_not_found_in_it() -> None:
     assert answer.best[0].hidden == 1
 
 
+def without_zeros(seed: int, size: int) -> bytes:
+    return bytes(random.Random(seed).choices(range(1, 256), k=size))
+
+
+def test_code_that_a_linker_stores_as_the_end_of_another_is_not_missed() -> None:
+    """gcc -Os makes strings of code without zero bytes, and linkers store strings that end alike once."""
+    bodies = {f"_UOP_{size}": without_zeros(size, size) for size in range(36, 60)}
+    bodies["_UOP_55"] = bodies["_UOP_59"][-55:]
+    stored = {name: code + b"\0" for name, code in bodies.items() if name != "_UOP_55"}
+    answer = asked(program(stored, align=1), candidate(bodies))
+    assert (answer.verdict, answer.best[0].hidden) == ("identified", 1)
+    # What ends otherwise is no tail.
+    answer = asked(program(stored, align=1), candidate({**bodies, "_UOP_55": bodies["_UOP_59"][1:56]}))
+    assert answer.verdict == "nearest"
+    assert [missing.name for missing in answer.best[0].missing] == ["_UOP_55"]
+    # One that has an array of its own, which was changed, is not hidden by the other.
+    own = {**stored, "_UOP_55": bodies["_UOP_55"][:-1] + b"\xff\0"}
+    answer = asked(program(dict(sorted(own.items())), align=1), candidate(bodies))
+    assert answer.verdict == "changed"
+    assert [missing.name for missing in answer.best[0].missing] == ["_UOP_55"]
+
+
+def test_code_that_is_stored_without_the_zeros_at_its_end_is_not_missed() -> None:
+    """gcc -Os stores 32 of 35 bytes as an array, and the zeros by an instruction."""
+    bodies = {f"_UOP_{size}": without_zeros(size, size) for size in range(36, 60) if size != 47}
+    bodies["_UOP_47"] = without_zeros(1, 31) + bytes(4)
+    constant = {"_UOP_47_": without_zeros(2, 50)}
+    found = program(dict(sorted({**bodies, **constant, "_UOP_47": bodies["_UOP_47"][:32]}.items())), align=1)
+    answer = asked(found, candidate(bodies))
+    assert (answer.verdict, answer.best[0].hidden) == ("identified", 1)
+    bodies["_UOP_47"] = bodies["_UOP_47"][:-1] + b"\1"
+    answer = asked(found, candidate(bodies))
+    assert answer.verdict == "changed"
+    assert [missing.name for missing in answer.best[0].missing] == ["_UOP_47"]
+
+
 def test_the_versions_of_libraries_are_not_cpythons() -> None:
     assert identify.version(program({}, version=b"3.14.10")) == "3.14.10"
     assert identify.version(program({}, version=b"3.13.1")) == ""
