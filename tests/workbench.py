@@ -9,13 +9,12 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stencilkit import configure, generator, headers, source, targets, toolchain
@@ -27,7 +26,7 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import judging, knowing
 from stencilkit.support import files
 from stencilkit.support.cache import Store
-from tests import answers
+from tests import answers, scripts
 
 ROOT = Path(__file__).parents[1]
 CACHE = Path(os.environ.get("STENCILKIT_TEST_CACHE", ROOT / ".cache" / "tests")).resolve()
@@ -72,6 +71,19 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     base = {name: value for name, value in os.environ.items() if not name.startswith("STENCILKIT_")}
     folders = {"STENCILKIT_CACHE": str(CACHE / "cache"), "STENCILKIT_DATA": str(CACHE / "data")}
     return {**base, **folders, **(extra or {})}
+
+
+def started(command: Sequence[str | Path], folder: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a program in a folder and a process group of its own, so that all that it starts can be stopped with it."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def stencilkit(
@@ -121,12 +133,7 @@ def debian_llvm(major: int) -> Path:
 @functools.cache
 def debian_package(name: str, architecture: str) -> Path:
     """Download a package of Debian's unstable, through apt, which checks its signature."""
-    script = ROOT / "recipes" / "toolchains" / "debian_llvm.py"
-    spec = importlib.util.spec_from_file_location("debian_llvm", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.script("recipes/toolchains/debian_llvm.py")
     folder = CACHE / "packages"
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(CACHE / "packages.lock"):
@@ -156,13 +163,13 @@ def llvm(major: int) -> Path:
     zig = pypi_llvm(major)
     folder = CACHE / "llvm" / f"pypi-{major}"
     others = debian_llvm(min(other for other in DEBIAN if other >= major))
-    scripts = {"clang": f'exec {zig} clang -resource-dir {zig.parent / "lib"} "$@"'} | {
+    wrappers = {"clang": f'exec {zig} clang -resource-dir {zig.parent / "lib"} "$@"'} | {
         name: f'[ "$1" = --version ] && echo "LLVM version {major}.0.0 " && exit\nexec {others / name} "$@"'
         for name in ("llvm-readobj", "llvm-objdump")
     }
     with files.locked(CACHE / "llvm.lock"):
         folder.mkdir(exist_ok=True)
-        for name, text in scripts.items():
+        for name, text in wrappers.items():
             files.write(folder / name, f"#!/bin/sh\n{text}\n".encode(), executable=True)
     return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -150,73 +150,6 @@ def digested_files(tree: SourceTree) -> list[str]:
         if not folder.endswith("__pycache__"):
             names += [Path(folder, name).relative_to(tree.root).as_posix() for name in sorted(files)]
     return names
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallthroughJump:
-    """A jump to the next stencil that, as the last instruction, jumps nowhere and is left out.
-
-    `encoding` is the whole instruction, whose hole is `back` bytes after its start.
-    """
-
-    kinds: frozenset[str]
-    value: HoleValue
-    symbol: str | None
-    addend: int
-    encoding: bytes
-    back: int
-
-    def matches(self, hole: Hole) -> bool:
-        """Return whether a hole is that of such a jump."""
-        return (
-            hole.kind in self.kinds
-            and hole.value is self.value
-            and hole.symbol == self.symbol
-            and signed64(hole.addend) == self.addend
-        )
-
-
-JUMP_THROUGH_SLOT: Final = FallthroughJump(  # jmp qword ptr [rip]
-    kinds=frozenset({"IMAGE_REL_AMD64_REL32"}),
-    value=HoleValue.GOT,
-    symbol="_JIT_CONTINUE",
-    addend=-4,
-    encoding=b"\x48\xff\x25\0\0\0\0",
-    back=3,
-)
-JUMP_RELATIVE: Final = FallthroughJump(  # jmp 5
-    kinds=frozenset({"IMAGE_REL_I386_REL32", "R_X86_64_PLT32", "X86_64_RELOC_BRANCH"}),
-    value=HoleValue.CONTINUE,
-    symbol=None,
-    addend=-4,
-    encoding=b"\xe9\0\0\0\0",
-    back=1,
-)
-JUMP_AARCH64: Final = FallthroughJump(  # b #4
-    kinds=frozenset({"R_AARCH64_JUMP26"}),
-    value=HoleValue.CONTINUE,
-    symbol=None,
-    addend=0,
-    encoding=b"\0\0\0\x14",
-    back=0,
-)
-
-
-def remove_jump(
-    code: bytes, holes: Sequence[Hole], jumps: Iterable[FallthroughJump], *, alignment: int = 1
-) -> tuple[bytes, list[Hole]]:
-    """Drop a final jump to the next stencil (CPython: `_stencils.Stencil.remove_jump`).
-
-    The jump is kept where the code would then not end at a multiple of `alignment`.
-    """
-    last = max(holes, key=lambda hole: hole.offset, default=None)
-    for jump in jumps:
-        if last is not None and jump.matches(last):
-            start = last.offset - jump.back
-            if code[start:] == jump.encoding and start % alignment == 0:
-                return code[:start], [hole for hole in holes if hole is not last]
-            break
-    return code, list(holes)
 
 
 class SlotTable:

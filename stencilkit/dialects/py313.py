@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from stencilkit.dialects import _common, _ghccc, _pairs
+from stencilkit.dialects import _common, _ghccc, _jumps, _pairs
 from stencilkit.errors import SourceError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
@@ -63,11 +63,11 @@ HEADER: Final = HeaderFormat(
 PATCHES: Final = _common.PATCHES
 VARIANTS: Final = _pairs.VARIANTS
 _JUMPS: Final = (
-    _common.JUMP_THROUGH_SLOT,
+    _jumps.THROUGH_SLOT,
     # Upstream's table has no R_X86_64_PLT32 here: the jumps of its -fpic code go through slots.
-    replace(_common.JUMP_RELATIVE, kinds=_common.JUMP_RELATIVE.kinds - {"R_X86_64_PLT32"}),
-    _common.JUMP_AARCH64,
-    _common.FallthroughJump(  # jmp qword ptr [rip]
+    replace(_jumps.RELATIVE, kinds=_jumps.RELATIVE.kinds - {"R_X86_64_PLT32"}),
+    _jumps.AARCH64,
+    _jumps.Fallthrough(  # jmp qword ptr [rip]
         kinds=frozenset({"R_X86_64_GOTPCRELX"}),
         value=HoleValue.GOT,
         symbol="_JIT_CONTINUE",
@@ -192,7 +192,7 @@ def finish(
 def _group(unit: LoweredUnit, alignment: int, variants: Container[Variant]) -> StencilGroup:
     functions = _pairs.functions(variants)
     code, holes = _inline_trampolines(unit, alignment)
-    code, holes = _common.remove_jump(code, holes, _JUMPS, alignment=alignment)
+    code, holes = _jumps.removed(code, holes, _JUMPS, alignment=alignment)
     code = _common.pad(code, alignment)
     data = _common.pad(unit.data, 8)
     slots = _common.SlotTable(len(data))

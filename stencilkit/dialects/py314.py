@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from stencilkit.dialects import _common, _pairs
+from stencilkit.dialects import _common, _jumps, _pairs
 from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
@@ -54,7 +54,7 @@ HEADER: Final = HeaderFormat(
 
 PATCHES: Final = _common.PATCHES
 VARIANTS: Final = _pairs.VARIANTS
-_JUMPS: Final = (_common.JUMP_THROUGH_SLOT, _common.JUMP_RELATIVE, _common.JUMP_AARCH64)
+_JUMPS: Final = (_jumps.THROUGH_SLOT, _jumps.RELATIVE, _jumps.AARCH64)
 # Everything else is jumped to directly, or run into: patch_x86_64_32rx makes `jmp *slot` direct within a trace.
 ENTERED: Final = (
     Entered(
@@ -124,7 +124,7 @@ def _group(
     trampolines = [hole for hole in unit.code_holes if _needs_trampoline(hole, unit)]
     for hole in trampolines:
         symbols.setdefault(str(hole.symbol), len(symbols))
-    code, holes = _common.remove_jump(unit.code, unit.code_holes, _JUMPS)
+    code, holes = _jumps.removed(unit.code, unit.code_holes, _JUMPS)
     code = _fill(unit.name, code, target.nop, support.alignment)
     data = _common.pad(unit.data, 8)
     slots = _common.SlotTable(len(data))

@@ -1,9 +1,9 @@
-"""Run a built CPython: prove that its JIT works, run its tests with and without the JIT, time benchmarks."""
+"""Run a built CPython: prove that its JIT works, and run its tests with and without the JIT."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,7 +19,6 @@ Run = Literal["jit", "off", "again"]
 _PROBES: Final = Path(__file__).parent / "probes"
 _TAIL_LINES: Final = 25
 _GRACE_SECONDS: Final = 60.0
-_BENCH_ROUNDS: Final = 3
 _TIMED_OUT: Final = "Timeout ("
 # Exit codes of regrtest (Lib/test/libregrtest/utils.py).
 _NOTHING_RAN: Final = 4
@@ -72,9 +71,9 @@ def prove(interpreter: Interpreter) -> Proof:
 
     Raises: JitTestError where it cannot answer with the JIT off either.
     """
-    text, ended = _ask(interpreter, "prove.py", jit=True)
+    text, ended = ask(interpreter, "prove.py", jit=True)
     if ended:
-        _, without = _ask(interpreter, "prove.py", jit=False)
+        _, without = ask(interpreter, "prove.py", jit=False)
         if without:
             raise JitTestError(
                 f"CPython {without.splitlines()[0]} in a few loops, and its JIT was off",
@@ -97,7 +96,7 @@ def prove(interpreter: Interpreter) -> Proof:
     )
 
 
-def _ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[str, str]:
+def ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[str, str]:
     """Run a probe; return what it printed, and how it ended if not well, with the end of what it complained."""
     try:
         done = process.run(
@@ -271,44 +270,3 @@ def _tail(text: str, outcome: Outcome) -> str:
         start = next((index for index, line in enumerate(lines) if _TIMED_OUT in line), -_TAIL_LINES)
         return "\n".join(lines[start:][: 2 * _TAIL_LINES])
     return "\n".join(lines[-_TAIL_LINES:])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """The best times of the benchmarks in seconds by name, or why there are none."""
-
-    seconds: Mapping[str, float]
-    failure: str = ""
-
-
-def benchmark(interpreters: Sequence[Interpreter], progress: Progress) -> tuple[Timing, list[Timing]]:
-    """Time the benchmarks with the JIT off (the first interpreter) and on (each), in turn.
-
-    Raises: JitTestError where one fails or answers wrongly with the JIT off.
-    """
-    off = Timing(seconds={})
-    on = [Timing(seconds={}) for _ in interpreters]
-    with counting(progress, "benchmark rounds", _BENCH_ROUNDS):
-        for _ in range(_BENCH_ROUNDS):
-            off = _better(off, _time(interpreters[0], jit=False))
-            on = [_better(best, _time(item, jit=True)) for best, item in zip(on, interpreters, strict=True)]
-            progress.advance()
-    if off.failure:
-        raise JitTestError(
-            f"the benchmarks without the JIT: CPython {off.failure.splitlines()[0]}",
-            where=str(interpreters[0].program),
-            details=off.failure,
-            fix="run the tests with --no-benchmarks",
-        )
-    return off, on
-
-
-def _better(best: Timing, now: Timing) -> Timing:
-    if best.failure or now.failure:
-        return Timing(seconds={}, failure=best.failure or now.failure)
-    return Timing(seconds={name: min(found, best.seconds.get(name, found)) for name, found in now.seconds.items()})
-
-
-def _time(interpreter: Interpreter, *, jit: bool) -> Timing:
-    text, ended = _ask(interpreter, "bench.py", jit=jit)
-    return Timing(seconds={}, failure=ended) if ended else Timing(seconds=json.loads(text))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stencilkit.errors import JitTestError
-from stencilkit.jittest import making, running
+from stencilkit.jittest import making, running, timing
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target
@@ -94,12 +94,12 @@ def _benchmark(
     working = [item.kept for item, verdict in zip(made, verdicts, strict=True) if verdict.proof.holds]
     if not working:
         return {}, list(verdicts)
-    off, on = running.benchmark(working, progress)
+    off, on = timing.benchmark(working, progress)
     timings = iter(on)
     return off.seconds, [
-        replace(verdict, benchmarks=timing.seconds, benchmark_failure=timing.failure)
+        replace(verdict, benchmarks=best.seconds, benchmark_failure=best.failure)
         for verdict in verdicts
-        for timing in [next(timings) if verdict.proof.holds else running.Timing(seconds={})]
+        for best in [next(timings) if verdict.proof.holds else timing.Timing(seconds={})]
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stencilkit import targets
 from stencilkit.errors import JitTestError
-from stencilkit.jittest import making, running
+from stencilkit.jittest import making, running, timing
 from stencilkit.model.testing import Suite
 from stencilkit.pipeline import bundling, testing
 from stencilkit.support import environ
@@ -75,21 +75,21 @@ def test_a_build_that_crashes_without_the_jit_is_trouble(tmp_path: Path) -> None
 
 def test_a_benchmark_that_answers_wrongly_without_the_jit_is_trouble(tmp_path: Path) -> None:
     with pytest.raises(JitTestError, match="without the JIT: CPython ended with 1") as caught:
-        running.benchmark([interpreter(tmp_path, "echo 'lists: got 1, expected 2' >&2\nexit 1")], SILENT)
+        timing.benchmark([interpreter(tmp_path, "echo 'lists: got 1, expected 2' >&2\nexit 1")], SILENT)
     assert "lists: got 1, expected 2" in caught.value.details
 
 
 def test_a_benchmark_that_answers_wrongly_with_the_jit_is_told(tmp_path: Path) -> None:
     script = "[ \"$PYTHON_JIT\" = 0 ] && echo '{\"a\": 3.0}' && exit 0\necho 'lists: got 1, expected 2' >&2\nexit 1"
-    off, (on,) = running.benchmark([interpreter(tmp_path, script)], SILENT)
+    off, (on,) = timing.benchmark([interpreter(tmp_path, script)], SILENT)
     assert off.seconds == {"a": 3.0}
-    assert on == running.Timing(seconds={}, failure="ended with 1\nlists: got 1, expected 2")
+    assert on == timing.Timing(seconds={}, failure="ended with 1\nlists: got 1, expected 2")
 
 
 def test_benchmarks_keep_the_best(tmp_path: Path) -> None:
     script = "echo x >>count; n=$(wc -l <count)\n"
     script += 'if [ "$PYTHON_JIT" = 1 ]; then echo "{\\"a\\": 1.$n}"; else echo \'{"a": 3.0}\'; fi'
-    off, (on,) = running.benchmark([interpreter(tmp_path, script)], SILENT)
+    off, (on,) = timing.benchmark([interpreter(tmp_path, script)], SILENT)
     assert (off.seconds, on.seconds) == ({"a": 3.0}, {"a": 1.2})
 
 

@@ -47,15 +47,7 @@ class Build:
         self.environment = wb.environment({"STENCILKIT_CACHE": str(root / "cache")})
 
     def start(self, *goals: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ["make", "-j16", self.variable, *goals],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return wb.started(["make", "-j16", self.variable, *goals], self.folder, self.environment)
 
     def make(self, *goals: str) -> tuple[int, str]:
         process = self.start(*goals)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import click
 import pytest
 
 from stencilkit.cli import group, main
-from tests import goldens
+from tests import goldens, scripts
 
 ROOT = Path(__file__).parents[2]
 SHARE = ROOT / "share"
@@ -23,18 +21,7 @@ PLACES = ("*.md", "Makefile", "docs/**/*.md", "recipes/**/*", "reproducibility/*
 DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place))
 # `stencilkit WORDS`, in a line of a script or between backquotes.
 _CALL = re.compile(r"(?:^|[`$>(;&]|\s)stencilkit (?P<words>[a-z][^`\n#|;>]*)", re.MULTILINE)
-
-
-def _manual() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("manual_pages", ROOT / "docs" / "manual_pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MANUAL = _manual()
+MANUAL = scripts.script("docs/manual_pages.py")
 
 
 def commands(command: click.Command = group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -36,15 +36,7 @@ class Folder:
         self.path.mkdir()
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=self.path,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return wb.started(command, self.path, self.environment)
 
     def run(self, *command: str | Path, timeout: float = 600, code: int = 0) -> str:
         process = self.start(*command)

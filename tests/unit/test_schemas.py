@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from stencilkit import cli
 from stencilkit.cli import _schemas
-from tests import answers
+from tests import answers, scripts
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "schemas"
@@ -55,11 +54,7 @@ def test_every_command_with_json_prints_an_answer() -> None:
 
 
 def test_what_is_published_is_what_the_table_says() -> None:
-    spec = importlib.util.spec_from_file_location("json_schemas", ROOT / "docs" / "json_schemas.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.script("docs/json_schemas.py")
     pages: dict[Path, str] = module.pages()
     assert sorted(pages) == sorted(PUBLISHED.iterdir()), "run: make schemas"
     assert [path.name for path, text in pages.items() if path.read_text("utf-8") != text] == [], "run: make schemas"

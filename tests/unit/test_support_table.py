@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 from stencilkit import ledger, targets
 from stencilkit.model.version import LlvmVersion, PythonVersion
+from tests import scripts
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reproducibility" / "ledger"
 
 
 def test_the_pages_say_what_the_ledger_says() -> None:
-    spec = importlib.util.spec_from_file_location("support_table", ROOT / "docs" / "support_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = scripts.script("docs/support_table.py")
     stale = [path.name for path, text in module.pages().items() if path.read_text("utf-8") != text]
     assert stale == [], "run: make table"
     assert "| 3.14.7 |" in (ROOT / "README.md").read_text("utf-8")
