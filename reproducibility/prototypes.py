@@ -1,28 +1,34 @@
 """Make stencilkit/prove/prototypes.toml: what the C functions and objects are that stencils name.
 
-    python reproducibility/prototypes.py --clang CLANG STENCILS TREE PYCONFIG [...]
+    python reproducibility/prototypes.py --clang CLANG [--flags FLAGS] STENCILS TREE PYCONFIG [...]
 
 Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that
 takes the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees.
-Where two builds of one CPython disagree, nothing is written (docs/adr/0501-prototypes.md).
+FLAGS are more words for clang, such as where the headers of Windows are. What the table says of other CPythons, or of
+targets with pointers of another size, stays; where two builds of one disagree, nothing is written
+(docs/adr/0501-prototypes.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from stencilkit.pipeline import proving
 from stencilkit.pipeline.opening import Opened, open_header
 from stencilkit.support import files
 
 TABLE = Path(__file__).parents[1] / "stencilkit" / "prove" / "prototypes.toml"
 HEAD = """\
 # What stencils name, by CPython: C functions as LLVM's IR declares them, and the alignments of objects in bytes.
-# Made by reproducibility/prototypes.py with Linux's headers; docs/adr/0501-prototypes.md says why that does elsewhere.
+# Made by reproducibility/prototypes.py with Linux's headers, those of 32 bits with i686 Windows's; docs/adr/0501-prototypes.md
+# says why that does elsewhere.
 schema = 1
 """
 FLAGS = ("-DPy_BUILD_CORE", "-D_Py_JIT", "-D_PyJIT_ACTIVE", "-O0", "-std=c11", "-w", "-S", "-emit-llvm", "-o", "-")
@@ -34,14 +40,14 @@ KIND = re.compile(r"(?:(?!ptr|void|double|float|i\d|[{%])\w+ )*(ptr|void|i\d+|do
 COMMA = re.compile(r",\s*(?![^(]*\)|[^{]*\})")
 
 
-def ir(clang: str, opened: Opened, tree: Path, config: Path) -> str:
+def ir(clang: list[str], opened: Opened, tree: Path, config: Path) -> str:
     names = {patch.symbol for group in opened.header.stencils.groups for patch in group.patches if patch.symbol}
     # The includes of the template, up to its first own definition.
     template = (tree / "Tools/jit/template.c").read_text("utf-8")
     head = "\n".join(re.findall(r'^#include "\w+\.h"$', template, re.MULTILINE))
     body = "\n".join(f"void *use_{name}(void) {{ return (void *)&{name}; }}" for name in sorted(names))
     folders = [f"-I{config}", *(f"-I{tree / part}" for part in INCLUDES)]
-    command = [clang, f"--target={opened.target.triple}", *FLAGS, *folders, "-x", "c", "-"]
+    command = [clang[0], f"--target={opened.target.triple}", *FLAGS, *folders, *clang[1:], "-x", "c", "-"]
     done = subprocess.run(command, input=f"{head}\n{body}\n", capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -69,23 +75,25 @@ def functions(text: str) -> Iterator[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clang", required=True)
+    parser.add_argument("--flags", default="", type=shlex.split)
     parser.add_argument("paths", nargs="+", type=Path)
     arguments = parser.parse_args()
     found: dict[str, dict[str, dict[str, str]]] = {}
     for start in range(0, len(arguments.paths), 3):
         stencils, tree, config = arguments.paths[start : start + 3]
         opened = open_header(stencils)
-        text = ir(arguments.clang, opened, tree, config)
-        table = found.setdefault(opened.header.form.series, {"functions": {}, "objects": {}})
+        text = ir([arguments.clang, *arguments.flags], opened, tree, config)
+        table = found.setdefault(proving.table_name(opened), {"functions": {}, "objects": {}})
         for section, pairs in (("functions", functions(text)), ("objects", OBJECT.findall(text))):
             for name, value in pairs:
                 if table[section].setdefault(name, value) != value:
                     sys.exit(f"{name} is {table[section][name]} and {value}")
+    kept = {name: table for name, table in tomllib.loads(TABLE.read_text("utf-8")).items() if name != "schema"}
     rows = [HEAD]
-    for series, table in sorted(found.items()):
+    for name, table in sorted({**kept, **found}.items()):
         for section, pairs in table.items():
-            rows.append(f'\n["{series}".{section}]\n')
-            rows += [f'{name} = "{value}"\n' for name, value in sorted(pairs.items())]
+            rows.append(f'\n["{name}".{section}]\n')
+            rows += [f'{symbol} = "{value}"\n' for symbol, value in sorted(pairs.items())]
     files.write(TABLE, "".join(rows).encode())
 
 

@@ -66,6 +66,7 @@ _PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
 # Which opcodes behind 0F these prefixes belong to, and opcode and /digit of what is not taken for plain.
 _SCALAR: Final = (0x10, 0x11, 0x2A, 0x2C, 0x2D, 0x51, 0x58, 0x59, 0x5A, 0x5C, 0x5D, 0x5E, 0x5F)
 _MANDATORY: Final = {b"\xf2": _SCALAR, b"\xf3": (*_SCALAR, 0x5B, 0x6F, 0x7E, 0x7F, 0xBC)}
+_EXTENSIONS: Final = {"x86_64": range(0x40, 0x50), "i686": range(0)}
 _ALIASES: Final = ((0xFF, 3), (0xFF, 5), (0xF6, 1), (0xF7, 1))
 
 
@@ -178,7 +179,7 @@ def _operation(item: Any, stencil: Stencil, arch: str) -> Operation:  # noqa: AN
             for offset in patch.offsets
             if offset in inside and patch.form is not PatchForm.VOID
         ),
-        **(_DETAILS[arch](item) if known else {}),
+        **(_DETAILS[arch](item, arch) if known else {}),
     )
 
 
@@ -201,21 +202,23 @@ def _x86_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # capston
     )
 
 
-def _x86_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
+def _x86_details(item: Any, arch: str) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
     found = item.encoding
     places = (found.imm_offset, found.imm_size), (found.disp_offset, found.disp_size)
-    return {"places": places, "odd": item.mnemonic != "nop" and not _is_plain(bytes(item.bytes), item.mnemonic)}
+    plain = item.mnemonic == "nop" or _is_plain(bytes(item.bytes), item.mnemonic, _EXTENSIONS[arch])
+    return {"places": places, "odd": not plain}
 
 
-def _is_plain(body: bytes, mnemonic: str) -> bool:
+def _is_plain(body: bytes, mnemonic: str, extensions: range) -> bool:
     """Say whether an instruction does what its name and operands show, on every processor.
 
     Not plain are a repetition, a segment, an address or a jump of other widths, a far jump, an alias that no
     manual lists, and prefixes of which processors and disassemblers may each take another. Intel SDM volume 2, 2.1.1.
+    `extensions` are the bytes that may be the last prefix (REX).
     """
     count = next(number for number, byte in enumerate(body) if byte not in _PREFIXES)
     prefixes, rest = body[:count], body[count:]
-    if rest[0] & 0xF0 == 0x40:
+    if rest[0] in extensions:
         rest = rest[1:]
     if len(rest) > 1 and (rest[0], rest[1] >> 3 & 7) in _ALIASES:
         return False
@@ -245,7 +248,7 @@ def _aarch64_operand(item: Any, operand: Any) -> Operand:  # noqa: ANN401  # cap
     return Operand(kind="register", size=0, register="?")
 
 
-def _aarch64_details(item: Any) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
+def _aarch64_details(item: Any, _: str) -> dict[str, Any]:  # noqa: ANN401  # capstone has no annotations
     condition = _CONDITIONS[item.cc] if item.cc < len(_CONDITIONS) else "?"
     after = item.writeback and len(item.operands) > 1 and item.operands[-1].type == _NUMBER
     return {"condition": condition, "writeback": "after" if after else "before" if item.writeback else ""}

@@ -12,7 +12,7 @@ import random
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from stencilkit import disassemble
 from stencilkit.model.machine import Operation
@@ -22,6 +22,8 @@ from stencilkit.prove.code import Code
 from stencilkit.prove.machine import Branch, Call, Jump, Return, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
+from tests import extended
+from tests.extended import DOUBLE, EXTENDED, SINGLE, OutsideError
 
 CODE = 0x10_0000
 HEAP = 0x4000_0000
@@ -42,10 +44,6 @@ INTERESTING = (
     1 << 63,
     (1 << 64) - 1,
 )
-
-
-class OutsideError(Exception):
-    """The random state has an address that is not in the memory there is."""
 
 
 @dataclass
@@ -107,6 +105,20 @@ FUNCTIONS: dict[str, Callable[..., int]] = {
     "float div": lambda one, other: as_bits(_divide(as_float(one), as_float(other))),
     "float less": lambda one, other: int(as_float(one) < as_float(other)),
     "float unordered": lambda one, other: int(as_float(one) != as_float(one) or as_float(other) != as_float(other)),
+    "x87 add": extended.add,
+    "x87 sub": extended.sub,
+    "x87 mul": extended.mul,
+    "x87 div": extended.div,
+    "x87 less": extended.less,
+    "x87 unordered": extended.unordered,
+    "x87 of float32": lambda one: extended.converted(one, SINGLE, EXTENDED),
+    "x87 of float64": lambda one: extended.converted(one, DOUBLE, EXTENDED),
+    "float32 of x87": lambda one: extended.converted(one, EXTENDED, SINGLE),
+    "float64 of x87": lambda one: extended.converted(one, EXTENDED, DOUBLE),
+    **{
+        f"x87 of int{width}": lambda one, width=width: extended.of_integer(_signed(one, width))
+        for width in (16, 32, 64)
+    },
     "cvtsi2sd32": lambda one: as_bits(float(_signed(one, 32))),
     "cvtsi2sd64": lambda one: as_bits(float(_signed(one, 64))),
 }
@@ -142,11 +154,27 @@ def drawn_x86(seed: random.Random) -> bytes:
     return head + bytes((seed.randrange(256), seed.choice((0x24, seed.randrange(256))), *rest))
 
 
+def drawn_i686(seed: random.Random) -> bytes:
+    """Make up an instruction of 32 bits: that has no REX, and more opcodes of one byte."""
+    if seed.randrange(3) == 0:
+        body = bytearray((seed.randrange(0xD8, 0xE0), *seed.randbytes(10)))
+        if seed.randrange(2):
+            body[0], body[1] = seed.choice((0xD8, 0xD9, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF)), 0xC0 | seed.randrange(64)
+        return bytes(body)
+    if seed.randrange(10) == 0:
+        return bytes((0x40 | seed.randrange(16),))
+    body = bytearray(drawn_x86(seed))
+    at = next(number for number, byte in enumerate(body) if byte not in (0x66, 0xF2, 0xF3))
+    if body[at] & 0xF0 == 0x40:
+        del body[at]
+    return bytes(body)
+
+
 def drawn_arm(seed: random.Random) -> bytes:
     return seed.getrandbits(32).to_bytes(4, "little")
 
 
-DRAWN = {"x86_64": drawn_x86, "aarch64": drawn_arm}
+DRAWN = {"x86_64": drawn_x86, "i686": drawn_i686, "aarch64": drawn_arm}
 
 
 def drawn(arch: str, tables: Mapping[str, object], seed: random.Random) -> Iterator[tuple[Operation, bytes]]:
@@ -169,20 +197,30 @@ class Outcome:
     condition: Term | None
 
 
+class Tables(NamedTuple):
+    """The tables of an architecture."""
+
+    STEPS: Mapping[str, search.Step]
+    REGISTERS: Mapping[str, int]
+    VIEWS: Mapping[str, tuple[str, int, int] | tuple[str, int]]
+
+
 class X86:
     """unicorn as an x86-64."""
 
-    tables = x86
+    tables = Tables(x86.STEPS[64], x86.REGISTERS[64], x86.VIEWS[64])
+    word = 64
+    mode = "UC_MODE_64"
+    counter = "rip"
     flags: ClassVar[dict[str, int]] = {"c": 0, "p": 2, "z": 6, "s": 7, "o": 11}
     stack = "rsp"
 
     def __init__(self) -> None:
         self.unicorn = importlib.import_module("unicorn")
         names = importlib.import_module("unicorn.x86_const")
-        self.engine = self.unicorn.Uc(self.unicorn.UC_ARCH_X86, self.unicorn.UC_MODE_64)
-        self.numbers = {
-            name: getattr(names, f"UC_X86_REG_{name.upper()}") for name in (*x86.REGISTERS, "rip", "eflags")
-        }
+        self.engine = self.unicorn.Uc(self.unicorn.UC_ARCH_X86, getattr(self.unicorn, self.mode))
+        plain = [name for name in self.tables.REGISTERS if not name.startswith("fp")]
+        self.numbers = {name: getattr(names, f"UC_X86_REG_{name.upper()}") for name in (*plain, self.counter, "eflags")}
         self.engine.mem_map(CODE, 0x1000)
         self.engine.mem_map(HEAP, SIZE)
 
@@ -191,8 +229,9 @@ class X86:
         engine.mem_write(CODE, code + b"\x90" * (32 - len(code)))
         engine.ctl_remove_cache(CODE, CODE + 64)
         engine.mem_write(HEAP, given.memory)
-        for name in x86.REGISTERS:
+        for name in self.numbers.keys() & given.registers.keys():
             engine.reg_write(self.numbers[name], given.registers[name])
+        self.put_floats(given)
         engine.reg_write(
             self.numbers["eflags"], 2 | sum(given.registers[flag] << bit for flag, bit in self.flags.items())
         )
@@ -203,21 +242,67 @@ class X86:
             if error.errno != self.unicorn.UC_ERR_FETCH_UNMAPPED:
                 raise OutsideError from None
         after = {name: engine.reg_read(number) for name, number in self.numbers.items()}
-        after |= {"flags": after["eflags"], "next": after["rip"]}
+        after |= {"flags": after["eflags"], "next": after[self.counter], **self.floats()}
         return after, bytes(engine.mem_read(HEAP, SIZE))
+
+    def start(self, registers: dict[str, Term]) -> None:
+        """Make registers as they are before an instruction."""
+
+    def put_floats(self, given: Given) -> None:
+        """Write the x87's registers."""
+
+    def floats(self) -> dict[str, int]:
+        """Read the x87's registers."""
+        return {}
 
     def derived(self, bits: dict[str, int]) -> dict[str, int]:
         return {"l": bits["s"] ^ bits["o"], "be": bits["c"] | bits["z"]}
 
     def call(self, state: State, back: int) -> None:
-        state.registers["rsp"] = terms.offset(state.registers["rsp"], -8)
-        machine.store(state, state.registers["rsp"], terms.const(back))
+        state.registers[self.stack] = terms.offset(state.registers[self.stack], -self.word // 8)
+        machine.store(state, state.registers[self.stack], terms.const(back, self.word))
+
+
+class I686(X86):
+    """unicorn as an x86 of 32 bits, with some numbers on the stack of the x87."""
+
+    tables = Tables(x86.STEPS[32], x86.REGISTERS[32], x86.VIEWS[32])
+    word = 32
+    mode = "UC_MODE_32"
+    counter = "eip"
+    stack = "esp"
+    depth = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = importlib.import_module("unicorn.x86_const")
+        self.control, self.status = names.UC_X86_REG_FPCW, names.UC_X86_REG_FPSW
+        # The first that is put on the stack is in the last register.
+        self.stacked = {f"fp{number}": names.UC_X86_REG_FP0 + 7 - number for number in range(8)}
+
+    def start(self, registers: dict[str, Term]) -> None:
+        registers["fp"] = terms.offset(registers["fp"], self.depth)
+
+    def put_floats(self, given: Given) -> None:
+        self.engine.reg_write(self.control, 0x37F)
+        self.engine.reg_write(self.status, 8 - self.depth << 11)
+        for name, number in self.stacked.items():
+            value = given.registers[name]
+            self.engine.reg_write(number, (value & (1 << 64) - 1, value >> 64))
+
+    def floats(self) -> dict[str, int]:
+        found = {name: self.engine.reg_read(number) for name, number in self.stacked.items()}
+        return {
+            "fp": -(self.engine.reg_read(self.status) >> 11) & 7,
+            **{name: exponent << 64 | significand for name, (significand, exponent) in found.items()},
+        }
 
 
 class Arm:
     """unicorn as an aarch64."""
 
-    tables = aarch64
+    tables = Tables(aarch64.STEPS, aarch64.REGISTERS, aarch64.VIEWS)
+    word = 64
     flags: ClassVar[dict[str, int]] = {"n": 31, "z": 30, "c": 29, "v": 28}
     stack = "sp"
 
@@ -252,14 +337,18 @@ class Arm:
     def derived(self, bits: dict[str, int]) -> dict[str, int]:
         return {"lt": bits["n"] ^ bits["v"], "ls": (1 - bits["c"]) | bits["z"]}
 
+    def start(self, registers: dict[str, Term]) -> None:
+        """Make registers as they are before an instruction."""
+
     def call(self, state: State, back: int) -> None:
         state.registers["x30"] = terms.const(back)
 
 
 def as_terms(op: Operation, body: bytes, engine: X86 | Arm) -> Outcome:
     """Run an encoding once on symbols."""
-    code = Code({0: op}, Stencil(body=body, patches=()), Stencil(body=b"", patches=()), "", {}, True, "")
+    code = Code({0: op}, Stencil(body=body, patches=()), Stencil(body=b"", patches=()), "", {}, True, "", engine.word)
     registers = {name: terms.sym(name, width) for name, width in engine.tables.REGISTERS.items()}
+    engine.start(registers)
     state = State(0, registers, Memory("memory"), Memory("frame"))
     state.flags = {flag: functools.partial(terms.sym, flag, 1) for flag in engine.flags}
     control = search.run(engine.tables.STEPS, state, code, op)
@@ -282,7 +371,7 @@ def as_terms(op: Operation, body: bytes, engine: X86 | Arm) -> Outcome:
     if isinstance(control, Call):
         engine.call(state, CODE + op.size)
     if isinstance(following, int):
-        following = terms.const(CODE + following)
+        following = terms.const(CODE + following, engine.word)
     return Outcome(state.registers, flags, state.heap.writes, following, condition)
 
 
@@ -291,7 +380,7 @@ def states(op: Operation, engine: X86 | Arm, seed: random.Random) -> Iterator[Gi
     while True:
         registers = {}
         for name, width in engine.tables.REGISTERS.items():
-            registers[name] = number(seed, width)
+            registers[name] = number(seed, width) & (1 << width) - 1
         for operand in op.operands:
             if operand.kind == "memory":
                 for name, value in (
@@ -299,14 +388,19 @@ def states(op: Operation, engine: X86 | Arm, seed: random.Random) -> Iterator[Gi
                     (operand.base, HEAP + SIZE // 2 - operand.number + seed.randrange(-2000, 2000)),
                 ):
                     if name in engine.tables.VIEWS:
-                        registers[engine.tables.VIEWS[name][0]] = value & (1 << 64) - 1
+                        registers[engine.tables.VIEWS[name][0]] = value & (1 << engine.word) - 1
         if op.name in ("push", "pop", "ret", "call") or "sp]" in op.text:
             registers[engine.stack] = HEAP + SIZE // 2 + 8 * seed.randrange(0, 100)
+        if "fp" in registers:
+            registers["fp"] = 0
         registers |= {flag: seed.randrange(2) for flag in engine.flags}
         yield Given(registers, seed.randbytes(256) * (SIZE // 256))
 
 
 def number(seed: random.Random, width: int) -> int:
+    if width == 80:
+        value = seed.choice((seed.uniform(-1e9, 1e9), seed.uniform(-4, 4), float(seed.randrange(-2, 3))))
+        return extended.converted(as_bits(value), DOUBLE, EXTENDED)
     if width == 128:
         return number(seed, 64) << 64 | number(seed, 64)
     kind = seed.randrange(4)
@@ -345,7 +439,7 @@ def compare(op: Operation, body: bytes, outcome: Outcome, engine: X86 | Arm, giv
     memory = bytearray(given.memory)
     for address, word in outcome.writes:
         start = place(value(address))
-        memory[start : start + 8] = value(word).to_bytes(8, "little")
+        memory[start : start + word.width // 8] = value(word).to_bytes(word.width // 8, "little")
     following = CODE + op.size
     if outcome.next is not None and (outcome.condition is None or value(outcome.condition)):
         following = value(outcome.next)
@@ -360,4 +454,4 @@ def compare(op: Operation, body: bytes, outcome: Outcome, engine: X86 | Arm, giv
     return [f"{op.name} {op.text}: {text} in {given.registers}" for text in found]
 
 
-ENGINES: dict[str, type[X86 | Arm]] = {"x86_64": X86, "aarch64": Arm}
+ENGINES: dict[str, type[X86 | Arm]] = {"x86_64": X86, "i686": I686, "aarch64": Arm}

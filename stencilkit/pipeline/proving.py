@@ -200,7 +200,7 @@ def _setting(opened: Opened, request: Request) -> Setting:
     def decode(group: StencilGroup) -> tuple[Operation, ...]:
         return disassemble.operations(group.code, arch)
 
-    prototypes, alignments = _known(opened.header.format.series)
+    prototypes, alignments = _known(table_name(opened))
     return Setting(
         series=opened.header.format.series,
         triple=opened.target.triple,
@@ -214,9 +214,15 @@ def _setting(opened: Opened, request: Request) -> Setting:
     )
 
 
-def _known(series: str) -> tuple[Mapping[str, Prototype], Mapping[str, int]]:
+def table_name(opened: Opened) -> str:
+    """Name the table of prototypes for some stencils: by the series, and by the width of pointers if it is not 64."""
+    bits = 8 * opened.target.pointer_bytes
+    return opened.header.format.series + ("" if bits == 64 else f"-{bits}")
+
+
+def _known(name: str) -> tuple[Mapping[str, Prototype], Mapping[str, int]]:
     root = fields.document(resources.text(_PROTOTYPES), name=_PROTOTYPES, schema=1, error=UsageError)
-    table = next(root.optional(series), None)
+    table = next(root.optional(name), None)
     if table is None:
         return {}, {}
     functions, objects = table.mapping("functions"), table.mapping("objects")

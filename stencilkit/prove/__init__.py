@@ -4,16 +4,21 @@ terms        what registers and memory hold, in a normal form
 memory       words of memory, with writes over them
 machine      the state of one side, and what comes after an instruction
 code         a stencil as code to run; how jit.c patches and relaxes
-x86          what each instruction does, as a table
+x86          what each instruction does, as a table, for 64 and 32 bits
 aarch64      the same for aarch64
 conventions  who passes what where, by target
 assumptions  everything that is taken for granted, as a table
 facts        what is known on a path
 solver       the one door to z3
+world        what both sides share, the two sides, and what they owe each other
 meeting      what must be equal at calls and exits
+arguments    what a callee can see of its arguments
+returning    what is known behind a call
 loops        coinduction
 search       paths of both sides, in pairs
 filling      a stencil's bytes with its holes filled
+seeds        states to run stencils on
+running      one run of one stencil
 emulate      the one door to unicorn: replays, and evidence where there is no proof
 policy       what is accepted beside proofs
 """
@@ -28,12 +33,12 @@ from typing import Final
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import aarch64, assumptions, conventions, emulate, x86
+from stencilkit.prove import aarch64, assumptions, conventions, emulate, running, seeds, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import UnsupportedError
-from stencilkit.prove.meeting import World
-from stencilkit.prove.search import Search, StuckError
+from stencilkit.prove.search import Search, Step, StuckError
 from stencilkit.prove.solver import LimitError, Solver
+from stencilkit.prove.world import World
 
 BUDGET: Final = 60_000_000
 """What one stencil may use of z3's resource units; about five million are a second."""
@@ -41,8 +46,9 @@ _STEP: Final = 6_000_000
 RUNS: Final = 1000
 """How many states both are run on where no proof is found."""
 _WITNESSES: Final = 4
-_TABLES: Final = {
-    "x86_64": (x86.STEPS, x86.REGISTERS),
+_TABLES: Final[Mapping[str, tuple[Mapping[str, Step], Mapping[str, int]]]] = {
+    "x86_64": (x86.STEPS[64], x86.REGISTERS[64]),
+    "i686": (x86.STEPS[32], x86.REGISTERS[32]),
     "aarch64": (aarch64.STEPS, aarch64.REGISTERS),
 }
 
@@ -110,12 +116,17 @@ def _replayed(proof: Proof, search: Search, stuck: StuckError | None, setting: S
     if mode is None:
         return proof
     emulator = emulate.Emulator(search.registers, mode)
-    seeds = [emulate.Seed(number) for number in range(setting.runs)]
+    states = [seeds.Seed(number) for number in range(setting.runs)]
     if stuck is not None:
         search.solver.budget += setting.budget
-        values, words = search.witness(stuck.facts, emulate.addresses(search.left, search.right), emulate.REACH)
-        seeds = [emulate.Seed(number, values, words) for number in range(_WITNESSES)] + seeds
-    found, ended = emulate.differ(lambda seed: emulator.compare(search.left, search.right, search.world, seed), seeds)
+        values, words = search.witness(
+            stuck.facts,
+            running.addresses(search.left, search.right),
+            seeds.REACH[search.left.word],
+            running.entry(search.world),
+        )
+        states = [seeds.Seed(number, values, words) for number in range(_WITNESSES)] + states
+    found, ended = emulate.differ(lambda seed: emulator.compare(search.left, search.right, search.world, seed), states)
     if found is not None:
         return replace(proof, verdict=Verdict.DIFFERS, difference=_shown(emulator, search, found), runs=ended)
     if ended >= setting.runs // 4:
@@ -123,7 +134,7 @@ def _replayed(proof: Proof, search: Search, stuck: StuckError | None, setting: S
     return replace(proof, runs=ended)
 
 
-def _shown(emulator: emulate.Emulator, search: Search, seed: emulate.Seed) -> Difference:
+def _shown(emulator: emulate.Emulator, search: Search, seed: seeds.Seed) -> Difference:
     """Describe the first event in which two runs differ."""
     one, other = emulator.compare(search.left, search.right, search.world, seed)
     for left, right in zip_longest(one, other, fillvalue=("nothing more", (), 0)):
@@ -156,6 +167,7 @@ def _search(
             alignments=setting.alignments,
             shared_data=shared,
             side=side,
+            word=convention.word,
         )
         for group, side in ((left, "left"), (right, "right"))
     ]

@@ -6,6 +6,7 @@ functions are data of their own (prototypes.toml), made from CPython's headers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -134,18 +135,23 @@ EXITS: Final = (HoleValue.CONTINUE, HoleValue.JUMP_TARGET, HoleValue.ERROR_TARGE
 class Extent:
     """What a callee does with a pointer into the caller's frame.
 
-    It reads `size` bytes, or as many words as argument `count` says (an index; the flag bit of a vectorcall is not
-    counted), unless it is `always_written` before it is read; it writes the same bytes if `written`.
+    It reads `words`, or `size` bytes, or as many words as argument `count` says (an index; the flag bit of a vectorcall
+    is not counted), unless it is `always_written` before it is read; it writes the same bytes if `written`.
     """
 
+    words: int = 0
     size: int = 0
     count: int | None = None
     written: bool = True
     always_written: bool = False
 
+    def bytes(self, word: int) -> int:
+        """Return how many bytes it is about where a word has so many bits."""
+        return self.words * word // 8 + self.size
 
-_WORD: Final = Extent(size=8)
-_RESULT: Final = Extent(size=8, always_written=True)
+
+_WORD: Final = Extent(words=1)
+_RESULT: Final = Extent(words=1, always_written=True)
 # By function and argument, from 0. A function that is not here must not be given a pointer into the frame. Each row was
 # read in the function's source, in CPython 3.13.15, 3.14.7 and 3.15.0rc1, where it is there; a result is one that every
 # path of the function writes before it reads it.
@@ -162,7 +168,7 @@ FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
     "_PySuper_Lookup": {3: Extent(size=4)},  # Objects/typeobject.c: written where a method is found
     "_PyObject_GetMethod": {2: _WORD},  # Objects/object.c
     "_PyObject_GetMethodStackRef": {1: _WORD, 3: _WORD},  # Objects/object.c
-    "_PyObject_LookupSpecialMethod": {1: Extent(size=16)},  # Objects/typeobject.c: method and self
+    "_PyObject_LookupSpecialMethod": {1: Extent(words=2)},  # Objects/typeobject.c: method and self
     "PyUnicode_Append": {0: _WORD},  # Objects/unicodeobject.c
     # Objects/call.c; args[-1] is written too, and restored: the caller leaves it undefined.
     "PyObject_Vectorcall": {1: Extent(count=2, written=False)},
@@ -172,12 +178,41 @@ FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
 # Beside the array of a vectorcall there is one of keyword values, unless this argument is null. Objects/call.c.
 KEYWORDS: Final[Mapping[str, int]] = {"PyObject_Vectorcall": 3, "PyObject_VectorcallMethod": 3}
 
-# How many arguments a function takes that is called through a word at an offset from an operand, by uop (without the
-# register suffix). Include/internal/pycore_code.h, _PyBinaryOpSpecializationDescr: guard and action.
+SUFFIX: Final = re.compile(r"_r\d\d$")
+"""What a stencil's name has behind the uop's."""
+# How many arguments a function takes that is called through the word of this number behind an operand, by uop (without
+# the register suffix). Include/internal/pycore_code.h, _PyBinaryOpSpecializationDescr: guard and action.
 CALLEES: Final[Mapping[tuple[str, int], tuple[str, ...]]] = {
-    ("_GUARD_BINARY_OP_EXTEND", 8): ("ptr", "ptr"),
-    ("_BINARY_OP_EXTEND", 16): ("ptr", "ptr"),
+    ("_GUARD_BINARY_OP_EXTEND", 1): ("ptr", "ptr"),
+    ("_BINARY_OP_EXTEND", 2): ("ptr", "ptr"),
 }
 
-# Where an optional fact holds: words at this offset from a pointer, in uops of this name, are not negative.
-SIZES: Final[Mapping[str, tuple[str, int]]] = {"size-not-negative": ("_BINARY_OP_SUBSCR_LIST_INT", 16)}
+# Where arguments are on the stack alone, nothing else says how many of its words are arguments. By object: what is
+# called through a pointer in it. Include/cpython/object.h, PyRefTracer; Python/ceval.c; Python/intrinsics.c.
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "_PyRuntime": ("ptr", "i32", "ptr"),
+    "_PyEval_BinaryOps": ("ptr", "ptr"),
+    "_PyEval_ConversionFuncs": ("ptr",),
+    "_PyIntrinsics_UnaryFunctions": ("ptr", "ptr"),
+    "_PyIntrinsics_BinaryFunctions": ("ptr", "ptr", "ptr"),
+}
+# By uop: what it calls through any other pointer. Each row was read in Python/bytecodes.c, in CPython 3.13.15, 3.14.7
+# and 3.15.0rc1, where the uop is there, and is the only type of a function that it calls so. Include/methodobject.h:
+# PyCFunction and those with FAST; Include/object.h: unaryfunc, iternextfunc, vectorcallfunc, _Py_iteritemfunc.
+STACKED_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("_GET_AITER", "_GET_ANEXT", "_FOR_ITER_TIER_TWO", "_ITER_NEXT_INLINE"), ("ptr",)),
+    **dict.fromkeys(("_FOR_ITER_VIRTUAL_TIER_TWO", "_SEND_VIRTUAL_TIER_TWO"), ("ptr", "word")),
+    "_CALL_BUILTIN_O": ("ptr", "ptr"),
+    "_CALL_METHOD_DESCRIPTOR_O": ("ptr", "ptr"),
+    "_CALL_METHOD_DESCRIPTOR_O_INLINE": ("ptr", "ptr"),
+    "_CALL_METHOD_DESCRIPTOR_NOARGS": ("ptr", "ptr"),
+    "_CALL_METHOD_DESCRIPTOR_NOARGS_INLINE": ("ptr", "ptr"),
+    "_CALL_BUILTIN_FAST": ("ptr", "ptr", "word"),
+    "_CALL_METHOD_DESCRIPTOR_FAST": ("ptr", "ptr", "word"),
+    "_CALL_BUILTIN_FAST_WITH_KEYWORDS": ("ptr", "ptr", "word", "ptr"),
+    "_CALL_METHOD_DESCRIPTOR_FAST_WITH_KEYWORDS": ("ptr", "ptr", "word", "ptr"),
+    "_CALL_BUILTIN_CLASS": ("ptr", "ptr", "word", "ptr"),
+}
+
+# Where an optional fact holds: the word of this number behind a pointer, in uops of this name, is not negative.
+SIZES: Final[Mapping[str, tuple[str, int]]] = {"size-not-negative": ("_BINARY_OP_SUBSCR_LIST_INT", 2)}

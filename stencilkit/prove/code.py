@@ -19,12 +19,14 @@ from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
 
 _ABSOLUTE: Final = {"patch_64": 8, "patch_32": 4}
+"""How many bytes are patched in."""
 _RELATIVE: Final = ("patch_32r", "patch_x86_64_32rx", "patch_x86_64_trampoline")
 _RELAXING: Final = "patch_x86_64_32rx"
 # What patch_x86_64_32rx looks for before the displacement, and the instruction that it must be.
 _RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 2, "jmp"))
 TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
-_POINTER: Final = 8
+_LONGEST: Final = 8
+"""How many bytes a patch function of any name may write into data."""
 _TEXT: Final = re.compile(rb"[\t\n\x20-\x7e]+\0")
 
 
@@ -32,8 +34,9 @@ _TEXT: Final = re.compile(rb"[\t\n\x20-\x7e]+\0")
 class Code:
     """A stencil's instructions and data.
 
-    `name` is that of the uop, `alignments` are those of symbols. `used` collects the symbols that were met, so that
-    facts about them can be given to the solver; `taken` the holes that the instruction at hand has read.
+    `name` is that of the uop, `alignments` are those of symbols, `word` is the width of an address in bits. `used`
+    collects the symbols that were met, so that facts about them can be given to the solver; `taken` the holes that the
+    instruction at hand has read.
     """
 
     operations: Mapping[int, Operation]
@@ -43,6 +46,7 @@ class Code:
     alignments: Mapping[str, int]
     shared_data: bool
     side: str
+    word: int = 64
     used: dict[Term, str] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
 
@@ -81,7 +85,7 @@ class Code:
     def value(self, patch: Patch) -> Term:
         """Return what a patch adds up to."""
         if patch.form is PatchForm.GOT_SLOT:
-            return terms.offset(terms.sym(f"slot of {patch.symbol}"), patch.addend)
+            return terms.offset(terms.sym(f"slot of {patch.symbol}", self.word), patch.addend)
         if patch.form is PatchForm.TRAMPOLINE:
             # The trampoline is a jump to the symbol, so the address of either will do; -4 is what x86's adds itself.
             return terms.offset(self.symbol(str(patch.symbol)), TRAMPOLINES[patch.func])
@@ -94,19 +98,20 @@ class Code:
 
     def _base(self, patch: Patch) -> Term:
         if patch.value in EXITS:
-            return terms.sym(f"exit {patch.value.value}")
+            return terms.sym(f"exit {patch.value.value}", self.word)
         if patch.value is HoleValue.DATA:
-            return terms.sym("data" if self.shared_data else f"data of {self.side}")
+            return terms.sym("data" if self.shared_data else f"data of {self.side}", self.word)
         if patch.value not in HOLES:
             raise UnsupportedError(f"a hole of {patch.value.value}")
         name, low, width = HOLES[patch.value]
         whole = {"oparg": 16, "exit_index": 16, "target": 32}.get(name, 64)
-        return terms.zext(terms.extract(terms.sym(name, whole), low, width), 64)
+        found = terms.extract(terms.sym(name, whole), low, min(width, self.word))
+        return terms.zext(found, self.word)
 
     def symbol(self, name: str) -> Term:
         """Return a symbol's address: a multiple of its alignment."""
         bits = min(self.alignments.get(name, 1), 16).bit_length() - 1
-        address = terms.scale(terms.zext(terms.sym(f"&{name}", 64 - bits), 64), 1 << bits)
+        address = terms.scale(terms.zext(terms.sym(f"&{name}", self.word - bits), self.word), 1 << bits)
         self.used[address] = name
         return address
 
@@ -115,7 +120,7 @@ class Code:
         number, factors = terms.parts(address)
         if len(factors) == 1 and all(one.op == "sym" and factor == 1 for one, factor in factors.items()):
             name = str(next(iter(factors)).extra[0])
-            if name.startswith("slot of ") and number == 0 and size == _POINTER:
+            if name.startswith("slot of ") and number == 0 and 8 * size == self.word:
                 return self.symbol(name.removeprefix("slot of "))
             if name.startswith("data"):
                 return self._datum(number, size)
@@ -132,9 +137,10 @@ class Code:
         if not 0 <= start <= len(self.data.body) - size:
             raise UnsupportedError("a load from beside the stencil's data")
         for patch in self.data.patches:
+            whole = _ABSOLUTE.get(patch.func, 0)
             for place in patch.offsets:
-                if place < start + size and start < place + _POINTER:
-                    if patch.func != "patch_64" or not place <= start <= start + size <= place + _POINTER:
+                if place < start + size and start < place + (whole or _LONGEST):
+                    if not place <= start <= start + size <= place + whole or 8 * whole > self.word:
                         raise UnsupportedError("more than a hole in the stencil's data")
                     return terms.extract(self.value(patch), 8 * (start - place), 8 * size)
         return terms.const(int.from_bytes(self.data.body[start : start + size], "little"), 8 * size)
@@ -149,7 +155,7 @@ class Code:
         end = self.data.body.find(0, number)
         if not 0 <= number < len(self.data.body) or end < 0:
             return None
-        if any(number - _POINTER < place <= end for patch in self.data.patches for place in patch.offsets):
+        if any(number - _LONGEST < place <= end for patch in self.data.patches for place in patch.offsets):
             return None
         found = self.data.body[number : end + 1]
         # What is no text is not read as one: a table's first zero is not its end.

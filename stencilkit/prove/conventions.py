@@ -1,8 +1,9 @@
 """Who passes what where: C's calling conventions by target, and what one stencil passes on to the next.
 
 Sources: System V ABI AMD64 3.2; AAPCS64 6; Apple, Writing ARM64 code for Apple platforms; Microsoft, x64 and ARM64 ABI
-conventions. LLVM, X86CallingConv.td: CC_X86_64_Preserve_None, CC_X86_64_GHC, CSR_64_NoneRegs; and
-AArch64CallingConvention.td: CC_AArch64_Preserve_None, CSR_AArch64_NoneRegs.
+conventions; Microsoft, __cdecl, and Agner Fog, Calling conventions, table 4 (what i686 keeps). LLVM, X86CallingConv.td:
+CC_X86_64_Preserve_None, CC_X86_64_GHC, CC_X86_32_GHC, CSR_64_NoneRegs; and AArch64CallingConvention.td:
+CC_AArch64_Preserve_None, CSR_AArch64_NoneRegs. On i686, clang ignores preserve_none: stencils pass on what C does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 Place = str | int
-"""A register, or how far above the stack pointer."""
+"""A register, or how far above the stack pointer as it is before a call."""
+_WIDE: Final = {"i64": 64, "double": 64}
+"""What takes more than a word on the stack where a word has less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,10 @@ class Convention:
     above it that belong to the callee, `popped` how far a return moves it, `link` the register of the address to
     return to, "" where it is on the stack. Where `spilled`, variadic arguments are on the stack. `packed` says that
     arguments on the stack take no more room than they need. Where `indirect_results`, a result of more than 8 bytes is
-    written to where the first argument points.
+    written to where the first argument points. `word` is the width in bits of an address, and of what the stack is
+    counted in. A floating point result is in `returned`; `level` counts what is on the stack of floating point
+    registers where there is one: at calls and exits as much as at entry. `stacked` are where a callee without a
+    prototype has its arguments, if they are known to be on the stack.
     """
 
     arguments: tuple[str, ...]
@@ -42,6 +48,19 @@ class Convention:
     spilled: bool = False
     packed: bool = False
     indirect_results: bool = False
+    word: int = 64
+    returned: str
+    level: str = ""
+    stacked: tuple[int, ...] = ()
+
+    @property
+    def unknown(self) -> tuple[Place, ...]:
+        """Where a callee without a prototype could have arguments; none where nothing is known of that."""
+        return (*self.arguments, *self.stacked)
+
+    def size(self, kind: str) -> int:
+        """Return how many bytes an argument takes on the stack."""
+        return max(self.word, _WIDE.get(kind, 0)) // 8
 
     def places(self, kinds: Sequence[str], named: int) -> Iterator[Place]:
         """Yield where arguments are: in registers, then on the stack; `named` of them are no variadic ones."""
@@ -55,20 +74,28 @@ class Convention:
             else:
                 place = next(vectors if kind == "double" else plain, "")
             if place == "":
-                place, slot = slot, slot + 8
+                place, slot = slot, slot + self.size(kind)
             yield place
 
     def room(self, kinds: Sequence[str], named: int) -> int:
         """Return how many bytes above the stack pointer are the callee's: room for registers, and arguments."""
-        places = [place + 8 for place in self.places(kinds, named) if isinstance(place, int)]
-        return max(places, default=self.shadow)
+        places = zip(kinds, self.places(kinds, named), strict=True)
+        return max((place + self.size(kind) for kind, place in places if isinstance(place, int)), default=self.shadow)
+
+    @property
+    def unknown_room(self) -> int:
+        """How many bytes above the stack pointer are those of a callee without a prototype."""
+        return max((place + self.word // 8 for place in self.stacked), default=self.shadow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passing:
-    """What one stencil passes on: `live` registers; it gives back `restored` (of `halves`, 64 bits) as it got them."""
+    """What one stencil passes on: `live` registers, or words of the stack, counted from where its own arguments are.
 
-    live: tuple[str, ...]
+    It gives back `restored` registers (of `halves`, 64 bits) as it got them.
+    """
+
+    live: tuple[Place, ...]
     restored: tuple[str, ...]
     halves: tuple[str, ...] = ()
 
@@ -77,6 +104,7 @@ _X86_64_SYSV: Final = Convention(
     arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
     vectors=tuple(f"xmm{number}" for number in range(8)),
     results=("rax", "rdx"),
+    returned="xmm0",
     kept=frozenset(("rbx", "rbp", "rsp", "r12", "r13", "r14", "r15")),
     stack="rsp",
     link="",
@@ -86,6 +114,7 @@ _X86_64_WINDOWS: Final = Convention(
     arguments=("rcx", "rdx", "r8", "r9"),
     vectors=tuple(f"xmm{number}" for number in range(4)),
     results=("rax",),
+    returned="xmm0",
     kept=frozenset(
         ("rbx", "rbp", "rsp", "rdi", "rsi", "r12", "r13", "r14", "r15", *(f"xmm{number}" for number in range(6, 16)))
     ),
@@ -100,10 +129,25 @@ _AARCH64: Final = Convention(
     arguments=tuple(f"x{number}" for number in range(8)),
     vectors=tuple(f"q{number}" for number in range(8)),
     results=("x0", "x1"),
+    returned="q0",
     kept=frozenset((*(f"x{number}" for number in range(19, 30)), "sp")),
     halves=frozenset(f"q{number}" for number in range(8, 16)),
     stack="sp",
     link="x30",
+)
+_KEPT_I686: Final = ("ebx", "ebp", "esi", "edi", "esp")
+_I686_WINDOWS: Final = Convention(
+    arguments=(),
+    vectors=(),
+    results=("eax", "edx"),
+    returned="fp0",
+    level="fp",
+    kept=frozenset((*_KEPT_I686, "fp")),
+    stack="esp",
+    link="",
+    popped=4,
+    alignment=4,
+    word=32,
 )
 # x18 is the platform's: nobody writes it.
 _AARCH64_PLATFORM: Final = replace(_AARCH64, kept=_AARCH64.kept | {"x18"})
@@ -111,6 +155,7 @@ CONVENTIONS: Final[Mapping[str, Convention]] = {
     "x86_64-unknown-linux-gnu": _X86_64_SYSV,
     "x86_64-apple-darwin": _X86_64_SYSV,
     "x86_64-pc-windows-msvc": _X86_64_WINDOWS,
+    "i686-pc-windows-msvc": _I686_WINDOWS,
     "aarch64-unknown-linux-gnu": _AARCH64,
     "aarch64-apple-darwin": replace(_AARCH64_PLATFORM, spilled=True, packed=True),
     "aarch64-pc-windows-msvc": _AARCH64_PLATFORM,
@@ -131,7 +176,12 @@ _AARCH64_PASSING: Final[Mapping[str, Passing]] = {
     "3.14": Passing(live=("x20", "x21", "x22"), restored=("sp", "x29", "x30")),
     "3.15": Passing(live=tuple(f"x{number}" for number in range(20, 27)), restored=("sp", "x29", "x30")),
 }
-_BY_ARCH: Final = {"x86_64": _X86_64_PASSING, "aarch64": _AARCH64_PASSING}
+_I686_PASSING: Final[Mapping[str, Passing]] = {
+    "3.13": Passing(live=("ebx", "ebp", "edi"), restored=("esp",)),
+    "3.14": Passing(live=(0, 4, 8), restored=_KEPT_I686),
+    "3.15": Passing(live=(0, 4, 8, 12, 16, 20, 24), restored=_KEPT_I686),
+}
+_BY_ARCH: Final = {"x86_64": _X86_64_PASSING, "i686": _I686_PASSING, "aarch64": _AARCH64_PASSING}
 
 
 def passing(triple: str, series: str) -> Passing | None:
@@ -148,9 +198,10 @@ def of_entry(convention: Convention, stencils: Passing) -> tuple[Convention, Pas
     """Return how the shim calls a stencil, and what it gives back to its own caller, which is C's."""
     inner = replace(
         convention,
-        arguments=stencils.live,
+        arguments=tuple(place for place in stencils.live if isinstance(place, str)),
+        stacked=tuple(place for place in stencils.live if isinstance(place, int)),
         vectors=(),
-        kept=frozenset(stencils.restored) - {convention.link},
+        kept=frozenset((*stencils.restored, *filter(None, (convention.level,)))) - {convention.link},
         halves=frozenset(stencils.halves),
         shadow=0,
         positional=False,
@@ -159,6 +210,6 @@ def of_entry(convention: Convention, stencils: Passing) -> tuple[Convention, Pas
     )
     return inner, Passing(
         live=(),
-        restored=(*sorted(convention.kept), *filter(None, (convention.link,))),
+        restored=(*sorted(convention.kept - {convention.level}), *filter(None, (convention.link,))),
         halves=tuple(sorted(convention.halves)),
     )

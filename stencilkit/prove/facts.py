@@ -54,7 +54,7 @@ def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
     """List what holds of the addresses of symbols that occur in some terms: they are not null, and differ."""
     occurring = frozenset().union(*(terms.symbols(row) for row in rows))
     here = [one for one in sorted(used, key=lambda one: one.order) if terms.symbols(one) <= occurring]
-    found = [terms.invert(terms.eq(one, terms.const(0))) for one in here]
+    found = [terms.invert(terms.eq(one, terms.const(0, one.width))) for one in here]
     return found + [
         terms.invert(terms.eq(one, other)) for number, one in enumerate(here) for other in here[number + 1 :]
     ]
@@ -63,13 +63,13 @@ def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
 def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]:
     """List what optional facts say of the words that occur in some terms."""
     found: list[Term] = []
-    for name, offset in (SIZES[fact] for fact in given):
+    for name, place in (SIZES[fact] for fact in given):
         if not uop.startswith(name):
             continue
         words = (
             one
             for one in sorted(terms.below(rows), key=lambda one: one.order)
-            if one.op == "word" and terms.parts(one.args[0])[0] == offset
+            if one.op == "word" and terms.parts(one.args[0])[0] == place * (one.width // 8)
         )
-        found += [terms.invert(terms.less(one, terms.const(0), is_signed=True)) for one in words]
+        found += [terms.invert(terms.less(one, terms.const(0, one.width), is_signed=True)) for one in words]
     return found

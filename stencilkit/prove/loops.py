@@ -14,10 +14,10 @@ from stencilkit.model.machine import Operation
 from stencilkit.prove import meeting, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
-from stencilkit.prove.machine import FRAME, UnsupportedError
-from stencilkit.prove.meeting import Obligation, Pair, Side
+from stencilkit.prove.machine import FRAMES, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
+from stencilkit.prove.world import Obligation, Pair, Side
 
 if TYPE_CHECKING:
     from stencilkit.prove.search import Search
@@ -123,7 +123,7 @@ def _places(pair: Pair) -> dict[Place, Term]:
         for name, term in side.state.registers.items():
             found[number, name, None] = term
         for address, term in side.state.frame.writes:
-            if terms.sub(address, FRAME).value is not None:
+            if terms.sub(address, FRAMES[address.width]).value is not None:
                 found[number, "frame", address] = term
     return found
 
@@ -151,8 +151,9 @@ def _value(pair: Pair, place: Place, values: dict[Place, Term]) -> Term:
     if place in values:
         return values[place]
     number, _, address = place
-    # Registers are always among the values.
-    return pair[number].state.frame.word(address or FRAME)
+    if address is None:
+        raise TypeError("registers are always among the values")
+    return pair[number].state.frame.word(address)
 
 
 def _weaken(known: Invariant, place: Place, pair: Pair, before: dict[Place, Term], now: dict[Place, Term]) -> bool:
@@ -213,7 +214,7 @@ def _free(memory: Memory, name: str) -> Memory:
     """Leave out the words of the frame that are places of their own."""
     if name == "heap":
         return memory
-    kept = tuple(row for row in memory.writes if terms.sub(row[0], FRAME).value is None)
+    kept = tuple(row for row in memory.writes if terms.sub(row[0], FRAMES[row[0].width]).value is None)
     return replace(memory, writes=kept)
 
 
@@ -232,7 +233,7 @@ def _level(known: Invariant, pair: Pair) -> tuple[Memory, Memory]:
     places = {address for _, name, address in (*_places(known.pair), *_places(pair)) if name == "frame" and address}
     frames = [side.state.frame for side in pair]
     for address in sorted(places, key=lambda one: one.order):
-        frames = [frame.write(address, terms.const(0)) for frame in frames]
+        frames = [frame.write(address, terms.const(0, address.width)) for frame in frames]
     return frames[0], frames[1]
 
 
@@ -242,7 +243,7 @@ def _general(known: Invariant) -> Pair:
     values = {place: _guess(known, place, term) for place, term in _places(known.pair).items()}
     names = sorted(set(known.classes.values()))
     for place, signature in known.classes.items():
-        width = values[place].width if place in values else terms.WORD
+        width = values[place].width if place in values else _width(place)
         values[place] = terms.sym(f"class {names.index(signature)} of {known.serial}", width)
     for number, state in enumerate(states):
         state.flags = {}
@@ -259,6 +260,11 @@ def _general(known: Invariant) -> Pair:
             else:
                 state.frame = state.frame.write(address, value)
     return Side(known.pair[0].code, states[0]), Side(known.pair[1].code, states[1])
+
+
+def _width(place: Place) -> int:
+    """Return how wide a word of the frame is that was not there at first: as wide as its address."""
+    return place[2].width if place[2] is not None else terms.WORD
 
 
 def _guess(known: Invariant, place: Place, first: Term) -> Term:

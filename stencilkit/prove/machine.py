@@ -14,7 +14,8 @@ from stencilkit.prove import terms
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import FRAME_NAME, Term
 
-FRAME: Final = terms.sym(FRAME_NAME)
+FRAMES: Final = {width: terms.sym(FRAME_NAME, width) for width in (32, 64)}
+"""The stack pointer as it was at entry, by the width of an address."""
 LazyFlag = Callable[[], Term]
 """Makes a flag's term when somebody asks: most flags are never read."""
 
@@ -91,7 +92,8 @@ def in_frame(address: Term) -> bool:
     if not address.frame:
         return False
     _, factors = terms.parts(address)
-    if factors.get(FRAME) != 1 or any(one.frame for one in factors if one is not FRAME):
+    entry = FRAMES[address.width]
+    if factors.get(entry) != 1 or any(one.frame for one in factors if one is not entry):
         raise UnsupportedError("an address made from that of the frame")
     return True
 

@@ -1,4 +1,4 @@
-"""Memory as a base and a list of writes, both in words of eight bytes; the order of writes is normal where it can be.
+"""Memory as a base and a list of writes, both in words as wide as an address, in a normal order where there is one.
 
 An address is a sum: a number and the rest. Words are counted from the rest, so two accesses at the same rest never
 overlap by a part of a word. Of words at other rests nothing is assumed: reading over such a write is a choice (`over`).
@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from stencilkit.prove import terms
 from stencilkit.prove.terms import Term
 
-_BYTES = 8
+
+def _bytes(address: Term) -> int:
+    """Return how many bytes a word has."""
+    return address.width // 8
 
 
 def split(address: Term) -> tuple[Term, int]:
     """Take an address apart: the word's address, and the byte within the word."""
     number, _ = terms.parts(address)
-    byte = number % _BYTES
+    byte = number % _bytes(address)
     return terms.offset(address, -byte), byte
 
 
@@ -48,31 +51,32 @@ class Memory:
     def read(self, address: Term, size: int) -> Term:
         """Read `size` bytes; the first is the lowest."""
         start, byte = split(address)
+        whole = _bytes(address)
         found: list[Term] = []
         left = size
         while left:
-            here = min(left, _BYTES - byte)
+            here = min(left, whole - byte)
             found.append(terms.extract(self.word(start), 8 * byte, 8 * here))
-            start, byte, left = terms.offset(start, _BYTES), 0, left - here
+            start, byte, left = terms.offset(start, whole), 0, left - here
         return terms.concat(*reversed(found))
 
     def write(self, address: Term, value: Term) -> Memory:
         """Write a value of whole bytes."""
         start, byte = split(address)
-        memory, done, size = self, 0, value.width // 8
+        memory, done, size, whole = self, 0, value.width // 8, _bytes(address)
         while done < size:
-            here = min(size - done, _BYTES - byte)
+            here = min(size - done, whole - byte)
             piece = terms.extract(value, 8 * done, 8 * here)
-            if here < _BYTES:
+            if here < whole:
                 old = memory.word(start)
                 rows = [piece]
                 if byte:
                     rows.append(terms.extract(old, 0, 8 * byte))
-                if byte + here < _BYTES:
-                    rows.insert(0, terms.extract(old, 8 * (byte + here), 8 * (_BYTES - byte - here)))
+                if byte + here < whole:
+                    rows.insert(0, terms.extract(old, 8 * (byte + here), 8 * (whole - byte - here)))
                 piece = terms.concat(*rows)
             memory = memory._with(start, piece)  # of this class
-            start, byte, done = terms.offset(start, _BYTES), 0, done + here
+            start, byte, done = terms.offset(start, whole), 0, done + here
         return memory
 
     def _with(self, address: Term, value: Term) -> Memory:
@@ -94,11 +98,12 @@ class Memory:
 
 def byte_at(memory: Memory, address: Term) -> Term:
     """Read one byte at an address that can be anything: exact whatever the distance from each write is."""
-    start = terms.bitwise("and", address, terms.const(-_BYTES))
+    whole = _bytes(address)
+    start = terms.bitwise("and", address, terms.const(-whole, address.width))
     result = _byte_of(terms.word(memory.base, start), terms.sub(address, start))
     for place, value in memory.writes:
         distance = terms.sub(address, place)
-        within = terms.less(distance, terms.const(_BYTES), is_signed=False)
+        within = terms.less(distance, terms.const(whole, address.width), is_signed=False)
         result = terms.ite(within, _byte_of(value, distance), result)
     return result
 

@@ -13,15 +13,15 @@ from typing import Final, Literal
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
 from stencilkit.prove import facts as knowledge
-from stencilkit.prove import loops, meeting, terms
+from stencilkit.prove import loops, meeting, returning, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.loops import Head
-from stencilkit.prove.machine import FRAME, Branch, Call, Control, Jump, Return, State, UnsupportedError
-from stencilkit.prove.meeting import Obligation, Pair, Side, World
+from stencilkit.prove.machine import Branch, Call, Control, Jump, Return, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.solver import Answer, LimitError, Solver
 from stencilkit.prove.terms import Term
+from stencilkit.prove.world import Obligation, Pair, Side, World
 
 _LONGEST_PATH: Final = 4000
 _MOST_PAIRS: Final = 3000
@@ -83,7 +83,7 @@ class Search:
 
     def _start(self, code: Code) -> Side:
         registers = {name: terms.sym(name, width) for name, width in self.registers.items()}
-        registers[self.world.convention.stack] = FRAME
+        registers[self.world.convention.stack] = self.world.frame
         return Side(code, State(0, registers, Memory("memory"), Memory("frame")))
 
     def _ask(self, facts: Facts, *more: Term) -> Answer:
@@ -153,7 +153,7 @@ class Search:
         if state.leaving is not None:
             return Jump(state.leaving)
         if state.pc == code.end:
-            return Jump(terms.sym("exit CONTINUE"))
+            return Jump(terms.sym("exit CONTINUE", code.word))
         if state.pc in self.heads[code.side] and not start:
             return "loop"
         op = code.operations.get(state.pc)
@@ -198,13 +198,13 @@ class Search:
             found, callee = meeting.at_call(pair, (one.target, other.target), self.world)
             self.require(found, facts, events)
             if callee.prototype is None or callee.prototype.returns:
-                self.explore(meeting.after_call(pair, self.world, callee, self.fresh()), facts, assumed, depth + 1)
+                self.explore(returning.after_call(pair, self.world, callee, self.fresh()), facts, assumed, depth + 1)
                 return
         else:
             targets = [Obligation("the address that it goes to", one.target, other.target)]
             if one.kind == "return":
                 link = self.world.convention.link
-                back = terms.sym(link) if link else terms.word("frame", FRAME)
+                back = terms.sym(link) if link else terms.word("frame", self.world.frame)
                 targets.append(Obligation("the address that it returns to", one.target, back))
             self.require([*targets, *meeting.at_exit(pair, self.world, returns=one.kind == "return")], facts, events)
         self.exits.append(facts)
@@ -222,28 +222,31 @@ class Search:
         raise StuckError(difference, events[1].facts)
 
     def witness(
-        self, facts: Facts, addresses: Mapping[str, int], reach: tuple[int, int]
+        self, facts: Facts, addresses: Mapping[str, int], reach: tuple[int, int], stack: int
     ) -> tuple[dict[str, int], dict[int, int]]:
         """Find values of symbols, and of words of memory by address, for which facts hold; none if there are none.
 
-        `addresses` are those of symbols where they will be run, `reach` is where words may lie.
+        `addresses` are those of symbols where they will be run, `reach` is where words may lie, `stack` where the frame
+        begins.
         """
-        rows = [*facts.rows]
+        rows = [*facts.rows, terms.eq(self.world.frame, terms.const(stack, self.world.frame.width))]
         for term, name in {**self.left.used, **self.right.used}.items():
             if name in addresses:
-                rows.append(terms.eq(term, terms.const(addresses[name])))
+                rows.append(terms.eq(term, terms.const(addresses[name], term.width)))
         found = sorted(terms.below(facts.rows), key=lambda one: one.order)
         words = [one for one in found if one.op == "word" and one.extra[0] == "memory"]
-        places = [one.args[0] for one in words] + [one for one in found if one is meeting.ANYWHERE]
+        framed = [one for one in found if one.op == "word" and one.extra[0] == "frame"]
+        places = [one.args[0] for one in words]
+        places += [one for one in found if one.op == "sym" and one.extra[0] == meeting.ANYWHERE]
         for place in places:
-            gap = terms.sub(place, terms.const(reach[0]))
-            rows.append(terms.less(gap, terms.const(reach[1] - reach[0]), is_signed=False))
+            gap = terms.sub(place, terms.const(reach[0], place.width))
+            rows.append(terms.less(gap, terms.const(reach[1] - reach[0], place.width), is_signed=False))
         if self.solver.satisfiable(rows) != "yes":
             return {}, {}
         value = self.solver.value
         return (
             {str(one.extra[0]): value(one) for one in found if one.op == "sym"},
-            {value(one.args[0]): value(one) for one in words},
+            {value(one.args[0]): value(one) for one in (*words, *framed)},
         )
 
     def require(self, obligations: list[Obligation], facts: Facts, events: tuple[Event, Event] | None = None) -> None:

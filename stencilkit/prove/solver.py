@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from stencilkit.errors import UsageError
-from stencilkit.prove.terms import WORD, Term
+from stencilkit.prove.terms import Term
 
 _QUESTION: Final = 1000
 _MEGABYTES: Final = 300
@@ -146,7 +146,8 @@ class Solver:
             case "over":
                 # A partial overlap is an uninterpreted function: it holds whatever such bytes are.
                 partly = self._function("partly over", term)(*args)
-                near = z3.ULT(args[0] + 7, z3.BitVecVal(15, WORD))
+                size = width // 8
+                near = z3.ULT(args[0] + (size - 1), z3.BitVecVal(2 * size - 1, width))
                 return z3.If(args[0] == 0, args[1], z3.If(near, partly, args[2]))
             case _:
                 return self._function(str(term.extra[0]), term)(*args) if args else z3.BitVec(str(term.extra[0]), width)

@@ -12,7 +12,7 @@ from stencilkit import disassemble, prove
 from stencilkit.model.proof import Verdict
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.pipeline import admitting, proving
-from stencilkit.prove import Setting, emulate
+from stencilkit.prove import Setting, emulate, seeds
 from stencilkit.prove.solver import Solver
 from stencilkit.support import forks
 from tests import mutants, workbench
@@ -28,8 +28,8 @@ def judged(setting: Setting, runs: int, left: StencilGroup, mutant: mutants.Muta
         return b"refused"
     search = prove._search(left, mutant.group, setting, Solver(1, 1), ())
     emulator = emulate.Emulator(search.registers, emulate.MODES[setting.arch])
-    seeds = [emulate.Seed(number) for number in range(runs)]
-    seed, ended = emulate.differ(lambda one: emulator.compare(search.left, search.right, search.world, one), seeds)
+    states = [seeds.Seed(number) for number in range(runs)]
+    seed, ended = emulate.differ(lambda one: emulator.compare(search.left, search.right, search.world, one), states)
     changed = [
         f"{old.offset:#x} {old.text} -> {new.text}"
         for old, new in zip(

@@ -10,7 +10,7 @@ from stencilkit import disassemble, prove
 from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.proof import Proof, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
-from stencilkit.prove import meeting, policy
+from stencilkit.prove import arguments, policy
 from stencilkit.prove.assumptions import ASSUMPTIONS
 from stencilkit.prove.machine import UnsupportedError
 
@@ -388,10 +388,11 @@ def test_shifts_of_lanes_go_their_way() -> None:
 
 
 def test_a_format_says_how_many_arguments_there_are() -> None:
-    assert meeting._format(b"%s of %.200s: %5zd %% %V %c %#T\0") == ["i64", "i64", "i64", "i64", "i64", "i32", "i64"]
+    kinds = ["word", "word", "word", "word", "word", "i32", "word", "i64"]
+    assert arguments._conversions(b"%s of %.200s: %5zd %% %V %c %#T %llu\0") == kinds
     for unknown in (b"%f\0", b"%", b"%q\0"):
         with pytest.raises(UnsupportedError):
-            meeting._format(unknown)
+            arguments._conversions(unknown)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ A term is what a register, a flag or a word of memory holds, as a function of sy
 machine. The order of commutative operands follows from their structure alone: the same terms come out in every process.
 Booleans are terms of one bit.
 
-Operations beside the usual ones: `word` is eight bytes of a memory as it was at some time (an uninterpreted function of
-the address); `over` is such a word, read at a distance from a later write; `call` is any other uninterpreted function.
+Operations beside the usual ones: `word` is a word of a memory as it was at some time (an uninterpreted function of the
+address, and as wide); `over` is such a word, read at a distance from a later write; `call` is any other uninterpreted
+function.
 """
 
 from __future__ import annotations

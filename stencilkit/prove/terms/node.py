@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 WORD: Final = 64
+"""How wide numbers and symbols are where nothing is said."""
 _TABLE: Final[dict[tuple[object, ...], Term]] = {}
 
 
@@ -70,19 +71,19 @@ def call(name: str, args: Iterable[Term], width: int, *, commutes: bool = False)
 
 
 def word(memory: str, address: Term) -> Term:
-    """Read eight bytes of a memory as it was when it got its name."""
-    return make("word", (address,), WORD, memory)
+    """Read a word, which is as wide as its address, of a memory as it was when it got its name."""
+    return make("word", (address,), address.width, memory)
 
 
 def over(distance: Term, written: Term, below: Term) -> Term:
     """Read a word `distance` bytes above a written one; `below` is what is there otherwise."""
-    gap = distance.value
+    gap, size = distance.value, distance.width // 8
     if gap is not None:
         if gap == 0:
             return written
-        if 8 <= gap <= mask(WORD) - 7:
+        if size <= gap <= mask(distance.width) - size + 1:
             return below
-    return make("over", (distance, written, below), WORD)
+    return make("over", (distance, written, below), distance.width)
 
 
 def mask(width: int) -> int:

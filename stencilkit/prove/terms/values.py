@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
-from stencilkit.prove.terms.node import WORD, Term, mask, signed
+from stencilkit.prove.terms.node import Term, mask, signed
 
 _SYMBOLS: Final[dict[Term, frozenset[str]]] = {}
 
@@ -46,7 +46,7 @@ class Given(Protocol):
         """Give the number of a symbol."""
 
     def word(self, memory: str, address: int) -> int:
-        """Give the eight bytes of a memory at an address."""
+        """Give the bytes of a memory at an address, eight or as many as a word has."""
 
     def function(self, name: str, values: list[int]) -> int:
         """Give the value of an uninterpreted function."""
@@ -77,13 +77,13 @@ def _concat_value(term: Term, values: list[int]) -> int:
     return result
 
 
-def _over_value(_: Term, values: list[int]) -> int:
-    gap, written, below = signed(values[0], WORD), values[1], values[2]
-    if not -8 < gap < 8:
+def _over_value(term: Term, values: list[int]) -> int:
+    gap, written, below = signed(values[0], term.width), values[1], values[2]
+    if not -term.width < 8 * gap < term.width:
         return below
     if gap >= 0:
-        return written >> 8 * gap | below & ~(mask(WORD) >> 8 * gap)
-    return written << -8 * gap & mask(WORD) | below & mask(-8 * gap)
+        return written >> 8 * gap | below & ~(mask(term.width) >> 8 * gap)
+    return written << -8 * gap & mask(term.width) | below & mask(-8 * gap)
 
 
 def _fold(function: Callable[[int, int], int]) -> Callable[[Term, list[int]], int]:

@@ -178,7 +178,7 @@ def _cmov(name: str) -> Step:
     def step(state: State, code: Code, op: Operation) -> Control:
         old, new = (read(state, code, op, operand) for operand in op.operands)
         truth = condition(state, name)
-        if (old.frame or new.frame) and truth.value is None and old.width == terms.WORD:
+        if (old.frame or new.frame) and truth.value is None and old.width == code.word:
             # An address is in the frame or it is not: go on in two ways.
             return Branch(truth, op.end, op.operands[0].register, new)
         write(state, code, op, op.operands[0], terms.ite(truth, new, old))
@@ -189,8 +189,9 @@ def _cmov(name: str) -> Step:
 
 def _extend_accumulator(source: str, target: str) -> Step:
     def step(state: State, code: Code, op: Operation) -> Control:
-        operand = Operand(kind="register", size=VIEWS[target][2] // 8, register=target)
-        write(state, code, op, operand, terms.sext(register(state, source), VIEWS[target][2]))
+        width = VIEWS[code.word][target][2]
+        operand = Operand(kind="register", size=width // 8, register=target)
+        write(state, code, op, operand, terms.sext(register(state, code, source), width))
         return None
 
     return step

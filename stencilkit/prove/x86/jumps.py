@@ -11,41 +11,49 @@ from stencilkit.prove.code import Code
 from stencilkit.prove.machine import Branch, Call, Control, Jump, Return, State, UnsupportedError, load, store
 from stencilkit.prove.terms import Term
 from stencilkit.prove.x86.flags import CODES, condition
-from stencilkit.prove.x86.operands import Step, read, write
+from stencilkit.prove.x86.operands import STACK, Step, read, write
 
 
 def _push(state: State, code: Code, op: Operation) -> Control:
-    if op.operands[0].size != 8:
-        raise UnsupportedError(op.text)
+    _whole(code, op)
     value = read(state, code, op, op.operands[0])
-    state.registers["rsp"] = terms.offset(state.registers["rsp"], -8)
-    store(state, state.registers["rsp"], value)
+    stack = STACK[code.word]
+    state.registers[stack] = terms.offset(state.registers[stack], -code.word // 8)
+    store(state, state.registers[stack], value)
     return None
+
+
+def _whole(code: Code, op: Operation) -> None:
+    """Refuse an operand that is not a word."""
+    if 8 * op.operands[0].size != code.word:
+        raise UnsupportedError(op.text)
+
+
+def _popped(state: State, code: Code) -> Term:
+    """Take a word from the stack."""
+    stack = STACK[code.word]
+    value = load(state, state.registers[stack], code.word // 8)
+    state.registers[stack] = terms.offset(state.registers[stack], code.word // 8)
+    return value
 
 
 def _pop(state: State, code: Code, op: Operation) -> Control:
-    if op.operands[0].size != 8:
-        raise UnsupportedError(op.text)
-    value = load(state, state.registers["rsp"], 8)
-    state.registers["rsp"] = terms.offset(state.registers["rsp"], 8)
-    write(state, code, op, op.operands[0], value)
+    _whole(code, op)
+    write(state, code, op, op.operands[0], _popped(state, code))
     return None
 
 
-def _ret(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
+def _ret(state: State, code: Code, op: Operation) -> Control:
     if op.operands:
         raise UnsupportedError("ret with a count")
-    back = load(state, state.registers["rsp"], 8)
-    state.registers["rsp"] = terms.offset(state.registers["rsp"], 8)
-    return Return(back)
+    return Return(_popped(state, code))
 
 
 def _target(state: State, code: Code, op: Operation) -> int | Term:
     """Work out where a jump or call goes."""
     operand = op.operands[0]
     if operand.kind != "number":
-        if operand.size != 8:
-            raise UnsupportedError(op.text)  # a far one, among others
+        _whole(code, op)  # a far one is not
         return read(state, code, op, operand)
     hole = code.hole(op, op.places[0], relative=True)
     return operand.number if hole is None else terms.offset(hole, op.size - op.places[0][0])

@@ -1,0 +1,70 @@
+"""What both sides share, the two sides, and what they owe each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stencilkit.model.proof import Prototype
+from stencilkit.prove import terms
+from stencilkit.prove.code import Code
+from stencilkit.prove.conventions import Convention, Passing, Place
+from stencilkit.prove.machine import FRAMES, State, load
+from stencilkit.prove.terms import Term
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One stencil and where it is."""
+
+    code: Code
+    state: State
+
+
+Pair = tuple[Side, Side]
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """Two terms that must be equal for the proof to go on, and what they are."""
+
+    what: str
+    left: Term
+    right: Term
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What both sides share: how they call, what they pass on, and C's prototypes; in the shim, a call is no C one."""
+
+    convention: Convention
+    passing: Passing
+    prototypes: Mapping[str, Prototype]
+    entry: bool = False
+
+    @property
+    def frame(self) -> Term:
+        """The stack pointer as it was at entry."""
+        return FRAMES[self.convention.word]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callee:
+    """What is called: its name and prototype, where it has them, and how many bytes above the stack pointer it owns."""
+
+    name: str
+    prototype: Prototype | None
+    room: int
+
+
+def width_of(kind: str, word: int) -> int:
+    """Return how many bits an argument or result has, 0 where that is not known."""
+    return {"i1": 8, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "ptr": word, "word": word}.get(kind, 0)
+
+
+def argument(side: Side, place: Place, convention: Convention, kind: str = "word") -> Term:
+    """Read an argument: a whole register, or the words on the stack that it takes."""
+    if isinstance(place, str):
+        return side.state.registers[place]
+    address = terms.offset(side.state.registers[convention.stack], place)
+    return load(side.state, address, convention.size(kind))
