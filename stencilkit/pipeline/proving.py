@@ -189,8 +189,8 @@ def _names(first: Opened, second: Opened, wanted: tuple[str, ...]) -> list[str]:
 
 
 def prover() -> str:
-    """Name the prover: a digest of its code, its assumptions and the prototypes."""
-    code = resources.code_digest("prove", "disassemble.py", "model/machine.py")
+    """Name the prover: a digest of what its code does, its assumptions and the prototypes."""
+    code = resources.logic_digest("prove", "disassemble.py", "model/machine.py")
     return hashlib.sha256(f"{code}\n{resources.text(_PROTOTYPES)}".encode()).hexdigest()
 
 

@@ -195,7 +195,7 @@ def passing(triple: str, series: str) -> Passing | None:
 
 
 def of_entry(convention: Convention, stencils: Passing) -> tuple[Convention, Passing]:
-    """Return how the shim calls a stencil, and what it gives back to its own caller, which is C's."""
+    """Return how the shim calls a stencil, or what it passes on to one, and what it gives back to its caller, C's."""
     inner = replace(
         convention,
         arguments=tuple(place for place in stencils.live if isinstance(place, str)),
@@ -209,7 +209,7 @@ def of_entry(convention: Convention, stencils: Passing) -> tuple[Convention, Pas
         indirect_results=False,
     )
     return inner, Passing(
-        live=(),
+        live=stencils.live,
         restored=(*sorted(convention.kept - {convention.level}), *filter(None, (convention.link,))),
         halves=tuple(sorted(convention.halves)),
     )
