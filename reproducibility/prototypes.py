@@ -4,9 +4,9 @@
 
 Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that
 takes the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees.
-FLAGS are more words for clang, such as where the headers of Windows are. What the table says of other CPythons, or of
-targets with pointers of another size, stays; where two builds of one disagree, nothing is written
-(docs/adr/0501-prototypes.md).
+FLAGS are more words for clang, such as where the headers of Windows are. A table of 32 bits has the names of the
+CPython's other one, too. What is said of other CPythons, or of pointers of another width, stays; where two builds of
+one disagree, nothing is written (docs/adr/0501-prototypes.md).
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ KIND = re.compile(r"(?:(?!ptr|void|double|float|i\d|[{%])\w+ )*(ptr|void|i\d+|do
 COMMA = re.compile(r",\s*(?![^(]*\)|[^{]*\})")
 
 
-def ir(clang: list[str], opened: Opened, tree: Path, config: Path) -> str:
+def ir(clang: list[str], opened: Opened, tree: Path, config: Path, known: set[str]) -> str:
     names = {patch.symbol for group in opened.header.stencils.groups for patch in group.patches if patch.symbol}
+    names |= known
     # The includes of the template, up to its first own definition.
     template = (tree / "Tools/jit/template.c").read_text("utf-8")
     head = "\n".join(re.findall(r'^#include "\w+\.h"$', template, re.MULTILINE))
@@ -79,16 +80,19 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path)
     arguments = parser.parse_args()
     found: dict[str, dict[str, dict[str, str]]] = {}
+    kept = {name: table for name, table in tomllib.loads(TABLE.read_text("utf-8")).items() if name != "schema"}
     for start in range(0, len(arguments.paths), 3):
         stencils, tree, config = arguments.paths[start : start + 3]
         opened = open_header(stencils)
-        text = ir([arguments.clang, *arguments.flags], opened, tree, config)
-        table = found.setdefault(proving.table_name(opened), {"functions": {}, "objects": {}})
+        name = proving.table_name(opened)
+        series = name.partition("-")[0]
+        known = {symbol for names in kept[series].values() for symbol in names} if series != name else set()
+        text = ir([arguments.clang, *arguments.flags], opened, tree, config, known)
+        table = found.setdefault(name, {"functions": {}, "objects": {}})
         for section, pairs in (("functions", functions(text)), ("objects", OBJECT.findall(text))):
             for name, value in pairs:
                 if table[section].setdefault(name, value) != value:
                     sys.exit(f"{name} is {table[section][name]} and {value}")
-    kept = {name: table for name, table in tomllib.loads(TABLE.read_text("utf-8")).items() if name != "schema"}
     rows = [HEAD]
     for name, table in sorted({**kept, **found}.items()):
         for section, pairs in table.items():

@@ -1,0 +1,239 @@
+"""Proofs of i686 Windows: arguments on the stack, words of four bytes, and the x87."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stencilkit import disassemble, prove
+from stencilkit.model.proof import Proof, Prototype, Verdict
+from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup
+
+SETTING = prove.Setting(
+    series="3.14",
+    triple="i686-pc-windows-msvc",
+    arch="i686",
+    entry=None,
+    prototypes={
+        "PyOne": Prototype(result="ptr", arguments=("ptr", "ptr")),
+        "PyFloat_FromDouble": Prototype(result="ptr", arguments=("double",)),
+        "PyInt": Prototype(result="i32", arguments=("i32",)),
+        "PyLong": Prototype(result="i64", arguments=("i64",)),
+        "PyDict_Pop": Prototype(result="i32", arguments=("ptr", "ptr", "ptr")),
+        "PyErr_Format": Prototype(result="ptr", arguments=("ptr", "ptr"), variadic=True),
+    },
+    alignments={},
+    decode=lambda group: disassemble.operations(group.code, "i686"),
+)
+CALL = "e8 00 00 00 00"
+
+
+def group(code: str, *patches: Patch, name: str = "_UOP_r00", data: Stencil | None = None) -> StencilGroup:
+    body = Stencil(body=bytes.fromhex(code), patches=patches)
+    return StencilGroup(name=name, code=body, data=data or Stencil(body=b"", patches=()))
+
+
+def calling(before: str, after: str, symbol: str = "PyOne") -> StencilGroup:
+    head = bytes.fromhex(before)
+    patch = Patch(func="patch_x86_64_32rx", offsets=(len(head) + 1,), symbol=symbol, addend=-4)
+    return group(f"{before} {CALL} {after}", patch)
+
+
+def verdict(left: StencilGroup, right: StencilGroup, *, series: str = "3.14", runs: int = 0, entry: str = "") -> Proof:
+    return prove.prove(left, right, replace(SETTING, series=series, runs=runs, entry=entry or None))
+
+
+PROVED = {
+    "other instructions": ("ff 44 24 04", "83 44 24 04 01"),  # inc [esp+4]; add [esp+4], 1
+    "a register that is given back": ("53 31 db 5b", "90"),
+    "registers that are nobody's": ("31 c0 31 c9 31 d2", "90"),
+    "a word, and its halves": (
+        "8b 44 24 04 8b 08 89 48 04",  # eax = [esp+4]; ecx = [eax]; [eax+4] = ecx
+        "8b 44 24 04 0f b7 48 02 0f b7 10 66 89 48 06 66 89 50 04",
+    ),
+    "an argument, and its spill": (
+        "8b 44 24 04 8b 4c 24 08 89 4c 24 04 89 44 24 08",  # [esp+4], [esp+8] = [esp+8], [esp+4]
+        "50 8b 44 24 08 89 04 24 8b 44 24 0c 89 44 24 08 8b 04 24 89 44 24 0c 58",
+    ),
+    "a sum by the x87": (
+        "8b 44 24 04 dd 40 08 dc 40 10 dd 58 08",  # fld [eax+8]; fadd [eax+0x10]; fstp [eax+8]
+        "8b 44 24 04 dd 40 10 dd 40 08 d9 c9 de c1 dd 58 08",  # fld; fld; fxch; faddp
+    ),
+    "a difference, the other way round": (
+        "8b 44 24 04 dd 40 08 dc 60 10 dd 58 08",  # fsub
+        "8b 44 24 04 dd 40 10 dc 68 08 dd 58 08",  # fsubr
+    ),
+    "a comparison by the x87": (
+        # fld; fldz; fucomi; fstp st(1); fstp st(0); jne
+        "8b 44 24 04 dd 40 08 d9 ee db e9 dd d9 dd d8 75 04 ff 44 24 04",
+        "8b 44 24 04 dd 40 08 d9 ee df e9 dd d8 0f 85 04 00 00 00 ff 44 24 04",  # fucompi
+    ),
+    "what is a prefix of 64 bits": ("48 ff 44 24 04", "ff 44 24 04"),  # dec eax; inc [esp+4]
+    "a loop that counts, and one with a pointer": (
+        "8b 4c 24 04 31 c0 c7 04 01 00 00 00 00 83 c0 04 83 f8 40 75 f1",
+        "8b 44 24 04 8d 48 40 c7 00 00 00 00 00 83 c0 04 39 c8 75 f3",
+    ),
+}
+REFUSED = {
+    "another number": ("83 44 24 04 01", "83 44 24 04 02"),
+    "another argument": ("83 44 24 04 01", "83 44 24 08 01"),
+    "a register that is not given back": ("90", "31 db"),
+    "a stack pointer that is not given back": ("90", "50"),
+    "a write above the arguments": ("90", "89 44 24 10"),
+    "a write to where the address to return to is": ("90", "89 04 24"),
+    "a store that is missing": ("8b 44 24 04 89 00", "8b 44 24 04 90 90"),
+    "writes whose order counts where they overlap": (
+        "8b 44 24 04 8b 4c 24 08 c7 00 01 00 00 00 c7 01 02 00 00 00",
+        "8b 44 24 04 8b 4c 24 08 c7 01 02 00 00 00 c7 00 01 00 00 00",
+    ),
+    "another operation of the x87": (
+        "8b 44 24 04 dd 40 08 dc 40 10 dd 58 08",
+        "8b 44 24 04 dd 40 08 dc 48 10 dd 58 08",
+    ),
+    "a difference with its sides swapped": (
+        "8b 44 24 04 dd 40 08 dc 60 10 dd 58 08",
+        "8b 44 24 04 dd 40 08 dc 68 10 dd 58 08",
+    ),
+    "a narrower number": ("8b 44 24 04 dd 40 08 dd 58 08", "8b 44 24 04 dd 40 08 d9 58 08"),
+    "something left on the x87's stack": ("d9 ee", "d9 ee"),
+    "something taken from the x87's stack": ("dd d8", "dd d8"),
+    "more than the x87's stack holds": ("d9 ee" * 9 + "dd d8" * 9, "d9 ee" * 9 + "dd d8" * 9),
+    "flags of a comparison on which manuals disagree": (
+        "d9 ee d9 e8 df f1 dd d8 78 00",
+        "d9 ee d9 e8 df f1 dd d8 78 00",
+    ),
+    "a prefix that is none of 32 bits": ("f3 40", "f3 40"),
+    "a segment": ("64 a1 00 00 00 00", "64 a1 00 00 00 00"),
+    "an address of 16 bits": ("67 8b 07", "67 8b 07"),
+    "the x87's control word": ("d9 6c 24 04", "d9 6c 24 04"),
+}
+
+
+@pytest.mark.parametrize("name", PROVED)
+def test_is_proved(name: str) -> None:
+    left, right = PROVED[name]
+    found = verdict(group(left), group(right))
+    assert found.verdict is Verdict.PROVED, found
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_is_not_proved(name: str) -> None:
+    left, right = REFUSED[name]
+    found = verdict(group(left), group(right))
+    assert found.verdict is Verdict.NOT_PROVED, found
+    assert found.why
+
+
+PUSHED = "ff 74 24 08 ff 74 24 08"  # push [esp+8]; push [esp+8]: the two arguments, in their order
+
+
+def test_a_callee_has_its_arguments_on_the_stack() -> None:
+    plain = calling(PUSHED, "83 c4 08")
+    moved = calling("8b 44 24 04 8b 4c 24 08 83 ec 08 89 04 24 89 4c 24 04", "83 c4 08")
+    swapped = calling("8b 44 24 04 8b 4c 24 08 83 ec 08 89 0c 24 89 44 24 04", "83 c4 08")
+    assert verdict(plain, moved).verdict is Verdict.PROVED
+    assert verdict(plain, swapped).why == "argument 1 of PyOne may differ"
+    # What is above its arguments is none of them.
+    assert verdict(calling(f"50 {PUSHED}".replace("08", "0c"), "83 c4 0c"), plain).verdict is Verdict.PROVED
+
+
+def test_a_callee_may_write_over_its_arguments_and_no_more() -> None:
+    reused = calling(PUSHED, "58 59 89 44 24 04")  # pop eax; pop ecx; [esp+4] = eax
+    assert verdict(reused, reused).verdict is Verdict.NOT_PROVED
+    kept = calling(f"ff 74 24 04 {PUSHED.replace('08', '0c')}", "83 c4 08 58 89 44 24 04")
+    assert verdict(kept, calling(PUSHED, "83 c4 08")).verdict is Verdict.PROVED
+
+
+def test_eight_bytes_take_two_words() -> None:
+    def call(before: str) -> StencilGroup:
+        return calling(f"8b 44 24 04 83 ec 08 {before}", "83 c4 08", "PyFloat_FromDouble")
+
+    loaded = call("dd 40 08 dd 1c 24")  # fld [eax+8]; fstp [esp]
+    moved = call("8b 48 08 89 0c 24 8b 48 0c 89 4c 24 04")
+    half = call("8b 48 08 89 0c 24 8b 48 10 89 4c 24 04")
+    assert verdict(loaded, loaded).verdict is Verdict.PROVED
+    assert verdict(moved, half).verdict is Verdict.NOT_PROVED
+    # A number that is loaded may be made quiet, so it is not what was there.
+    assert verdict(loaded, moved).verdict is Verdict.NOT_PROVED
+
+
+def test_a_result_of_eight_bytes_is_in_two_registers() -> None:
+    used = "83 c4 08 89 54 24 04"  # [esp+4] = edx
+    wide = calling(PUSHED, used, "PyLong")
+    narrow = calling("90 90 ff 74 24 08 ff 74 24 08", used, "PyInt")
+    assert verdict(wide, wide).verdict is Verdict.PROVED
+    assert verdict(narrow, narrow).verdict is Verdict.NOT_PROVED
+
+
+def test_the_x87_is_empty_at_calls() -> None:
+    left = calling(f"d9 ee {PUSHED}", "83 c4 08 dd d8")
+    assert "the stack of floating point registers" in verdict(left, left).why
+
+
+def test_how_many_arguments_are_on_the_stack_follows_from_the_uop() -> None:
+    code = f"8b 44 24 0c {PUSHED} ff 50 08 83 c4 08"  # call [eax+8]
+    other = f"8b 4c 24 0c {PUSHED} ff 51 08 83 c4 08"
+    assert "how many" in verdict(group(code), group(other)).why
+    name = "_CALL_BUILTIN_O_r03"
+    assert verdict(group(code, name=name), group(other, name=name)).verdict is Verdict.PROVED
+    swapped = other.replace("ff 74 24 08 ff 74 24 08", "ff 74 24 04 ff 74 24 0c")
+    assert verdict(group(code, name=name), group(swapped, name=name)).verdict is Verdict.NOT_PROVED
+
+
+def test_a_format_with_arguments_of_two_words() -> None:
+    text = Stencil(body=b"%lld %ld\0", patches=())
+    patch = Patch(func="patch_32", offsets=(13,), value=HoleValue.DATA)
+
+    def call(before: str) -> StencilGroup:
+        # push the last, the two words before it, the format, the exception
+        head = f"{before} 68 00 00 00 00 50"
+        place = len(bytes.fromhex(head))
+        called = Patch(func="patch_x86_64_32rx", offsets=(place + 1,), symbol="PyErr_Format", addend=-4)
+        return group(f"{head} {CALL} 83 c4 14", patch, called, data=text)
+
+    plain = call("50 ff 74 24 0c ff 74 24 14 90 90 90")
+    assert plain.code.body[12] == 0x68
+    other = call("50 ff 74 24 10 ff 74 24 14 90 90 90")
+    assert verdict(plain, plain).verdict is Verdict.PROVED
+    assert verdict(plain, other).verdict is Verdict.NOT_PROVED
+
+
+def test_operands_of_64_bits_are_two_holes() -> None:
+    def code(low: HoleValue, high: HoleValue) -> StencilGroup:
+        # eax = low; ecx = high; [esp+4] = eax; [esp+8] = ecx
+        patches = tuple(
+            Patch(func="patch_32", offsets=(offset,), value=value) for offset, value in ((1, low), (6, high))
+        )
+        return group("b8 00 00 00 00 b9 00 00 00 00 89 44 24 04 89 4c 24 08", *patches)
+
+    plain = code(HoleValue.OPERAND0_LO, HoleValue.OPERAND0_HI)
+    assert verdict(plain, plain).verdict is Verdict.PROVED
+    assert verdict(plain, code(HoleValue.OPERAND0_HI, HoleValue.OPERAND0_LO)).verdict is Verdict.NOT_PROVED
+    assert verdict(plain, code(HoleValue.OPERAND0_LO, HoleValue.OPERAND1_HI)).verdict is Verdict.NOT_PROVED
+
+
+def test_3_13_passes_on_registers_and_keeps_none() -> None:
+    assert verdict(group("43"), group("83 c3 01"), series="3.13").verdict is Verdict.PROVED  # inc ebx
+    assert verdict(group("43"), group("90"), series="3.13").verdict is Verdict.NOT_PROVED
+    assert verdict(group("31 f6"), group("90"), series="3.13").verdict is Verdict.PROVED
+    assert verdict(group("31 f6"), group("90")).verdict is Verdict.NOT_PROVED
+
+
+def test_a_shim_that_jumps_passes_on_its_arguments() -> None:
+    same = verdict(group("90"), group("66 90"), entry="_UOP_r00")
+    other = verdict(group("90"), group("ff 44 24 04"), entry="_UOP_r00")
+    assert (same.verdict, other.verdict) == (Verdict.PROVED, Verdict.NOT_PROVED)
+
+
+def test_a_difference_is_shown_by_a_run() -> None:
+    found = verdict(group("83 44 24 04 01"), group("83 44 24 04 02"), runs=8)
+    assert found.verdict is Verdict.DIFFERS
+    # Only where an argument is 5 is there a difference: the solver's values are what shows it.
+    rare = verdict(group("90"), group("81 7c 24 04 05 43 21 00 75 04 ff 44 24 08"), runs=8)
+    assert rare.verdict is Verdict.DIFFERS
+    assert rare.difference is not None
+    assert "the solver's values" in rare.difference.what
+    # The x87 runs, too, and the same comes out of both.
+    sums = ("8b 44 24 04 dd 40 08 dc 40 10 dd 58 08", "8b 44 24 04 dd 40 08 dc 48 10 dd 58 08")
+    assert verdict(group(sums[0]), group(sums[1]), runs=40).verdict is Verdict.DIFFERS
