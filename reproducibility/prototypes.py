@@ -27,8 +27,8 @@ from stencilkit.support import files
 TABLE = Path(__file__).parents[1] / "stencilkit" / "prove" / "prototypes.toml"
 HEAD = """\
 # What stencils name, by CPython: C functions as LLVM's IR declares them, and the alignments of objects in bytes.
-# Made by reproducibility/prototypes.py with Linux's headers, those of 32 bits with i686 Windows's; docs/adr/0501-prototypes.md
-# says why that does elsewhere.
+# Made by reproducibility/prototypes.py with Linux's headers, those of 32 bits with i686 Windows's;
+# docs/adr/0501-prototypes.md says why that does elsewhere.
 schema = 1
 """
 FLAGS = ("-DPy_BUILD_CORE", "-D_Py_JIT", "-D_PyJIT_ACTIVE", "-O0", "-std=c11", "-w", "-S", "-emit-llvm", "-o", "-")
