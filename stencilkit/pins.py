@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -59,12 +60,24 @@ def updated(text: str, pin: SourcePin) -> str:
         changed = text[: known[-1].end()] + "\n" + block + text[known[-1].end() :]
     else:
         changed = f"{text.rstrip()}\n\n{block}"
-    if parse(changed).source(pin.version) != replace(pin, origin="pin", size=0):
+    if not _differ_by(pin, parse(text).sources, changed):
         raise DataError(
             f"CPython {pin.version} could not be written into these pins",
             fix="write each release as [[cpython]] and one line for each key, as stencilkit's own pins.toml does",
         )
     return changed
+
+
+def _differ_by(pin: SourcePin, before: Sequence[SourcePin], changed: str) -> bool:
+    """Return whether a changed text has the same releases but for this one, in place of one of its series if any."""
+    try:
+        after = parse(changed).sources
+    except DataError:
+        return False
+    new = replace(pin, origin="pin", size=0)
+    gone = [known for known in before if known not in after]
+    replaced = any(known.version.series == pin.version.series for known in before)
+    return [known for known in after if known not in before] == [new] and len(gone) == replaced
 
 
 def _series(block: str) -> str:
