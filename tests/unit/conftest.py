@@ -1,0 +1,29 @@
+"""What several files of unit tests use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stencilkit import headers
+from stencilkit.support import process
+from stencilkit.toolchain import _finding
+from tests.standin import Machine
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    monkeypatch.setenv("STENCILKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STENCILKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PATH", str(made.programs))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setattr(process, "run", made.clang)
+    for name in ("STENCILKIT_LLVM", "LLVM_TOOLS_INSTALL_DIR", "LLVM_ROOT", "CONDA_PREFIX", "LLVM_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(_finding, "_FOLDERS", ())
+    # As on a machine of that platform with its C library's headers.
+    monkeypatch.setattr(headers, "_has_own", lambda _: True)
+    return made

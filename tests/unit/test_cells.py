@@ -1,0 +1,149 @@
+"""gate and qualify, with a compiler and stencilkit itself in this process: what they conclude, and say of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stencilkit import cli, results
+from tests import samples
+from tests.standin import Machine
+
+GATE = """\
+schema = 1
+
+[[variation]]
+name = "a locale"
+why = "sorting"
+environment = { LC_ALL = "C.UTF-8" }
+"""
+
+
+def gate(machine: Machine, *words: str, more: str = "") -> int:
+    ledger, variations = machine.out.with_name("ledger"), machine.out.with_name("variations.toml")
+    ledger.mkdir(exist_ok=True)
+    variations.write_text(GATE + more)
+    places = ["--ledger", str(ledger), "--variations", str(variations)]
+    return cli.main(["gate", *machine.words("--llvm", "19", *places, *words)])
+
+
+def test_a_gate_writes_a_ledger_and_finds_what_is_not_in_it(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gate(machine, "--update") == 0
+    said = capsys.readouterr().out
+    assert f"written: 3.14.7/{samples.TRIPLE}-release-llvm-19.1.7.toml" in said
+    assert "varied, all at once: a locale" in said
+    assert gate(machine) == 0
+    assert "as expected" in capsys.readouterr().out
+    machine.change()
+    report = machine.out.with_name("report.md")
+    assert gate(machine, "--report", str(report)) == 1
+    assert "UNEXPECTED" in capsys.readouterr().out
+    assert "UNEXPECTED" in report.read_text()
+    assert gate(machine, "--format", "json") == 1
+    (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
+    assert (outcome["passed"], outcome["unstable"]) == (False, [])
+    assert outcome["unexpected"]
+
+
+def test_a_gate_names_what_a_build_depends_on(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """And leaves the ledger as it is."""
+    nop = '\n[[variation]]\nname = "a nop"\nwhy = "a test"\nenvironment = { NOP = "1" }\n'
+    assert gate(machine, "--update", more=nop) == 1
+    said = capsys.readouterr().out
+    assert "VARIES" in said
+    assert "varies with a nop (a test): " in said
+    assert "varies with a locale" not in said
+    assert "left alone: 3.14.7/" in said
+    missing = '\n[[variation]]\nname = "a clock"\nwhy = "a test"\nprefix = ["faketime", "2001"]\n'
+    assert gate(machine, "--update", "--format", "markdown", more=missing) == 0
+    assert "* not varied: a clock: cannot run faketime: No such file or directory" in capsys.readouterr().out
+
+
+def test_a_gate_whose_build_fails_is_trouble(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.clang.bad = {"_NOP"}
+    assert gate(machine, "--update") == 2
+    said = capsys.readouterr().err
+    assert "a build (nothing varied) ended with 2" in said
+    assert "1 of 3 units did not compile" in said
+    assert gate(machine, "--update", "--llvm", "17") == 2
+
+
+def qualify(machine: Machine, *words: str, llvm: str = "19..20", out: str = "qualified") -> int:
+    places = ["--llvm", llvm, "--out", str(machine.out.with_name(out)), "--jobs", "1"]
+    return cli.main(["qualify", *machine.words(*places, *words)])
+
+
+@pytest.fixture
+def judged(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
+    """A machine on which CPython's own generator makes what LLVM 19 makes."""
+    (machine.tree / "Tools/jit/build.py").write_text('"--output-dir" "llvm-readobj"\n')
+    machine.build()
+    machine.clang.upstream = {
+        path.name: path.read_bytes() for path in machine.folder().iterdir() if path.suffix == ".h"
+    }
+    capsys.readouterr()
+    return machine
+
+
+def test_what_differs_from_upstreams_generator_is_not_qualified(
+    judged: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qualify(judged, "--depth", "build") == 1
+    said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines() if line.startswith("3.14.7 ")]
+    assert [(row[1], row[4], row[5], row[6], row[7]) for row in rows] == [
+        ("19.1.7", "3", "3", "26", "qualified,"),
+        ("20.1.8", "3", "1", "28", "not"),
+    ]
+    assert "equal to this tree's own generator: _NOP differs; _POP_TOP differs" in said
+    assert "not varied: umask: cannot run sh: No such file or directory;" in said
+    # What is there is not thrown away.
+    assert qualify(judged, "--depth", "build") == 2
+    assert "there are results in this folder already" in capsys.readouterr().err
+    assert qualify(judged, "--depth", "build", "--resume") == 1
+
+
+def test_stencils_that_are_proved_say_so(judged: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qualify(judged, "--depth", "prove", "--format", "json") == 1
+    first, second = json.loads(capsys.readouterr().out)["cells"]
+    assert (first["pinned"], first["identical"], first["differing"]) == (True, 3, [])
+    checks = {check["name"]: (check["outcome"], check["figure"]) for check in second["checks"]}
+    assert checks["proof"] == ("passed", "2 of 2 proved")
+    assert checks["run"][0] == "not asked"
+    found = {result.cell.llvm: result for result in results.read_all(judged.out.with_name("qualified"))}
+    assert {item.name: item.proof for item in found["20.1.8"].differing} == {"_NOP": "proved", "_POP_TOP": "proved"}
+    assert all(item.likeness == "same-holes" for item in found["20.1.8"].differing)
+    (row, *_) = found["20.1.8"].differing[0].rows
+    assert (row.left, row.same) == ("", False)
+    assert row.right.endswith("nop")
+
+
+def test_answers_are_kept_for_the_next_run(judged: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where its results go to another folder; --no-cache asks again."""
+    qualify(judged, "--depth", "build", llvm="19")
+    judged.compiled()
+    qualify(judged, "--depth", "build", llvm="19", out="again")
+    assert judged.compiled() == set()
+    qualify(judged, "--depth", "build", "--no-cache", llvm="19", out="once more")
+    assert judged.compiled()
+
+
+def test_what_does_not_compile_is_not_qualified(judged: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    judged.change()
+    judged.clang.bad = {"_NOP"}
+    assert qualify(judged, "--depth", "build", llvm="19") == 1
+    assert "not qualified" in capsys.readouterr().out
+
+
+def test_a_matrix_for_github_builds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["qualify", "--format", "github", "--llvm", "19", "--target", "x86_64*linux-gnu"]
+    assert cli.main([*words, "--cpython", "3.14.7"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["include"]
+    assert (row["cpython"], row["llvm"], row["target"], row["pinned"]) == ("3.14.7", 19, samples.TRIPLE, True)
+    assert cli.main([*words, "--cpython", "3.12.1"]) == 2
+    assert "the matrix is empty" in capsys.readouterr().err
+    assert cli.main(["qualify", "--wheels"]) == 2
+    assert "--wheels is for --format github" in capsys.readouterr().err

@@ -1,0 +1,135 @@
+"""stencilkit prove on stencils of a few instructions: what it prints, how it ends, and what a ledger makes of that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stencilkit import cli
+from tests.standin import Machine, Program
+
+
+@pytest.fixture
+def alike(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
+    """Builds whose uops differ in an instruction that does nothing."""
+    machine.build(llvm="19..20")
+    capsys.readouterr()
+    return machine
+
+
+@pytest.fixture
+def unlike(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
+    """Builds of which the second destroys the frame."""
+    machine.clang.programs[str(machine.programs / "clang-20")] = Program("20.1.8", before=bytes.fromhex("4d31e4"))
+    machine.build(llvm="19..20")
+    capsys.readouterr()
+    return machine
+
+
+def prove(machine: Machine, *words: str) -> int:
+    return cli.main(["prove", str(machine.folder()), str(machine.folder("20.1.8")), "--jobs", "1", *words])
+
+
+def test_what_is_proved_is_counted(alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prove(alike) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{alike.folder()} -> {alike.folder('20.1.8')}"
+    assert lines[1] == "CPython 3.14, x86_64-unknown-linux-gnu: 1 identical, 2 proved"
+    assert len(lines) == 3
+    assert prove(alike, "--uop", "_NOP", "--format", "markdown") == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        f"## {lines[0]}",
+        "CPython 3.14, x86_64-unknown-linux-gnu: 1 proved",
+    ]
+
+
+def test_proofs_are_kept(alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    prove(alike)
+    assert "stencils proved: 2 of 2" in capsys.readouterr().err
+    assert prove(alike) == 0
+    assert "stencils proved: 0 of 0" in capsys.readouterr().err
+    assert prove(alike, "--no-cache") == 0
+    assert "stencils proved: 2 of 2" in capsys.readouterr().err
+
+
+def test_what_differs_is_shown_with_a_run_that_does(unlike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prove(unlike) == 1
+    said = capsys.readouterr().out
+    assert "CPython 3.14, x86_64-unknown-linux-gnu: 1 identical, 2 differs\n" in said
+    assert "  _NOP: differs (r12 may differ)\n" in said
+    assert "      B  exit CONTINUE r12=0x0\n" in said
+    assert "              0:  xor r12, r12\n" in said
+    assert prove(unlike, "--format", "json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    (pair,) = answer["pairs"]
+    assert not answer["proved"]
+    assert {proof["name"]: (proof["verdict"], proof["accepted"]) for proof in pair["proofs"]} == {
+        "_NOP": ("differs", False),
+        "_POP_TOP": ("differs", False),
+        "shim": ("identical", True),
+    }
+    assert prove(unlike, "--format", "junit") == 1
+    assert 'tests="3" failures="2"' in capsys.readouterr().out
+
+
+def test_stencils_are_proved_against_themselves(alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prove", str(alike.folder()), "--self", "--jobs", "1"]
+    assert cli.main([*words, "--uop", "_NOP", "--uop", "_POP_TOP"]) == 0
+    assert "2 proved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{19}"], "prove takes two or more paths, or --self and one"),
+        (["{19}", "{20}", "--self"], "--self takes one path"),
+        (["{19}", "{20}", "--uop", "_NOPE"], "_NOPE"),
+        (["{19}", "{20}", "--assume", "nothing"], "nothing"),
+        (["{19}", "{20}", "--update"], "--ledger"),
+    ],
+)
+def test_what_is_refused(words: list[str], message: str, alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    places = {"{19}": str(alike.folder()), "{20}": str(alike.folder("20.1.8"))}
+    assert cli.main(["prove", *(places.get(word, word) for word in words)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def ledger(alike: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A ledger that expects both builds, and knows no proofs."""
+    folder, variations = tmp_path / "ledger", tmp_path / "variations.toml"
+    folder.mkdir()
+    variations.write_text('schema = 1\n[[variation]]\nname = "a"\nwhy = "b"\nenvironment = { LC_ALL = "C" }\n')
+    places = ["--ledger", str(folder), "--variations", str(variations), "--update"]
+    assert cli.main(["gate", *alike.words("--llvm", "19..20"), *places]) == 0
+    assert "2 stencils differ from those of LLVM 19.1.7; none is known to be proved" in capsys.readouterr().out
+    return folder
+
+
+def test_a_ledger_says_what_is_proved(ledger: Path, alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prove(alike, "--ledger", str(ledger)) == 1
+    assert "not as the ledger says: " in capsys.readouterr().out
+    assert prove(alike, "--ledger", str(ledger), "--update") == 0
+    (entry,) = ledger.glob("3.14.7/*llvm-20.1.8.toml")
+    assert "proofs" in entry.read_text()
+    assert prove(alike, "--ledger", str(ledger)) == 0
+    text = entry.read_text()
+    assert "proved = 2\n" in text
+    entry.write_text(text.replace("proved = 2\n", 'proved = 1\n\n[proofs.otherwise]\n_NOP = "differs"\n'))
+    capsys.readouterr()
+    assert prove(alike, "--ledger", str(ledger)) == 1
+    assert "not as the ledger says: _NOP is proved; the ledger says differs\n" in capsys.readouterr().out
+
+
+def test_what_proofs_take_for_granted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prove", "--assumptions"]) == 0
+    text = capsys.readouterr().out
+    assert "(always)\n    " in text
+    assert "(only with --assume)\n    " in text
+    assert cli.main(["prove", "--assumptions", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["assumptions"]
+    assert text.count("\n    source: ") == len(rows)
+    assert cli.main(["prove", "--assumptions", "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("| name | when | what | source |\n| --- |")
