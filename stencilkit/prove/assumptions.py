@@ -32,7 +32,8 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         name="frame-private",
-        text="no pointer that a stencil gets, or loads from memory, points into its own stack frame",
+        text="no pointer that a stencil gets, or loads from memory, points into its own stack frame, or to an argument "
+        "that it got on the stack",
         source="C11 6.2.4: an object of automatic storage does not exist before its block is entered",
     ),
     Assumption(
@@ -73,11 +74,18 @@ ASSUMPTIONS: Final = (
     Assumption(
         name="indirect-callees",
         text="a function that is called through a pointer, or with a format that is not in the stencil, takes at most "
-        "as many arguments as there are registers, and no floating point; where variadic arguments are on the stack "
+        "as many arguments as there are registers, and no floating point; on i686, as many as TABLES or "
+        "STACKED_CALLEES says, with a result in eax and edx; where variadic arguments are on the stack "
         "(aarch64 macOS), such a format asks for one; on x86_64 Windows, where the first of them is an address in the "
         "frame, the result of 16 bytes goes there",
         source="Include/cpython/object.h, Include/descrobject.h: the types of slots and C functions; "
         "Python/ceval.c, _Py_SpecialMethods: the formats; Microsoft, x64 calling convention: return values",
+    ),
+    Assumption(
+        name="x87-empty",
+        text="where a stencil starts on i686, the x87 has no number in its registers; its control word stays as it is",
+        source="System V ABI Intel386 2.2.2, which Windows follows: the stack of registers is empty at calls; "
+        "CPython changes the control word around float and string conversions alone (pycore_pymath.h)",
     ),
     Assumption(
         name="memory-readable",

@@ -18,6 +18,7 @@ SETTING = prove.Setting(
     prototypes={
         "PyOne": Prototype(result="ptr", arguments=("ptr", "ptr")),
         "PyFloat_FromDouble": Prototype(result="ptr", arguments=("double",)),
+        "PyNumber": Prototype(result="double", arguments=("ptr",)),
         "PyInt": Prototype(result="i32", arguments=("i32",)),
         "PyLong": Prototype(result="i64", arguments=("i64",)),
         "PyDict_Pop": Prototype(result="i32", arguments=("ptr", "ptr", "ptr")),
@@ -164,6 +165,18 @@ def test_a_result_of_eight_bytes_is_in_two_registers() -> None:
     narrow = calling("90 90 ff 74 24 08 ff 74 24 08", used, "PyInt")
     assert verdict(wide, wide).verdict is Verdict.PROVED
     assert verdict(narrow, narrow).verdict is Verdict.NOT_PROVED
+
+
+def test_a_result_of_floating_point_is_on_the_x87s_stack() -> None:
+    # push [esp+4]; call; add esp, 4; eax = [esp+4]; fstp [eax+8]
+    plain = calling("ff 74 24 04", "83 c4 04 8b 44 24 04 dd 58 08", "PyNumber")
+    other = calling("8b 44 24 04 50", "59 8b 4c 24 04 dd 59 08", "PyNumber")
+    assert verdict(plain, other).verdict is Verdict.PROVED
+    assert verdict(plain, calling("ff 74 24 08", "83 c4 04 8b 44 24 04 dd 58 08", "PyNumber")).why == (
+        "argument 1 of PyNumber may differ"
+    )
+    kept = calling("ff 74 24 04", "83 c4 04", "PyNumber")
+    assert "the stack of floating point registers" in verdict(kept, kept).why
 
 
 def test_the_x87_is_empty_at_calls() -> None:
