@@ -126,6 +126,9 @@ def _pointed(pair: Pair, world: World, rows: list[tuple[Term, Term]], number: in
     for term in rows[number]:
         if not in_frame(term):
             raise UnsupportedError(f"argument {number + 1} of {name} points into the frame on one side")
+    if extent.kept:
+        _same(pair, rows[number], name)
+        return
     what = f"what argument {number + 1} of {name} points to"
     if extent.count is not None:
         keywords = KEYWORDS.get(name)
@@ -139,6 +142,14 @@ def _pointed(pair: Pair, world: World, rows: list[tuple[Term, Term]], number: in
             load(side.state, terms.offset(term, start), size) for side, term in zip(pair, rows[number], strict=True)
         ]
         yield _apart(Obligation(what, words[0], words[1]))
+
+
+def _same(pair: Pair, starts: tuple[Term, Term], name: str) -> None:
+    """Refuse what is not, on both sides, the start of what the same callee has kept a pointer to."""
+    kept = [[start for start, _ in side.state.kept] for side in pair]
+    places = [row.index(start) if start in row else -1 for row, start in zip(kept, starts, strict=True)]
+    if places[0] != places[1] or places[0] < 0:
+        raise UnsupportedError(f"a pointer into the frame for {name} that no callee has kept")
 
 
 def _apart(what: Obligation) -> Obligation:

@@ -38,7 +38,8 @@ ASSUMPTIONS: Final = (
     ),
     Assumption(
         name="frame-not-kept",
-        text="a callee that is given a pointer into the frame uses what its row below says, and does not keep it",
+        text="a callee that is given a pointer into the frame uses what its row below says, and keeps it only where "
+        "that says so",
         source="the functions of FRAME_POINTERS, read in CPython's sources",
     ),
     Assumption(
@@ -144,7 +145,9 @@ class Extent:
     """What a callee does with a pointer into the caller's frame.
 
     It reads `words`, or `size` bytes, or as many words as argument `count` says (an index; the flag bit of a vectorcall
-    is not counted), unless it is `always_written` before it is read; it writes the same bytes if `written`.
+    is not counted), unless it is `always_written` before it is read; it writes the same bytes if `written`. What it
+    `keeps`, from which word on and how many, is written and read by callees alone from then on; `kept` is the start of
+    such words.
     """
 
     words: int = 0
@@ -152,6 +155,8 @@ class Extent:
     count: int | None = None
     written: bool = True
     always_written: bool = False
+    keeps: tuple[int, int] | None = None
+    kept: bool = False
 
     def bytes(self, word: int) -> int:
         """Return how many bytes it is about where a word has so many bits."""
@@ -177,6 +182,10 @@ FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
     "_PyObject_GetMethod": {2: _WORD},  # Objects/object.c
     "_PyObject_GetMethodStackRef": {1: _WORD, 3: _WORD},  # Objects/object.c
     "_PyObject_LookupSpecialMethod": {1: Extent(words=2)},  # Objects/typeobject.c: method and self
+    # Python/ceval.c, and ceval_macros.h, STACKREFS_TO_PYOBJECTS: the array is given from its second word on, and may be
+    # returned; it has a word more than MAX_STACKREF_SCRATCH. Its address is compared with that of what is to be freed.
+    "_PyObjectArray_FromStackRefArray": {2: Extent(keeps=(-1, 11))},
+    "_PyObjectArray_Free": {1: Extent(kept=True)},
     "PyUnicode_Append": {0: _WORD},  # Objects/unicodeobject.c
     # Objects/call.c; args[-1] is written too, and restored: the caller leaves it undefined.
     "PyObject_Vectorcall": {1: Extent(count=2, written=False)},

@@ -133,6 +133,8 @@ def _check(search: Search, known: Invariant, pair: Pair, facts: Facts) -> None:
 
     Raises: WeakerError.
     """
+    if [side.state.kept for side in known.pair] != [side.state.kept for side in pair]:
+        raise UnsupportedError("loops differ")
     before, now = _places(known.pair), _places(pair)
     changed = False
     for place in dict.fromkeys((*before, *now)):

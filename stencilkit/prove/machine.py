@@ -7,7 +7,7 @@ Neutral of the architecture: which registers there are, and what each mnemonic d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from stencilkit.prove import terms
@@ -60,7 +60,10 @@ Control = Branch | Jump | Call | Return | None
 
 @dataclass(slots=True)
 class State:
-    """Where one side is: its next offset, registers, flags, memory; `labels` names what is unknown to it alone."""
+    """Where one side is: its next offset, registers, flags, memory.
+
+    `kept` are the places in the frame, with their sizes, that callees have kept pointers to.
+    """
 
     pc: int
     registers: dict[str, Term]
@@ -69,6 +72,7 @@ class State:
     flags: dict[str, LazyFlag] = field(default_factory=dict)
     steps: int = 0
     leaving: Term | None = None
+    kept: tuple[tuple[Term, int], ...] = ()
 
     def flag(self, name: str) -> Term:
         """Read a flag.
@@ -81,7 +85,7 @@ class State:
 
     def copy(self) -> State:
         """Copy, to go on in two ways."""
-        return State(self.pc, dict(self.registers), self.heap, self.frame, dict(self.flags), self.steps, self.leaving)
+        return replace(self, registers=dict(self.registers), flags=dict(self.flags))
 
 
 def in_frame(address: Term) -> bool:
@@ -99,8 +103,22 @@ def in_frame(address: Term) -> bool:
 
 
 def load(state: State, address: Term, size: int) -> Term:
-    """Read memory or the frame."""
-    return (state.frame if in_frame(address) else state.heap).read(address, size)
+    """Read memory or the frame.
+
+    Raises: UnsupportedError for what a callee may have written there, through a pointer that it kept.
+    """
+    if not in_frame(address):
+        return state.heap.read(address, size)
+    _own(state, address, size)
+    return state.frame.read(address, size)
+
+
+def _own(state: State, address: Term, size: int) -> None:
+    """Refuse what a callee has kept a pointer to."""
+    for start, length in state.kept:
+        gap = terms.sub(address, start)
+        if gap.value is None or -size < terms.signed(gap.value, gap.width) < length:
+            raise UnsupportedError("a part of the frame that a callee has kept a pointer to")
 
 
 def store(state: State, address: Term, value: Term) -> None:
@@ -113,6 +131,7 @@ def store(state: State, address: Term, value: Term) -> None:
         if one.op == "sym" and str(one.extra[0]).startswith(("data", "slot of ")):
             raise UnsupportedError("a write to the stencil's data")
     if in_frame(address):
+        _own(state, address, value.width // 8)
         state.frame = state.frame.write(address, value)
     elif value.frame:
         raise UnsupportedError("an address of the frame in memory")

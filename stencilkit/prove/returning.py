@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stencilkit.model.proof import Prototype
 from stencilkit.prove import terms
-from stencilkit.prove.assumptions import FRAME_POINTERS
+from stencilkit.prove.assumptions import FRAME_POINTERS, Extent
 from stencilkit.prove.machine import State, UnsupportedError, in_frame
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
@@ -24,6 +24,7 @@ def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
             if number < len(places):
                 pointer = argument(side, places[number], world.convention)
                 _written(state, pointer, number, extent.bytes(world.convention.word) if extent.written else 0, serial)
+                _keep(state, pointer, extent, terms.offset(stack, callee.room), world)
         if prototype is None and world.convention.indirect_results:
             _written_result(side, state, world, serial)
         for register, old in state.registers.items():
@@ -59,6 +60,22 @@ def _written(state: State, pointer: Term, number: int, size: int, serial: int) -
         width = 8 * min(8, size - start)
         unknown = terms.sym(f"out {number}+{start} {serial}", width)
         state.frame = state.frame.write(terms.offset(pointer, start), unknown)
+
+
+def _keep(state: State, pointer: Term, extent: Extent, bottom: Term, world: World) -> None:
+    """Leave words of the frame to callees, one of which has kept a pointer to them.
+
+    Raises: UnsupportedError where they are not all between what is the callee's and what is the caller's.
+    """
+    if extent.keeps is None or not pointer.frame:
+        return
+    size = world.convention.word // 8
+    first, words = extent.keeps
+    start = terms.offset(pointer, first * size)
+    below, above = (terms.sub(start, limit).value for limit in (bottom, world.frame))
+    if below is None or above is None or below >> (start.width - 1) or terms.signed(above, start.width) > -words * size:
+        raise UnsupportedError("a pointer for a callee to keep, and not to an array in the frame")
+    state.kept = (*state.kept, (start, words * size))
 
 
 def _below(frame: Memory, stack: Term, side: str, serial: int) -> Memory:

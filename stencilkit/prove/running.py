@@ -263,7 +263,7 @@ class Run:
         if not _STACK <= value < self._entry:
             return value
         extent = FRAME_POINTERS.get(name, {}).get(index)
-        if extent is None or extent.always_written:
+        if extent is None or extent.always_written or extent.keeps or extent.kept:
             return "frame"
         size = extent.bytes(self.world.convention.word)
         if extent.count is not None:

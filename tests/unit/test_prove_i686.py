@@ -18,6 +18,8 @@ SETTING = prove.Setting(
     prototypes={
         "PyOne": Prototype(result="ptr", arguments=("ptr", "ptr")),
         "PyFloat_FromDouble": Prototype(result="ptr", arguments=("double",)),
+        "_PyObjectArray_FromStackRefArray": Prototype(result="ptr", arguments=("ptr", "i32", "ptr")),
+        "_PyObjectArray_Free": Prototype(result="void", arguments=("ptr", "ptr")),
         "PyNumber": Prototype(result="double", arguments=("ptr",)),
         "PyInt": Prototype(result="i32", arguments=("i32",)),
         "PyLong": Prototype(result="i64", arguments=("i64",)),
@@ -177,6 +179,38 @@ def test_a_result_of_floating_point_is_on_the_x87s_stack() -> None:
     )
     kept = calling("ff 74 24 04", "83 c4 04", "PyNumber")
     assert "the stack of floating point registers" in verdict(kept, kept).why
+
+
+def borrowing(room: int = 0x30, scratch: int = 8, between: str = "", freed: int = 4) -> StencilGroup:
+    """Give an array of eleven words in the frame away, from its second on, do something, and free what came back."""
+    # sub esp, ROOM; eax = esp + SCRATCH; push eax; push [esp+...], twice; call; add esp, 12; BETWEEN
+    first = f"83 ec {room:02x} 8d 44 24 {scratch:02x} 50 ff 74 24 {room + 12:02x} ff 74 24 {room + 12:02x}"
+    # eax -= 4; ecx = esp + FREED; push ecx; push eax; call; add esp, ROOM + 8
+    second = f"83 c4 0c {between} 83 e8 04 8d 4c 24 {freed:02x} 51 50"
+    places = [len(bytes.fromhex(first)), len(bytes.fromhex(f"{first} {CALL} {second}"))]
+    names = "_PyObjectArray_FromStackRefArray", "_PyObjectArray_Free"
+    patches = tuple(
+        Patch(func="patch_x86_64_32rx", offsets=(place + 1,), symbol=name, addend=-4)
+        for place, name in zip(places, names, strict=True)
+    )
+    return group(f"{first} {CALL} {second} {CALL} 83 c4 {room + 8:02x}", *patches)
+
+
+def test_what_a_callee_keeps_is_the_callees() -> None:
+    plain = borrowing()
+    assert verdict(plain, borrowing(room=0x38, scratch=0x0C, freed=8)).verdict is Verdict.PROVED
+    refused = {
+        "8b 54 24 08": "a part of the frame that a callee has kept a pointer to",  # edx = [esp+8]
+        "89 54 24 2c": "a part of the frame that a callee has kept a pointer to",  # [esp+0x2c] = edx
+    }
+    for between, why in refused.items():
+        odd = borrowing(between=between)
+        assert verdict(odd, odd).why == f"unsupported: {why}"
+    assert verdict(plain, borrowing(between="8b 14 24")).verdict is Verdict.PROVED  # edx = [esp], which is beside it
+    other = borrowing(freed=8)
+    assert "that no callee has kept" in verdict(other, other).why
+    for wrong in (borrowing(scratch=0x0C, freed=8), borrowing(room=0x28)):
+        assert "not to an array in the frame" in verdict(wrong, wrong).why
 
 
 def test_the_x87_is_empty_at_calls() -> None:
