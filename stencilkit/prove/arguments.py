@@ -18,6 +18,8 @@ _CONVERSION: Final = re.compile(
     rb"[^%]|%(?:%|[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?(hh|h|ll|l|z|j|t)?([diuxXocpsSRAUTNV]))", re.DOTALL
 )
 _LONG: Final = (b"ll", b"j")
+UNREAD: Final = ("word",)
+"""What a format asks for that is not in the stencil, where that is on the stack."""
 
 
 def of_unknown(pair: Pair, world: World, known: int = 0) -> Iterator[Obligation]:
@@ -26,14 +28,14 @@ def of_unknown(pair: Pair, world: World, known: int = 0) -> Iterator[Obligation]
     Raises: UnsupportedError where arguments are on the stack alone, and nothing says how many.
     """
     convention = world.convention
-    if not convention.unknown or (known and not convention.arguments):
+    if not convention.unknown and not known:
         raise UnsupportedError("a call with arguments on the stack, of which is not known how many there are")
     if not known and convention.indirect_results:
         first = convention.arguments[0]
         known = int(all(side.state.registers[first].frame for side in pair))  # where the result goes: `returning`
     places: tuple[Place, ...] = convention.unknown[known:]
     if known and convention.spilled:
-        places = tuple(convention.places(["ptr"] * (known + 1), known))[known:]
+        places = tuple(convention.places([*["ptr"] * known, *UNREAD], known))[known:]
     for place in places:
         one, other = (argument(side, place, convention) for side in pair)
         name = place if isinstance(place, str) else f"the stack at {place}"

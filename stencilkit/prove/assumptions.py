@@ -77,8 +77,8 @@ ASSUMPTIONS: Final = (
         text="a function that is called through a pointer, or with a format that is not in the stencil, takes at most "
         "as many arguments as there are registers, and no floating point; on i686, as many as TABLES or "
         "STACKED_CALLEES says, with a result in eax and edx; where variadic arguments are on the stack "
-        "(aarch64 macOS), such a format asks for one; on x86_64 Windows, where the first of them is an address in the "
-        "frame, the result of 16 bytes goes there",
+        "(aarch64 macOS, i686), such a format asks for one; on x86_64 Windows, where the first of them is an address "
+        "in the frame, the result of 16 bytes goes there",
         source="Include/cpython/object.h, Include/descrobject.h: the types of slots and C functions; "
         "Python/ceval.c, _Py_SpecialMethods: the formats; Microsoft, x64 calling convention: return values",
     ),

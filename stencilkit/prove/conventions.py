@@ -147,6 +147,7 @@ _I686_WINDOWS: Final = Convention(
     link="",
     popped=4,
     alignment=4,
+    spilled=True,
     word=32,
 )
 # x18 is the platform's: nobody writes it.

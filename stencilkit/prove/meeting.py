@@ -103,7 +103,10 @@ def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[
     if prototype is None:
         room = world.convention.unknown_room
         return [*found, *arguments.of_unknown(pair, world)], Callee(name=name, prototype=None, room=room)
-    kinds = [*prototype.arguments, *(arguments.of_format(pair, world, prototype) or ())]
+    varying = arguments.of_format(pair, world, prototype)
+    if varying is None:
+        varying = [*arguments.UNREAD] if world.convention.spilled else []
+    kinds = [*prototype.arguments, *varying]
     room = world.convention.room(kinds, len(prototype.arguments))
     return [*found, *arguments.of_known(pair, world, name, prototype)], Callee(
         name=name, prototype=prototype, room=room

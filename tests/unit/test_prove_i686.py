@@ -246,6 +246,21 @@ def test_a_format_with_arguments_of_two_words() -> None:
     assert verdict(plain, other).verdict is Verdict.NOT_PROVED
 
 
+def test_a_format_that_is_elsewhere_asks_for_one_word() -> None:
+    def call(before: str) -> StencilGroup:
+        return calling(f"8b 44 24 04 {before} ff 30 50", "83 c4 10", "PyErr_Format")
+
+    plain = call("ff 74 24 08 ff 74 24 10")  # push [esp+8]; push [esp+0x10]; push [eax]; push eax
+    assert verdict(plain, call("ff 74 24 0c ff 74 24 10")).verdict is Verdict.PROVED
+    assert verdict(plain, call("ff 74 24 08 ff 74 24 0c")).verdict is Verdict.NOT_PROVED
+    # It is the callee's, and what is above is not.
+    for taken, expected in ((8, Verdict.NOT_PROVED), (12, Verdict.PROVED)):
+        # add esp, TAKEN; ecx = [esp]; add esp, the rest; [esp+4] = ecx
+        after = f"83 c4 {taken:02x} 8b 0c 24 83 c4 {16 - taken:02x} 89 4c 24 04"
+        used = calling("8b 44 24 04 50 50 ff 30 50", after, "PyErr_Format")
+        assert verdict(used, used).verdict is expected
+
+
 def test_operands_of_64_bits_are_two_holes() -> None:
     def code(low: HoleValue, high: HoleValue) -> StencilGroup:
         # eax = low; ecx = high; [esp+4] = eax; [esp+8] = ecx
