@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, get_args
@@ -26,6 +26,8 @@ _OUTPUT: Final = "probe.out"
 # What stands in a command line where an input and an output do.
 PROBE: Final = ("-c", _PROBE, "-o", _OUTPUT)
 _TIMEOUT_SECONDS: Final = 60.0
+# clang's Driver::PrintVersion, which -### calls:
+_CONFIGURED: Final = "Configuration file: "
 _UNKNOWN: Final = Rule(patterns=("*",), effect="refused", why="nobody has looked at what it does to stencils")
 _SPECIAL: Final = re.compile(r"[*?\[]")
 _WHERE: Final = "--cflags (CPython's CFLAGS_JIT)"
@@ -71,7 +73,15 @@ def _rule(row: Fields, effect: Effect | None = None) -> Rule:
     return found
 
 
-def ask(command: Sequence[str], work: Path) -> tuple[Argument, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a driver would tell cc1, and whether it has read a configuration file before that."""
+
+    arguments: tuple[Argument, ...]
+    configured: bool
+
+
+def ask(command: Sequence[str], work: Path) -> Answer:
     """Ask a driver how it would compile PROBE, a C file, to an object with this command line.
 
     `work` is a folder that the question may use.
@@ -89,7 +99,8 @@ def ask(command: Sequence[str], work: Path) -> tuple[Argument, ...]:
             details="\n".join(errors) or f"clang -### names {len(commands)} compilers, not one",
             fix="leave out of --cflags what it does not know for this target, or what is not about code",
         )
-    return cc1.arguments(commands[0], _PROBE, _OUTPUT)
+    configured = any(line.startswith(_CONFIGURED) for line in done.err.splitlines())
+    return Answer(arguments=cc1.arguments(commands[0], _PROBE, _OUTPUT), configured=configured)
 
 
 def check_words(rules: Rules, flags: Sequence[str]) -> None:

@@ -265,9 +265,9 @@ def strip(data: bytes) -> bytes:
 @contextlib.contextmanager
 def asking_once() -> Iterator[None]:
     """Ask a clang each question once: of a stock one, it matters not whether configuration files count."""
-    ask, known = cc1.ask, dict[tuple[str, ...], tuple[Argument, ...] | FlagError]()
+    ask, known = cc1.ask, dict[tuple[str, ...], cc1.Answer | FlagError]()
 
-    def remembered(command: Sequence[str], work: Path) -> tuple[Argument, ...]:
+    def remembered(command: Sequence[str], work: Path) -> cc1.Answer:
         key = tuple(word for word in command if word != "--no-default-config")
         if key not in known:
             try:

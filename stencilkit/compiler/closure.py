@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,8 +32,7 @@ def find(plan: Plan, work: Path) -> Closure:
     found = {path for _, paths in done for path in paths}
     own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
     paths = sorted(_resolved(found | own))
-    places = _places(plan)
-    included = {path: _included(places, path) for path in paths}
+    included = dict(zip(paths, _included(_places(plan), paths), strict=True))
     return Closure(
         files=tuple(sorted(included.values(), key=lambda file: (file.origin, file.name))),
         digest=hashlib.sha256(b"\0".join(texts)).hexdigest(),
@@ -120,8 +119,22 @@ def _places(plan: Plan) -> tuple[tuple[FileOrigin, Path], ...]:
     )
 
 
-def _included(places: Sequence[tuple[FileOrigin, Path]], path: Path) -> IncludedFile:
-    anywhere: tuple[FileOrigin, Path] = ("system", Path(path.anchor))
-    origin, root = next((origin, root) for origin, root in (*places, anywhere) if path.is_relative_to(root))
-    name = path.name if path == root else path.relative_to(root).as_posix()
-    return IncludedFile(origin=origin, name=name, sha256=files.sha256(path))
+def _included(places: Sequence[tuple[FileOrigin, Path]], paths: Iterable[Path]) -> Iterator[IncludedFile]:
+    """Say where each file comes from; hundreds are in few folders, each of which is looked for once."""
+    (config, pyconfig), *folders = places
+    known: dict[Path, tuple[FileOrigin, str]] = {}
+    for path in paths:
+        if path == pyconfig:
+            yield IncludedFile(origin=config, name=path.name, sha256=files.sha256(path))
+            continue
+        if path.parent not in known:
+            known[path.parent] = _folder(folders, path.parent)
+        origin, start = known[path.parent]
+        yield IncludedFile(origin=origin, name=f"{start}{path.name}", sha256=files.sha256(path))
+
+
+def _folder(places: Sequence[tuple[FileOrigin, Path]], folder: Path) -> tuple[FileOrigin, str]:
+    """Find the place that a folder is below; return that, and the start of its files' names there."""
+    anywhere: tuple[FileOrigin, Path] = ("system", Path(folder.anchor))
+    origin, root = next((origin, root) for origin, root in (*places, anywhere) if folder.is_relative_to(root))
+    return origin, "" if folder == root else f"{folder.relative_to(root).as_posix()}/"

@@ -9,7 +9,17 @@ _layout       the table of what stencils have compiled in
 from __future__ import annotations
 
 from stencilkit.manifest._describing import content_digest, describe, summarise
-from stencilkit.manifest._reading import parse, parse_layout
-from stencilkit.manifest._writing import render, render_layout
+from stencilkit.manifest._reading import parse, parse_layout, read
+from stencilkit.manifest._writing import document, render, render_layout
 
-__all__ = ["content_digest", "describe", "parse", "parse_layout", "render", "render_layout", "summarise"]
+__all__ = [
+    "content_digest",
+    "describe",
+    "document",
+    "parse",
+    "parse_layout",
+    "read",
+    "render",
+    "render_layout",
+    "summarise",
+]

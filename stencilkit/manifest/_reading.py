@@ -6,8 +6,8 @@ Refuses unknown fields, other schemas and digests that do not fit the rest, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, get_args
 
 from stencilkit.errors import ManifestError
 from stencilkit.manifest import _layout
@@ -35,7 +35,7 @@ from stencilkit.model.source import ReleaseSignature
 from stencilkit.model.target import Flavour
 from stencilkit.model.version import LlvmVersion, PythonVersion
 from stencilkit.support import limits
-from stencilkit.support.fields import Fields, document
+from stencilkit.support.fields import Fields, document, top
 
 _FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _TREE_NAME: Final = re.compile(r"(?!\.\.?(?:/|$)|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
@@ -53,7 +53,7 @@ def parse(text: str, where: str) -> Manifest:
     Raises: ManifestError with the path to the bad field; with that of the seal, if each field alone is good.
     """
     root = document(text, name=where, schema=SCHEMA, error=ManifestError, line_ends=False)
-    manifest = _manifest(root)
+    manifest = _manifest(root, sealed=True)
     root.done()
     _check_sums(manifest, root)
     lookups = len(manifest.flags) * sum(file.name.count("/") + 1 for file in manifest.includes)
@@ -68,7 +68,16 @@ def parse(text: str, where: str) -> Manifest:
     return manifest
 
 
-def _manifest(root: Fields) -> Manifest:
+@limits.bounded(ManifestError)
+def read(table: Mapping[str, Any], where: str) -> Manifest:
+    """Read the tables of a manifest without a seal, as `document` spells them.
+
+    Raises: ManifestError.
+    """
+    return _manifest(top(table, name=where, schema=SCHEMA, error=ManifestError), sealed=False)
+
+
+def _manifest(root: Fields, *, sealed: bool) -> Manifest:
     artifact, build, pyconfig = root.table("artifact"), root.table("build"), root.table("pyconfig")
     toolchain = root.table("toolchain")
     provisional_llvm = toolchain.text("provisional", "")
@@ -101,7 +110,7 @@ def _manifest(root: Fields) -> Manifest:
         ),
         foreign_words=tuple(pyconfig.text("foreign-words").split()),
         stencils=tuple(_stencil(root, name, row) for name, row in root.mapping("stencil").items()),
-        provenance=_provenance(root.table("provenance")),
+        provenance=_provenance(root.table("provenance"), sealed=sealed),
         provisional=artifact.text("provisional", ""),
         provisional_llvm=provisional_llvm,
         differences=tuple(_difference(row) for row in build.tables("difference", [])),
@@ -255,7 +264,7 @@ def _stencil(root: Fields, name: str, row: str) -> StencilRecord:
     return StencilRecord(name=name, content=match["content"], code=code, data=data, holes=holes)
 
 
-def _provenance(row: Fields) -> Provenance:
+def _provenance(row: Fields, *, sealed: bool) -> Provenance:
     record = Provenance(
         stencilkit=row.text("stencilkit"),
         host=row.text("host"),
@@ -263,7 +272,8 @@ def _provenance(row: Fields) -> Provenance:
         command=row.texts("command"),
         source=row.text("source", ""),
     )
-    _sha256(row, SEAL)
+    if sealed:
+        _sha256(row, SEAL)
     row.done()
     return record
 

@@ -23,11 +23,12 @@ def render(manifest: Manifest) -> str:
 
     The seal is not a signature: who can write the file can write another seal.
     """
-    plain = tomli_w.dumps(_document(manifest))
+    plain = tomli_w.dumps(document(manifest))
     return f'{plain}{SEAL} = "{hashlib.sha256(plain.encode()).hexdigest()}"\n'
 
 
-def _document(manifest: Manifest) -> dict[str, Any]:
+def document(manifest: Manifest) -> dict[str, Any]:
+    """Spell a manifest as tables, without a seal."""
     # A table that has been added since 0.1.0 is there only where it says something: other manifests stay as they were.
     return {
         "schema": SCHEMA,

@@ -74,6 +74,11 @@ class Plan:
     deviations: tuple[KnownDeviation, ...] = ()
     build: Path | None = None
 
+    @property
+    def label(self) -> str:
+        """Name the build in one short phrase."""
+        return f"{self.target.triple} {self.flavour} llvm-{self.toolchain.version}"
+
     def used_flags(self) -> tuple[Flag, ...]:
         """List the flags that any unit of this build is compiled with."""
         steps: tuple[Step, ...] = ("emit", "finish")

@@ -11,7 +11,6 @@ from stencilkit.model.judgement import Judgement
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
-from stencilkit.model.stencil import StencilSet
 from stencilkit.model.target import Flavour, SpelledTarget, Target, kind_of
 from stencilkit.model.toolchain import Toolchain
 
@@ -50,7 +49,6 @@ class Build:
     """The files of one output folder, by name, and what they hold; `notes` say what was done the slow way."""
 
     request: BuildRequest
-    stencils: StencilSet
     manifest: Manifest
     files: Mapping[str, bytes]
     notes: tuple[str, ...]

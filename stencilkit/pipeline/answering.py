@@ -284,7 +284,6 @@ def _as_build(subject: Subject) -> Build:
     described = subject.described
     return Build(
         request=request(subject.configuration, described.cflags, subject.job.jobs, subject.store),
-        stencils=subject.opened.header.stencils,
         manifest=described,
         files={path.name: path.read_bytes() for path in files.walk(subject.plain)},
         notes=(),

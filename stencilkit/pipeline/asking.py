@@ -90,12 +90,19 @@ class _Answer:
 
 
 def _ask(plan: Plan, kind: tuple[bool, Step], real: Sequence[str], work: Path) -> _Answer:
+    """Ask three questions; one that is the same as another is asked once.
+
+    Where the program named is clang itself and has read no configuration file, to forbid it those changes nothing.
+    """
     entry, step = kind
     own = replace(plan, cflags=()).driver_arguments(entry=entry, step=step, files=cc1.PROBE)
     words = plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)
-    plain = cc1.ask((*real, *own), work)
-    told_of_all = plain if own == words else cc1.ask((*real, *words), work)
-    return _Answer(kind, plain, told_of_all, cc1.ask((*plan.toolchain.command, *words), work))
+    named = plan.toolchain.command
+    told = cc1.ask((*named, *words), work)
+    plainly = not told.configured and real == (*named, _UNCONFIGURED)
+    told_of_all = told.arguments if plainly else cc1.ask((*real, *words), work).arguments
+    plain = told_of_all if own == words else cc1.ask((*real, *own), work).arguments
+    return _Answer(kind, plain, told_of_all, told.arguments)
 
 
 def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) -> None:
@@ -110,7 +117,7 @@ def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) ->
         entry, step = answer.kind
         for flag in plan.cflags:
             alone = replace(plan, cflags=(flag,)).driver_arguments(entry=entry, step=step, files=cc1.PROBE)
-            cc1.check_user(rules, answer.plain, cc1.ask((*real, *alone), work), flag)
+            cc1.check_user(rules, answer.plain, cc1.ask((*real, *alone), work).arguments, flag)
         raise
 
 

@@ -1,130 +1,77 @@
-"""From a request to the files of one output folder."""
+"""From a request to the files of one output folder: what they are made from, and whether that was made before."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from stencilkit import (
-    cc1,
-    dialects,
-    holes,
-    manifest,
-    source,
-    toolchain,
-)
+from stencilkit import cc1, dialects, source, toolchain
 from stencilkit.compiler import closure
-from stencilkit.errors import CompileError, ConfigureError, FlagError, RelocationError, TargetError, ToolchainError
-from stencilkit.model import cflags, pyconfig
+from stencilkit.errors import ConfigureError, FlagError, TargetError, ToolchainError
+from stencilkit.model import cflags
 from stencilkit.model.build import Closure, Plan
-from stencilkit.model.layout import Layout
-from stencilkit.model.manifest import MANIFEST_NAME, Use, UsedFile
-from stencilkit.model.objectfile import ObjectFile
+from stencilkit.model.manifest import Use, UsedFile
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest
-from stencilkit.model.source import SourceTree, Variant
-from stencilkit.model.stencil import StencilSet
+from stencilkit.model.source import SourceTree
 from stencilkit.model.target import PythonSupport, SpelledTarget
-from stencilkit.model.toolchain import Identity, Toolchain
-from stencilkit.pipeline import asking, companions, compiling, recording, rendering
-from stencilkit.support import escape, files, process
+from stencilkit.model.toolchain import Toolchain
+from stencilkit.pipeline import asking, remembering
+from stencilkit.pipeline.remembering import Inputs
+from stencilkit.support import escape, files, process, resources
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
 
 
 def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -> Build:
-    """Build the stencils of one request.
+    """Build the stencils of one request, or recall them where all that they are made from is as it was.
 
     Raises: StencilkitError of the stage that refuses.
     """
-    dialect = request.tree.python.dialect
     check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
     plan = plan_of(request)
-    with files.scratch("build") as work, process.workers(1) as helper:
-        # Hashing a toolchain takes as long as preprocessing the headers, and neither needs the other.
-        identifying = helper.submit(toolchain.identity, request.toolchain, store)
-        told = asking.find(plan, work, allow=request.allow_driver_flags)
-        included = closure.find(plan, work)
-        identity = identifying.result()
-        seen = _words(included)
-        layouts = helper.submit(_layout, plan, included, seen.tree, identity, store, work) if request.layout else None
-        compiled = compiling.compile_all(plan, work, included, identity, told.unasked, request, store, progress)
-        layout, layout_notes = layouts.result() if layouts else (None, ())
-    variants = dialects.variants(request.tree)
-    stencils = _finish(request, variants, compiled.objects)
-    beside = companions.derive(request.target, compiled.shim)
-    summary = manifest.summarise(stencils, beside.digests)
-    digest = dialect.input_digest(
-        request.tree, request.pyconfig.content, request.asked, request.flavour, request.cflags
-    )
-    outputs = rendering.render(
-        dialect,
-        request.asked,
-        stencils,
-        beside,
-        line1=digest,
-        line2=f"{rendering.GENERATOR}, content sha256:{summary.content}",
-        comments=request.comments,
-    )
-    described = manifest.describe(
-        request,
-        plan,
-        included,
-        identity,
-        driver=compiled.driver,
-        cpu=told.cpu,
-        more_deviations=told.deviations(),
-        input_digest=digest,
-        summary=summary,
-        visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
-        foreign_words=seen.foreign,
-        used=_used(plan, included),
-        layout=layout,
-        variants=variants,
-        files={role: (name, outputs[name]) for role, name in dialect.file_names(request.asked).items()},
-    )
-    outputs[MANIFEST_NAME] = manifest.render(described).encode()
-    return Build(
+    with files.scratch("build") as work:
+        inputs = _gather(request, plan, store, work)
+        key = remembering.key(inputs)
+        known = remembering.recall(key, request, store)
+        if known is not None:
+            progress.begin(plan.label, len(plan.units))
+            progress.advance(len(plan.units))
+            progress.end()
+            return replace(known, notes=notes)
+        from stencilkit.pipeline import making  # noqa: PLC0415  # loading it takes as long as the rest of such an answer
+
+        made = making.make(inputs, store, work, progress)
+    if not made.unrecorded and remembering.holds(inputs):
+        remembering.keep(key, made.build, store)
+    return replace(made.build, notes=(*notes, *made.build.notes, *made.unrecorded))
+
+
+def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inputs:
+    """Ask clang and the tree for all that decides what will be made."""
+    # None of these needs another, and each waits for programs.
+    with process.workers() as pool:
+        asked = pool.submit(asking.find, plan, work, allow=request.allow_driver_flags)
+        closing = pool.submit(closure.find, plan, work)
+        identifying = pool.submit(toolchain.identity, request.toolchain, store)
+        code = resources.whole_digest()
+        told, included, identity = asked.result(), closing.result(), identifying.result()
+    return Inputs(
         request=request,
-        stencils=stencils,
-        manifest=described,
-        files=outputs,
-        notes=(*notes, *compiled.notes, *layout_notes),
+        plan=plan,
+        told=told,
+        closure=included,
+        identity=identity,
+        used=_used(plan, included),
+        variants=dialects.variants(request.tree),
+        line1=request.tree.python.dialect.input_digest(
+            request.tree, request.pyconfig.content, request.asked, request.flavour, request.cflags
+        ),
+        code=code,
     )
-
-
-def _layout(
-    plan: Plan,
-    included: Closure,
-    words: frozenset[str],
-    identity: Identity,
-    store: Store,
-    work: Path,
-) -> tuple[Layout | None, tuple[str, ...]]:
-    """Record what the stencils have compiled in, or return a note that says why not: they are as good without it."""
-    try:
-        return recording.record(plan, included, words, identity, store, work), ()
-    except CompileError as error:
-        return None, (f"no layout for stencilkit witness was recorded: {error.what}",)
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """The words of the included files of the tree, and those of all others."""
-
-    tree: frozenset[str]
-    foreign: frozenset[str]
-
-
-def _words(included: Closure) -> _Words:
-    # Most words are in many files, so all files are read as one.
-    texts: dict[bool, list[bytes]] = {True: [], False: []}
-    for path, file in included.paths:
-        texts[file.origin == "tree"].append(path.read_bytes())
-    return _Words(*(pyconfig.words(b"\n".join(texts[own])) for own in (True, False)))
 
 
 def _doubts(request: BuildRequest) -> Iterator[str]:
@@ -231,26 +178,3 @@ def plan_of(request: BuildRequest) -> Plan:
         build=build,
         deviations=tuple(known for known in support.targets[target.triple].deviations if major in known.llvm),
     )
-
-
-def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:
-    """Turn object files into stencils, which call no function that this CPython does not have.
-
-    Raises: ObjectError, RelocationError.
-    """
-    target, dialect, support = request.target, request.tree.python.dialect, request.tree.python.support
-    values = frozenset(dialect.HEADER.values)
-    lowered = [holes.lower(name, obj, values) for name, obj in objects.items()]
-    for unit in lowered:
-        holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
-    stencils = dialect.finish(lowered, target, support.targets[target.triple], variants)
-    available = source.patch_functions(request.tree)
-    for group in stencils.groups:
-        for patch in group.patches:
-            if patch.func and patch.func not in available:
-                raise RelocationError(
-                    f"{patch.func} is needed, but this CPython's Python/jit.c does not have it",
-                    where=f"uop {group.name}, {request.tree.root}",
-                    fix="use a CPython release that stencilkit knows, or report this one",
-                )
-    return stencils

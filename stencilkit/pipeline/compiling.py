@@ -16,11 +16,11 @@ from stencilkit.compiler import Account, Session
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Emits, Plan
 from stencilkit.model.objectfile import ObjectFile
-from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
+from stencilkit.pipeline.remembering import Inputs
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -83,22 +83,14 @@ class _Key:
     whole: str
 
 
-def compile_all(
-    plan: Plan,
-    work: Path,
-    closure: Closure,
-    identity: Identity,
-    unasked: Sequence[str],
-    request: BuildRequest,
-    store: Store,
-    progress: Progress,
-) -> Compiled:
+def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress) -> Compiled:
     """Get every unit's object file; what has to be compiled is compiled in the folder `work`.
 
     Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
     """
-    keys = _keys(plan, closure, identity, unasked)
-    progress.begin(f"{plan.target.triple} {plan.flavour} llvm-{plan.toolchain.version}", len(plan.units))
+    plan, request = inputs.plan, inputs.request
+    keys = _keys(plan, inputs.closure, inputs.identity, inputs.told.unasked)
+    progress.begin(plan.label, len(plan.units))
     notes: tuple[str, ...] = ()
     try:
         batches = [_recall(unit, keys[unit.name], store) for unit in plan.units]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib.util
+import os
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -36,14 +38,29 @@ def folder(packaged: str, checkout: str) -> Path:
 def whole_digest() -> str:
     """Hash all of stencilkit that decides an answer: code, tables and templates."""
     package = Path(__file__).parents[1]
-    found = sorted(path for pattern in ("*.py", "*.toml", "*.j2") for path in package.rglob(pattern))
+    found = {
+        f"{Path(folder).relative_to(package).as_posix()}/{name}".removeprefix("./"): Path(folder, name)
+        for folder, _, names in os.walk(package)
+        for name in names
+        if name.endswith((".py", ".toml", ".j2"))
+    }
     hasher = hashlib.sha256(text("targets.toml").encode())
-    for path in found:
+    for name, path in sorted(found.items()):
         # In a wheel, data of the repository is in the package, too; in a checkout it does not.
-        name = path.relative_to(package).as_posix()
         if name != "targets.toml" and not name.startswith("data/"):
             hasher.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return hasher.hexdigest()
+
+
+def installed(*packages: str) -> tuple[tuple[str, int, int], ...]:
+    """Say which versions of some libraries are here, without loading them: where each starts, its size and time."""
+    found = []
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        start = Path((spec.origin if spec else None) or os.devnull)
+        status = start.stat()
+        found.append((str(start), status.st_size, status.st_mtime_ns))
+    return tuple(found)
 
 
 def code_digest(*names: str) -> str:

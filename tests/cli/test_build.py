@@ -146,6 +146,33 @@ def test_a_damaged_cache_is_noticed_and_mended(small: Path, here: Path) -> None:
     assert build(small, here).stdout.splitlines()[-1].startswith("unchanged ")
 
 
+# What an earlier answer must not be taken for, each beside the others: a header that changed, one that is found before
+# the system's, the code that runs stencils, and a file of the generator's.
+CHANGES = {
+    "Include/object.h": "#define STENCILKIT_CHANGED 1\n",
+    "Include/errno.h": "#include_next <errno.h>\n#define STENCILKIT_NEW 1\n",
+    "Python/jit.c": "// changed\n",
+    "Tools/jit/_targets.py": "# changed\n",
+}
+
+
+def test_what_was_made_before_is_not_taken_for_something_else(here: Path) -> None:
+    tree = wb.small_tree(VERSION, here / "cpython")
+    build(tree, here)
+    first = wb.outputs(here / "out")
+    shutil.rmtree(here / "out")
+    assert "13 of 13" in build(tree, here).stderr
+    assert wb.outputs(here / "out") == first, "recalled, and written again"
+    for name, text in CHANGES.items():
+        before = wb.outputs(here / "out")
+        with (tree / name).open("a") as file:
+            file.write(text)
+        build(tree, here)
+        assert wb.outputs(here / "out") != before, name
+    build(tree, here, "--no-cache", "--out", here / "alone")
+    assert wb.outputs(here / "out") == wb.outputs(here / "alone")
+
+
 def test_two_builds_at_once_end_with_the_same_files(small: Path, here: Path) -> None:
     """One cache, one output folder."""
     commands = [[sys.executable, "-m", "stencilkit", *map(str, arguments(small, here))] for _ in range(3)]

@@ -1,0 +1,124 @@
+"""From what a build is made from to its files: compile, finish, render, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilkit import holes, manifest, source
+from stencilkit.errors import CompileError, RelocationError
+from stencilkit.model import pyconfig
+from stencilkit.model.build import Closure
+from stencilkit.model.layout import Layout
+from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.model.objectfile import ObjectFile
+from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.source import Variant
+from stencilkit.model.stencil import StencilSet
+from stencilkit.pipeline import companions, compiling, recording, rendering
+from stencilkit.pipeline.remembering import Inputs
+from stencilkit.support import process
+from stencilkit.support.cache import Store
+from stencilkit.support.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A build whose notes are about how it was compiled, and why no layout was recorded, () where one was."""
+
+    build: Build
+    unrecorded: tuple[str, ...]
+
+
+def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
+    """Make the files of a build; what has to be compiled is compiled in the folder `work`.
+
+    Raises: StencilkitError of the stage that refuses.
+    """
+    request, plan = inputs.request, inputs.plan
+    dialect = request.tree.python.dialect
+    with process.workers(1) as helper:
+        seen = _words(inputs.closure)
+        layouts = helper.submit(_layout, inputs, seen.tree, store, work) if request.layout else None
+        compiled = compiling.compile_all(inputs, work, store, progress)
+        stencils = _finish(request, inputs.variants, compiled.objects)
+        beside = companions.derive(request.target, compiled.shim)
+        summary = manifest.summarise(stencils, beside.digests)
+        outputs = rendering.render(
+            dialect,
+            request.asked,
+            stencils,
+            beside,
+            line1=inputs.line1,
+            line2=f"{rendering.GENERATOR}, content sha256:{summary.content}",
+            comments=request.comments,
+        )
+        layout, unrecorded = layouts.result() if layouts else (None, ())
+    described = manifest.describe(
+        request,
+        plan,
+        inputs.closure,
+        inputs.identity,
+        driver=compiled.driver,
+        cpu=inputs.told.cpu,
+        more_deviations=inputs.told.deviations(),
+        input_digest=inputs.line1,
+        summary=summary,
+        visible=pyconfig.visible(request.pyconfig.content.decode("utf-8", "replace"), seen.tree | seen.foreign),
+        foreign_words=seen.foreign,
+        used=inputs.used,
+        layout=layout,
+        variants=inputs.variants,
+        files={role: (name, outputs[name]) for role, name in dialect.file_names(request.asked).items()},
+    )
+    outputs[MANIFEST_NAME] = manifest.render(described).encode()
+    build = Build(request=request, manifest=described, files=outputs, notes=compiled.notes)
+    return Made(build=build, unrecorded=unrecorded)
+
+
+def _layout(inputs: Inputs, words: frozenset[str], store: Store, work: Path) -> tuple[Layout | None, tuple[str, ...]]:
+    """Record what the stencils have compiled in, or return a note that says why not: they are as good without it."""
+    try:
+        return recording.record(inputs.plan, inputs.closure, words, inputs.identity, store, work), ()
+    except CompileError as error:
+        return None, (f"no layout for stencilkit witness was recorded: {error.what}",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of the included files of the tree, and those of all others."""
+
+    tree: frozenset[str]
+    foreign: frozenset[str]
+
+
+def _words(included: Closure) -> _Words:
+    # Most words are in many files, so all files are read as one.
+    texts: dict[bool, list[bytes]] = {True: [], False: []}
+    for path, file in included.paths:
+        texts[file.origin == "tree"].append(path.read_bytes())
+    return _Words(*(pyconfig.words(b"\n".join(texts[own])) for own in (True, False)))
+
+
+def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:
+    """Turn object files into stencils, which call no function that this CPython does not have.
+
+    Raises: ObjectError, RelocationError.
+    """
+    target, dialect, support = request.target, request.tree.python.dialect, request.tree.python.support
+    values = frozenset(dialect.HEADER.values)
+    lowered = [holes.lower(name, obj, values) for name, obj in objects.items()]
+    for unit in lowered:
+        holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
+    stencils = dialect.finish(lowered, target, support.targets[target.triple], variants)
+    available = source.patch_functions(request.tree)
+    for group in stencils.groups:
+        for patch in group.patches:
+            if patch.func and patch.func not in available:
+                raise RelocationError(
+                    f"{patch.func} is needed, but this CPython's Python/jit.c does not have it",
+                    where=f"uop {group.name}, {request.tree.root}",
+                    fix="use a CPython release that stencilkit knows, or report this one",
+                )
+    return stencils

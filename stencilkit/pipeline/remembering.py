@@ -1,0 +1,135 @@
+"""A whole build in one entry of the cache, under a key of all that it is made from.
+
+What it is made from is asked for anew by every build (docs/adr/0007-cache.md): only the work that follows from the
+answers is saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, get_args
+
+from stencilkit import __version__, manifest
+from stencilkit.errors import ManifestError
+from stencilkit.model.build import Closure, Plan
+from stencilkit.model.manifest import MANIFEST_NAME, UsedFile
+from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.source import Unit, Variant
+from stencilkit.model.target import Step
+from stencilkit.model.toolchain import Identity
+from stencilkit.pipeline.asking import Told
+from stencilkit.support import environ, files, resources
+from stencilkit.support.cache import Store
+
+# They render headers and manifests, and read objects and instructions.
+_LIBRARIES: Final = ("capstone", "elftools", "jinja2", "tomli_w")
+# Hexadecimal text shrinks to a quarter even so.
+_FASTEST: Final = 1
+# The files of 3.15 have 2 MiB.
+_LARGEST: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """All that a build is made from: the request and what follows from it, and the answers of clang and of the tree.
+
+    `used` are digests of files that no compiler reads, `line1` the input digest of CPython's own generator; `code` is
+    the digest of stencilkit itself.
+    """
+
+    request: BuildRequest
+    plan: Plan
+    told: Told
+    closure: Closure
+    identity: Identity
+    used: tuple[UsedFile, ...]
+    variants: tuple[Variant, ...]
+    line1: str
+    code: str
+
+
+def key(inputs: Inputs) -> str:
+    """Make the key of a build: rather too much is in it than too little. Manifests name the command, too."""
+    request, plan = inputs.request, inputs.plan
+    tree, tool = plan.tree, plan.toolchain
+    lines = [plan.driver_arguments(entry=entry, step=step) for entry in (False, True) for step in get_args(Step)]
+    parts = [
+        "build",
+        (inputs.code, resources.installed(*_LIBRARIES)),
+        # What is found in the tree and in tables follows from the code and from the files below; this does not.
+        (tree.version, tree.vouched, tree.signature, tree.provisional, tree.python.support.newest_checked),
+        (plan.target.triple, request.asked.spelling, request.flavour, request.cflags, plan.headers, lines),
+        (request.comments, request.batched, request.allow_driver_flags, request.hardened, request.layout),
+        (tool.version, tool.vendor, tool.command, tool.resource, inputs.identity, inputs.told),
+        (inputs.closure.digest, inputs.closure.files, inputs.used, _digest(request.pyconfig.content)),
+        (inputs.variants, inputs.line1, _texts(plan.units)),
+        (__version__, environ.host(), environ.source_date(), environ.command_line()),
+    ]
+    # None of these values is a set, whose order would differ from run to run.
+    return _digest(repr(parts).encode())
+
+
+def _texts(units: Sequence[Unit]) -> list[tuple[str, ...]]:
+    """Spell units by the digests of their texts: what was read, even if the file has changed since."""
+    # Units of one build may share a text of hundreds of kilobytes (3.13's dead cases): it is hashed once.
+    texts = dict.fromkeys(text for unit in units for text in _parts(unit))
+    digests = {text: _digest(text.encode()) for text in texts}
+    return [
+        (unit.name, unit.role, unit.file, str(unit.body_line), *(digests[text] for text in _parts(unit)))
+        for unit in units
+    ]
+
+
+def _parts(unit: Unit) -> tuple[str, str, str]:
+    return unit.prefix, unit.body, unit.short_body or ""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def holds(inputs: Inputs) -> bool:
+    """Return whether the files are still those of the inputs: somebody may have changed one during the build."""
+    root, config = inputs.plan.tree.root, inputs.request.pyconfig
+    recorded = {root / file.name: file.sha256 for file in inputs.used}
+    recorded |= {path: file.sha256 for path, file in inputs.closure.paths}
+    recorded[config.folder / "pyconfig.h"] = _digest(config.content)
+    try:
+        return all(files.sha256(path) == digest for path, digest in recorded.items())
+    except OSError:
+        return False
+
+
+def recall(key: str, request: BuildRequest, store: Store) -> Build | None:
+    """Return what was kept under a key, without notes; None where there is nothing of use."""
+    entry = store.get(key)
+    if entry is None:
+        return None
+    try:
+        return _read(entry, request)
+    except (ValueError, TypeError, RecursionError, zlib.error, ManifestError):
+        # Somebody wrote it who computed a digest: it is made again.
+        store.forget(key)
+        return None
+
+
+def _read(entry: bytes, request: BuildRequest) -> Build:
+    head, _, body = zlib.decompressobj().decompress(entry, _LARGEST).partition(b"\n")
+    table, sizes = json.loads(head)
+    contents, start = dict[str, bytes](), 0
+    for name, size in sizes:
+        contents[name] = body[start : start + size]
+        start += size
+    if start != len(body):
+        raise ValueError("the files have other sizes")
+    return Build(request=request, manifest=manifest.read(table, MANIFEST_NAME), files=contents, notes=())
+
+
+def keep(key: str, build: Build, store: Store) -> None:
+    """Keep a build under a key."""
+    head = json.dumps([manifest.document(build.manifest), [(name, len(data)) for name, data in build.files.items()]])
+    store.put(key, zlib.compress(b"\n".join([head.encode(), b"".join(build.files.values())]), _FASTEST))
