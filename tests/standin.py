@@ -29,6 +29,9 @@ CONFIG: Final = samples.PYCONFIG.replace("#define HAVE_SOME", "#define HAVE_GCC_
 _PLT32, _64 = 4, 1
 _BYTES: Final = re.compile(r"BYTES: ([0-9a-f ]+)")
 _CC1: Final = '"{program}" "-cc1" "-triple" "{triple}" "-emit-obj" "-main-file-name" "{name}" {flags} "-o" "probe.out" "-x" "c" "{name}"'  # noqa: E501  # one line, as clang prints it
+_ASSERTED: Final = re.compile(r"_Static_assert\(\((.*)\) == (-?[0-9]+), ")
+_NUMBER: Final = re.compile(r'= \{ "(stencilkit-value-[0-9]+)", \(long long\)\((.*)\) \};')
+_FIELD: Final = re.compile(r'= \{ "(stencilkit-bits-[0-9]+)", \{ \.it = \{ \.(\S+) = -1 \} \} \};')
 _CPU: Final = '"-target-cpu" "x86-64" "-tune-cpu" "generic"'
 
 
@@ -48,7 +51,13 @@ class Clang:
     """Stands for `process.run`: answers as the program does that it is called by, if that is one of `programs`.
 
     Units whose names are in `bad` do not compile, and if it is `old`, it takes no batches. `calls` are the command
-    lines. stencilkit itself runs here, too, in its environment; where that has NOP, uops start with one. Of CPython's
+    lines.
+
+    `ir` is what it makes of all uops in one unit, and `preprocessed`; if they are empty, that does not compile.
+    `numbers` are the values of constant expressions (their length where they are not there), `spans` the first bit and
+    the size of bit-fields; expressions in `refused` do not compile.
+
+    stencilkit itself runs here, too, in its environment; where that has NOP, uops start with one. Of CPython's
     generator, `upstream` are the files that it writes.
     """
 
@@ -58,6 +67,10 @@ class Clang:
         self.old = False
         self.calls: list[tuple[str, ...]] = []
         self.upstream: dict[str, bytes] = {}
+        self.ir = self.preprocessed = ""
+        self.numbers: dict[str, int] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.refused: set[str] = set()
 
     def __call__(
         self,
@@ -95,6 +108,14 @@ class Clang:
         return _done(words, code=0 if self.upstream else 1, err="" if self.upstream else "Traceback\nNameError\n")
 
     def _translate(self, words: tuple[str, ...], cwd: Path) -> process.Completed:
+        source = cwd / next(word for word in words[::-1] if word.endswith((".c", ".h")))
+        if "-emit-llvm" in words and self.ir:
+            (cwd / words[words.index("-o") + 1]).write_text(self.ir)
+            return _done(words)
+        if source.name == "words.c":
+            return _done(words, out=self.preprocessed)
+        if source.stem.startswith(("numbers-", "values-", "witness")):
+            return self._compute(words, cwd, source)
         if "-E" in words:
             return self._preprocess(words, cwd)
         if "-emit-pch" in words:
@@ -109,6 +130,27 @@ class Clang:
             return "  Registered Targets:\n    aarch64 - AArch64\n    x86-64  - 64-bit X86\n"
         assert option == "-print-resource-dir"
         return str(Path(program).parent / "resource")
+
+    def _compute(self, words: tuple[str, ...], cwd: Path, source: Path) -> process.Completed:
+        """Compile constant expressions: check what is asserted, and write the numbers into an object."""
+        data, errors = b"", ""
+        for number, line in enumerate(source.read_text().splitlines(), start=1):
+            if any(expression in line for expression in self.refused):
+                errors += f"{source}:{number}:9: error: no such thing\n"
+            elif match := _ASSERTED.match(line):
+                if self._value(match[1]) != int(match[2]):
+                    errors += f"{source}:{number}:1: error: static assertion failed\n"
+            elif match := _NUMBER.search(line):
+                data += match[1].encode().ljust(64, b"\0") + self._value(match[2]).to_bytes(8, "little", signed=True)
+            elif match := _FIELD.search(line):
+                start, size = self.spans[match[2]]
+                data += match[1].encode().ljust(64, b"\0") + (((1 << size) - 1) << start).to_bytes(512, "little")
+        if "-o" in words and not errors:
+            (cwd / words[words.index("-o") + 1]).write_bytes(data)
+        return _done(words, code=bool(errors), err=errors)
+
+    def _value(self, expression: str) -> int:
+        return self.numbers.get(expression, len(expression))
 
     def _preprocess(self, words: tuple[str, ...], cwd: Path) -> process.Completed:
         """Include all headers that are found, but for the uops."""

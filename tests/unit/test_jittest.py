@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stencilkit.cli import _testing
 from stencilkit.jittest import junit, making, running
 from stencilkit.jittest.hiding import hidden_path, is_llvm
 from stencilkit.jittest.probes import exercises
@@ -278,3 +280,79 @@ def test_answers_of_exercises_are_those_of_a_cpython_without_a_jit(
 ) -> None:
     assert str(exercise(exercises.ROUNDS)) == answer
     assert str(exercise(exercises.ROUNDS - 1)) != answer
+
+
+def printed(found: TestReport, capsys: pytest.CaptureFixture[str]) -> str:
+    _testing.report(found, "text")
+    return capsys.readouterr().out
+
+
+def test_what_the_command_prints_of_a_good_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    fast = replace(verdict(judged(run()), hardened=True), benchmarks={"nbody": 0.5, "fannkuch": 0.25})
+    said = printed(replace(report(fast), off={"nbody": 1.0, "fannkuch": 2.0}, emulator="qemu-aarch64"), capsys)
+    lines = said.splitlines()
+    assert lines[:2] == ["CPython 3.14.7, x86_64-unknown-linux-gnu, release, suite smoke", "run by qemu-aarch64"]
+    assert f"LLVM 20.1.2 hardened, content {'ab' * 8}" in lines
+    assert "  built in 1 s with every LLVM hidden; CPython's own generator: never started" in lines
+    assert "  JIT: available yes, enabled yes, traces compiled 3 (1 different uops, 99 bytes), entered: seen" in lines
+    assert "  test_dict: passed, 5 tests, 1 skipped, 2 executors (4096 bytes), 1.0 s" in lines
+    assert "  4 tests in 1 modules, 2 executors seen alive; 0 broken by the JIT" in lines
+    rows = [line.split() for line in lines if line.startswith(("nbody", "fannkuch", "geometric"))]
+    assert rows == [
+        ["fannkuch", "2000.0", "250.0", "8.00"],
+        ["nbody", "1000.0", "500.0", "2.00"],
+        ["geometric", "mean", "4.00"],
+    ]
+    assert lines[-1] == "passed"
+
+
+def test_what_the_command_prints_of_a_bad_run(capsys: pytest.CaptureFixture[str]) -> None:
+    crashed = judged(run(outcome="crashed", tests=0, tail="Fatal Python error\n  File x"), run())
+    also = judged(run(name="test_gdb", outcome="failed", failures=("a",)), run(outcome="failed", failures=("a",)))
+    unsteady = judged(failed("A.one"), run(), run())
+    bad = replace(verdict(crashed, also, unsteady), benchmark_failure="ended with 1\nlists: wrong")
+    lines = printed(report(bad), capsys).splitlines()
+    at = lines.index("  test_dict: crashed, 0 tests, 1 skipped, 2 executors (4096 bytes), 1.0 s")
+    assert lines[at + 1 : at + 5] == [
+        "    blamed: test_dict",
+        "    | Fatal Python error",
+        "    |   File x",
+        "    log: log.txt",
+    ]
+    assert "    failed once, then passed: A.one" in lines
+    assert any(line.endswith("; without the JIT too (failed: a)") for line in lines)
+    at = lines.index("  a benchmark breaks with the JIT, and not without:")
+    assert lines[at + 1 : at + 3] == ["    | ended with 1", "    | lists: wrong"]
+    assert lines[-1] == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"available": None, "enabled": False}, "available cannot be asked, enabled NO, traces"),
+        ({"entered": None}, "entered: NO"),
+        ({"wrong": ("floats", "lists")}, "entered: seen, WRONG ANSWERS: floats, lists"),
+        (  # in the words of the process
+            {"ended": "was ended by signal 11\nFatal"},
+            (
+                "CPython was ended by signal 11 in the first loops that it compiled, and not with the JIT off; "
+                "no test was run\n    | Fatal"
+            ),
+        ),
+    ],
+)
+def test_what_the_command_prints_of_a_jit_that_does_not_run(
+    changes: dict[str, Any], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line in printed(report(verdict(proof=replace(PROOF, **changes))), capsys)
+
+
+def test_what_the_command_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    _testing.report(report(verdict(judged(failed("A.one"), run(), failed("A.one")))), "json")
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["good"], answer["verdicts"][0]["good"]) == (False, False)
+    assert answer["verdicts"][0]["blamed"] == ["A.one"]
+    assert answer["verdicts"][0]["executors"] == 2
