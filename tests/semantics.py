@@ -124,9 +124,21 @@ FUNCTIONS: dict[str, Callable[..., int]] = {
 }
 
 
+def filled(body: bytes, op: Operation) -> bytes:
+    """Put an address of the memory there is in the place of an absolute displacement."""
+    for start, patch in op.patches:
+        if patch.func == "patch_32" and start == op.places[1][0]:
+            return body[:start] + (HEAP + SIZE // 2).to_bytes(4, "little") + body[start + 4 :]
+    return body
+
+
 def encodings(groups: Iterable[StencilGroup], arch: str) -> list[tuple[Operation, bytes]]:
-    """List every encoding of some stencils once, without holes, with its bytes."""
-    found = {group.code.body[op.offset : op.end] for group in groups for op in disassemble.operations(group.code, arch)}
+    """List every encoding of some stencils once, without holes, with its bytes; a hole that is an address has one."""
+    found = {
+        filled(group.code.body[op.offset : op.end], op)
+        for group in groups
+        for op in disassemble.operations(group.code, arch)
+    }
     return [(disassemble.operations(Stencil(body=key, patches=()), arch)[0], key) for key in sorted(found)]
 
 
@@ -389,6 +401,9 @@ def states(op: Operation, engine: X86 | Arm, seed: random.Random) -> Iterator[Gi
                 ):
                     if name in engine.tables.VIEWS:
                         registers[engine.tables.VIEWS[name][0]] = value & (1 << engine.word) - 1
+                if operand.base == operand.index != "":
+                    half = (HEAP + SIZE // 2 - operand.number) // (1 + operand.scale)
+                    registers[engine.tables.VIEWS[operand.base][0]] = half & (1 << engine.word) - 1
         if op.name in ("push", "pop", "ret", "call") or "sp]" in op.text:
             registers[engine.stack] = HEAP + SIZE // 2 + 8 * seed.randrange(0, 100)
         if "fp" in registers:
