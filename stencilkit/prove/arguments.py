@@ -138,7 +138,7 @@ def _pointed(pair: Pair, world: World, rows: list[tuple[Term, Term]], number: in
             raise UnsupportedError(f"{name} with keywords, and an array in the frame")
         yield _apart(_array(pair, rows[number], rows[extent.count][0], what))
     length = extent.bytes(world.convention.word)
-    for start in range(0, 0 if extent.always_written else length, 8):
+    for start in range(0, 0 if extent.always_written or extent.written_if_positive else length, 8):
         size = min(8, length - start)
         words = [
             load(side.state, terms.offset(term, start), size) for side, term in zip(pair, rows[number], strict=True)

@@ -145,7 +145,8 @@ class Extent:
     """What a callee does with a pointer into the caller's frame.
 
     It reads `words`, or `size` bytes, or as many words as argument `count` says (an index; the flag bit of a vectorcall
-    is not counted), unless it is `always_written` before it is read; it writes the same bytes if `written`. What it
+    is not counted), unless it is `always_written` before it is read; it writes the same bytes if `written`. What is
+    `written_if_positive` is not read, and is written for certain only where the result is positive. What it
     `keeps`, from which word on and how many, is written and read by callees alone from then on; `kept` is the start of
     such words.
     """
@@ -155,6 +156,7 @@ class Extent:
     count: int | None = None
     written: bool = True
     always_written: bool = False
+    written_if_positive: bool = False
     keeps: tuple[int, int] | None = None
     kept: bool = False
 
@@ -165,6 +167,7 @@ class Extent:
 
 _WORD: Final = Extent(words=1)
 _RESULT: Final = Extent(words=1, always_written=True)
+_IF_POSITIVE: Final = Extent(words=1, written_if_positive=True)
 # By function and argument, from 0. A function that is not here must not be given a pointer into the frame. Each row was
 # read in the function's source, in CPython 3.13.15, 3.14.7 and 3.15.0rc1, where it is there; a result is one that every
 # path of the function writes before it reads it.
@@ -186,6 +189,8 @@ FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
     # returned; it has a word more than MAX_STACKREF_SCRATCH. Its address is compared with that of what is to be freed.
     "_PyObjectArray_FromStackRefArray": {2: Extent(keeps=(-1, 11))},
     "_PyObjectArray_Free": {1: Extent(kept=True)},
+    # Python/optimizer.c; 3.13 has another argument before it. Written where the result is 1, and without memory, too.
+    "_PyOptimizer_Optimize": {2: _IF_POSITIVE, 3: _IF_POSITIVE},
     "PyUnicode_Append": {0: _WORD},  # Objects/unicodeobject.c
     # Objects/call.c; args[-1] is written too, and restored: the caller leaves it undefined.
     "PyObject_Vectorcall": {1: Extent(count=2, written=False)},
@@ -194,6 +199,9 @@ FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
 }
 # Beside the array of a vectorcall there is one of keyword values, unless this argument is null. Objects/call.c.
 KEYWORDS: Final[Mapping[str, int]] = {"PyObject_Vectorcall": 3, "PyObject_VectorcallMethod": 3}
+
+# Which opargs a uop has: runs have no other. Python/bytecodes.c: the default of its switch is Py_UNREACHABLE.
+OPARGS: Final[Mapping[str, tuple[int, ...]]] = {"_SET_FUNCTION_ATTRIBUTE": (1, 2, 4, 8)}
 
 SUFFIX: Final = re.compile(r"_r\d\d$")
 """What a stencil's name has behind the uop's."""

@@ -23,7 +23,7 @@ def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
         for number, extent in FRAME_POINTERS.get(name, {}).items():
             if number < len(places):
                 pointer = argument(side, places[number], world.convention)
-                _written(state, pointer, number, extent.bytes(world.convention.word) if extent.written else 0, serial)
+                _written(state, pointer, number, extent, world, serial)
                 _keep(state, pointer, extent, terms.offset(stack, callee.room), world)
         if prototype is None and world.convention.indirect_results:
             _written_result(side, state, world, serial)
@@ -54,12 +54,19 @@ def _written_result(side: Side, state: State, world: World, serial: int) -> None
             state.frame = state.frame.write(terms.offset(pointer, start), terms.sym(f"result +{start} {serial}"))
 
 
-def _written(state: State, pointer: Term, number: int, size: int, serial: int) -> None:
+def _written(state: State, pointer: Term, number: int, extent: Extent, world: World, serial: int) -> None:
     """Make what a callee wrote through a pointer into the frame a shared unknown."""
-    for start in range(0, size if pointer.frame else 0, 8):
+    size = extent.bytes(world.convention.word)
+    for start in range(0, size if extent.written and pointer.frame else 0, 8):
         width = 8 * min(8, size - start)
         unknown = terms.sym(f"out {number}+{start} {serial}", width)
-        state.frame = state.frame.write(terms.offset(pointer, start), unknown)
+        place = terms.offset(pointer, start)
+        if extent.written_if_positive:
+            # Whether it was written otherwise is unknown, and the same for both.
+            positive = terms.less(terms.const(0, 32), terms.sym(f"result {serial}", 32), is_signed=True)
+            written = terms.either(positive, terms.sym(f"out {number} is written {serial}", 1))
+            unknown = terms.ite(written, unknown, state.frame.read(place, width // 8))
+        state.frame = state.frame.write(place, unknown)
 
 
 def _keep(state: State, pointer: Term, extent: Extent, bottom: Term, world: World) -> None:

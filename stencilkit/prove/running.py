@@ -9,7 +9,7 @@ from typing import Any, Final
 from stencilkit.model.proof import Prototype
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm
 from stencilkit.prove import filling
-from stencilkit.prove.assumptions import EXITS, FRAME_POINTERS, HOLES, STACKED_CALLEES, SUFFIX
+from stencilkit.prove.assumptions import EXITS, FRAME_POINTERS, HOLES, OPARGS, STACKED_CALLEES, SUFFIX
 from stencilkit.prove.code import TRAMPOLINES, Code
 from stencilkit.prove.conventions import Place
 from stencilkit.prove.seeds import PAGE, Seed
@@ -78,6 +78,10 @@ class Run:
             self.engine.hook_add(self.unicorn.UC_HOOK_CODE, self._step),
             self.engine.hook_add(self.unicorn.UC_HOOK_MEM_WRITE, self._write),
             self.engine.hook_add(self.unicorn.UC_HOOK_MEM_UNMAPPED, self._unmapped),
+            *(
+                self.engine.hook_add(self.unicorn.UC_HOOK_MEM_READ, self._beside, begin=begin, end=end)
+                for begin, end in ((_EXITS + PAGE, _DATA - 1), (_DATA + len(self.code.data.body), _SLOTS - 1))
+            ),
         ]
         try:
             self.engine.emu_start(_CODE, 0)
@@ -145,7 +149,16 @@ class Run:
             return _PARTS[patch.value] + patch.addend
         name, low, width = HOLES[patch.value]
         whole = {"oparg": 16, "exit_index": 16, "target": 32}.get(name, 64)
-        return (self.seed.operand(name, whole) >> low & (1 << width) - 1) + patch.addend
+        return (self._operand(name, whole) >> low & (1 << width) - 1) + patch.addend
+
+    def _operand(self, name: str, width: int) -> int:
+        value = self.seed.operand(name, width)
+        known = OPARGS.get(self._uop, ()) if name == "oparg" else ()
+        return value if value in known or not known else known[value % len(known)]
+
+    @property
+    def _uop(self) -> str:
+        return SUFFIX.sub("", self.code.name)
 
     def _map(self, page: int) -> None:
         if page in self.pages:
@@ -160,6 +173,11 @@ class Run:
                 return False
             self._map(page)
         return True
+
+    def _beside(self, engine: Any, *_: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
+        """End a run that reads beside the stencil's data: an operand is not one that the uop has."""
+        engine.emu_stop()
+        raise EndlessError("a read beside the stencil's data")
 
     def _write(self, _engine: Any, _access: int, address: int, size: int, value: int, _data: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
         if not _STACK <= address < self._own:
@@ -241,7 +259,7 @@ class Run:
         convention = self.world.convention
         kinds = prototype.arguments if prototype is not None else ("ptr",)
         if prototype is None and not convention.unknown:
-            kinds = STACKED_CALLEES.get(SUFFIX.sub("", self.code.name), kinds)
+            kinds = STACKED_CALLEES.get(self._uop, kinds)
         values = [
             self._argument(place, kind) & (0xFFFFFFFF if kind in ("i32", "i16", "i8", "i1") else (1 << 64) - 1)
             for kind, place in zip(kinds, convention.places(kinds, len(kinds)), strict=True)
@@ -263,7 +281,7 @@ class Run:
         if not _STACK <= value < self._entry:
             return value
         extent = FRAME_POINTERS.get(name, {}).get(index)
-        if extent is None or extent.always_written or extent.keeps or extent.kept:
+        if extent is None or extent.always_written or extent.written_if_positive or extent.keeps or extent.kept:
             return "frame"
         size = extent.bytes(self.world.convention.word)
         if extent.count is not None:

@@ -20,6 +20,7 @@ SETTING = prove.Setting(
         "PyFloat_FromDouble": Prototype(result="ptr", arguments=("double",)),
         "_PyObjectArray_FromStackRefArray": Prototype(result="ptr", arguments=("ptr", "i32", "ptr")),
         "_PyObjectArray_Free": Prototype(result="void", arguments=("ptr", "ptr")),
+        "_PyOptimizer_Optimize": Prototype(result="i32", arguments=("ptr", "ptr", "ptr", "i32")),
         "PyNumber": Prototype(result="double", arguments=("ptr",)),
         "PyInt": Prototype(result="i32", arguments=("i32",)),
         "PyLong": Prototype(result="i64", arguments=("i64",)),
@@ -211,6 +212,53 @@ def test_what_a_callee_keeps_is_the_callees() -> None:
     assert "that no callee has kept" in verdict(other, other).why
     for wrong in (borrowing(scratch=0x0C, freed=8), borrowing(room=0x28)):
         assert "not to an array in the frame" in verdict(wrong, wrong).why
+
+
+def optimizing(room: int, used: str) -> StencilGroup:
+    """Have an address in the frame written to where a result is positive, and use what is there."""
+    # sub esp, ROOM; lea eax, [esp]; push 0; push eax; push eax; push eax; call; add esp, 16; USED; add esp, ROOM
+    head = f"83 ec {room:02x} 8d 04 24 6a 00 50 31 c0 50 50"
+    place = len(bytes.fromhex(head))
+    patch = Patch(func="patch_x86_64_32rx", offsets=(place + 1,), symbol="_PyOptimizer_Optimize", addend=-4)
+    return group(f"{head} {CALL} 83 c4 10 8b 0c 24 83 c4 {room:02x} {used}", patch)
+
+
+def test_what_is_written_where_a_result_is_positive_is_unknown_elsewhere() -> None:
+    # test eax, eax; jle +4; [esp+4] = ecx: and without the test
+    good, bad = "85 c0 7e 04 89 4c 24 04", "89 4c 24 04"
+    assert verdict(optimizing(8, good), optimizing(8, good)).verdict is Verdict.PROVED
+    assert verdict(optimizing(8, good), optimizing(12, good)).verdict is Verdict.PROVED
+    # What was there before is at another place of the frame.
+    assert verdict(optimizing(8, bad), optimizing(12, bad)).verdict is Verdict.NOT_PROVED
+    other = "85 c0 7f 04 89 4c 24 04"
+    assert verdict(optimizing(8, other), optimizing(12, other)).verdict is Verdict.NOT_PROVED
+
+
+def test_runs_have_the_operands_that_the_uop_has() -> None:
+    def adding(number: int) -> StencilGroup:
+        # eax = oparg; [esp+4] += NUMBER where it is 3
+        code = f"b8 00 00 00 00 83 f8 03 75 05 83 44 24 04 {number:02x}"
+        patch = Patch(func="patch_32", offsets=(1,), value=HoleValue.OPARG)
+        return group(code, patch)
+
+    def named(name: str) -> Proof:
+        return verdict(replace(adding(1), name=name), replace(adding(2), name=name), runs=40)
+
+    assert named("_UOP_r00").verdict is Verdict.DIFFERS
+    assert named("_SET_FUNCTION_ATTRIBUTE_r01").verdict is Verdict.AGREED
+
+
+def test_a_run_that_reads_beside_the_data_is_none() -> None:
+    # eax = [esp+4] & 0x7c; eax = [data + eax]; [esp+8] = eax: of a table of two words
+    code = "8b 44 24 04 83 e0 7c 8b 80 00 00 00 00 89 44 24 08"
+    patch = Patch(func="patch_32", offsets=(9,), value=HoleValue.DATA)
+    tables = [
+        Stencil(body=bytes.fromhex(text), patches=()) for text in ("0100000002000000", "010000000200000003000000")
+    ]
+    left, right = (group(code, patch, data=table) for table in tables)
+    found = verdict(left, right, runs=400)
+    assert (found.verdict, found.why) == (Verdict.NOT_PROVED, "unsupported: data at a variable place")
+    assert 0 < found.runs < 100
 
 
 def test_the_x87_is_empty_at_calls() -> None:
