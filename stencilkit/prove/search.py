@@ -195,6 +195,8 @@ class Search:
             loops.enter(self, pair, facts, assumed, depth)
             return
         if one.kind == "call":
+            if one.target is not other.target and self._ask(facts) == "no":
+                return  # no values lead to both
             found, callee = meeting.at_call(pair, (one.target, other.target), self.world)
             self.require(found, facts, events)
             if callee.prototype is None or callee.prototype.returns:
