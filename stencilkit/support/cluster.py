@@ -7,7 +7,9 @@ tasks travels once to each worker.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +21,8 @@ _TIMEOUT: Final = 30.0
 # How often to look whether there still are a scheduler and workers, and how long to wait for a worker to come (back).
 _LOOK_SECONDS: Final = 2.0
 _PATIENCE: Final = 60.0
+# They print tracebacks about a connection that is lost, which is our message's business.
+_LOGGERS: Final = ("distributed", "distributed.client")
 _START: Final = "dask scheduler, and on each machine: dask worker ADDRESS --nthreads 1"
 
 Asked = Callable[[bytes], bytes]
@@ -46,6 +50,8 @@ def connected(address: str) -> Iterator[Cluster]:
     with needing("cluster", "a cluster"):
         import distributed
 
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(address, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
@@ -147,7 +153,7 @@ class Cluster:
             yield
         except TimeoutError:
             raise ClusterError(f"{self._address} has no workers", fix=f"start some: {_START}") from None
-        except OSError:
+        except (OSError, CancelledError):
             raise self._gone() from None
 
     def _gone(self) -> ClusterError:
