@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import CompileError, OutputError, SourceError, ToolchainError
-from stencilkit.model.judgement import Call
+from stencilkit.model.judgement import Allowed, Call, Made
 from stencilkit.support import files, process
 
 _FOLDER: Final = "Tools/jit"
@@ -23,11 +24,22 @@ _BUILD: Final = f"{_FOLDER}/build.py"
 _LLVM: Final = f"{_FOLDER}/_llvm.py"
 _TARGETS: Final = f"{_FOLDER}/_targets.py"
 _CONFIG: Final = "pyconfig.h"
+# In the folder for what comes and goes.
+_OUT: Final = "out"
 # The version is an integer up to 3.14, and a string from 3.15 on.
 _PIN: Final = re.compile(r"""(?m)^(_LLVM_VERSION = (["']?))\d+(["']?)$""")
-# In _targets.py's method for sections of COFF, where everything but the section's name is still untouched.
+# In _targets.py's methods for sections of ELF and COFF, where everything but the section's name is still untouched.
+_ELF_SECTION: Final = re.compile(r'(?m)^( +)section_type = section\["Type"\]\["Name"\]$')
 _SECTION: Final = re.compile(
     r'(?m)^( +)flags = \{flag\["Name"\] for flag in section\["Characteristics"\]\["Flags"\]\}$'
+)
+# What it stops with at a section of a type that is none of its own; some llvm-readobj have no name for this one.
+_STOPPED: Final = re.compile(r"AssertionError: (?:Unknown|SHT_AARCH64_ATTRIBUTES)$", re.MULTILINE)
+# Build attributes (Build Attributes for the Arm 64-bit Architecture): for the linker, as notes are.
+_SHT_AARCH64_ATTRIBUTES: Final = 0x70000003
+_STEPS_OVER: Final = Allowed(
+    what="build attributes of objects (.ARM.attributes) are stepped over",
+    why="LLVM 21 and later write them with -mbranch-protection and its like, and the tree's own generator stops there",
 )
 # Up to 3.13 there is none of these: pyconfig.h and the output are in the current folder. A patch of
 # python-build-standalone gives 3.13 --with-cflags.
@@ -46,8 +58,8 @@ def programs(tree: Path) -> tuple[str, ...]:
     return tuple(sorted({name for text in texts for name in _PROGRAM.findall(text)}))
 
 
-def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
-    """Run the generator of `tree`, a copy that is changed for it; return the files that it writes, by name.
+def run(call: Call, tree: Path, work: Path) -> Made:
+    """Run the generator of `tree`, a copy that is changed for it.
 
     `work` is a folder for what comes and goes.
 
@@ -56,10 +68,28 @@ def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
     """
     _edit(tree / _LLVM, _PIN, rf"\g<1>{call.llvm}\g<3>")
     for section in call.leaves_out:
-        skip = f'\\1if section["Name"]["Value"] == "{section}":\n\\1    return\n\\g<0>'
-        _edit(tree / _TARGETS, _SECTION, skip)
-    out, temporary = work / "out", work / "tmp"
+        _skip(tree, _SECTION, f'section["Name"]["Value"] == "{section}"')
+    allowed: tuple[Allowed, ...] = ()
+    arguments, done = _start(call, tree, work)
+    if done.returncode and _STOPPED.search(done.err):
+        _skip(tree, _ELF_SECTION, f'section["Type"]["Value"] == {_SHT_AARCH64_ATTRIBUTES:#x}')
+        allowed = (_STEPS_OVER,)
+        arguments, done = _start(call, tree, work)
+    _check(call, arguments, done, work)
+    made = {path.name: path.read_bytes() for path in files.walk(work / _OUT) if path.name != _CONFIG}
+    return Made(files=made, allowed=allowed)
+
+
+def _skip(tree: Path, place: re.Pattern[str], condition: str) -> None:
+    """Let the generator leave out sections of objects."""
+    _edit(tree / _TARGETS, place, f"\\1if {condition}:\n\\1    return\n\\g<0>")
+
+
+def _start(call: Call, tree: Path, work: Path) -> tuple[Sequence[str], process.Completed]:
+    """Run the generator as it is; return its arguments, and how it ended."""
+    out, temporary = work / _OUT, work / "tmp"
     for folder in (out, temporary):
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     text = files.read_text(tree / _BUILD, error=SourceError)
     arguments = [call.spelling, *(["--debug"] if call.flavour == "debug" else [])]
@@ -73,7 +103,8 @@ def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
     else:
         files.write(out / _CONFIG, (call.pyconfig / _CONFIG).read_bytes())
     more = [word.replace("{tree}", str(tree)) for word in call.more]
-    folder = _programs(call, work / "programs", [] if own else call.cflags, [*([] if own else call.headers), *more])
+    behind = [*([] if own else call.headers), *more]
+    folder = _programs(call, work / "programs", [] if own else call.cflags, behind)
     # LLVM maps its output into memory: where a small /tmp is full, it dies of SIGBUS without a word.
     places = {"TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
     done = process.run(
@@ -82,6 +113,10 @@ def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
         env={"PATH": os.pathsep.join([str(folder), process.environment().get("PATH", os.defpath)]), **places},
         timeout=_PATIENCE,
     )
+    return arguments, done
+
+
+def _check(call: Call, arguments: Sequence[str], done: process.Completed, work: Path) -> None:
     missing = _NOT_FOUND.search(done.err)
     if done.returncode and missing:
         raise ToolchainError(
@@ -97,7 +132,6 @@ def run(call: Call, tree: Path, work: Path) -> dict[str, bytes]:
             details="\n".join(done.err.splitlines()[-15:]),
             fix=_REPORT,
         )
-    return {path.name: path.read_bytes() for path in files.walk(out) if path.name != _CONFIG}
 
 
 def _edit(path: Path, place: re.Pattern[str], replacement: str) -> None:

@@ -310,7 +310,7 @@ def run_upstream(
     copy = work / "tree"
     files.copy_parts(opened.root, copy, STENCIL_PARTS)
     made = generator.run(judging.call_of(request, [ours]), copy, work)
-    for name, data in made.items():
+    for name, data in made.files.items():
         (work / name).write_bytes(data)
     for name in ("tree", "out", "programs", "tmp"):
         shutil.rmtree(work / name)

@@ -51,6 +51,14 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The files that a tree's generator wrote, by name, and what it was allowed once it had stopped."""
+
+    files: Mapping[str, bytes]
+    allowed: tuple[Allowed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedFile:
     """One file of both generators; `lines` are the first lines of the difference, none where they are equal."""
 

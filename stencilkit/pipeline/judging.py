@@ -61,7 +61,8 @@ def judge(
             files.write(cases, source.only(trees.read(request.tree, source.CASES), frozenset(chosen)).encode())
             small = building.build(replace(request, tree=replace(request.tree, root=copy)), store)
             ours, strays = small.files, _strays(build, small)
-        theirs = _renamed(generator.run(call, copy, work), call, request, ours)
+        made = generator.run(call, copy, work)
+    theirs = _renamed(made.files, call, request, ours)
     compared = compare(ours, theirs)
     header = request.tree.python.dialect.file_names(request.asked)["stencils"]
     different = strays | different_uops(ours.get(header, b""), theirs.get(header, b""))
@@ -70,7 +71,7 @@ def judge(
         of=len(uops),
         files=compared,
         different=tuple(sorted(different)),
-        allowed=allowed(building.plan_of(request)),
+        allowed=(*allowed(building.plan_of(request)), *made.allowed),
         programs=call.programs,
         seed="" if sample is None else sample.seed,
     )

@@ -64,7 +64,9 @@ def test_pads_are_where_they_are_needed_with_every_llvm(version: str, triple: st
         wb.stencilkit("verify", folder, "--ledger", LEDGER)
         llvm = folder.name.removeprefix("llvm-")
         before = ledger.read(LEDGER / place(version, triple, "release", llvm)).code_bytes
-        after = manifest.parse((folder / MANIFEST_NAME).read_text(), str(folder)).code_bytes
-        share = 100 * (after / before - 1)
-        print(f"{version} {triple} LLVM {llvm}: {before} -> {after} bytes, +{share:.1f} %")
-        assert 0 < share < 15
+        made = manifest.parse((folder / MANIFEST_NAME).read_text(), str(folder))
+        share = 100 * (made.code_bytes / before - 1)
+        print(f"{version} {triple} LLVM {llvm}: {before} -> {made.code_bytes} bytes, +{share:.1f} %")
+        # Where frames are taken out again, aarch64 goes on signing as if they were there.
+        framed = any("-mframe-pointer=all" in deviation.what for deviation in made.deviations)
+        assert 0 < share < (22 if framed else 11)

@@ -21,6 +21,12 @@ SAMPLE = (
     *("-fstack-protector-strong", "-ffast-math", "-fshort-enums", "-fzero-call-used-regs=used", "-mapx-features=egpr"),
     *("-mretpoline", "-fcf-protection", "-fno-omit-frame-pointer", "-g0", "-g", "-fsplit-stack", "-fPIC", "-fcommon"),
 )
+# With what clang writes a section of notes for before the code, upstream's 3.15 loses the directive .text behind it: it
+# looks for the stencil's code and has none. There is nothing to compare with (docs/hardening.md).
+STOPS = {
+    ("3.15.0rc1", wb.ARM): tuple(f"-msign-return-address={scope}: upstream fails" for scope in ("all", "non-leaf"))
+}
+NO_TEXT = "KeyError: '_JIT_ENTRY'"
 
 
 @pytest.mark.matrix
@@ -45,7 +51,9 @@ def test_every_option_is_equal_or_refused(version: str, major: int, triple: str,
     )
     for reason, count in found.reasons.most_common():
         print(f"{count:5} {reason}")
-    assert not found.wrong, "\n".join(found.wrong)
+    stops = [one for one in found.wrong if one.startswith(STOPS.get((version, triple), ())) and NO_TEXT in one]
+    assert found.wrong == stops, "\n".join(found.wrong)
+    assert len(stops) == len(STOPS.get((version, triple), ()))
     assert found.counts["recorded, of effect here"]
     assert found.counts["harmless"]
 
