@@ -209,12 +209,12 @@ def compiler_for(target: Target, toolchains: Iterable[Toolchain]) -> tuple[str, 
         if name and (found := shutil.which(name)):
             return (found,)
     for toolchain in toolchains:
-        if toolchain.libc is not None:
+        if toolchain.libc is not None and files.folders(toolchain.libc, target.zig_headers):
             return (str(toolchain.program), "cc", "-target", target.zig_target)
     own = "install gcc, or " if native else f"install {target.gcc_package}, or " if target.gcc else ""
     raise ConfigureError(
         f"there is no C compiler for {target.triple}, which configure needs",
-        fix=f"{own}run stencilkit toolchains install 19 (its compiler serves for every target), or give --pyconfig-dir",
+        fix=f"{own}run stencilkit toolchains install 22 (its compiler serves for every target), or give --pyconfig-dir",
     )
 
 
@@ -280,7 +280,7 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
 def _script(tree: SourceTree, target: Target, work: Path) -> str:
     """Name the configure to run, as seen from the work folder: the tree's, or a copy that cross builds for the system.
 
-    3.13's stops at "cross build not supported" for macOS; 3.14's has a case more in each of two lists.
+    It stops at "cross build not supported" for what is not in either of two lists: macOS (3.13), FreeBSD.
     """
     text = files.read_text(tree.root / "configure", error=ConfigureError)
     if not target.configure_case or f"\t{target.configure_case[0]})\n" in text or text.count(_ANCHOR) != 2:

@@ -15,7 +15,7 @@ from stencilkit.errors import ToolchainError
 from stencilkit.model.build import Headers
 from stencilkit.model.target import Target
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.support import environ
+from stencilkit.support import environ, files
 
 _PROBE: Final = "stdio.h"
 
@@ -36,12 +36,12 @@ def choose(target: Target, toolchain: Toolchain, others: Iterable[Toolchain], sy
         if (cross / _PROBE).is_file():
             return Headers(origin="cross", arguments=("-nostdlibinc", "-isystem", str(cross)), root=Path("/"))
     for candidate in (toolchain, *others):
-        if candidate.libc is not None:
-            return _from_wheel(target, candidate.libc)
+        if candidate.libc is not None and (found := files.folders(candidate.libc, target.zig_headers)):
+            return _from_wheel(target, candidate.libc, found)
     raise ToolchainError(
         f"there are no C library headers for {target.triple}",
         fix=(
-            "stencilkit toolchains install 19 (its wheel carries headers for every target), "
+            "stencilkit toolchains install 22 (its wheel carries headers for every target), "
             f"or install the libc development package for {target.triple}, or give --sysroot"
         ),
     )
@@ -68,8 +68,7 @@ def _sysroot(target: Target, sysroot: Path) -> Headers:
     return Headers(origin="sysroot", arguments=(f"--sysroot={sysroot}",), root=sysroot)
 
 
-def _from_wheel(target: Target, libc: Path) -> Headers:
-    folders = [libc / name for name in target.zig_headers if (libc / name).is_dir()]
+def _from_wheel(target: Target, libc: Path, folders: Iterable[Path]) -> Headers:
     includes = [word for folder in folders for word in ("-isystem", str(folder))]
     arguments = ("-nostdlibinc", *includes, *target.zig_arguments)
     return Headers(origin=target.wheel_headers, arguments=arguments, root=libc)

@@ -23,8 +23,9 @@ _DEFINED: Final = re.compile(r"^\s*\.(?:set|comm|lcomm|local|globl|weak)\s+([\w.
 _WORD: Final = re.compile(r'"[^"\n]*"|[A-Za-z_.][\w.$]*')
 _TEXT: Final = re.compile(r"\s*\.text\s*(?:#.*)?$")
 _SECTION: Final = re.compile(r'\s*\.section\s+"?(?P<name>[\w.$-]+)"?(?P<rest>(?:,.*)?)$')
-# These describe the file, not the code. .addrsig says which addresses matter to a linker, .aeabi_* what it may assume.
-_DROPPED: Final = re.compile(r"\s*\.(?:file|ident|addrsig|addrsig_sym|aeabi_subsection|aeabi_attribute)\b")
+# These describe the file, not the code. .addrsig says which addresses matter to a linker, .aeabi_* what it may assume,
+# .symver which version of a symbol it takes.
+_DROPPED: Final = re.compile(r"\s*\.(?:file|ident|addrsig|addrsig_sym|aeabi_subsection|aeabi_attribute|symver)\b")
 _NOTE: Final = ".note.GNU-stack"
 # COFF's records of the compiler, which no stencil keeps: one section of them is as good as many.
 _DEBUG: Final = ".debug$"

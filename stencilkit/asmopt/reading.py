@@ -39,6 +39,8 @@ _KNOWN_DIRECTIVES: Final = frozenset(
         # COFF
         *(".def", ".scl", ".endef", ".linkonce", ".rdata", ".data", ".bss", ".lcomm", ".weak_anti_dep"),
         *(".secrel32", ".secidx", ".symidx", ".safeseh"),
+        # Versions of symbols, which FreeBSD's stdlib.h names for functions that no stencil calls:
+        ".symver",
         # Build attributes for the linker (-mbranch-protection on aarch64, LLVM 21 and later):
         *(".aeabi_subsection", ".aeabi_attribute"),
         # Since LLVM 23: at the top, and where a function would like to begin (alone in its section, it does).

@@ -31,8 +31,8 @@ or, for a tree that is configured already:
 With the second one, `make install` needs the variable, too. Options go into the quotes, as in
 PYTHON_FOR_REGEN='{plain} --llvm 22'; or name the LLVM with `LLVM_VERSION=22 make ...`.
 
-musl (Alpine): as above for 3.13 and 3.14. Of 3.15, configure leaves the shim out; with TRIPLE as in
-x86_64-unknown-linux-musl, run these instead of make:
+musl (Alpine), FreeBSD: as above for 3.13 and 3.14. Of 3.15, configure leaves the shim out; with TRIPLE
+as in x86_64-unknown-linux-musl, run these instead of make:
 
   make regen-jit PYTHON_FOR_REGEN={quoted} JIT_OBJS=jit_shim-TRIPLE.o JIT_SHIM_BUILD_OBJS=jit_shim-TRIPLE.o
   make PYTHON_FOR_REGEN={quoted} JIT_OBJS=jit_shim-TRIPLE.o JIT_SHIM_BUILD_OBJS=jit_shim-TRIPLE.o

@@ -66,7 +66,7 @@ class Target:
     `features` (fnmatch) are what a clang without -march and the like generates code for: the processors and instruction
     sets that every machine has.
     `like` is the triple of upstream's target that one which upstream has not is treated as, "" where this is
-    upstream's; `why` and `cost` say so in manifests.
+    upstream's; `why` and `cost` say so in manifests, and `like_condition` is the `condition` of that one.
     """
 
     triple: str
@@ -103,6 +103,7 @@ class Target:
     cpus: tuple[str, ...]
     features: tuple[str, ...]
     like: str = ""
+    like_condition: str = ""
     why: str = ""
     cost: str = ""
 
@@ -110,7 +111,7 @@ class Target:
     def code_key(self) -> tuple[str, ...]:
         """Spell what decides how units are compiled for this target, and how their objects and assembly are read."""
         return (
-            *(self.triple, self.arch, self.format, self.symbol_prefix, self.label_prefix),
+            *(self.triple, self.arch, self.system, self.format, self.symbol_prefix, self.label_prefix),
             *(self.entry_directive, self.text_section),
         )
 

@@ -85,5 +85,5 @@ def account(data: bytes, target: Target) -> Linked:
 
     Raises: ObjectError.
     """
-    linked: Linked = import_module(_ACCOUNTS[target.format]).account(data, target.arch)
+    linked: Linked = import_module(_ACCOUNTS[target.format]).account(data, target)
     return linked

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from stencilkit.model.target import Target
 from stencilkit.objects.bookkeeping import ENTRY, SOURCE, Account, Linked, Names, producer, refused, unpack
 
 _HEADER: Final = struct.Struct("<16s2HI3QI6H")
-_IDENT: Final = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+_IDENT: Final = b"\x7fELF\x02\x01\x01"
 # sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize
 _SECTION: Final = struct.Struct("<2I4Q2I2Q")
 # st_name, st_info, st_other, st_shndx, st_value, st_size
@@ -47,6 +48,8 @@ _MACHINES: Final = {
     "x86_64": _Machine(number=62, unwind=(0x70000001,), relocation=2, feature=0xC0000002),
     "aarch64": _Machine(number=183, unwind=(1,), relocation=261, feature=0xC0000000, mapping=("$x", "$d")),
 }
+# What e_ident says of the system behind that (gABI): ELFOSABI_NONE, ELFOSABI_FREEBSD.
+_SYSTEMS: Final = {"": 0, "freebsd": 9}
 # Name -> sh_type, sh_flags, sh_addralign, sh_entsize; the other fields follow from the rest of the file.
 _SECTIONS: Final[Mapping[str, tuple[int, int, int, int]]] = {
     ".strtab": (3, 0, 1, 0),
@@ -87,24 +90,25 @@ class _Place:
     alignment: int
 
 
-def account(data: bytes, arch: str) -> Linked:
+def account(data: bytes, target: Target) -> Linked:
     """Check that an object is the shim and nothing else.
 
     Raises: ObjectError.
     """
-    return _Object(data, _MACHINES[arch]).account()
+    return _Object(data, _MACHINES[target.arch], _SYSTEMS[target.system]).account()
 
 
 class _Object:
     """An object whose section table has been read."""
 
-    def __init__(self, data: bytes, machine: _Machine) -> None:
+    def __init__(self, data: bytes, machine: _Machine, system: int) -> None:
         self._machine = machine
         self._book = Account(data)
         header = unpack(_HEADER, data, 0)
         place, count, names = header[6], header[12], header[13]
         fields = (_ET_REL, machine.number, 1, 0, 0, place, 0, _HEADER.size, 0, 0, _SECTION.size, count, names)
-        self._book.expect(0, _HEADER.pack(_IDENT, *fields), "the ELF header")
+        ident = (_IDENT + bytes([system])).ljust(16, b"\0")
+        self._book.expect(0, _HEADER.pack(ident, *fields), "the ELF header")
         if not names < count <= _MOST:
             raise refused(f"it has {count} sections")
         table = self._book.take(place, count * _SECTION.size, "the section table")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from stencilkit.model.target import Target
 from stencilkit.objects.bookkeeping import ENTRY, Account, Linked, Names, refused, unpack
 from stencilkit.objects.structures import spelt
 
@@ -89,12 +90,12 @@ class _Place:
     relocation_count: int
 
 
-def account(data: bytes, arch: str) -> Linked:
+def account(data: bytes, target: Target) -> Linked:
     """Check that an object is the shim and nothing else.
 
     Raises: ObjectError.
     """
-    return _Object(data, _MACHINES[arch]).account()
+    return _Object(data, _MACHINES[target.arch]).account()
 
 
 class _Object:

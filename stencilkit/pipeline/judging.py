@@ -80,12 +80,16 @@ def judge(
 def _renamed(
     theirs: Mapping[str, bytes], call: Call, request: BuildRequest, ours: Mapping[str, bytes]
 ) -> Mapping[str, bytes]:
-    """Give the files for a target that upstream has not the names that they have here."""
-    if not request.target.like:
+    """Give the files for a target that upstream has not the names and the condition that they have here."""
+    target = request.target
+    if not target.like:
         return theirs
-    spelt = next((name for name in (request.asked.spelling, request.target.triple) if any(name in n for n in ours)), "")
-    old, new = call.spelling.encode(), spelt.encode()
-    return {name.replace(call.spelling, spelt): data.replace(old, new) for name, data in theirs.items()}
+    spelt = next((name for name in (request.asked.spelling, target.triple) if any(name in n for n in ours)), "")
+    names = (call.spelling.encode(), spelt.encode())
+    conditions = (target.like_condition.encode(), target.condition.encode())
+    return {
+        name.replace(call.spelling, spelt): data.replace(*names).replace(*conditions) for name, data in theirs.items()
+    }
 
 
 def choose(names: list[str], sample: Sample) -> list[str]:

@@ -155,8 +155,8 @@ def variables(prefix: str) -> dict[str, str]:
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(prefix)}
 
 
-_SYSTEMS: Final = {"Darwin": "darwin", "Windows": "windows"}
-_MACHINES: Final = {"arm64": "aarch64", "AMD64": "x86_64", "ARM64": "aarch64", "x86": "i686"}
+_SYSTEMS: Final = {"Darwin": "darwin", "FreeBSD": "freebsd", "Windows": "windows"}
+_MACHINES: Final = {"arm64": "aarch64", "amd64": "x86_64", "AMD64": "x86_64", "ARM64": "aarch64", "x86": "i686"}
 
 
 def native() -> str:
@@ -181,5 +181,5 @@ def runs(name: str) -> bool:
 
 
 def is_system(name: str) -> bool:
-    """Return whether this machine is of a system ("darwin", "windows"), whatever its architecture."""
+    """Return whether this machine is of a system ("darwin", "freebsd", "windows"), whatever its architecture."""
     return bool(name) and native().endswith(f"-{name}")

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
@@ -189,6 +189,11 @@ def lasting(purpose: str, pattern: str) -> Iterator[tuple[Path, Callable[[], Non
         for path, data in kept.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+
+
+def folders(root: Path, names: Iterable[str]) -> list[Path]:
+    """List the folders below a root that there are of some names, in their order."""
+    return [root / name for name in names if (root / name).is_dir()]
 
 
 def walk(root: Path) -> Iterator[Path]:

@@ -51,3 +51,22 @@ def test_a_generator_that_fails_is_trouble_with_what_it_said(tmp_path: Path) -> 
     assert "| no more" in failed.stderr
     assert "\x1b" not in failed.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "version", ["3.15.0rc1", *(pytest.param(v, marks=pytest.mark.matrix) for v in ("3.13.15", "3.14.7"))]
+)
+def test_a_target_that_upstream_has_not_is_like_one_of_its_own(version: str, tmp_path: Path) -> None:
+    """FreeBSD: headers of PyPI's, another ELF header of the shim, other dispatchers, and no machine to run it on."""
+    tree, clang = wb.small_tree(version, tmp_path / "tree", uops=3, step=30), wb.debian_llvm(22) / "clang"
+    wb.pypi_llvm(wb.NEWEST_WHEEL)
+    build: list[str | Path] = ["build", "--cpython", tree, "--llvm", clang, "--target", "amd64-portbld-freebsd14.2"]
+    build += ["--pyconfig-dir", wb.pyconfig(version), "--out", tmp_path / "out", "--check-upstream"]
+    (made,) = json.loads(wb.stencilkit(*build, "--format", "json").stdout)["builds"]
+    assert made["check_upstream"]["equal"], made["check_upstream"]
+    out = tmp_path / "out"
+    wb.stencilkit("verify", out, "--consistent", "--cpython", tree, "--pyconfig-dir", wb.pyconfig(version))
+    # Nobody can run it here.
+    refused = wb.stencilkit("test", out, "--cpython", tree, "--target", "x86_64-unknown-freebsd", check=False)
+    assert refused.returncode == 2
+    assert "cannot be built and run on this machine" in refused.stderr

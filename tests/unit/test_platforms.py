@@ -55,7 +55,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_means_every_target_that_upstreams_cpython_has() -> None:
     requests = targets.resolve_all(TABLE, "all", "3.15")
     others = [target.triple for target in TABLE.targets if target.like]
-    assert others == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"]
+    assert others == ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl", "x86_64-unknown-freebsd"]
     assert [request.target.triple for request in requests] + others == list(TABLE.pythons["3.15"].targets)
     assert len(requests) == 7
 
@@ -132,6 +132,16 @@ def test_an_sdk_serves_all_architectures_of_its_system(
     for target in TABLE.targets:
         found = headers.choose(target, wheel(tmp_path / target.triple, *target.zig_headers), [])
         assert (found.origin == "system") == target.native.endswith(f"-{system}"), target.triple
+
+
+def test_headers_come_from_a_toolchain_that_has_them_for_the_target(tmp_path: Path) -> None:
+    """Wheels of LLVM 18 and 19 have none of FreeBSD's."""
+    freebsd = TARGETS["x86_64-unknown-freebsd"]
+    old, new = wheel(tmp_path / "old", "generic-glibc"), wheel(tmp_path / "new", "generic-freebsd")
+    assert headers.choose(freebsd, old, [old, new]).root == new.libc
+    with pytest.raises(ToolchainError, match="no C library headers for x86_64-unknown-freebsd"):
+        headers.choose(freebsd, old, [old])
+    assert configure.compiler_for(freebsd, [old, new])[0] == str(new.program)
 
 
 def test_without_any_headers_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

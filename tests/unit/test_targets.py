@@ -40,7 +40,7 @@ def test_what_is_left_out_for_windows_is_a_deviation_where_upstream_keeps_it() -
     for series, python in TABLE.pythons.items():
         for triple, support in python.targets.items():
             expected = [".debug$S sections are left out"] if "windows" in triple and series != "3.15" else []
-            expected += [f"the target {triple}"] if "musl" in triple else []
+            expected += [f"the target {triple}"] if "musl" in triple or "freebsd" in triple else []
             assert [known.what for known in support.deviations] == expected
             assert all(known.why and known.cost for known in support.deviations)
 
@@ -56,6 +56,8 @@ def test_what_is_left_out_for_windows_is_a_deviation_where_upstream_keeps_it() -
         ("x86_64-alpine-linux-musl", "x86_64-unknown-linux-musl"),
         ("x86_64-pc-linux-musl", "x86_64-unknown-linux-musl"),
         ("aarch64-alpine-linux-musl", "aarch64-unknown-linux-musl"),
+        ("x86_64-unknown-freebsd14.2", "x86_64-unknown-freebsd"),
+        ("amd64-portbld-freebsd15.0", "x86_64-unknown-freebsd"),
     ],
 )
 def test_vendors_spellings_are_understood(spelling: str, triple: str) -> None:
@@ -68,8 +70,8 @@ def test_vendors_spellings_are_understood(spelling: str, triple: str) -> None:
     [
         ("x86_64-linux-muslx32", "no muslx32"),
         ("i686-alpine-linux-musl", "32-bit x86 on Windows only"),
-        ("x86_64-unknown-freebsd14.2", "PyPI toolchains from LLVM 21 on have the headers"),
-        ("amd64-unknown-freebsd15.0", "PyPI toolchains from LLVM 21 on have the headers"),
+        ("aarch64-unknown-freebsd14.2", "only FreeBSD target is x86_64"),
+        ("arm64-portbld-freebsd15.0", "only FreeBSD target is x86_64"),
         ("riscv64-linux-gnu", "no LLVM has for RISC-V"),
         ("loongarch64-unknown-linux-gnu", "no LLVM has for LoongArch"),
         ("powerpc64le-linux-gnu", "no LLVM has for PowerPC"),
