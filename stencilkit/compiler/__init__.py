@@ -69,14 +69,19 @@ class Outputs:
         return Outputs(data={**self.data, **later.data}, account=self.account + later.account)
 
 
-def prepare(plan: Plan, work: Path, *, batched: bool = True) -> Session:
-    """Compile the shared prefix in an empty folder, or find that this clang wants one process per unit."""
+def prepare(plan: Plan, work: Path, *, batched: bool = True, single: bool = False) -> Session:
+    """Compile the shared prefix in an empty folder, or find that this clang wants one process per unit.
+
+    For a `single` unit, that would take longer than to compile it with its prefix.
+    """
     plain = Session(plan=plan, work=work)
     if not batched:
         return plain
     try:
         session = replace(plain, driver="batched", cc1=plain.extract_cc1("probe.c", "emit"))
-        session.precompile()
+        if not single:
+            session.precompile()
+            session = replace(session, precompiled=True)
         if plan.emits == "llvm-ir":
             session = replace(session, second_cc1=session.extract_cc1("probe.ll", "finish"))
     except (ProcessError, _RefusedError) as refusal:
@@ -89,7 +94,7 @@ class Session:
     """One build's work folder and how the compiler is called in it. Its methods may run in several threads.
 
     `driver` is what turned out to work, `notes` say what did not. `cc1` are the arguments of a batch, `second_cc1`
-    those of the second step, where there is one.
+    those of the second step, where there is one. `precompiled` says that the prefix is.
     """
 
     plan: Plan
@@ -98,6 +103,7 @@ class Session:
     notes: tuple[str, ...] = ()
     cc1: tuple[str, ...] = ()
     second_cc1: tuple[str, ...] = ()
+    precompiled: bool = False
 
     def extract_cc1(self, probe: str, step: Step) -> tuple[str, ...]:
         """Ask the driver how it would call cc1, and keep what is not about one input."""
@@ -141,10 +147,15 @@ class Session:
         """Compile units in one process; leave out those that failed."""
         # In a debug build every unit has assertions, which are never insensitive to dead code (compiler/phis.py).
         release = self.plan.flavour == "release"
-        short = {unit.name: unit.short_tail for unit in units if unit.short_body is not None and release}
+        shortened = [unit for unit in units if unit.short_body is not None and release]
+        short = {unit.name: self._before(unit) + unit.short_tail for unit in shortened}
         outputs = self._emit_short(short) if short else Outputs()
-        texts = {unit.name: unit.tail for unit in units if unit.name not in outputs.data}
+        texts = {unit.name: self._before(unit) + unit.tail for unit in units if unit.name not in outputs.data}
         return outputs + self._emit_texts("full", texts)[0] if texts else outputs
+
+    def _before(self, unit: Unit) -> str:
+        """Give what stands before the text of a unit: its prefix, where that is not precompiled."""
+        return "" if self.precompiled else unit.prefix
 
     def _emit_short(self, texts: Mapping[str, str]) -> Outputs:
         """Compile texts without dead code; keep those for which that makes no difference."""
@@ -158,7 +169,7 @@ class Session:
         folder = self._new_folder(purpose, next(iter(texts)))
         for name, text in texts.items():
             (folder / f"{name}.c").write_text(text, "utf-8")
-        pch = ("-include-pch", str(self.work / "prefix.pch"))
+        pch = ("-include-pch", str(self.work / "prefix.pch")) if self.precompiled else ()
         done = self._run_cc1([*self.cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
         return self._collect(done, folder, texts, self.plan.emits), done.err
 

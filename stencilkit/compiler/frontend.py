@@ -11,6 +11,9 @@ from stencilkit.support import process
 
 # Of all types, even of those that only a pointer mentions (clang's manual, "Controlling Debug Information").
 _DEBUG: Final = ("-g", "-fno-eliminate-unused-debug-types")
+# Which line an instruction comes from is of no interest here, and is half of the text; types are described even so.
+_NO_LINES: Final = "#pragma clang attribute push (__attribute__((nodebug)), apply_to = hasType(functionType))\n"
+_LINES_AGAIN: Final = "#pragma clang attribute pop\n"
 _UNOPTIMISED: Final = ("-w", "-Xclang", "-disable-llvm-passes", "-S", "-emit-llvm")
 _OBJECT: Final = ("-w", "-ferror-limit=0", "-c")
 _TIMEOUT_SECONDS: Final = 600.0
@@ -24,6 +27,7 @@ def ir(plan: Plan, text: str, work: Path, name: str) -> str:
     """
     # Where a type is from is of interest here: of two such flags, the last one counts.
     unmapped = f"-ffile-prefix-map={plan.tree.root}={plan.tree.root}"
+    text = f"{_NO_LINES}{text}\n{_LINES_AGAIN}"
     done = _run(plan, text, work, name, (*_UNOPTIMISED, *_DEBUG, unmapped, "-o", f"{name}.ll"))
     if done.returncode:
         raise CompileError(

@@ -100,6 +100,9 @@ _MEANINGS: Final = {
 }
 
 
+_Tables = Mapping[int, list[tuple[str, int, int]]]
+
+
 def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile:  # noqa: FBT001, FBT002  # an interface
     """Read a relocatable ELF object; `symbol_prefix` is taken off every symbol, `unwind` keeps unwind tables.
 
@@ -122,8 +125,14 @@ def _parse(data: bytes, prefix: str, *, unwind: bool) -> ObjectFile:
         reader.spend(len(section.name))
         sections.append(section)
     roles = [SectionRole.DATA if unwind and section.name == _EH_FRAME else _role(section) for section in sections]
-    symbols = _symbols(reader, sections, prefix)
-    relocations = _relocations(reader, sections, _RELOCATION_NAMES[machine], prefix)
+    # Read once, by the index of its section: symbols and relocations want it.
+    tables = {
+        index: list(_symbol_names(reader, sections, section, prefix))
+        for index, section in enumerate(sections)
+        if isinstance(section, SymbolTableSection)
+    }
+    symbols = _symbols(tables)
+    relocations = _relocations(sections, tables, _RELOCATION_NAMES[machine])
     kept = []
     for index, (section, role) in enumerate(zip(sections, roles, strict=True)):
         if role is not None:
@@ -197,39 +206,32 @@ def _symbol_names(
         yield name.removeprefix(prefix), index, symbol["st_value"]
 
 
-def _symbols(reader: Reader, sections: list[ElfSection], prefix: str) -> dict[int, list[Symbol]]:
+def _symbols(tables: _Tables) -> dict[int, list[Symbol]]:
     found: dict[int, list[Symbol]] = {}
-    for table in sections:
-        if isinstance(table, SymbolTableSection):
-            for name, index, value in _symbol_names(reader, sections, table, prefix):
-                if index > 0:
-                    found.setdefault(index, []).append(Symbol(name=name, offset=value))
+    for table in tables.values():
+        for name, index, value in table:
+            if index > 0:
+                found.setdefault(index, []).append(Symbol(name=name, offset=value))
     return found
 
 
-def _relocations(
-    reader: Reader, sections: list[ElfSection], kinds: dict[int, str], prefix: str
-) -> dict[int, list[Relocation]]:
+def _relocations(sections: list[ElfSection], tables: _Tables, kinds: dict[int, str]) -> dict[int, list[Relocation]]:
     found: dict[int, list[Relocation]] = {}
-    names: dict[int, list[str]] = {}
     for section in sections:
         if not isinstance(section, RelocationSection) or section.num_relocations() == 0:
             continue
         if not section.is_RELA():
             raise ObjectError(f"section {section.name!r} has relocations without addends (SHT_REL)")
         link, info = section["sh_link"], section["sh_info"]
-        table = sections[link]
-        if not isinstance(table, SymbolTableSection) or info >= len(sections):
+        if not isinstance(sections[link], SymbolTableSection) or info >= len(sections):
             raise ObjectError(f"section {section.name!r} refers to sections that do not fit")
-        if link not in names:
-            names[link] = [name for name, _, _ in _symbol_names(reader, sections, table, prefix)]
         for relocation in section.iter_relocations():
             number = relocation["r_info_type"]
             found.setdefault(info, []).append(
                 Relocation(
                     offset=relocation["r_offset"],
                     kind=kinds.get(number, f"relocation type {number}"),
-                    symbol=names[link][relocation["r_info_sym"]],
+                    symbol=tables[link][relocation["r_info_sym"]][0],
                     addend=relocation["r_addend"],
                 )
             )

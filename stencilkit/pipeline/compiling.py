@@ -97,7 +97,8 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress) ->
         progress.advance(sum(map(len, batches)))
         missing = [unit for unit, batch in zip(plan.units, batches, strict=True) if not len(batch)]
         if missing:
-            session = compiler.prepare(plan, work, batched=request.batched)
+            single = sum(unit.role == "uop" for unit in missing) == 1
+            session = compiler.prepare(plan, work, batched=request.batched, single=single)
             made = _compile_missing(session, missing, request.jobs, keys, store, progress)
             account = sum((batch.account for batch in made), Account(notes=session.notes))
             compiler.check_failures(plan, account.failures)

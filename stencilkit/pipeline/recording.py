@@ -29,7 +29,8 @@ def record(
 
     Raises: CompileError.
     """
-    key = _key(plan, included, identity)
+    shared = _shared(plan, included, identity)
+    key = _key("layout", *shared, [(file.origin, file.name, file.sha256) for file in included.files])
     kept = store.get(key)
     if kept is not None:
         return manifest.parse_layout(kept.decode())
@@ -41,14 +42,19 @@ def record(
     own = (str(tree.root), str(plan.pyconfig), *([str(plan.build)] if plan.build else []))
     pointer = plan.target.pointer_bytes
     draft = witness.find(ir, preprocessed.result(), root=str(tree.root), own=own, words=words, pointer=pointer)
-    found = witness.measured(draft, _measure(plan, unit.prefix, list(draft.rows()), work))
+    rows = list(draft.rows())
+    found = witness.measured(draft, _measured(shared, plan, unit.prefix, rows, store, work))
     store.put(key, manifest.render_layout(found).encode())
     return found
 
 
-def _key(plan: Plan, included: Closure, identity: Identity) -> str:
-    shared = [
-        "layout",
+def _key(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _shared(plan: Plan, included: Closure, identity: Identity) -> list[object]:
+    """Say what all answers of this clang depend on: the code, the flags, and the text of all that is included."""
+    return [
         resources.code_digest(*_CODE),
         plan.target.triple,
         plan.flavour,
@@ -58,9 +64,23 @@ def _key(plan: Plan, included: Closure, identity: Identity) -> str:
         plan.cflags,
         plan.headers.origin,
         included.digest,
-        [(file.origin, file.name, file.sha256) for file in included.files],
     ]
-    return hashlib.sha256(json.dumps(shared).encode()).hexdigest()
+
+
+def _measured(
+    shared: Sequence[object], plan: Plan, prefix: str, rows: Sequence[Row], store: Store, work: Path
+) -> dict[Row, int]:
+    """Recall the numbers of some rows, or have clang compute them: a changed uop seldom touches something new."""
+    names = [f"{row.kind} {row.subject}" for row in rows]
+    key = _key("numbers", *shared, [(name, row.expression) for name, row in zip(names, rows, strict=True)])
+    kept = store.get(key)
+    if kept is not None:
+        values: dict[str, int] = json.loads(kept)
+        return {row: values[name] for name, row in zip(names, rows, strict=True) if name in values}
+    found = _measure(plan, prefix, rows, work)
+    known = {name: found[row] for name, row in zip(names, rows, strict=True) if row in found}
+    store.put(key, json.dumps(known).encode())
+    return found
 
 
 def _measure(plan: Plan, prefix: str, rows: Sequence[Row], work: Path) -> dict[Row, int]:

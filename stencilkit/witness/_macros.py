@@ -47,8 +47,5 @@ def _is_number(name: str, values: Mapping[str, str]) -> bool:
 
 def counted(text: str) -> Counter[str]:
     """Count the words of a text; lines of the preprocessor's are left out."""
-    found: Counter[str] = Counter()
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            found.update(_WORD.findall(line))
-    return found
+    rest = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    return Counter(_WORD.findall(rest))

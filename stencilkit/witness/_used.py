@@ -30,7 +30,8 @@ _ANONYMOUS: Final = re.compile(r"%(?:struct|union)\.anon(?:\.\d+)?")
 class Uses:
     """What was seen to be used: types, members and bit-fields, as C spells them.
 
-    `unknown` are structures without a name that were found in no other one.
+    `unknown` are structures without a name that were found in no other one. `seen` are accesses that were noted, of
+    structures with a name: most are spelt alike many times.
     """
 
     debug: Debug
@@ -38,6 +39,7 @@ class Uses:
     members: dict[str, Span] = field(default_factory=dict)
     bits: dict[str, Span] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    seen: dict[tuple[str, ...], tuple[str, int] | None] = field(default_factory=dict)
 
     def add(self, spelling: str, start: int, size: int) -> None:
         """Note that bytes of a structure are used."""
@@ -57,8 +59,15 @@ def find(text: str, debug: Debug, types: Types) -> Uses:
         elif "getelementptr" in line:
             result = line.partition(" = ")[0].strip()
             for match in _ACCESS.finditer(line):
-                spelt, base, words = match[1], match[2], _INDEX.findall(match[3])
-                place = _access(uses, types, kinds, places, spelt, base, words)
+                spelt, base = match[1], match[2]
+                # Where one without a name is depends on its base, as do bytes of a global variable.
+                known = (spelt, match[3]) if _NAMED.fullmatch(spelt) and not _ANONYMOUS.fullmatch(spelt) else None
+                if known is None or known not in uses.seen:
+                    place = _access(uses, types, kinds, places, spelt, base, _INDEX.findall(match[3]))
+                else:
+                    place = uses.seen[known]
+                if known is not None:
+                    uses.seen[known] = place
                 if place is not None:
                     places[result] = place
     return uses

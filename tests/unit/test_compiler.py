@@ -84,12 +84,13 @@ def session(
     flavour: Flavour = "release",
     command: tuple[str, ...] = ("/usr/bin/clang",),
     batched: bool = True,
+    single: bool = False,
 ) -> Session:
     monkeypatch.setattr(process, "run", clang)
     plan = fakes.plan(here, units, emits=emits, flavour=flavour, command=command)
     work = here / "work"
     work.mkdir(parents=True)
-    return compiler.prepare(plan, work, batched=batched)
+    return compiler.prepare(plan, work, batched=batched, single=single)
 
 
 def text(data: bytes) -> str:
@@ -113,6 +114,21 @@ def test_uops_share_a_process_and_a_precompiled_prefix(tmp_path: Path, monkeypat
         *("/usr/bin/clang", "-cc1", "-triple", "t", "-emit-obj", "-O3"),
         *("-include-pch", str(tmp_path / "work/prefix.pch"), "-x", "c", "_A.c", "_B.c"),
     )
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_single_uop_is_compiled_with_its_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: bool) -> None:
+    clang = Clang()
+    unit = fakes.unit("_A", short_body="short\n") if short else UNITS[0]
+    if short:
+        clang.printed = DUMP
+    build = session(tmp_path, monkeypatch, clang, units=(unit,), single=True)
+    made = build.emit([unit])
+    assert text(made.data["_A"]) == f"batch: {unit.prefix}{unit.short_tail}"
+    assert made.account.alone == frozenset(), "as one of a batch, which is what the manifest says"
+    assert made.account.shortened == ({"_A"} if short else frozenset())
+    assert not [call for call in clang.calls if "-emit-pch" in call or "-include-pch" in call]
+    assert build.driver == "batched"
 
 
 def test_flags_are_those_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
