@@ -40,7 +40,8 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
     flavour = _flavour(config, request, described)
     cflags = build.cflags if build else described.cflags
     contents = dict(_contents(tree, known))
-    words = frozenset(described.foreign_words).union(*(pyconfig.words(data) for data in contents.values() if data))
+    # Most words are in many files, so all files are read as one.
+    words = pyconfig.words(b"\n".join(filter(None, contents.values()))).union(described.foreign_words)
     dialect = tree.python.dialect
     uops = source.uops(tree)
     units = dialect.units(tree, uops[:1], known.request.target)
@@ -141,24 +142,26 @@ def _shadows(tree: SourceTree, folder: Path, described: Manifest) -> Iterator[st
     known = {tree.root / file.name for file in described.includes if file.origin == "tree"}
     known |= {folder / file.name for file in described.includes if file.origin == "build"}
     known.add(folder / "pyconfig.h")
-    folders = list(dict.fromkeys(_include_folders(tree, folder, described)))
+    # Thousands of places are looked at: as texts, which are put together faster than paths.
+    places = (place.as_posix().rstrip("/") for place in _include_folders(tree, folder, described))
+    folders = list(dict.fromkeys(places))
     for file in described.includes:
-        for place, name in _earlier(tree, file, folders):
-            path = place / name
+        for place in _earlier(tree, file, folders):
+            path = Path(place)
             if path not in known and path.is_file():
                 yield f"{path}, in place of {file.name}"
 
 
-def _earlier(tree: SourceTree, file: IncludedFile, folders: list[Path]) -> Iterator[tuple[Path, str]]:
-    """List where an #include looks before it finds a file: folder, and the name that it may have been called by."""
+def _earlier(tree: SourceTree, file: IncludedFile, folders: list[str]) -> Iterator[str]:
+    """List where an #include looks before it finds a file, by each name that it may have been called by."""
     if file.origin == "tree":
-        path = tree.root / file.name
+        path = (tree.root / file.name).as_posix()
         for number, folder in enumerate(folders):
-            if path.is_relative_to(folder):
-                yield from ((before, path.relative_to(folder).as_posix()) for before in folders[:number])
+            if path.startswith(f"{folder}/"):
+                yield from (f"{before}/{path.removeprefix(f'{folder}/')}" for before in folders[:number])
     elif file.origin != "pyconfig":
         parts = file.name.split("/")
-        yield from ((folder, "/".join(parts[start:])) for start in range(len(parts)) for folder in folders)
+        yield from (f"{folder}/{'/'.join(parts[start:])}" for start in range(len(parts)) for folder in folders)
 
 
 def _include_folders(tree: SourceTree, folder: Path, described: Manifest) -> Iterator[Path]:

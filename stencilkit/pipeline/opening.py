@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -86,6 +87,7 @@ def header_of(path: Path, described: Manifest | None) -> Path:
     return found[0]
 
 
+@functools.lru_cache(maxsize=4)  # whoever looks what is in a folder reads its manifest, and then verifies what it says
 def read_manifest(text: str, where: str) -> Described:
     """Read a manifest, and refuse one of other files than its CPython's build looks for; `where` is for messages.
 
