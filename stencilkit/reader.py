@@ -158,7 +158,7 @@ class _Reader:
                 raise self._fail(row.start(), f"the row of {row['name']} is under another name, or occurs twice")
             sizes[row["name"]] = int(row["code"]), int(row["data"])
             if max(sizes[row["name"]]) > _LARGEST_PART:
-                raise self._fail(row.start(), f"the table says {sizes[row['name']]} bytes for {row['name']}")
+                raise self._fail(row.start(), f"the table says {max(sizes[row['name']])} bytes for {row['name']}")
         if not sizes or sum(map(sum, sizes.values())) > _LARGEST_SET:
             raise self._fail(position, "there is no table of stencil groups here, or one of absurd sizes")
         return sizes
