@@ -66,6 +66,7 @@ class Run:
     pages: dict[int, bytes] = field(default_factory=dict)
     steps: int = 0
     last: int = 0
+    back: int = -1
     over: bool = False
 
     def trace(self) -> list[Event]:
@@ -191,14 +192,25 @@ class Run:
             if self.steps > _MOST_STEPS:
                 engine.emu_stop()
                 raise EndlessError("too many steps")
+            back = self._behind_call()
+            if back not in (-1, place):
+                # A call of a trampoline within the stencil: what that jumps to is called.
+                self.back = back
             self.last = place
             return
-        op = self.code.operations.get(self.last)
-        if op is not None and op.name in _CALLS:
-            self._called(address, self.last + op.size)
+        back = self._behind_call()
+        if back < 0:
+            back, self.back = self.back, -1
+        if back >= 0:
+            self._called(address, back)
             return
         self._left(address)
         engine.emu_stop()
+
+    def _behind_call(self) -> int:
+        """Return the place behind the instruction that ran last, if it is a call, else -1."""
+        op = self.code.operations.get(self.last)
+        return self.last + op.size if op is not None and op.name in _CALLS else -1
 
     def _read(self, name: str) -> int:
         return int(self.engine.reg_read(self.numbers[name]))

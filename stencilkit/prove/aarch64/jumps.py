@@ -22,6 +22,12 @@ from stencilkit.prove.terms import Term
 
 _NEAR: Final = ("patch_aarch64_19r",)
 _FAR: Final = ("patch_aarch64_26r", "patch_aarch64_trampoline")
+# What 3.13's generator puts behind a stencil for a call that may be out of reach: an address in four pieces, and a jump
+# there through x8, which callees may overwrite (CPython: _stencils.py, Stencil.emit_aarch64_trampoline).
+_TRAMPOLINE: Final = (
+    ("mov", "patch_aarch64_16a", 0),
+    *(("movk", f"patch_aarch64_16{c}", 16 * n) for n, c in ((1, "b"), (2, "c"), (3, "d"))),
+)
 
 
 def _goal(code: Code, op: Operation, functions: tuple[str, ...]) -> int | Term:
@@ -59,9 +65,24 @@ def _branch_bit(*, zero: bool) -> Step:
 
 def _link(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
     target = _goal(code, op, _FAR)
-    if isinstance(target, int):
+    return Call(_trampoline(code, target) if isinstance(target, int) else target)
+
+
+def _trampoline(code: Code, place: int) -> Term:
+    """Return where a trampoline within the stencil leads to."""
+    found: dict[Term, None] = {}
+    for number, (name, function, shift) in enumerate(_TRAMPOLINE):
+        op = code.operations.get(place + 4 * number)
+        patch = next((patch for start, patch in op.patches if start == 0), None) if op is not None else None
+        if op is None or patch is None or (op.name, patch.func, op.operands[0].register) != (name, function, "x8"):
+            raise UnsupportedError("a call within the stencil")
+        if op.operands[1].number or op.operands[1].shift[1] != shift:
+            raise UnsupportedError(f"{function} in {op.text}")
+        found[code.value(patch)] = None
+    last = code.operations.get(place + 4 * len(_TRAMPOLINE))
+    if last is None or (last.name, [one.register for one in last.operands]) != ("br", ["x8"]) or len(found) != 1:
         raise UnsupportedError("a call within the stencil")
-    return Call(target)
+    return next(iter(found))
 
 
 def _link_register(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
