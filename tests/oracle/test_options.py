@@ -69,10 +69,13 @@ def test_known_options_are_equal_or_refused(tmp_path: Path) -> None:
 @pytest.mark.matrix
 @pytest.mark.parametrize("triple", [wb.X86, wb.ARM, wb.MAC_ARM, wb.MAC_X86])
 @pytest.mark.parametrize(("version", "major"), [("3.13.15", 18), ("3.14.7", 19)])
-def test_debug_information_changes_nothing(version: str, major: int, triple: str, tmp_path: Path) -> None:
-    """Both generators leave its sections out of ELF and Mach-O; of COFF, upstream's takes them for data."""
+def test_debug_information_is_left_out(version: str, major: int, triple: str, tmp_path: Path) -> None:
+    """Both generators leave its sections out of ELF and Mach-O; of COFF, upstream's takes them for data.
+
+    On aarch64 Linux, LLVM moves nothing past what it describes for unwinding, so both make other stencils with it.
+    """
     bench = sweep.Bench(version, major, triple, tmp_path)
-    plain = sweep.stripped(bench.theirs(""))
+    plain = sweep.stripped(bench.theirs("")) if triple != wb.ARM else None
     assert bench.compare("-g", plain) == ""
     assert bench.compare("-g1 -gdwarf-4", plain) == ""
 
