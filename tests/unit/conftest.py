@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     # As on a machine of that platform with its C library's headers.
     monkeypatch.setattr(headers, "_has_own", lambda _: True)
     return made
+
+
+@pytest.fixture
+def judged(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
+    """A machine on which CPython's own generator makes what LLVM 19 makes."""
+    (machine.tree / "Tools/jit/build.py").write_text('"--output-dir" "llvm-readobj"\n')
+    machine.build()
+    machine.clang.upstream = {path.name: path.read_bytes() for path in machine.folder().glob("*.h")}
+    shutil.rmtree(machine.out)
+    capsys.readouterr()
+    return machine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -171,16 +170,6 @@ def test_a_rebuild_of_another_tree_is_another_build(machine: Machine, capsys: py
 
 def headers_of(machine: Machine) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in machine.folder().iterdir() if path.name != MANIFEST_NAME}
-
-
-@pytest.fixture
-def judged(machine: Machine) -> Machine:
-    """A machine on which CPython's own generator makes what stencilkit makes."""
-    (machine.tree / "Tools/jit/build.py").write_text('"--output-dir" "llvm-readobj"\n')
-    machine.build()
-    machine.clang.upstream = headers_of(machine)
-    shutil.rmtree(machine.out)
-    return machine
 
 
 def test_what_upstreams_generator_makes_too_is_written(judged: Machine, capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,18 +76,6 @@ def qualify(machine: Machine, *words: str, llvm: str = "19..20", out: str = "qua
     return cli.main(["qualify", *machine.words(*places, *words)])
 
 
-@pytest.fixture
-def judged(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
-    """A machine on which CPython's own generator makes what LLVM 19 makes."""
-    (machine.tree / "Tools/jit/build.py").write_text('"--output-dir" "llvm-readobj"\n')
-    machine.build()
-    machine.clang.upstream = {
-        path.name: path.read_bytes() for path in machine.folder().iterdir() if path.suffix == ".h"
-    }
-    capsys.readouterr()
-    return machine
-
-
 def test_what_differs_from_upstreams_generator_is_not_qualified(
     judged: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

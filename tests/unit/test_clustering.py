@@ -64,14 +64,6 @@ def on_workers(machine: Machine, out: str = "qualified") -> tuple[int, Result]:
     return code, result
 
 
-@pytest.fixture
-def judged(machine: Machine) -> Machine:
-    (machine.tree / "Tools/jit/build.py").write_text('"--output-dir" "llvm-readobj"\n')
-    machine.build()
-    machine.clang.upstream = {path.name: path.read_bytes() for path in machine.folder().glob("*.h")}
-    return machine
-
-
 def test_a_worker_gives_the_answers_of_this_machine(judged: Machine, workers: Workers) -> None:
     code, (here,) = qualify(judged)
     there_code, there = on_workers(judged, "there")
