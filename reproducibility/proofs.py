@@ -76,9 +76,14 @@ def row(first: Opened, second: Opened, jobs: int) -> str:
         str(len(proofs.proofs) - counts[Verdict.IDENTICAL]),
         *(str(counts[verdict] or "") for verdict in (Verdict.PROVED, Verdict.GIVEN)),
         named([proof for proof in proofs.proofs if proof.verdict is Verdict.AGREED]),
-        "; ".join(f"`{proof.name}`: {proof.why or proof.verdict.value}" for proof in rest),
+        "; ".join(f"`{proof.name}`: {said(proof)}" for proof in rest),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def said(proof: Proof) -> str:
+    """Say why a stencil is not proved; that it differs is more than that."""
+    return f"differs ({proof.why})" if proof.verdict is Verdict.DIFFERS else proof.why
 
 
 def named(proofs: list[Proof]) -> str:
