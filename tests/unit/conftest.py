@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.setattr(process, "run", made.clang)
+    # A run that ends early lets no more programs start in its process, which is that of all tests here.
+    monkeypatch.setattr(process, "_stopping", threading.Event())
     for name in ("STENCILKIT_LLVM", "LLVM_TOOLS_INSTALL_DIR", "LLVM_ROOT", "CONDA_PREFIX", "LLVM_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(_finding, "_FOLDERS", ())
