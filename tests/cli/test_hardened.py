@@ -180,6 +180,8 @@ def test_cpythons_trampolines_are_not_for_guarded_pages(tmp_path: Path) -> None:
         for register in ("8", "16", "17")
         for guarded in ("0", "1")
     }
+    # From a page that is not guarded, any register will do (Arm ARM, BTYPE); qemu 10 ends that run, qemu 7 does not.
+    assert ends.pop(("8", "0")) in (7, -signal.SIGILL)
     assert ends == dict.fromkeys(ends, 7) | {("8", "1"): -signal.SIGILL}
 
 

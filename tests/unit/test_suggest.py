@@ -11,6 +11,7 @@ from stencilkit.support import suggest
 
 LINUX, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 MUSL, ARM_MUSL = "x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"
+BSD = "x86_64-unknown-freebsd"
 MAC, INTEL_MAC, BOTH = "aarch64-apple-darwin", "x86_64-apple-darwin", "universal2-apple-darwin"
 WINDOWS, ARM_WINDOWS, OLD_WINDOWS = "x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc", "i686-pc-windows-msvc"
 
@@ -28,8 +29,8 @@ WINDOWS, ARM_WINDOWS, OLD_WINDOWS = "x86_64-pc-windows-msvc", "aarch64-pc-window
         ("linux", (LINUX, ARM, MUSL, ARM_MUSL)),
         ("linux/amd64", (LINUX, MUSL)),
         ("win64", (WINDOWS, OLD_WINDOWS, ARM_WINDOWS)),
-        ("x86_64-unknown-linux-gun", (LINUX, MUSL)),
-        ("x86_65-unknown-linux-gnu", (LINUX, MUSL)),
+        ("x86_64-unknown-linux-gun", (LINUX, MUSL, BSD)),
+        ("x86_65-unknown-linux-gnu", (LINUX, MUSL, BSD)),
     ],
 )
 def test_a_triple_that_is_none(word: str, meant: tuple[str, ...]) -> None:
