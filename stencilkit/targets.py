@@ -50,20 +50,15 @@ def parse(text: str) -> SupportTable:
     """
     root = document(text, name="targets.toml", schema=SCHEMA, error=DataError)
     targets = tuple(_target(row) for row in root.tables("target"))
-    known = {target.triple: target for target in targets}
+    known = {target.triple for target in targets}
     if len(known) != len(targets):
         raise root.fail("target", "a triple occurs twice")
     if strange := [target.triple for target in targets if target.like and target.like not in known]:
         raise root.fail("target", f"{strange[0]} is like a target that is not here")
-    targets = tuple(
-        replace(target, like_condition=known[target.like].condition) if target.like else target for target in targets
-    )
     table = SupportTable(
         targets=targets,
         refused_targets=tuple(_refusal(row) for row in root.tables("refused-target", [])),
-        pythons={
-            name: _with_others(_python(name, row, set(known)), targets) for name, row in root.named_tables("cpython")
-        },
+        pythons={name: _with_others(_python(name, row, known), targets) for name, row in root.named_tables("cpython")},
     )
     root.done()
     return table

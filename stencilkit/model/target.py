@@ -66,7 +66,7 @@ class Target:
     `features` (fnmatch) are what a clang without -march and the like generates code for: the processors and instruction
     sets that every machine has.
     `like` is the triple of upstream's target that one which upstream has not is treated as, "" where this is
-    upstream's; `why` and `cost` say so in manifests, and `like_condition` is the `condition` of that one.
+    upstream's; `why` and `cost` say so in manifests.
     """
 
     triple: str
@@ -103,7 +103,6 @@ class Target:
     cpus: tuple[str, ...]
     features: tuple[str, ...]
     like: str = ""
-    like_condition: str = ""
     why: str = ""
     cost: str = ""
 

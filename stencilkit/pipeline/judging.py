@@ -23,7 +23,7 @@ from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import building
+from stencilkit.pipeline import building, knowing
 from stencilkit.support import files, trees
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
@@ -86,7 +86,7 @@ def _renamed(
         return theirs
     spelt = next((name for name in (request.asked.spelling, target.triple) if any(name in n for n in ours)), "")
     names = (call.spelling.encode(), spelt.encode())
-    conditions = (target.like_condition.encode(), target.condition.encode())
+    conditions = (knowing.target(target.like).target.condition.encode(), target.condition.encode())
     return {
         name.replace(call.spelling, spelt): data.replace(*names).replace(*conditions) for name, data in theirs.items()
     }
