@@ -27,7 +27,7 @@ PAIR: Final = ("patch_aarch64_21rx", "patch_aarch64_12x")
 FUNCTIONS: Final = frozenset({*PAIR, FOLDED})
 
 # How patch releases of 3.13 and 3.14 differ from the last ones. Of the releases that were compared with their own
-# generators (docs/patch-releases.md), 3.13.0 to 3.13.12 and 3.14.0 relax; only 3.14.0 compares registers.
+# generators (docs/building.md), 3.13.0 to 3.13.12 and 3.14.0 relax; only 3.14.0 compares registers.
 RELAXED: Final = Variant(
     name="relaxed-pairs",
     file="Python/jit.c",

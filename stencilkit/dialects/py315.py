@@ -9,8 +9,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from stencilkit.dialects import _common, _pairs
-from stencilkit.errors import REPORT, ObjectError
+from stencilkit.dialects import _common, _marks, _pairs
+from stencilkit.errors import ObjectError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
@@ -24,7 +24,6 @@ from stencilkit.model.stencil import (
     PatchForm,
     StencilGroup,
     StencilSet,
-    symbol_value,
 )
 from stencilkit.model.target import Flavour, SpelledTarget, Target, TargetSupport
 
@@ -78,16 +77,6 @@ PATCHES: Final[Mapping[Operation, str]] = {
 }
 # All releases and candidates that there are do the same.
 VARIANTS: Final[tuple[Variant, ...]] = ()
-
-# Holes that the assembly passes mark with labels, because no relocation describes them on every platform.
-_MARKED: Final = {
-    "CUSTOM_AARCH64_BRANCH19": Operation.BRANCH19,
-    "CUSTOM_AARCH64_CONST16a": Operation.MOVW0,
-    "CUSTOM_AARCH64_CONST16b": Operation.MOVW1,
-}
-_RELOCATION_MARK: Final = "_JIT_RELOCATION_"
-_PAIR_MARK: Final = "_JIT_PAIR_"
-_CONSTANT_MARK: Final = "CONST_JIT_"
 
 # A displacement to a slot counts from the end of the instruction, four bytes on.
 _X86_GOT_OPERATIONS: Final = frozenset({Operation.GOT_REL32, Operation.COFF_REL32})
@@ -193,7 +182,7 @@ class _Group:
     def __init__(self, unit: LoweredUnit, symbols: dict[str, int]) -> None:
         self._unit = unit
         self._symbols = symbols
-        marked, pairs = _marks(unit)
+        marked, pairs = _marks.read(unit, HEADER.values, PATCHES)
         # Hole -> the first half that it is folded with; and the first halves.
         self._pairs = pairs
         self._folded_away = set(map(id, pairs.values()))
@@ -268,8 +257,8 @@ class _Group:
         )
 
     def _address(self, hole: Hole) -> Patch:
-        if str(hole.symbol).startswith(_CONSTANT_MARK):
-            value = HoleValue[str(hole.symbol).removeprefix(_CONSTANT_MARK)]
+        if str(hole.symbol).startswith(_marks.CONSTANT):
+            value = HoleValue[str(hole.symbol).removeprefix(_marks.CONSTANT)]
             hole = replace(hole, value=value, symbol=None)
         return _same_field(_common.address_patch(self._unit, hole, self._slots, PATCHES))
 
@@ -282,44 +271,3 @@ def _is_foreign_slot(hole: Hole) -> bool:
 def _same_field(patch: Patch) -> Patch:
     """Say which field a value comes from, and no more: that is all that a header says."""
     return replace(patch, value=_SAME_FIELD.get(patch.value, patch.value))
-
-
-def _marks(unit: LoweredUnit) -> tuple[list[Hole], dict[int, Hole]]:
-    """Read the labels that the assembly passes left (CPython: `convert_labels_to_relocations`).
-
-    Returns the holes that they stand for, and the pairs: id of the second half's hole -> the first half's hole.
-    """
-    by_offset = {hole.offset: hole for hole in unit.code_holes}
-    marked: list[Hole] = []
-    pairs: dict[int, Hole] = {}
-    first: dict[str, Hole] = {}
-    for name, (_, offset) in unit.symbols.items():
-        if _RELOCATION_MARK in name:
-            marked.append(_marked_hole(unit, name, offset))
-        elif _PAIR_MARK in name and offset in by_offset:
-            kind, _, index = name.split(_PAIR_MARK)
-            if "33a" in kind:
-                first[index] = by_offset[offset]
-            elif index in first:
-                _check_pair(unit, first[index], by_offset[offset])
-                pairs[id(by_offset[offset])] = first[index]
-    return marked, pairs
-
-
-def _marked_hole(unit: LoweredUnit, name: str, offset: int) -> Hole:
-    parts = name.split(_RELOCATION_MARK)
-    if len(parts) != 3 or parts[0] not in _MARKED:
-        raise ObjectError(f"label {name} stands for no hole that is known", where=f"uop {unit.name}", fix=REPORT)
-    value, symbol = symbol_value(parts[1], HEADER.values)
-    return Hole(offset=offset, kind=parts[0], operation=_MARKED[parts[0]], value=value, symbol=symbol, addend=0)
-
-
-def _check_pair(unit: LoweredUnit, first: Hole, second: Hole) -> None:
-    functions = (PATCHES.get(first.operation), PATCHES.get(second.operation))
-    same = (first.value, first.symbol, first.addend) == (second.value, second.symbol, second.addend)
-    if functions != _pairs.PAIR or not same:
-        raise ObjectError(
-            f"the halves of a load from a slot do not belong together: {first.kind}, {second.kind}",
-            where=f"uop {unit.name}, offset {first.offset:#x}",
-            fix=REPORT,
-        )

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from stencilkit import disassemble, ledger, prove
+from stencilkit import disassemble, prove
 from stencilkit.errors import UsageError
 from stencilkit.model import digest
-from stencilkit.model.ledger import Entry, Proven
 from stencilkit.model.machine import Operation
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
-from stencilkit.pipeline import admitting, bundling
+from stencilkit.pipeline import accounting, admitting, bundling
 from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, emulate, solver
 from stencilkit.support import fields, files, forks, resources
@@ -27,7 +25,6 @@ from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT, Progress, counting
 
 _AROUND: Final = 6
-_ACCOUNTED: Final = (Verdict.IDENTICAL, Verdict.PROVED)
 _PROTOTYPES: Final = "prove/prototypes.toml"
 _PROTOTYPE: Final = re.compile(r"(?P<result>[\w{}, ]+?)\((?P<arguments>[^()]*)\)(?P<ends> noreturn)?")
 
@@ -74,7 +71,7 @@ def run(
     for other in others or [first]:
         proofs = _pair(first, other, request, store or NoStore(), progress)
         if request.ledger is not None:
-            unlike = recorded(first, other, proofs, request.ledger, update=request.update)
+            unlike = accounting.unlike(first, other, proofs, request.ledger, update=request.update)
             proofs = replace(proofs, unlike=unlike)
         found.append(proofs)
     return tuple(found)
@@ -96,54 +93,6 @@ def _opened(path: Path, triple: str | None) -> Opened:
     with files.scratch("prove") as folder:
         files.write_together(folder, {**found[0].files, MANIFEST_NAME: found[0].manifest_text})
         return replace(admitting.header(folder), label=str(path))
-
-
-def recorded(first: Opened, second: Opened, proofs: Proofs, folder: Path, *, update: bool) -> tuple[str, ...]:
-    """Compare proofs with those in the ledger, or write them there; return what differs.
-
-    The first stencils must be those of the entry that the second's differs from.
-
-    Raises: LedgerError, UsageError.
-    """
-    entries = []
-    for opened in (first, second):
-        entry = ledger.find(folder, opened.manifest) if opened.manifest is not None else None
-        if opened.manifest is None or entry is None or entry != Entry.of(opened.manifest):
-            raise UsageError(
-                f"{opened.label} is not what the ledger describes",
-                fix="give output folders of what stencilkit gate has put there",
-            )
-        entries.append(entry)
-    base, entry = entries
-    if ledger.base_of(folder, entry, second.python.support.pinned).content != base.content:
-        raise UsageError(f"the ledger does not compare {entry.llvm} with {base.llvm}", fix="give its base first")
-    counts = Counter(proof.verdict for proof in proofs.proofs)
-    found = Proven(
-        prover=proofs.assumptions,
-        content=entry.content,
-        base=base.content,
-        proved=counts[Verdict.PROVED],
-        otherwise={proof.name: _account(proof) for proof in proofs.proofs if proof.verdict not in _ACCOUNTED},
-    )
-    if update:
-        ledger.write(folder, replace(entry, proofs=found), second.python.support.pinned)
-        return ()
-    return tuple(_unlike(found, entry.proofs))
-
-
-def _account(proof: Proof) -> str:
-    text = f"{proof.verdict.value} {', '.join(proof.facts)}".rstrip()
-    return f"{text}: {proof.why}" if proof.verdict is Verdict.NOT_PROVED else text
-
-
-def _unlike(found: Proven, expected: Proven | None) -> Iterator[str]:
-    if expected is None:
-        yield "the ledger says nothing of proofs"
-        return
-    for name in sorted(found.otherwise.keys() | expected.otherwise.keys()):
-        now, then = (rows.get(name, "proved") for rows in (found.otherwise, expected.otherwise))
-        if now != then:
-            yield f"{name} is {now}; the ledger says {then}"
 
 
 def _pair(first: Opened, second: Opened, request: Request, store: Store, progress: Progress) -> Proofs:

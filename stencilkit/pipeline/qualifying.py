@@ -24,7 +24,7 @@ from stencilkit.model.proof import Proof
 from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Result, Sizes
 from stencilkit.model.target import split_kind
 from stencilkit.pipeline import answering, building, comparing, gate, knowing, recalling, requesting
-from stencilkit.pipeline.answering import Subject
+from stencilkit.pipeline.subject import Subject
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 

@@ -27,7 +27,8 @@ from stencilkit.model.qualification import Check, Name
 from stencilkit.model.testing import ModuleVerdict, TestReport
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import answering, building, gate, knowing, qualifying, recalling, requesting
-from stencilkit.pipeline.answering import Subject
+from stencilkit.pipeline import subject as subjects
+from stencilkit.pipeline.subject import Subject
 from stencilkit.support import process
 from stencilkit.support.cache import Store
 from tests import samples
@@ -166,7 +167,7 @@ def test_what_fails_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(requesting, "at", lambda *_: None)
     monkeypatch.setattr(recalling, "stencils", lambda *_: "ab" * 32)
-    monkeypatch.setattr(answering, "replace", lambda *_, **__: None)
+    monkeypatch.setattr(subjects, "replace", lambda *_, **__: None)
     monkeypatch.setattr(gate, "build_reference", build)
     found = subject(tmp_path)
     for _ in range(3):

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from stencilkit import targets
+from stencilkit.cli import group
+from tests import documents
+from tests.documents import COMMANDS, ROOT, Call
+
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/**/*.md")])
 
 
@@ -24,3 +32,117 @@ def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
 
 def test_pages_are_found() -> None:
     assert len(PAGES) > 15
+
+
+# What stands for a value: DIR, $TREE, %{SOURCE20}, <triple>.
+_PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9:-]*|.*[$%{<].*")
+_LLVMS = re.compile(r"(?:\d+(?:\.\d+\.\d+)?|\d+\.\.\d+)(?:,(?:\d+(?:\.\d+\.\d+)?|\d+\.\.\d+))*|.*/.*")
+
+
+def problems(call: Call) -> Iterator[str]:
+    """Say what click, and the tables of targets, would not take of a call."""
+    path = next(path for path in (call.words[:2], call.words[:1], ()) if path in COMMANDS)
+    command = documents.find(path)
+    context = click.Context(command, parent=click.Context(group, **group.context_settings), **command.context_settings)
+    words = list(call.words[len(path) :])
+    parameters = command.get_params(context)
+    try:
+        options, extra = _parsed(command, context, words, shown=call.shown)
+        for parameter in parameters:
+            if isinstance(parameter, click.Option) and options.get(parameter.name or "") is not None:
+                given = options[parameter.name or ""]
+                for value in given if parameter.multiple else (given,):
+                    yield from _wrong(parameter, value, context)
+    except click.UsageError as error:
+        yield error.format_message()
+        return
+    if extra and not _PLACEHOLDER.fullmatch(extra[0]):
+        yield f"too much: {' '.join(extra)}"
+    for parameter in parameters:
+        needed = isinstance(parameter, click.Argument) and parameter.required
+        if needed and call.shown and call.whole and not isinstance(options[str(parameter.name)], str | tuple):
+            yield f"{parameter.make_metavar(context)} is missing"
+
+
+def _parsed(
+    command: click.Command, context: click.Context, words: list[str], *, shown: bool
+) -> tuple[dict[str, Any], Sequence[str]]:
+    try:
+        return command.make_parser(context).parse_args(list(words))[:2]
+    except click.BadOptionUsage:
+        if shown:
+            raise
+        # In a sentence, `stencilkit verify --ledger` is the name of an option.
+        return command.make_parser(context).parse_args([*words, "X"])[:2]
+
+
+def _wrong(option: click.Option, value: object, context: click.Context) -> Iterator[str]:
+    if not isinstance(value, str) or _PLACEHOLDER.fullmatch(value):
+        return
+    if not isinstance(option.type, click.Path):
+        option.type.convert(value, option, context)
+    if "--llvm" in option.opts and not _LLVMS.fullmatch(value):
+        yield f"--llvm {value}"
+    known = ["all", "universal2-apple-darwin", *(target.triple for target in targets.load().targets)]
+    if "--target" in option.opts and not any(fnmatchcase(name, value) for name in known):
+        yield f"--target {value}"
+
+
+def test_commands_in_documents_are_ones_that_can_be_run() -> None:
+    known = {path[0] for path in COMMANDS if path}
+    wrong, seen = [], 0
+    for call in documents.calls():
+        if call.words[0] in known or call.words[0].startswith("-"):
+            seen += 1
+            wrong += [f"{call}: {problem}" for problem in problems(call)]
+        elif any(word.startswith("--") for word in call.words):
+            # Without an option, it may be prose: "stencilkit builds ...".
+            wrong.append(f"{call}: no such command")
+    assert seen > 200
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("build --cpython", "requires an argument"),
+        ("build --cpyton 3.14.7", "No such option"),
+        ("build --target x86_64-linux", "--target x86_64-linux"),
+        ("build --llvm nineteen", "--llvm nineteen"),
+        ("build out", "too much: out"),
+        ("build --jobs 0", "range"),
+        ("test stencils --suite all", "not one of"),
+        ("pack -o x.tar.gz", "OUT-DIR... is missing"),
+        ("show _POP_TOP", "is missing"),
+        ("cache info more", "too much: more"),
+        ("cache bust", "too much: bust"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_found(words: str, problem: str) -> None:
+    call = Call(where="x.md", words=tuple(words.split()), shown=True, whole=True)
+    assert problem in " ".join(problems(call))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("    make PYTHON_FOR_REGEN='stencilkit regen --llvm 21' -j2", "regen --llvm 21"),
+        ("    x=$(stencilkit install a.tar.gz --check) || exit", "install a.tar.gz --check"),
+        ("    stencilkit test S [--suite smoke|jit|full] [--target T]...", "test S --suite smoke --target T"),
+        ("    stencilkit show X a > b; ls", "show X a"),
+        ("    stencilkit build   # all of it", "build"),
+        ("As `stencilkit\npack out` says", "pack out"),
+        ("    reproducibility/gate --llvm 19", "gate --llvm 19"),
+        ("    .venv/bin/stencilkit doctor", "doctor"),
+    ],
+)
+def test_commands_are_found_in_pages(text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    monkeypatch.setattr(documents, "ROOT", tmp_path)
+    monkeypatch.setattr(documents, "DOCUMENTS", [page])
+    assert [" ".join(call.words) for call in documents.calls()] == [words]
+
+
+def test_every_command_is_used_somewhere() -> None:
+    assert {path[0] for path in COMMANDS if path} <= {call.words[0] for call in documents.calls() if call.words}

@@ -8,16 +8,16 @@ apt has checked, or the user's. Refuses a version whose hash nobody has given.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import ContentError, FetchError, UsageError
-from stencilkit.model.pins import HashOrigin, Pins, SourcePin
+from stencilkit.fetch import _vouching
+from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.model.source import VOUCHED
 from stencilkit.model.version import PythonVersion
-from stencilkit.support import apt, archive, download, files, private, suggest
+from stencilkit.support import apt, archive, download, files, private
 from stencilkit.support.progress import SILENT, Progress
 
 # What every CPython has since 1995; `source` reads the version from it.
@@ -58,7 +58,7 @@ def fetch(
     named = release(version)
     if sha256 is None and to is None and (kept := _kept(named, pins, cache)):
         return kept
-    pin = _pin(named, pins, sha256, cache, progress)
+    pin = _vouching.pin(named, pins, sha256, cache, progress)
     return _fetch(pin, cache, to, progress)
 
 
@@ -87,7 +87,7 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
     Raises: ContentError where a mirror has other content under its name; FetchError of the last that was tried;
         UsageError where none is known.
     """
-    indexed = _indexed(series, cache, progress)
+    indexed = _vouching.indexed(series, cache, progress)
     found = {pin.version: pin for pin in (*indexed, *pins.sources) if pin.version.series == series}
     if not found:
         raise UsageError(
@@ -96,7 +96,7 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
         )
     absent: dict[str, FetchError] = {}
     for version in sorted(found, key=lambda version: version.age, reverse=True):
-        pin = pins.source(version) or _agreed(version, indexed)
+        pin = pins.source(version) or _vouching.agreed(version, indexed)
         try:
             tree = _fetch(pin, cache, to, progress)
         except ContentError:
@@ -116,7 +116,7 @@ def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progr
     Raises: FetchError; UsageError where a pin or a signed index has another hash for it.
     """
     try:
-        listed = {pin.sha256 for pin in _indexed(version.series, cache, progress) if pin.version == version}
+        listed = {pin.sha256 for pin in _vouching.indexed(version.series, cache, progress) if pin.version == version}
     except FetchError as error:
         # The user vouches; that is the way out where no index can be checked.
         progress.say(f"the hash is compared with no index: {error.what}")
@@ -127,7 +127,7 @@ def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progr
             details="\n".join(sorted(listed)),
             fix="leave --sha256 out: the index vouches for this release",
         )
-    pin = _pin(version, pins, sha256, cache, progress)
+    pin = _vouching.pin(version, pins, sha256, cache, progress)
     return Fetched(pin=pin, tree=_fetch(pin, cache, None, progress))
 
 
@@ -211,100 +211,6 @@ def _kept(version: PythonVersion, pins: Pins, cache: Path) -> Path | None:
         return None
     found = list((cache / "trees").glob(f"Python-{version}-{'[0-9a-f]' * _SHORT}"))
     return found[0] if len(found) == 1 else None
-
-
-def _unknown(version: PythonVersion, known: Sequence[str]) -> UsageError:
-    near = suggest.question(suggest.nearest(str(version), known, likeness=suggest.VERSION_LIKENESS))
-    own = f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz), and this again; or give --cpython a tree"
-    return UsageError(
-        f"no hash is known for CPython {version}: it is not pinned, nor in a source index that apt can check here",
-        fix=near or f"{own}; pinned or in an index are {', '.join(dict.fromkeys(known))}",
-    )
-
-
-def _pin(version: PythonVersion, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
-    known = pins.source(version)
-    if known is not None and sha256 in (None, known.sha256):
-        return known
-    if known is not None:
-        raise UsageError(
-            f"--sha256 {sha256} is not that of CPython {version}, which is {known.sha256}",
-            fix="leave --sha256 out: this release is pinned",
-        )
-    if sha256 is None:
-        indexed = _indexed(version.series, cache, progress)
-        if any(pin.version == version for pin in indexed):
-            return _agreed(version, indexed)
-        raise _unknown(version, [str(pin.version) for pin in (*pins.sources, *indexed)])
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
-    package = _package(version.series)
-    pool = f"pool/main/p/{package}/{package}_{_debian(version)}.orig.tar.xz"
-    return _source_pin(version, pool, sha256, origin="sha256", vouched="whoever gave it as --sha256")
-
-
-def _agreed(version: PythonVersion, indexed: Iterable[SourcePin]) -> SourcePin:
-    """Return what source indexes list as a release.
-
-    Raises: FetchError where they list different tarballs.
-    """
-    listed = [pin for pin in indexed if pin.version == version]
-    if len({(pin.sha256, pin.size) for pin in listed}) > 1:
-        raise FetchError(
-            f"source indexes do not agree about the hash of CPython {version}",
-            details="\n".join(f"{pin.sha256} {pin.pool}" for pin in listed),
-            fix="give the one that python.org publishes: --sha256",
-        )
-    return listed[0]
-
-
-def _indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ...]:
-    """List the releases of a series that signed source indexes list, under the name of the unchanged tarball.
-
-    Raises: FetchError where an index cannot be checked.
-    """
-    where = apt.archives()
-    if not where:
-        return ()
-    package = _package(series)
-    original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
-    with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):
-        listed = apt.source_files(package, where, private.make(cache) / "apt")
-    return tuple(
-        _source_pin(
-            version,
-            file.pool,
-            file.sha256,
-            origin="index",
-            size=file.size,
-            vouched=_signers(where),
-        )
-        for file in listed
-        if (match := original.fullmatch(file.name))
-        and (version := PythonVersion.parse(match["version"].replace("~", "")))
-    )
-
-
-def _signers(where: Sequence[apt.Archive]) -> str:
-    suites = ", ".join(f"{archive.origin} {archive.suite}" for archive in where)
-    return f"the signed source index of {suites}"
-
-
-def _package(series: str) -> str:
-    return f"python{series}"
-
-
-def _debian(version: PythonVersion) -> str:
-    """Spell a version so that Debian sorts "3.15.0~rc1" before "3.15.0"."""
-    return re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", str(version))
-
-
-def _source_pin(
-    version: PythonVersion, pool: str, sha256: str, *, origin: HashOrigin, vouched: str, size: int = 0
-) -> SourcePin:
-    micro = re.split("[abr]", version.rest)[0]
-    path = f"{version.series}.{micro}/Python-{version}.tar.xz"
-    return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin, size=size, vouched=vouched)
 
 
 def _folder(cache: Path, version: PythonVersion, sha256: str) -> Path:

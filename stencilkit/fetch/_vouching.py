@@ -1,0 +1,112 @@
+"""Whose hash vouches for a release: stencilkit's pin, a source index whose signature apt checks, or the user's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stencilkit.errors import FetchError, UsageError
+from stencilkit.model.pins import HashOrigin, Pins, SourcePin
+from stencilkit.model.version import PythonVersion
+from stencilkit.support import apt, private, suggest
+from stencilkit.support.progress import Progress
+
+
+def pin(version: PythonVersion, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
+    """Find a release's hash: the pin's, the one that the user gives, or a signed index's.
+
+    Raises: FetchError where an index cannot be checked, or two do not agree; UsageError where the user's hash is
+        another one than the pin's, and where none is known.
+    """
+    known = pins.source(version)
+    if known is not None and sha256 in (None, known.sha256):
+        return known
+    if known is not None:
+        raise UsageError(
+            f"--sha256 {sha256} is not that of CPython {version}, which is {known.sha256}",
+            fix="leave --sha256 out: this release is pinned",
+        )
+    if sha256 is None:
+        listed = indexed(version.series, cache, progress)
+        if any(found.version == version for found in listed):
+            return agreed(version, listed)
+        raise _unknown(version, [str(found.version) for found in (*pins.sources, *listed)])
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
+    package = _package(version.series)
+    pool = f"pool/main/p/{package}/{package}_{_debian(version)}.orig.tar.xz"
+    return _source_pin(version, pool, sha256, origin="sha256", vouched="whoever gave it as --sha256")
+
+
+def agreed(version: PythonVersion, indexes: Iterable[SourcePin]) -> SourcePin:
+    """Return what source indexes list as a release.
+
+    Raises: FetchError where they list different tarballs.
+    """
+    listed = [found for found in indexes if found.version == version]
+    if len({(found.sha256, found.size) for found in listed}) > 1:
+        raise FetchError(
+            f"source indexes do not agree about the hash of CPython {version}",
+            details="\n".join(f"{found.sha256} {found.pool}" for found in listed),
+            fix="give the one that python.org publishes: --sha256",
+        )
+    return listed[0]
+
+
+def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ...]:
+    """List the releases of a series that signed source indexes list, under the name of the unchanged tarball.
+
+    Raises: FetchError where an index cannot be checked.
+    """
+    where = apt.archives()
+    if not where:
+        return ()
+    package = _package(series)
+    original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
+    with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):
+        listed = apt.source_files(package, where, private.make(cache) / "apt")
+    return tuple(
+        _source_pin(
+            version,
+            file.pool,
+            file.sha256,
+            origin="index",
+            size=file.size,
+            vouched=_signers(where),
+        )
+        for file in listed
+        if (match := original.fullmatch(file.name))
+        and (version := PythonVersion.parse(match["version"].replace("~", "")))
+    )
+
+
+def _unknown(version: PythonVersion, known: Sequence[str]) -> UsageError:
+    near = suggest.question(suggest.nearest(str(version), known, likeness=suggest.VERSION_LIKENESS))
+    own = f"run stencilkit fetch {version} --sha256 HEX (of its .tar.xz), and this again; or give --cpython a tree"
+    return UsageError(
+        f"no hash is known for CPython {version}: it is not pinned, nor in a source index that apt can check here",
+        fix=near or f"{own}; pinned or in an index are {', '.join(dict.fromkeys(known))}",
+    )
+
+
+def _signers(where: Sequence[apt.Archive]) -> str:
+    suites = ", ".join(f"{archive.origin} {archive.suite}" for archive in where)
+    return f"the signed source index of {suites}"
+
+
+def _package(series: str) -> str:
+    return f"python{series}"
+
+
+def _debian(version: PythonVersion) -> str:
+    """Spell a version so that Debian sorts "3.15.0~rc1" before "3.15.0"."""
+    return re.sub(r"(?<=\d)(?=(a|b|rc)\d)", "~", str(version))
+
+
+def _source_pin(
+    version: PythonVersion, pool: str, sha256: str, *, origin: HashOrigin, vouched: str, size: int = 0
+) -> SourcePin:
+    micro = re.split("[abr]", version.rest)[0]
+    path = f"{version.series}.{micro}/Python-{version}.tar.xz"
+    return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin, size=size, vouched=vouched)
