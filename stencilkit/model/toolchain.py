@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -65,8 +65,10 @@ class Wanted:
 class Identity:
     """What a toolchain's output depends on: SHA-256 of the program, and of the LLVM libraries that it loads.
 
-    clang's configuration files count as such.
+    clang's configuration files count as such. `stamps` say of every such file whether it is still the same one, on this
+    machine and now.
     """
 
     program: str
     libraries: Mapping[str, str]
+    stamps: tuple[tuple[Path, tuple[int, ...]], ...] = field(default=(), compare=False, repr=False)

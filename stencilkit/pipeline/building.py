@@ -28,7 +28,7 @@ from stencilkit.support.progress import SILENT, Progress
 def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -> Build:
     """Build the stencils of one request, or recall them where all that they are made from is as it was.
 
-    Raises: StencilkitError of the stage that refuses.
+    Raises: StencilkitError of the stage that refuses; SourceError where a file changes meanwhile.
     """
     check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
@@ -44,8 +44,9 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
             return replace(known, notes=notes)
         from stencilkit.pipeline import making  # noqa: PLC0415  # loading it takes as long as the rest of such an answer
 
-        made = making.make(inputs, store, work, progress)
-    if not made.unrecorded and remembering.holds(inputs):
+        with remembering.unchanged(inputs, store):
+            made = making.make(inputs, store, work, progress)
+    if not made.unrecorded:
         remembering.keep(key, made.build, store)
     return replace(made.build, notes=(*notes, *made.build.notes, *made.unrecorded))
 

@@ -6,15 +6,17 @@ answers is saved.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, get_args
 
-from stencilkit import __version__, manifest
-from stencilkit.errors import ManifestError
+from stencilkit import __version__, manifest, toolchain
+from stencilkit.errors import ManifestError, SourceError
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, UsedFile
 from stencilkit.model.request import Build, BuildRequest
@@ -92,16 +94,60 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def holds(inputs: Inputs) -> bool:
-    """Return whether the files are still those of the inputs: somebody may have changed one during the build."""
+def changed(inputs: Inputs) -> tuple[str, ...]:
+    """List the files that are not those of the inputs any more: somebody may change one during the build."""
     root, config = inputs.plan.tree.root, inputs.request.pyconfig
     recorded = {root / file.name: file.sha256 for file in inputs.used}
     recorded |= {path: file.sha256 for path, file in inputs.closure.paths}
     recorded[config.folder / "pyconfig.h"] = _digest(config.content)
+    found = [path for path, digest in recorded.items() if not _is(path, digest)]
+    return tuple(map(str, (*found, *toolchain.replaced(inputs.identity))))
+
+
+def _is(path: Path, digest: str) -> bool:
     try:
-        return all(files.sha256(path) == digest for path, digest in recorded.items())
+        return files.sha256(path) == digest
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def unchanged(inputs: Inputs, store: Store) -> Iterator[None]:
+    """Refuse what was made of files that were changed or replaced meanwhile, and take it out of the cache again.
+
+    A compiler reads a header when it gets to it, and not when the header was hashed: what it makes is what neither the
+    old file nor the new one is good for, and has the keys of the old one.
+
+    Raises: SourceError.
+    """
+    start = len(store.added())
+    try:
+        yield
+    except KeyboardInterrupt:
+        _withdraw(inputs, store, start)
+        raise
+    except BaseException:
+        # It may be the reason for this:
+        _refuse(_withdraw(inputs, store, start))
+        raise
+    _refuse(_withdraw(inputs, store, start))
+
+
+def _withdraw(inputs: Inputs, store: Store, start: int) -> tuple[str, ...]:
+    found = changed(inputs)
+    if found:
+        store.withdraw(store.added(start))
+    return found
+
+
+def _refuse(found: Sequence[str]) -> None:
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise SourceError(
+            f"a file was changed while stencils were made of it{more}",
+            where=found[0],
+            fix="build again when nothing else works on these files; nothing was written",
+        )
 
 
 def recall(key: str, request: BuildRequest, store: Store) -> Build | None:

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,7 @@ class Store:
         self.root = root
         self.bound = bound
         self.damaged = 0
+        self._added: list[str] = []
 
     def get(self, key: str) -> bytes | None:
         """Return an entry's content, or None where there is none that is whole."""
@@ -74,6 +76,7 @@ class Store:
                 with contextlib.suppress(FileExistsError):
                     private.write(self.root.parent, _TAG_NAME, data=_TAG, replace=False)
             private.write(self.root, key[:2], key, data=_digest(key, content) + content)
+            self._added.append(key)
 
     def forget(self, key: str) -> None:
         """Remove an entry whose content turned out to be of no use, and count it as damaged."""
@@ -81,6 +84,16 @@ class Store:
         # A store that cannot be written keeps the entry, which is never used.
         with contextlib.suppress(OSError):
             self._path(key).unlink(missing_ok=True)
+
+    def added(self, start: int = 0) -> list[str]:
+        """List the keys of what this process has stored, but for the first ones."""
+        return self._added[start:]
+
+    def withdraw(self, keys: Iterable[str]) -> None:
+        """Remove entries that are whole, and say what is not so."""
+        for key in keys:
+            with contextlib.suppress(OSError):
+                self._path(key).unlink(missing_ok=True)
 
     def info(self) -> StoreInfo:
         """Count entries and bytes."""

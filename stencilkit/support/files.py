@@ -33,6 +33,18 @@ def sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
+def stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written to: device, number, size and times; () for none.
+
+    The time of change cannot be set back, as that of the content can.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 def starts_with(path: Path, beginning: bytes) -> bool:
     """Return whether there is a file that starts with some bytes."""
     try:

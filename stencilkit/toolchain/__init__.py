@@ -7,7 +7,7 @@ _choosing   what --llvm means -> one toolchain for each version
 
 from __future__ import annotations
 
-from stencilkit.toolchain._asking import identify, identity, starts
+from stencilkit.toolchain._asking import identify, identity, loaded, replaced, starts
 from stencilkit.toolchain._choosing import beside, check_arch, choice, majors, parse_wanted, select
 from stencilkit.toolchain._finding import Machine, discover
 
@@ -19,8 +19,10 @@ __all__ = [
     "discover",
     "identify",
     "identity",
+    "loaded",
     "majors",
     "parse_wanted",
+    "replaced",
     "select",
     "starts",
 ]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import ProcessError
+from stencilkit.errors import ProcessError, ToolchainError
 from stencilkit.model.toolchain import Identity, Origin, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support import files, process
@@ -26,8 +26,14 @@ NAME: Final = re.compile(r"clang(?:-(?P<major>\d+))?(?:\.exe)?")
 _PROGRAM: Final = re.compile(r"clang(?:-\d+)?(?:\.exe)?|zig(?:\.exe)?")
 _CC1: Final = re.compile(r'^ *"(?P<program>[^"]+)" "-cc1"', re.MULTILINE)
 _CONFIGURATION: Final = re.compile(r"^Configuration file: (.+)$", re.MULTILINE)
+# Answers that are remembered of a program.
+_QUESTIONS: Final = ("--version", "-print-targets", "-print-resource-dir")
 _BINARY_MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-_SHARED_LLVM: Final = re.compile(r"(?P<path>/\S*/lib(?:LLVM|clang-cpp)[^/\s]*)")
+# A line of ldd's ("libLLVM.so.21.1 => /usr/lib/libLLVM.so.21.1 (0x7f...)") or of otool's. An LLVM that was built with
+# BUILD_SHARED_LIBS has dozens of them.
+_SHARED_LLVM: Final = re.compile(
+    r"^\s+(?:\S.* => )?(?P<path>\S.*/(?:lib)?(?:LLVM|clang|Polly)[^/]*?)(?: \((?:0x|compatibility).*)?$", re.MULTILINE
+)
 # `clang -print-targets` names -> the arch column of targets.toml. An x86-64 back end also does i686.
 _ARCHS: Final = {"x86-64": "x86_64", "x86": "i686", "aarch64": "aarch64"}
 
@@ -38,15 +44,15 @@ def identify(program: Path, origin: Origin, store: Store) -> Toolchain | Rejecte
     lib = program.parent / "lib"
     command = _command(program)
     try:
-        version = _ask(program, (*command, "--version"), store)
+        version = _ask(program, (*command, _QUESTIONS[0]), store)
         problem = _problem(program, version)
         match = _VERSION.search(version)
         parsed = LlvmVersion.parse(match["version"]) if match else None
         if problem or match is None or parsed is None:
             said = version.strip().partition("\n")[0][:80] or "nothing"
             return Rejected(program=program, why=problem or f"it is not a clang: --version says {said!r}")
-        archs = _ask(program, (*command, "-print-targets"), store)
-        resource = str(lib) if zig else _ask(program, (*command, "-print-resource-dir"), store).strip()
+        archs = _ask(program, (*command, _QUESTIONS[1]), store)
+        resource = str(lib) if zig else _ask(program, (*command, _QUESTIONS[2]), store).strip()
     except ProcessError as error:
         return Rejected(program=program, why=error.what)
     return Toolchain(
@@ -116,7 +122,8 @@ def _stat_key(*words: str | Path) -> str:
         return ""
     if not magic.startswith(_BINARY_MAGICS):
         return ""
-    text = json.dumps([*map(str, words), str(path), status.st_size, status.st_mtime_ns])
+    # Of two files in one place, images and packages whose times are all set to one differ in the time of their change.
+    text = json.dumps([*map(str, words), str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -131,13 +138,37 @@ def identity(toolchain: Toolchain, store: Store) -> Identity:
 
     Of a wrapper (ccache, a script), the clang that it calls counts as one of them: it can change alone. So does a
     configuration file (Gentoo and Homebrew have some), whose flags apply to every uop.
+
+    Raises: ToolchainError where the program has become another version since it was identified.
     """
+    said = process.run((*toolchain.command, "--version"), timeout=30).out
+    match = _VERSION.search(said)
+    if match is None or match["vendor"].strip() != toolchain.vendor:
+        raise _outdated(toolchain, said, store)
     program = toolchain.program.resolve()
     called = _called(toolchain, program)
-    parts = (program, called, *_libraries(called), *_configuration(toolchain))
+    parts = dict.fromkeys((program, called, *_libraries(called), *_configuration(said)))
+    stamps = {path: files.stamp(path) for path in parts}
     digests = {path: _digest(path, store) for path in parts}
     libraries = {path.name: digest for path, digest in digests.items() if path != program}
-    return Identity(program=digests[program], libraries=dict(sorted(libraries.items())))
+    return Identity(program=digests[program], libraries=dict(sorted(libraries.items())), stamps=tuple(stamps.items()))
+
+
+def _outdated(toolchain: Toolchain, said: str, store: Store) -> ToolchainError:
+    """Forget what a program answered before: a library that it loads, or what it starts, was replaced."""
+    for question in _QUESTIONS:
+        if key := _stat_key("ask", toolchain.program, *toolchain.command[1:], question):
+            store.forget(key)
+    return ToolchainError(
+        f"{toolchain.program} was {toolchain.vendor}, and is another one now",
+        details=said.strip().partition("\n")[0][:200],
+        fix="run it again: what it was is forgotten",
+    )
+
+
+def replaced(identity: Identity) -> tuple[Path, ...]:
+    """List the files of a toolchain that somebody has replaced since it was asked for its identity."""
+    return tuple(path for path, stamp in identity.stamps if files.stamp(path) != stamp)
 
 
 def starts(toolchain: Toolchain) -> tuple[str, ...]:
@@ -147,12 +178,11 @@ def starts(toolchain: Toolchain) -> tuple[str, ...]:
     return toolchain.command if called == program else _command(called)
 
 
-def _configuration(toolchain: Toolchain) -> list[Path]:
+def _configuration(said: str) -> list[Path]:
     """List the configuration files that clang says it takes, and those that they include.
 
     They change without the program, so its answer is not remembered (clang's manual, Configuration files).
     """
-    said = process.run((*toolchain.command, "--version"), timeout=30).out
     todo = [Path(path) for path in _CONFIGURATION.findall(said)]
     found: list[Path] = []
     while todo:
@@ -180,8 +210,16 @@ def _libraries(program: Path) -> list[Path]:
             listing = process.run((*lister, str(program)), timeout=30).out
         except ProcessError:
             continue
-        return sorted({Path(match["path"]).resolve() for match in _SHARED_LLVM.finditer(listing)})
+        return loaded(listing, program)
     return []
+
+
+def loaded(listing: str, program: Path) -> list[Path]:
+    """List LLVM's libraries among those that ldd or otool names; an @rpath is taken for the folder beside clang's."""
+    found = [Path(match["path"]) for match in _SHARED_LLVM.finditer(listing)]
+    own = program.parent.with_name("lib")
+    places = {(own / path.name if path.parts[0].startswith("@") else path).resolve() for path in found}
+    return sorted(path for path in places if path.is_file())
 
 
 def _digest(path: Path, store: Store) -> str:

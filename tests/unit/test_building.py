@@ -9,6 +9,7 @@ import pytest
 
 from stencilkit import cli
 from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.support.process import Completed
 from tests import samples
 from tests.standin import Machine
 
@@ -78,6 +79,31 @@ def test_what_was_compiled_is_not_compiled_again(machine: Machine) -> None:
     machine.build()
     assert machine.compiled() == {"_NOP"}
     assert machine.header() != first
+
+
+def test_a_header_that_changes_during_a_build_is_trouble_and_leaves_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was compiled of the new header had the keys of the old one, and was found under them later."""
+    original = machine.clang._compile
+    header = machine.tree / "Include" / "Python.h"
+    before = header.read_text()
+
+    def compile_(words: tuple[str, ...], cwd: Path) -> Completed:
+        header.write_text(f"{before}#define OTHER 1\n")
+        return original(words, cwd)
+
+    monkeypatch.setattr(machine.clang, "_compile", compile_)
+    assert machine.build() == 2
+    said = capsys.readouterr().err
+    assert "a file was changed while stencils were made of it" in said
+    assert str(header) in said
+    assert not machine.folder().exists()
+    monkeypatch.setattr(machine.clang, "_compile", original)
+    header.write_text(before)
+    machine.compiled()
+    assert machine.build() == 0
+    assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
 
 
 def test_units_that_do_not_compile_are_named_and_nothing_is_written(

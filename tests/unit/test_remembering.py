@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stencilkit.errors import CompileError, SourceError
 from stencilkit.model.build import Closure, Headers, IncludedFile
 from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import MANIFEST_NAME, UsedFile
@@ -21,7 +22,7 @@ from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import knowing, remembering
 from stencilkit.pipeline.asking import Told
 from stencilkit.pipeline.remembering import Inputs
-from stencilkit.support import resources
+from stencilkit.support import files, resources
 from stencilkit.support.cache import Store
 from tests import fakes, samples
 
@@ -154,21 +155,36 @@ def test_installed_libraries_are_known_by_where_they_start(tmp_path: Path, monke
     assert resources.installed("stencilkit_no_such_thing")[0][0] == "/dev/null"
 
 
-@pytest.mark.parametrize("name", ["Include/Python.h", "Python/jit.c", "config/pyconfig.h"])
-def test_a_file_that_changes_during_a_build_is_noticed(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Include/Python.h", "Python/jit.c", "config/pyconfig.h", "clang"])
+def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten(name: str, tmp_path: Path) -> None:
+    program = tmp_path / "clang"
+    program.write_bytes(b"clang")
     found = inputs(tmp_path)
+    found = replace(found, identity=replace(found.identity, stamps=((program, files.stamp(program)),)))
     path = next(place / name for place in (found.plan.tree.root, tmp_path) if (place / name).is_file())
-    assert remembering.holds(found)
-    path.write_bytes(b"another")
-    assert not remembering.holds(found)
+    store = Store(tmp_path / "cache")
+    store.put("0" * 64, b"made before")
+    with remembering.unchanged(found, store):
+        store.put("1" * 64, b"made of the same files")
+    with pytest.raises(SourceError, match="was changed while") as caught, remembering.unchanged(found, store):
+        store.put("2" * 64, b"made of a mixture")
+        path.write_bytes(b"other")
+    assert caught.value.where == str(path)
+    assert [store.get(digit * 64) is None for digit in "012"] == [False, False, True]
     path.unlink()
-    assert not remembering.holds(found)
+    with pytest.raises(SourceError, match="was changed while"), remembering.unchanged(found, store):
+        # What fails then, fails for that reason.
+        raise CompileError("no such header")
+    with pytest.raises(KeyboardInterrupt), remembering.unchanged(found, store):
+        store.put("2" * 64, b"made of a mixture")
+        raise KeyboardInterrupt
+    assert store.get("2" * 64) is None
 
 
 def build(found: Inputs) -> Build:
     described = samples.describe(samples.tree(found.plan.tree.root), samples.FILES, samples.stencils(), OTHER)
-    files = {"jit_stencils.h": b"\n\n", "empty.o": b"", MANIFEST_NAME: b"schema = 1\n"}
-    return Build(request=found.request, manifest=described, files=files, notes=("slow",))
+    contents = {"jit_stencils.h": b"\n\n", "empty.o": b"", MANIFEST_NAME: b"schema = 1\n"}
+    return Build(request=found.request, manifest=described, files=contents, notes=("slow",))
 
 
 def test_a_build_is_read_back(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support.cache import NoStore, Store
-from stencilkit.toolchain import _finding
+from stencilkit.toolchain import _asking, _finding
 from tests import fakes
 
 pytestmark = pytest.mark.process
@@ -337,3 +339,75 @@ def test_named_folders_that_are_not_there_are_listed(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", "")
     (rejected,) = [item for item in discover(tmp_path).rejected if item.program == tmp_path / "no"]
     assert rejected.why == "STENCILKIT_LLVM names it, and it is not there"
+
+
+def test_libraries_are_those_that_the_listing_names(tmp_path: Path) -> None:
+    """With blanks in their paths, in the dozens of BUILD_SHARED_LIBS, and as macOS spells its own."""
+    folder = tmp_path / "my llvm" / "lib"
+    folder.mkdir(parents=True)
+    names = ("libLLVM.so.21.1", "libclang-cpp.so.21.1", "libclangCodeGen.so.22", "libPolly.so")
+    for name in (*names, "libLLVM.dylib", "libz.so"):
+        (folder / name).touch()
+    program = folder.parent / "bin" / "clang-21"
+    listing = (
+        "\tlinux-vdso.so.1 (0x00007ffc)\n"
+        f"\tlibLLVM.so.21.1 => {folder.parent}/bin/../lib/libLLVM.so.21.1 (0x00007f3a5c000000)\n"
+        f"\tlibclang-cpp.so.21.1 => {folder}/libclang-cpp.so.21.1 (0x00007f3a5c000000)\n"
+        f"\tlibclangCodeGen.so.22 => {folder}/libclangCodeGen.so.22 (0x00007f3a5c000000)\n"
+        f"\t{folder}/libPolly.so (0x00007f3a5c000000)\n"
+        f"\tlibz.so => {folder}/libz.so (0x00007f3a5c000000)\n"
+        "\tlibLLVMCore.so => not found\n"
+    )
+    program.parent.mkdir()
+    assert [path.name for path in toolchain.loaded(listing, program)] == sorted(names)
+    listing = (
+        f"{program}:\n"
+        "\t@rpath/libLLVM.dylib (compatibility version 1.0.0, current version 21.1.0)\n"
+        "\t/usr/lib/libSystem.B.dylib (compatibility version 1.0.0, current version 1351.0.0)\n"
+    )
+    assert toolchain.loaded(listing, program) == [folder / "libLLVM.dylib"]
+
+
+def test_a_binary_that_is_replaced_with_the_same_size_and_time_is_another(tmp_path: Path) -> None:
+    """Files of images and packages may all have one time."""
+    store, program = Store(tmp_path / "store"), tmp_path / "clang"
+    program.write_bytes(b"\x7fELF one")
+    times = program.stat()
+    first = _asking._digest(program, store)
+    program.write_bytes(b"\x7fELF two")
+    os.utime(program, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert _asking._digest(program, store) != first
+
+
+def test_a_clang_that_became_another_version_is_refused_and_forgotten(tmp_path: Path) -> None:
+    """The program is the same file; what it starts, or a library that it loads, is not."""
+    if shutil.which("gcc") is None:
+        pytest.fail("gcc is needed: apt-get install gcc")
+    store = Store(tmp_path / "store")
+    behind, program = fakes.clang(tmp_path / "real" / "clang", "19.1.7"), tmp_path / "clang"
+    source = f'#include <unistd.h>\nint main(int n, char **v) {{ (void)n; return execv("{behind}", v); }}\n'
+    subprocess.run(["gcc", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
+    tool = toolchain.identify(program, "named", store)
+    assert isinstance(tool, Toolchain)
+    assert toolchain.identity(tool, store).stamps
+    fakes.clang(behind, "19.1.8")
+    again = toolchain.identify(program, "named", store)
+    assert again == tool  # as remembered
+    with pytest.raises(ToolchainError, match=r"was Debian clang version 19\.1\.7 .*, and is another one now"):
+        toolchain.identity(tool, store)
+    found = toolchain.identify(program, "named", store)
+    assert isinstance(found, Toolchain)
+    assert str(found.version) == "19.1.8"
+    assert toolchain.replaced(toolchain.identity(found, store)) == ()
+
+
+def test_what_is_replaced_after_it_was_asked_is_named(tmp_path: Path) -> None:
+    program = fakes.clang(tmp_path / "clang")
+    tool = identify(program)
+    assert isinstance(tool, Toolchain)
+    found = toolchain.identity(tool, NoStore())
+    assert toolchain.replaced(found) == ()
+    program.write_text(program.read_text())
+    assert toolchain.replaced(found) == (program,)
+    program.unlink()
+    assert toolchain.replaced(found) == (program,)
