@@ -102,11 +102,13 @@ def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
             raise WitnessError(
                 f"{asked.compiler[0]} {done.ending}", where=shlex.join(done.command), details=done.err[:_SHOWN]
             )
-        # A compiler may stop after so many errors, so all numbers are asked for where one differs. With other pointers
-        # or enums CPython's headers stop themselves; what does not need them can be asked for even then.
-        rows = [row for row in layout.rows() if row.kind == "platform" or not errors] if done.returncode else []
+        # A compiler may stop after so many errors, and what stands before it (a log, another machine) may hide that it
+        # did: all numbers are computed, too. With other pointers or enums CPython's headers stop themselves; what does
+        # not need them can be asked for even then.
+        rows = [row for row in layout.rows() if row.kind == "platform" or not errors]
         found = _values(asked, rows, {} if errors else layout.bits, _prefix(known, asked.tree), work)
     different = {row: value for row, value in found.numbers.items() if value != row.value}
+    different |= {row: said for row, said in refused.items() if isinstance(row, Row) and row not in different}
     return tuple(witness.judge(layout, different, found.bits, errors))
 
 
@@ -128,15 +130,16 @@ def _values(asked: Runtime, rows: Sequence[Row], bits: Mapping[str, Span], prefi
             return _Found(numbers, places)
         text = witness.measuring(rows, bits, prefix)
         done = _compile(asked, text.text, work, f"values-{number}", (*_PLAIN_OBJECT, "-o", f"values-{number}.o"))
-        if done.returncode == 0:
-            data = (work / f"values-{number}.o").read_bytes()
+        made = work / f"values-{number}.o"
+        if done.returncode == 0 and made.is_file():
+            data = made.read_bytes()
             values, spans = witness.numbers(data), witness.spans(data)
             numbers |= {row: values.get(index, "not in the object") for index, row in enumerate(rows)}
             places |= {member: spans.get(index, "not in the object") for index, member in enumerate(bits)}
             return _Found(numbers, places)
         said = done.err
         refused, _ = text.failed(said)
-        if not refused:
+        if done.returncode == 0 or not refused:
             break
         numbers |= {row: said for row, said in refused.items() if isinstance(row, Row)}
         places |= {member: said for member, said in refused.items() if isinstance(member, str)}

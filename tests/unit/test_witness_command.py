@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from stencilkit import cli
 from stencilkit.model.layout import member_expressions
 from stencilkit.model.verdict import Check
+from stencilkit.support.process import Completed
 from tests.standin import Machine, Program
 from tests.unit.test_witness import IR, PREPROCESSED
 
@@ -87,6 +89,50 @@ def test_what_is_not_there_is_a_difference(built: Machine, capsys: pytest.Captur
     details = [line for check in checks(capsys) for line in check.details]
     assert f"offset of struct frame.both: {len(BOTH)} in the stencils, none (no such thing) here" in details
     assert "size of struct cell: 19 in the stencils, 1 here" in details
+
+
+def test_a_failure_that_a_wrapper_hides_is_a_difference(
+    built: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CC='cc-in-a-log', say: `gcc "$@" 2>&1 | tee -a log` ends with what tee ends with."""
+    built.clang.numbers[BOTH] = 8
+    original = built.clang._compute
+
+    def compute(words: tuple[str, ...], cwd: Path, source: Path) -> Completed:
+        return replace(original(words, cwd, source), returncode=0, stderr=b"")
+
+    monkeypatch.setattr(built.clang, "_compute", compute)
+    assert witness(built, "--format", "json") == 1
+    details = [line for check in checks(capsys) for line in check.details]
+    assert details == [f"offset of struct frame.both: {len(BOTH)} in the stencils, 8 here"]
+
+
+def test_an_assertion_that_fails_although_the_number_is_right(
+    built: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = built.clang._compute
+
+    def compute(words: tuple[str, ...], cwd: Path, source: Path) -> Completed:
+        built.clang.numbers[BOTH] = 8 if source.stem == "witness" else len(BOTH)
+        return original(words, cwd, source)
+
+    monkeypatch.setattr(built.clang, "_compute", compute)
+    assert witness(built, "--format", "json") == 1
+    details = [line for check in checks(capsys) for line in check.details]
+    assert details == [f"offset of struct frame.both: {len(BOTH)} in the stencils, none (static assertion failed) here"]
+
+
+def test_a_compiler_that_compiles_nothing(
+    built: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CC=true."""
+
+    def compute(words: tuple[str, ...], cwd: Path, source: Path) -> Completed:
+        return Completed(command=words, returncode=0, stdout=b"", stderr=b"")
+
+    monkeypatch.setattr(built.clang, "_compute", compute)
+    assert witness(built) == 2
+    assert "cannot compute the numbers of the runtime" in capsys.readouterr().err
 
 
 def test_headers_that_stop_the_compiler(built: Machine, capsys: pytest.CaptureFixture[str]) -> None:
