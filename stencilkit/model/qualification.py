@@ -116,11 +116,11 @@ class Sizes:
 class Result:
     """All that is known of one cell.
 
-    `finished` is False where something that is not the stencils' fault stood in the way (no toolchain on a worker, a
-    time limit): --resume asks again. `pinned` says that upstream asks for this LLVM; `reference` is the exact version
-    whose stencils these are compared with, "" if there were none, `before` their sizes, and `identical` how many are
-    the same. `seconds` has times by check, `speed` the geometric means of benchmarks (JIT off over on) by LLVM; these
-    two alone differ from run to run.
+    `finished` is False where something that is not the stencils' fault stood in the way (no toolchain on a worker,
+    a time limit): --resume asks again. `pinned` says that upstream asks for this LLVM; `reference` is the exact
+    version whose stencils these are compared with, "" if there were none, `before` their sizes, and `identical` how
+    many are the same. `inputs` is that of the job. `seconds` has times by check, `speed` the geometric means of
+    benchmarks (JIT off over on) by LLVM; these two alone differ from run to run.
     """
 
     cell: Cell
@@ -137,6 +137,7 @@ class Result:
     identical: int | None = None
     deviations: tuple[Deviation, ...] = ()
     differing: tuple[Differing, ...] = ()
+    inputs: str = ""
     seconds: Mapping[str, float] | None = None
     speed: Mapping[str, float] | None = None
 
@@ -179,7 +180,7 @@ class Job:
     `tree` and `pyconfig` are folders, `program` is the clang, `reference` the one that upstream pins ("" if this
     machine has none). `ledger` has the texts of the ledger's entries of this CPython, target and flavour, by file name.
     `sample` is how many uops this tree's own generator is asked for, 0 for all of them. `cached` allows to recall what
-    was answered before.
+    was answered before. `inputs` is a digest of what the folders and programs hold, and of all else that is asked.
     """
 
     cell: Cell
@@ -192,3 +193,4 @@ class Job:
     sample: int
     jobs: int
     cached: bool = True
+    inputs: str = ""

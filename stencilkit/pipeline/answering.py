@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stencilkit import configure, headers
 from stencilkit.errors import (
     CompileError,
     ConfigureError,
@@ -25,17 +24,16 @@ from stencilkit.errors import (
     ToolchainError,
     UsageError,
 )
-from stencilkit.model.gate import Configuration, Variation
+from stencilkit.model.gate import Variation
 from stencilkit.model.judgement import Sample
 from stencilkit.model.ledger import place
 from stencilkit.model.proof import Verdict as ProofVerdict
 from stencilkit.model.qualification import Check, Name, Outcome
-from stencilkit.model.request import Build, BuildRequest
+from stencilkit.model.request import Build
 from stencilkit.model.testing import TestReport
-from stencilkit.pipeline import auditing, gate, judging, requesting
+from stencilkit.pipeline import auditing, configuring, gate, judging, requesting
 from stencilkit.pipeline.subject import Subject
 from stencilkit.support import files, resources
-from stencilkit.support.cache import Store
 
 # What says nothing about the stencils: the question was not answered.
 _TROUBLE: Final = (ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError, UsageError)
@@ -132,29 +130,11 @@ def _generator(subject: Subject) -> _Answer:
     return _Answer(outcome="failed", figure=figure, reason=_some(differing) or "nothing was compared")
 
 
-def request(configuration: Configuration, cflags: str, jobs: int, store: Store) -> BuildRequest:
-    """Ask of this process what was asked of another one.
-
-    Raises: ConfigureError, TargetError.
-    """
-    tool, asked = configuration.toolchain, configuration.asked
-    return BuildRequest(
-        tree=configuration.tree,
-        asked=asked,
-        flavour=configuration.flavour,
-        toolchain=tool,
-        headers=headers.choose(asked.target, tool, requesting.machine(store)),
-        pyconfig=configure.given(configuration.pyconfig, asked, configuration.flavour),
-        cflags=cflags,
-        jobs=jobs,
-    )
-
-
 def _as_build(subject: Subject) -> Build:
     """Give what was built in another process as a build of this one."""
     described = subject.described
     return Build(
-        request=request(subject.configuration, described.cflags, subject.job.jobs, subject.store),
+        request=configuring.request(subject.configuration, described.cflags, subject.job.jobs, subject.store),
         manifest=described,
         files={path.name: path.read_bytes() for path in files.walk(subject.plain)},
         notes=(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.model.version import MajorRange
-from stencilkit.pipeline import knowing, requesting
+from stencilkit.pipeline import knowing, recalling, requesting
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -78,7 +78,7 @@ def _of_tree(tree: SourceTree, asked: Asked, machine: toolchain.Machine, progres
                     target=target.target.triple,
                     flavour=flavour,
                 )
-                yield Job(
+                job = Job(
                     cell=cell,
                     depth=asked.depth,
                     tree=str(tree.root),
@@ -90,6 +90,7 @@ def _of_tree(tree: SourceTree, asked: Asked, machine: toolchain.Machine, progres
                     jobs=asked.jobs,
                     cached=asked.cached,
                 )
+                yield replace(job, inputs=recalling.inputs(job, machine.store))
 
 
 def _tools(support: PythonSupport, asked: Asked, machine: toolchain.Machine) -> list[Toolchain]:

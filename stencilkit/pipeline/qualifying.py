@@ -22,8 +22,7 @@ from stencilkit.model.comparison import Comparison
 from stencilkit.model.gate import Configuration
 from stencilkit.model.proof import Proof
 from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Result, Sizes
-from stencilkit.model.target import split_kind
-from stencilkit.pipeline import answering, building, comparing, gate, knowing, recalling, requesting
+from stencilkit.pipeline import answering, building, comparing, configuring, gate, recalling
 from stencilkit.pipeline.subject import Subject
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
@@ -40,13 +39,21 @@ def qualify(job: Job, store: Store) -> Result:
     Raises: OutputError where this machine has no room for what is made, and other errors where it lacks what the job
     names: then nothing is known of the cell.
     """
-    key = recalling.answers(job, answering.variations(), store) if job.cached and job.depth != "run" else ""
+    key = _key(job, store) if job.cached and job.depth != "run" else ""
     if key and (known := store.get(key)) is not None:
         return results.parse(known, "the cache")
     result = _qualify(job, store)
     if key and result.verdict != "not qualified":
         store.put(key, results.render(result))
     return result
+
+
+def _key(job: Job, store: Store) -> str:
+    try:
+        return recalling.answers(job, answering.variations(), store)
+    except StencilkitError:
+        # Whatever it is, the build finds it, too, and says to what question it is an answer.
+        return ""
 
 
 def _qualify(job: Job, store: Store) -> Result:
@@ -74,16 +81,7 @@ def _qualify(job: Job, store: Store) -> Result:
 
 
 def _build(job: Job, scratch: Path, store: Store) -> Subject:
-    tree = knowing.tree(Path(job.tree))
-    flavour, hardened = split_kind(job.cell.flavour)
-    configuration = Configuration(
-        tree=tree,
-        asked=knowing.target(job.cell.target),
-        flavour=flavour,
-        hardened=hardened,
-        toolchain=requesting.at(job.program, store),
-        pyconfig=Path(job.pyconfig),
-    )
+    configuration = configuring.configuration(job, job.program, store)
     if str(configuration.toolchain.version) != job.cell.llvm:
         raise ToolchainError(f"{job.program} is LLVM {configuration.toolchain.version}, not {job.cell.llvm}")
     try:
@@ -99,7 +97,7 @@ def _build(job: Job, scratch: Path, store: Store) -> Subject:
 def _cause(failed: CompileError, configuration: Configuration, job: Job, store: Store) -> StencilkitError:
     """Build again in this process, where an error has a class: of another process, only its end is known."""
     try:
-        building.build(answering.request(configuration, "", job.jobs, store), store)
+        building.build(configuring.request(configuration, "", job.jobs, store), store)
     except StencilkitError as error:
         return error
     return ProcessError("a build failed, and did not fail again", details=failed.details)

@@ -1,6 +1,6 @@
 """What the answers about a cell depend on -> a key, under which answers and stencils are kept in the cache.
 
-Where trees and toolchains are is part of no key: what is in them is.
+Where trees and toolchains are is part of no key: what is in them is, and what their headers are preprocessed to.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 from pathlib import Path
 
 from stencilkit import toolchain
+from stencilkit.compiler import closure
 from stencilkit.model.gate import Variation
 from stencilkit.model.qualification import Job
 from stencilkit.model.source import STENCIL_PARTS
-from stencilkit.pipeline import requesting, varying
+from stencilkit.pipeline import building, configuring, requesting, varying
 from stencilkit.support import files, resources
 from stencilkit.support.cache import Store
 
@@ -29,7 +30,7 @@ def answers(job: Job, varied: tuple[Variation, ...], store: Store) -> str:
     return _key(
         "answers",
         *_inputs(job),
-        [_identity(program, store) for program in programs],
+        [[_identity(program, store), _included(job, program, store)] for program in programs],
         [*(item.name for item in works), *fails],
         [str(job.cell), job.depth, job.sample, sorted(job.ledger.items())],
     )
@@ -37,7 +38,18 @@ def answers(job: Job, varied: tuple[Variation, ...], store: Store) -> str:
 
 def stencils(job: Job, store: Store) -> str:
     """Make the key of the stencils that the LLVM makes which upstream pins."""
-    return _key("stencils", *_inputs(job), _identity(job.reference, store), job.cell.target, job.cell.flavour)
+    compiler = [_identity(job.reference, store), _included(job, job.reference, store)]
+    return _key("stencils", *_inputs(job), compiler, job.cell.target, job.cell.flavour)
+
+
+def inputs(job: Job, store: Store) -> str:
+    """Digest what a job is about: what an interrupted run goes on with must be the same.
+
+    What the C library's headers say is not in it: it takes a compiler for each cell to find out.
+    """
+    programs = [program for program in (job.program, job.reference) if program]
+    identities = [_identity(program, store) for program in programs]
+    return _key("job", *_inputs(job), identities, job.sample, sorted(job.ledger.items()))
 
 
 def put_folder(key: str, folder: Path, store: Store) -> None:
@@ -72,6 +84,15 @@ def _tree(tree: Path) -> str:
     return hasher.hexdigest()
 
 
+@functools.cache
 def _identity(program: str, store: Store) -> list[object]:
     identity = toolchain.identity(requesting.at(program, store), store)
     return [identity.program, *sorted(identity.libraries.items())]
+
+
+def _included(job: Job, program: str, store: Store) -> list[object]:
+    """Say what stencils include, with a compiler: headers of the C library and of clang belong to no tree."""
+    request = configuring.request(configuring.configuration(job, program, store), "", job.jobs, store)
+    with files.scratch("closure") as work:
+        found = closure.find(building.plan_of(request), work)
+    return [found.digest, [(file.origin, file.name, file.sha256) for file in found.files]]

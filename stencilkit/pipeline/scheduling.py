@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -58,14 +58,21 @@ Doer = Callable[[Sequence[Job], Run, Board], Iterator[Result]]
 def run(jobs: Sequence[Job], asked: Run, board: Board, do: Doer | None = None) -> tuple[Result, ...]:
     """Do all jobs, but those that an earlier run finished; return the results of all, in the order of the jobs.
 
+    What an earlier run asked of other files, or with another ledger or sample, is asked again.
+
     Raises: ResultError where the folder cannot be used; OutputError where a result cannot be written.
     """
     with results.claimed(asked.folder, __version__, resume=asked.resume):
-        found = {job.cell: result for job in jobs for result in _earlier(job, asked.folder)}
+        earlier = {job.cell: result for job in jobs for result in _earlier(job, asked.folder)}
+        inputs = {job.cell: job.inputs for job in jobs}
+        found = {cell: result for cell, result in earlier.items() if result.inputs == inputs[cell]}
         rest = [job for job in jobs if job.cell not in found]
         board.plan([job.cell for job in jobs], list(found))
+        for cell in earlier.keys() - found.keys():
+            board.say(f"{cell.label} is done again: tree, pyconfig.h, LLVM, ledger, sample or stencilkit was another")
         try:
-            for result in (do or pool)(rest, asked, board):
+            for done in (do or pool)(rest, asked, board):
+                result = replace(done, inputs=inputs[done.cell])
                 results.write(asked.folder, result)
                 found[result.cell] = result
                 board.ended(result)

@@ -31,7 +31,8 @@ def lines(content: Mapping[str, Any]) -> bytes:
 def render(result: Result) -> bytes:
     """Write a result as JSON."""
     content = {"schema": SCHEMA, "kind": "cell", **summary(result)}
-    return lines({**content, "differing": [differing(item) for item in result.differing], **_times(result)})
+    found = {"differing": [differing(item) for item in result.differing], "inputs": result.inputs}
+    return lines({**content, **found, **_times(result)})
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -124,6 +125,7 @@ def parse(data: bytes, where: str) -> Result:
             for row in top.tables("deviations")
         ),
         differing=tuple(_differing(row) for row in top.tables("differing")),
+        inputs=top.text("inputs"),
         seconds=top.numbers("seconds"),
         speed=top.numbers("speed"),
     )

@@ -26,7 +26,7 @@ from stencilkit.model.proof import Verdict
 from stencilkit.model.qualification import Check, Name
 from stencilkit.model.testing import ModuleVerdict, TestReport
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import answering, building, gate, knowing, qualifying, recalling, requesting
+from stencilkit.pipeline import answering, building, configuring, gate, knowing, qualifying, recalling, requesting
 from stencilkit.pipeline import subject as subjects
 from stencilkit.pipeline.subject import Subject
 from stencilkit.support import process
@@ -203,7 +203,7 @@ def test_a_build_that_fails_has_a_cause(
 
     monkeypatch.setattr(knowing, "tree", lambda *_: None)
     monkeypatch.setattr(requesting, "at", lambda *_: Tool)
-    monkeypatch.setattr(answering, "request", lambda *_: None)
+    monkeypatch.setattr(configuring, "request", lambda *_: None)
     monkeypatch.setattr(gate, "build", broken(CompileError("a build (nothing varied) ended with 2")))
     monkeypatch.setattr(building, "build", broken(cause))
     asked = job("22.1.8", cached=False)

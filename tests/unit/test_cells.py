@@ -7,6 +7,7 @@ import json
 import pytest
 
 from stencilkit import cli, results
+from stencilkit.pipeline import recalling
 from tests import samples
 from tests.standin import Machine
 
@@ -116,6 +117,45 @@ def test_answers_are_kept_for_the_next_run(judged: Machine, capsys: pytest.Captu
     qualify(judged, "--depth", "build", llvm="19", out="again")
     assert judged.compiled() == set()
     qualify(judged, "--depth", "build", "--no-cache", llvm="19", out="once more")
+    assert judged.compiled()
+
+
+@pytest.mark.parametrize("what", ["tree", "sample", "ledger", "pyconfig", "program", "nothing"])
+def test_a_run_that_goes_on_with_something_else_asks_again(
+    what: str, judged: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--depth", "build", "--no-cache"]
+    qualify(judged, *words, llvm="19")
+    judged.compiled()
+    recalling._tree.cache_clear()
+    recalling._identity.cache_clear()
+    match what:
+        case "tree":
+            judged.change()
+        case "sample":
+            words += ["--sample", "0"]
+        case "ledger":
+            assert gate(judged, "--update") == 0
+            words += ["--ledger", str(judged.out.with_name("ledger"))]
+            judged.compiled()
+        case "pyconfig":
+            with (judged.config / "pyconfig.h").open("a") as file:
+                file.write("#define MORE 1\n")
+        case "program":
+            with (judged.programs / "clang-19").open("a") as file:
+                file.write("# patched\n")
+    capsys.readouterr()
+    qualify(judged, *words, "--resume", llvm="19")
+    assert bool(judged.compiled()) == (what != "nothing")
+    assert ("is done again: tree, pyconfig.h," in capsys.readouterr().err) == (what != "nothing")
+
+
+def test_answers_depend_on_headers_that_are_in_no_tree(judged: Machine) -> None:
+    """Those of the C library, say, or clang's own."""
+    qualify(judged, "--depth", "build", llvm="19")
+    judged.compiled()
+    (judged.config / "limits.h").write_text("#define PATH_MAX 4097\n")
+    qualify(judged, "--depth", "build", llvm="19", out="again")
     assert judged.compiled()
 
 

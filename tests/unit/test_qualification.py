@@ -129,13 +129,14 @@ class Quiet:
     def __init__(self) -> None:
         self.done: list[Cell] = []
         self.ended_: list[Cell] = []
+        self.said: list[str] = []
         self.closed = False
 
     def plan(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
         self.done = list(done)
 
     def say(self, text: str) -> None:
-        pass
+        self.said.append(text)
 
     def started(self, cell: Cell) -> None:
         pass
@@ -204,6 +205,20 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     board = Quiet()
     scheduling.run(JOBS, asked, board, doing({}))
     assert len(board.done) == 3
+
+
+def test_what_was_asked_of_something_else_is_asked_again(tmp_path: Path) -> None:
+    """A tree that was changed since, say: nobody wants to read that the old one was qualified."""
+    asked = Run(folder=tmp_path, jobs=1, timeout=1, resume=True)
+    first = [replace(item, inputs="before") for item in JOBS]
+    scheduling.run(first, asked, Quiet(), doing(dict.fromkeys(("19.1.7", "20.1.2", "21.1.0"), result())))
+    board = Quiet()
+    mixed = [first[0], replace(first[1], inputs="after"), first[2]]
+    found = scheduling.run(mixed, asked, board, doing({"20.1.2": result(identical=3)}))
+    assert board.ended_ == [JOBS[1].cell]
+    assert [line.partition(" is done again: ")[0] for line in board.said] == [JOBS[1].cell.label]
+    assert [(item.inputs, item.identical) for item in found] == [("before", 285), ("after", 3), ("before", 285)]
+    assert [item.inputs for item in results.read_all(tmp_path)] == ["before", "after", "before"]
 
 
 def test_a_full_disk_ends_a_run_and_leaves_whole_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

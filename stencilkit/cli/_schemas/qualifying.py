@@ -89,6 +89,7 @@ FILES: Final[Mapping[str, Format]] = {
         results.SCHEMA,
         **_CELL,
         differing=each(_DIFFERING),
+        inputs=text("A digest of all that the cell was about; where it is another one, --resume does the cell again."),
         seconds=by_name(number(), "How long each check took."),
         speed=by_name(number(), "Time with the JIT off over time with it on, by LLVM; a geometric mean."),
     ),
