@@ -6,7 +6,6 @@ that is overlooked would be a crash at run time.
 
 from __future__ import annotations
 
-import functools
 import posixpath
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -158,9 +157,10 @@ def mentioned(tree: SourceTree, names: Iterable[str], flags: Iterable[str]) -> t
     """
     folders = [match[1] for flag in flags if (match := _FOLDER.fullmatch(flag))]
 
-    @functools.cache
+    places, root = trees.Places(), tree.root.as_posix()
+
     def is_file(name: str) -> bool:
-        return (tree.root / name).is_file()
+        return places.is_file(f"{root}/{name}")
 
     found = set[str]()
     left = [name for name in names if is_file(name)]

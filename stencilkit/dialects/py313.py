@@ -40,7 +40,7 @@ _GHCCC_ARCHS: Final = ("x86_64", "i686")
 
 HEADER: Final = HeaderFormat(
     series=SERIES,
-    template="stencils-3.13.h.j2",
+    largest="MAX_UOP_ID",
     state="uintptr_t instruction_starts[]",
     values={
         **_common.VALUES,

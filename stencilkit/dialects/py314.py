@@ -36,7 +36,7 @@ ENTRY_SYMBOLS: Final = ("_JIT_ENTRY",)
 
 HEADER: Final = HeaderFormat(
     series=SERIES,
-    template="stencils-3.14.h.j2",
+    largest="MAX_UOP_ID",
     state="jit_state *state",
     values={
         **_common.VALUES,

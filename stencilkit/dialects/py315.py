@@ -42,7 +42,7 @@ _OWN_FUNCTIONS: Final = (
 )
 HEADER: Final = HeaderFormat(
     series=SERIES,
-    template="stencils-3.15.h.j2",
+    largest="MAX_UOP_REGS_ID",
     state="jit_state *state",
     values={
         **_common.VALUES,

@@ -18,11 +18,11 @@ class HeaderFormat:
     `state` is the last parameter of every emit function. `values` maps each hole value that this CPython has to
     its C expression; `functions` are the patch functions that its jit.c has. `strip_zeros` says that trailing zero
     bytes of a body are left to C's initialisation rules. `masks` are the columns that follow the sizes in a group's
-    row. `entry` names the group that is not a uop.
+    row. `largest` is the macro for the largest number of a uop; `entry` names the group that is not a uop.
     """
 
     series: str
-    template: str
+    largest: str
     state: str
     values: Mapping[HoleValue, str]
     functions: frozenset[str]

@@ -28,7 +28,7 @@ class Companions:
         """Render the files."""
         if self.shim is None:
             return {}
-        text = emit.render("unwind-info.h.j2", line1=line1, line2=line2, rows=self.unwind)
+        text = emit.constants(line1, line2, self.unwind)
         return {"shim": self.shim, "unwind": text.encode()}
 
 

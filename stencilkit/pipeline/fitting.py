@@ -19,7 +19,7 @@ from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.verdict import TreeFacts
 from stencilkit.pipeline import knowing
 from stencilkit.pipeline.opening import Described
-from stencilkit.support import files
+from stencilkit.support import files, trees
 
 _TREE: Final = "{tree}/"
 _PYCONFIG: Final = "{pyconfig}"
@@ -143,12 +143,11 @@ def _shadows(tree: SourceTree, folder: Path, described: Manifest) -> Iterator[st
     known |= {folder / file.name for file in described.includes if file.origin == "build"}
     known.add(folder / "pyconfig.h")
     # Thousands of places are looked at: as texts, which are put together faster than paths.
-    places = (place.as_posix().rstrip("/") for place in _include_folders(tree, folder, described))
-    folders = list(dict.fromkeys(places))
+    found = (place.as_posix().rstrip("/") for place in _include_folders(tree, folder, described))
+    folders, places = list(dict.fromkeys(found)), trees.Places()
     for file in described.includes:
-        for place in _earlier(tree, file, folders):
-            path = Path(place)
-            if path not in known and path.is_file():
+        for place in filter(places.is_file, _earlier(tree, file, folders)):
+            if (path := Path(place)) not in known:
                 yield f"{path}, in place of {file.name}"
 
 

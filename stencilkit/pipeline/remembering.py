@@ -28,7 +28,7 @@ from stencilkit.support import environ, files, resources
 from stencilkit.support.cache import Store
 
 # They render headers and manifests, and read objects and instructions.
-_LIBRARIES: Final = ("capstone", "elftools", "jinja2", "tomli_w")
+_LIBRARIES: Final = ("capstone", "elftools", "tomli_w")
 # Hexadecimal text shrinks to a quarter even so.
 _FASTEST: Final = 1
 # The files of 3.15 have 2 MiB.

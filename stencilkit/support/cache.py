@@ -130,10 +130,10 @@ class Store:
     def _entries(self) -> list[tuple[int, str, int, Path]]:
         """List time of last use, name, size and path of every file; another build may remove some meanwhile."""
         entries = []
-        for path in files.walk(self.root):
+        for entry in files.entries(self.root):
             with contextlib.suppress(OSError):
-                status = path.stat()
-                entries.append((status.st_mtime_ns, path.name, status.st_size, path))
+                status = entry.stat(follow_symlinks=False)
+                entries.append((status.st_mtime_ns, entry.name, status.st_size, Path(entry)))
         return entries
 
     def _path(self, key: str) -> Path:

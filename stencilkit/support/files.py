@@ -210,13 +210,18 @@ def folders(root: Path, names: Iterable[str]) -> list[Path]:
 
 def walk(root: Path) -> Iterator[Path]:
     """List every regular file below a folder, sorted by relative path, without following links."""
-    found: list[Path] = []
-    for folder, _, names in os.walk(root):
-        found.extend(Path(folder, name) for name in names)
-    yield from sorted(
-        (path for path in found if path.is_file() and not path.is_symlink()),
-        key=lambda path: path.relative_to(root).as_posix(),
-    )
+    # All begin with the folder, so this is the order of what follows it.
+    yield from map(Path, sorted((entry.path for entry in entries(root)), key=lambda place: place.replace(os.sep, "/")))
+
+
+def entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """List every regular file below a folder that can be read, in any order, without following links."""
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from entries(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                yield entry
 
 
 def copy_parts(root: Path, to: Path, parts: Sequence[str]) -> None:

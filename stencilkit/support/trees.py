@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from stencilkit.errors import SourceError
 from stencilkit.model.source import SourceTree
 from stencilkit.support import limits
+
+
+class Places:
+    """Whether paths are files, where thousands are asked for: each folder is listed once, and most are not there."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def is_file(self, place: str) -> bool:
+        """Return whether a path, with slashes, is a file or a link to one."""
+        folder, _, name = place.rpartition("/")
+        if folder not in self._listed:
+            self._listed[folder] = _names(folder or "/")
+        # Some file systems do not distinguish case: they have the last word.
+        return name.casefold() in self._listed[folder] and Path(place).is_file()
+
+
+def _names(folder: str) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name.casefold() for entry in entries)
+    except OSError:
+        return frozenset()
 
 
 def read(tree: SourceTree, name: str) -> str:

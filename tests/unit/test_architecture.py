@@ -34,7 +34,7 @@ DOORS = {
     "elftools": ("objects/elf",),
     "lief": ("programs/worker",),
     "libarchive": ("packages",),
-    "jinja2": ("emit", "report"),
+    "jinja2": ("report",),
     "tomli_w": ("manifest",),
     "tomllib": ("support/fields",),
     "capstone": ("disassemble",),

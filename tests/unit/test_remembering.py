@@ -135,7 +135,7 @@ def test_what_a_manifest_says_of_the_run_is_in_the_key(
         case "SOURCE_DATE_EPOCH":
             monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
         case _:
-            monkeypatch.setattr(resources, "installed", lambda *_: ("jinja2", 1, 1))
+            monkeypatch.setattr(resources, "installed", lambda *_: ("tomli_w", 1, 1))
     assert remembering.key(found) != before
 
 
