@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit import dialects, source, targets
-from stencilkit.dialects import _common, _ghccc, _pairs
+from stencilkit.dialects import _common, _ghccc, _pairs, py313
 from stencilkit.errors import CompileError, ObjectError, RelocationError, SourceError
 from stencilkit.model.dialect import Dialect
 from stencilkit.model.source import SourceTree, Variant
@@ -171,9 +171,25 @@ def test_313_includes_all_uops_and_offers_each_alone(tmp_path: Path) -> None:
     end = '#line 4 "./Tools/jit/template.c"\n    return 0;\n}\n'
     assert nop.body == f"{start}{fakes.CASES}{end}"
     head, _, rest = fakes.CASES.partition("        case _NOP: {")
-    case = '#line 3 "./Python/executor_cases.c.h"\n        case _NOP: {\n            break;\n        }\n'
-    assert nop.short_body == f"{start}{head}{case}{rest[rest.index(LAST_LINES) :]}{end}"
+    case = "        case _NOP: {\n            break;\n        }\n"
+    assert nop.short_body == f"{start}{head}{py313._NO_LINES}{case}{rest[rest.index(LAST_LINES) :]}{end}"
     assert nop.body_line == 2
+
+
+def test_313s_uops_alone_do_not_depend_on_their_line(tmp_path: Path) -> None:
+    tree = opened(tmp_path, "3.13.15")
+    (tmp_path / "Tools/jit/template.c").write_text(INCLUDING)
+    (tmp_path / "Tools/jit/trampoline.c").write_text("int trampoline;\n")
+    before = {one.name: one for one in PY313.units(tree, source.uops(tree), X86)}
+    first, *others = (one.name for one in source.uops(tree))
+    (tmp_path / "Python/executor_cases.c.h").write_text(
+        fakes.CASES.replace(f"case {first}: {{\n", f"case {first}: {{\n            (void)0;\n")
+    )
+    after = {one.name: one for one in PY313.units(tree, source.uops(tree), X86)}
+    assert before[first].short_body != after[first].short_body
+    for name in others:
+        assert before[name].short_body == after[name].short_body, name
+        assert before[name].body != after[name].body, "the whole of it has the changed one"
 
 
 def test_313_has_a_trampoline_where_the_calling_convention_is_edited(tmp_path: Path) -> None:
