@@ -27,10 +27,10 @@ def judge(program: Program, candidates: Sequence[Candidate], found: Found, setti
     """Decide which of the candidates a program contains; they are for its format and architecture."""
     python = version(program)
     ranked = sorted((_cover(item, found) for item in candidates), key=lambda item: _rank(item, python))
-    best, sure = _best(program, [item for item in ranked if _explains(item)], found)
+    best, sure = _best(program, python, [item for item in ranked if _explains(item)], found)
     # Of builds that cannot be distinguished, those of this very release are meant.
     exact = [item for item in best if item.candidate.made.cpython == python]
-    others = [item for item in ranked if _explains(item) and not any(_same(item, one) for one in best)]
+    others = [item for item in ranked if _explains(item) and not any(item.is_like(one) for one in best)]
     best = exact or best
     jit = program.contains(JIT_TEXT) or bool(best)
     return Identification(
@@ -46,23 +46,36 @@ def judge(program: Program, candidates: Sequence[Candidate], found: Found, setti
     )
 
 
-def _best(program: Program, ranked: Sequence[Coverage], found: Found) -> tuple[list[Coverage], int]:
+def _best(program: Program, python: str, ranked: Sequence[Coverage], found: Found) -> tuple[list[Coverage], int]:
     """Look closer at those that explain most, and take the first that explains all, else the first.
 
-    Return it with those whose findable stencils are the same, and from which size in bytes its code is arrays.
+    Return it with all that cannot be distinguished from it, which have the same findable stencils, or explain all as
+    well and differ in hidden ones; and from which size in bytes its code is arrays.
     """
-    closer: list[tuple[Coverage, Layout]] = []
+    closer: list[tuple[Coverage, Coverage, Layout]] = []
+    whole: Coverage | None = None
     for item in ranked:
-        if item.share < ranked[0].share or len(closer) == _CLOSER:
+        if item.share < ranked[0].share or (whole is None and len(closer) == _CLOSER):
             break
-        if not any(_same(item, one) for one, _ in closer):
-            layout = Layout(program, item.candidate, found)
-            closer.append((_located(program, item, found, layout), layout))
+        if any(item.is_like(one) for one, _, _ in closer) or (whole and not _rivals(item, whole, python)):
+            continue
+        layout = Layout(program, item.candidate, found)
+        located = _located(program, item, found, layout)
+        closer.append((item, located, layout))
+        whole = whole or (item if located.whole else None)
     if not closer:
         return [], SURE
-    best, layout = next((pair for pair in closer if pair[0].whole), closer[0])
-    same = [item for item in ranked if _same(item, best)]
-    return [replace(best, candidate=item.candidate) for item in same], layout.sure
+    equal = [one for one in closer if one[1].whole] or closer[:1]
+    best = [
+        replace(located, candidate=item.candidate) for item in ranked for one, located, _ in equal if item.is_like(one)
+    ]
+    return best, equal[0][2].sure
+
+
+def _rivals(one: Coverage, other: Coverage, python: str) -> bool:
+    """Return whether as much of one as of the other was found, and both may be of the program's release."""
+    made, others = one.candidate.made, other.candidate.made
+    return (one.stencils, one.size) == (other.stencils, other.size) and (not python or made.cpython == others.cpython)
 
 
 def version(program: Program) -> str:
@@ -111,10 +124,6 @@ def _rank(item: Coverage, python: str) -> tuple[object, ...]:
 
 def _explains(item: Coverage) -> bool:
     return item.stencils >= FEWEST and item.share >= _LEAST
-
-
-def _same(one: Coverage, other: Coverage) -> bool:
-    return one.candidate.signatures == other.candidate.signatures
 
 
 def _verdict(python: str, *, jit: bool, best: Sequence[Coverage]) -> Verdict:
@@ -184,6 +193,8 @@ def _notes(program: Program, python: str, best: Sequence[Coverage], sure: int) -
     # A header alone says which series it is for.
     if python and not any(f"{python}.".startswith(f"{item.candidate.made.cpython}.") for item in best):
         yield f"no signatures of CPython {python} are known; these are those of {made.cpython}"
+    if not all(item.is_like(best[0]) for item in best):
+        yield "the builds named differ only in stencils that cannot be seen in it"
     if hidden:
         yield f"{hidden} stencils of less than {sure} bytes are not arrays in it (instructions, or changed)"
     if not program.contains(JIT_TEXT):

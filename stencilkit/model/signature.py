@@ -135,6 +135,10 @@ class Coverage:
         """Return the part of what can be found that was found, from 0 to 1."""
         return self.stencils / self.of_stencils if self.of_stencils else 0.0
 
+    def is_like(self, other: Coverage) -> bool:
+        """Return whether another build has the same stencils of those that can be found in any program."""
+        return self.candidate.signatures == other.candidate.signatures
+
     @property
     def seen(self) -> int:
         """Return the part of the stencils that was found of all that are looked for, hidden ones too, in percent."""

@@ -93,11 +93,16 @@ def refusals(found: Identification, demanded: policy.Policy, folder: Path | None
     """
     if demanded.ledger and folder is None:
         raise UsageError("the policy demands an entry of a ledger, and none is named", fix="name one with --ledger")
-    made = [item.candidate.made for item in found.best]
-    in_ledger = folder is not None and any(
-        ledger.has(folder, one.cpython, one.triple, one.flavour, one.llvm) for one in made
+    # Where several builds may be meant, the stencils of each must be there.
+    in_ledger = folder is not None and all(
+        any(_has_entry(folder, other.candidate.made) for other in found.best if other.is_like(one))
+        for one in found.best
     )
     return tuple(policy.refusals(demanded, found, in_ledger=in_ledger))
+
+
+def _has_entry(folder: Path, made: Made) -> bool:
+    return ledger.has(folder, made.cpython, made.triple, made.flavour, made.llvm)
 
 
 def run(path: Path, against: Known) -> Answer:

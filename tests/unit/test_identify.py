@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import identify
+from stencilkit import identify, ledger
 from stencilkit.cli import _identified
 from stencilkit.errors import PolicyError
 from stencilkit.identify import policy
@@ -100,6 +100,35 @@ def test_the_exact_llvm_is_told_from_others_by_what_differs() -> None:
 def test_builds_with_the_same_stencils_are_all_named() -> None:
     answer = asked(program(codes()), candidate(codes()), candidate(codes(), llvm="21.1.8"))
     assert [item.candidate.made.llvm for item in answer.best] == ["21.1.0", "21.1.8"]
+
+
+def test_builds_that_differ_in_hidden_stencils_only_are_all_named() -> None:
+    """gcc -O3 leaves 24 stencils of 3.13 to be seen, which LLVM 20 and 21 make alike: it was called LLVM 20's."""
+    other = {**codes(), "_UOP_01": random.Random(2).randbytes(36)}
+    known = [candidate(other, llvm="20.1.2"), candidate(codes()), candidate(codes(), llvm="21.1.8")]
+    known.append(candidate({**other, "_UOP_02": random.Random(3).randbytes(40)}, cpython="3.14.6", llvm="19.1.7"))
+    stored = {name: code for name, code in codes().items() if len(code) > 40}
+    answer = asked(program(stored), *known)
+    assert answer.verdict == "identified"
+    assert [item.candidate.made.llvm for item in answer.best] == ["20.1.2", "21.1.0", "21.1.8"]
+    assert [item.candidate.made.cpython for item in answer.others] == ["3.14.6"]
+    assert answer.notes[0] == "the builds named differ only in stencils that cannot be seen in it"
+    # What does not say which release it is may be any of them; and one stencil more decides it.
+    assert len(asked(program(stored, version=b""), *known).best) == 4
+    answer = asked(program({**stored, "_UOP_01": codes()["_UOP_01"]}), *known)
+    assert [item.candidate.made.llvm for item in answer.best] == ["21.1.0", "21.1.8"]
+    assert not any("cannot be seen" in note for note in answer.notes)
+
+
+def test_a_ledger_must_have_each_of_the_builds_that_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = candidate({**codes(), "_UOP_01": random.Random(2).randbytes(36)}, llvm="20.1.2")
+    same = candidate(codes(), llvm="21.1.8")
+    stored = {name: code for name, code in codes().items() if len(code) > 36}
+    answer = asked(program(stored), other, candidate(codes()), same)
+    demanded = policy.Policy(ledger=True)
+    for has, refused in (({"21.1.8"}, True), ({"20.1.2"}, True), ({"20.1.2", "21.1.8"}, False)):
+        monkeypatch.setattr(ledger, "has", lambda *made, has=has: made[-1] in has)
+        assert bool(identifying.refusals(answer, demanded, Path("ledger"))) == refused, has
 
 
 def test_of_releases_with_the_same_stencils_the_programs_own_is_named() -> None:
