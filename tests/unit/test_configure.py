@@ -201,6 +201,31 @@ def test_a_pyconfig_that_only_chooses_names_the_folder_that_is_meant(
     assert caught.value.fix.replace(str(tmp_path), "HERE").startswith(fix)
 
 
+LINUX, BSD = "#define HAVE_EPOLL_CREATE1 1\n", "#define HAVE_KQUEUE 1\n"
+
+
+@pytest.mark.parametrize(
+    ("triple", "other", "own"),
+    [
+        ("x86_64-unknown-freebsd", LINUX, BSD),
+        ("x86_64-apple-darwin", LINUX, BSD),
+        ("aarch64-apple-darwin", LINUX, BSD),
+        ("x86_64-unknown-linux-gnu", BSD, LINUX),
+        ("aarch64-unknown-linux-gnu", BSD, LINUX),
+        ("x86_64-unknown-linux-musl", BSD, LINUX),
+    ],
+)
+def test_a_pyconfig_of_another_system_is_refused(triple: str, other: str, own: str, tmp_path: Path) -> None:
+    """It has the same architecture and the same pointers."""
+    request = knowing.target(triple)
+    both = "#define SIZEOF_VOID_P 8\n" + "".join(f"#define {name} 1\n" for name in request.target.own_macros)
+    (tmp_path / "pyconfig.h").write_text(both + own)
+    configure.given(tmp_path, request, "release")
+    (tmp_path / "pyconfig.h").write_text(both + other)
+    with pytest.raises(ConfigureError, match=f"so it is not for {triple}"):
+        configure.given(tmp_path, request, "release")
+
+
 def test_windows_is_not_configured_but_taken_from_the_tree(tree: SourceTree, tmp_path: Path) -> None:
     windows = "x86_64-pc-windows-msvc"
     with pytest.raises(ConfigureError, match=r"CPython 3\.14\.\d+ has no PC/pyconfig\.h") as caught:
