@@ -15,6 +15,7 @@ from stencilkit.model.build import Closure, FileOrigin, IncludedFile, Plan
 from stencilkit.support import files, process
 
 _TIMEOUT_SECONDS: Final = 600.0
+_PYCONFIG: Final = "pyconfig.h"
 
 
 def find(plan: Plan, work: Path) -> Closure:
@@ -111,7 +112,8 @@ def _places(plan: Plan) -> tuple[tuple[FileOrigin, Path], ...]:
     if plan.build is not None:
         roots.append(("build", plan.build.resolve()))
     return (
-        ("pyconfig", plan.pyconfig.resolve() / "pyconfig.h"),
+        # It may be a link to a file of another name.
+        ("pyconfig", (plan.pyconfig / _PYCONFIG).resolve()),
         ("compiler", plan.toolchain.resource.resolve() / "include"),
         # One may be in the other; where they are one, it is the tree.
         *sorted(roots, key=lambda place: -len(place[1].parts)),
@@ -125,7 +127,7 @@ def _included(places: Sequence[tuple[FileOrigin, Path]], paths: Iterable[Path]) 
     known: dict[Path, tuple[FileOrigin, str]] = {}
     for path in paths:
         if path == pyconfig:
-            yield IncludedFile(origin=config, name=path.name, sha256=files.sha256(path))
+            yield IncludedFile(origin=config, name=_PYCONFIG, sha256=files.sha256(path))
             continue
         if path.parent not in known:
             known[path.parent] = _folder(folders, path.parent)

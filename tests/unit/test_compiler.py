@@ -363,7 +363,7 @@ def test_cc1_has_its_own_resource_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def closure_of(
-    here: Path, monkeypatch: pytest.MonkeyPatch, rule: str, *, code: int = 0, bad: str = ""
+    here: Path, monkeypatch: pytest.MonkeyPatch, rule: str, *, code: int = 0, bad: str = "", link: str = ""
 ) -> tuple[Closure, list[tuple[str, ...]]]:
     calls = []
 
@@ -376,12 +376,17 @@ def closure_of(
 
     build = session(here, monkeypatch, Clang(), batched=False)
     (here / "config").mkdir()
-    (here / "config/pyconfig.h").write_text("#define A")
+    (here / "config" / (link or "pyconfig.h")).write_text("#define A")
+    if link:
+        (here / "config/pyconfig.h").symlink_to(link)
     monkeypatch.setattr(process, "run", run)
     return closure.find(build.plan, build.work), calls
 
 
-def test_every_file_that_is_included_is_found_by_its_origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("link", ["", "pyconfig-64.h"])
+def test_every_file_that_is_included_is_found_by_its_origin(
+    link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("cpython/Include/a b.h", "resource/include/stddef.h", "system/errno$#.h"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -390,7 +395,7 @@ def test_every_file_that_is_included_is_found_by_its_origin(tmp_path: Path, monk
         f"  {tmp_path}/cpython/Include/a\\ b.h {tmp_path}/resource/include/stddef.h \\\n"
         f"  {tmp_path}/system/errno$$\\#.h {tmp_path}/config/pyconfig.h\n"
     )
-    found, calls = closure_of(tmp_path, monkeypatch, rule)
+    found, calls = closure_of(tmp_path, monkeypatch, rule, link=link)
     below = tmp_path.relative_to("/").as_posix()
     assert [(file.origin, file.name) for file in found.files] == [
         ("compiler", "stddef.h"),
@@ -399,7 +404,7 @@ def test_every_file_that_is_included_is_found_by_its_origin(tmp_path: Path, monk
         ("tree", "Include/a b.h"),
         ("tree", "Tools/jit/template.c"),
     ]
-    assert "pyconfig.h" not in {path.name for path, _ in found.paths}
+    assert not {"pyconfig.h", "pyconfig-64.h"} & {path.name for path, _ in found.paths}
     start = calls[0].index("-E")
     assert calls[0][start : start + 5] == ("-E", "-P", "-dD", "-MD", "-MF")
     assert calls[0][-1] == UNITS[0].prefix, "what all units share is there once"
