@@ -15,6 +15,7 @@ from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import PatchForm, Stencil, StencilGroup
 from stencilkit.pipeline import admitting, surveying
 from stencilkit.support import suggest
+from stencilkit.support.words import counted
 
 
 @click.command()
@@ -62,7 +63,8 @@ def _show(uop: str, path: Path, triple: str | None, form: str) -> None:
 
 def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]) -> None:
     _render.say(f"{group.name}  CPython {header.format.series}  sha256:{digest.group_digest(group)}")
-    _render.say(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {group.hole_count} holes")
+    holes = counted(group.hole_count, "hole")
+    _render.say(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {holes}")
     _render.say("\ncode:")
     for line in code:
         _render.say(f"  {line}")

@@ -63,7 +63,8 @@ def refusals(policy: Policy, found: Identification, *, in_ledger: bool) -> Itera
     `in_ledger` is whether the ledger has an entry for its stencils.
     """
     if found.verdict not in policy.accept:
-        yield f"it is {found.verdict}, not {' or '.join(policy.accept)}"
+        accepted = " or ".join(f'"{verdict}"' for verdict in policy.accept)
+        yield f'the verdict is "{found.verdict}", not {accepted}'
     if not found.best:
         # Without stencils, there is nothing more to ask.
         return

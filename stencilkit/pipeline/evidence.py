@@ -101,6 +101,11 @@ class Evidence:
         """Return whether the dispatchers are those of a universal platform."""
         return len(self.sharing) > 1
 
+    @property
+    def has_own_dispatchers(self) -> bool:
+        """Return whether the dispatchers are those that the manifest has digests of."""
+        return tuple(self.sharing) == (self.described.request,)
+
 
 class UnreadableError(Exception):
     """There is no header to ask questions of; `check` says why."""
@@ -171,14 +176,14 @@ def gather(subject: Subject, found: Found, described: Described) -> Evidence:
     """
     folder = subject.path if subject.path.is_dir() else subject.path.parent
     half = opening.is_half(subject.path, described)
-    sharing = _halves(described) if half else (described.request,)
+    sharing = _halves(described) if half else (_as_named(found, described),)
     names = {record.name: folder / record.name for record in described.manifest.files}
     contents = {
         name: files.read_bytes(path, error=ManifestError, limit=limits.OUTPUT)
         for name, path in names.items()
         if path.is_file()
     }
-    contents[found.name] = found.original
+    contents[described.manifest.file("stencils").name] = found.original
     whole = half or subject.path.is_dir()
     return _complete(subject, found, described, contents, whole=whole, sharing=sharing)
 
@@ -192,6 +197,16 @@ def gather_artifact(subject: Subject, item: Artifact) -> Evidence:
     name = item.manifest.file("stencils").name
     found = read(name, item.contents["stencils"], described)
     return _complete(subject, found, described, item.files, whole=True, sharing=(described.request,))
+
+
+def _as_named(found: Found, described: Described) -> SpelledTarget:
+    """Return the target as the header's name spells it: install names it as configure spelt the build folder's."""
+    try:
+        named = knowing.target(found.name.removeprefix("jit_stencils-").removesuffix(".h"))
+    except TargetError:
+        return described.request
+    own = described.dialect.file_names(named)["stencils"] == found.name
+    return named if own and named.target == described.request.target else described.request
 
 
 def _halves(described: Described) -> tuple[SpelledTarget, ...]:

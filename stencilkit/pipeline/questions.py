@@ -51,8 +51,8 @@ def is_it_what_the_manifest_says(known: Evidence) -> Iterator[Check]:
 
 def are_the_files_those_of_the_manifest(known: Evidence) -> Iterator[Check]:
     """Compare the bytes of every file with the manifest, as they were before install and make changed line 1."""
-    # The manifest of one half has the digests of dispatchers for that half alone; those of both are rendered again.
-    roles = rendering.DISPATCHERS if known.shared else ()
+    # The manifest has no digests of dispatchers for both halves, or another spelling: those are rendered again.
+    roles = () if known.has_own_dispatchers else rendering.DISPATCHERS
     names = [record.name for record in known.manifest.files if record.role not in roles]
     stamped, original = f"// {known.header.line1}\n".encode(), f"// {known.manifest.input_digest}\n".encode()
     found: dict[str, str | None] = dict.fromkeys(names) if known.whole else {}

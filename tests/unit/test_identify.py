@@ -401,7 +401,7 @@ def test_what_a_policy_refuses() -> None:
     assert list(policy.refusals(old, whole, in_ledger=True)) == ["LLVM 21 is not one of 19..20"]
     nothing = asked(program({}, jit=False), candidate(codes()))
     assert list(policy.refusals(policy.Policy(ledger=True), nothing, in_ledger=False)) == [
-        "it is no JIT, not identified"
+        'the verdict is "no JIT", not "identified"'
     ]
 
 
@@ -423,7 +423,7 @@ def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown("markdown", capsys).splitlines()
     assert [line for line in lines if line.startswith("#")] == ["### `a\\|b 'c`: identified", "### `python`: changed"]
     assert f"| found | 16 of 16 stencils, {sum(SIZES)} of {sum(SIZES)} bytes |" in lines
-    assert "| refused | it is changed, not identified |" in lines
+    assert '| refused | the verdict is "changed", not "identified" |' in lines
     assert any(line.startswith("| missing | _UOP_09 (130 bytes): other bytes at offset") for line in lines)
     assert lines[-2:] == ["* `error: y next: z`", "* empty: no CPython among 0 files"]
 
@@ -435,9 +435,13 @@ def test_junit(capsys: pytest.CaptureFixture[str]) -> None:
         ("empty", "1", "1"),
     ]
     failures = [failure.get("message") for failure in suites.iter("failure")]
-    assert failures == ["changed: it is changed, not identified", "error: y", "empty: no CPython among 0 files"]
+    assert failures == [
+        'changed: the verdict is "changed", not "identified"',
+        "error: y",
+        "empty: no CPython among 0 files",
+    ]
 
 
 def test_json_has_why_the_policy_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = json.loads(shown("json", capsys))["answers"][0]["pythons"]
-    assert (first["refused"], second["refused"]) == ([], ["it is changed, not identified"])
+    assert (first["refused"], second["refused"]) == ([], ['the verdict is "changed", not "identified"'])

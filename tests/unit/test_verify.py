@@ -17,7 +17,7 @@ from stencilkit.model.manifest import MANIFEST_NAME, Manifest
 from stencilkit.model.novelty import Difference
 from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
-from stencilkit.pipeline import evidence, knowing, opening, rebuilding, verifying
+from stencilkit.pipeline import evidence, knowing, opening, rebuilding, rendering, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support.cache import NoStore
 from tests import samples
@@ -325,6 +325,33 @@ def test_a_restamped_header_is_accepted_for_its_tree_only(case: Case) -> None:
     case.header.write_text(f"// {stamp}\n" + case.header.read_text().split("\n", 1)[1])
     assert "restamped for this tree" in notes(case.verify())
     assert "line 1 is not the manifest's input digest" in failures(case.verify(tree=False))
+
+
+def under_another_name(case: Case, folder: Path, name: str) -> Subject:
+    """Copy the header, as somebody does who has no output folder; its manifest is named."""
+    folder.mkdir()
+    (folder / name).write_bytes(case.header.read_bytes())
+    return Subject(path=folder / name, manifest=case.manifest)
+
+
+def test_a_header_may_have_any_name_if_its_manifest_is_named(case: Case, tmp_path: Path) -> None:
+    asked = under_another_name(case, tmp_path / "elsewhere", "stencils.h")
+    assert verifying.run(asked).accepted
+    asked.path.write_text(asked.path.read_text().replace("stencilkit 0", "stencilkit 9"))
+    assert "files are not those of the manifest" in failures(verifying.run(asked))
+
+
+def test_a_dispatcher_follows_the_spelling_of_the_header_beside_it(case: Case, tmp_path: Path) -> None:
+    """What install places in a folder that configure guessed the triple of: x86_64-pc-linux-gnu."""
+    spelt = knowing.target("x86_64-pc-linux-gnu")
+    dialect = knowing.python("3.14").dialect
+    asked = under_another_name(case, tmp_path / "build", dialect.file_names(spelt)["stencils"])
+    dispatcher = asked.path.with_name("jit_stencils.h")
+    ((_, rendered),) = rendering.dispatchers(dialect, [spelt]).items()
+    dispatcher.write_bytes(rendered)
+    assert verifying.run(asked).accepted
+    dispatcher.write_bytes(rendered.replace(b"-pc-", b"-redhat-"))
+    assert "jit_stencils.h is not what stencilkit writes" in failures(verifying.run(asked))
 
 
 PYMALLOC = "#define WITH_PYMALLOC 1"
