@@ -5,8 +5,8 @@
 Each STENCILS is an output folder or header, TREE its CPython, PYCONFIG the folder of its pyconfig.h. A file that
 takes the address of each symbol is compiled to LLVM's IR with that CPython's headers: IR declares what the ABI sees.
 FLAGS are more words for clang, such as where the headers of Windows are. A table of 32 bits has the names of the
-CPython's other one, too. What is said of other CPythons, or of pointers of another width, stays; where two builds of
-one disagree, nothing is written (docs/adr/0501-prototypes.md).
+CPython's other one, too; one of 64-bit Windows has the layout of types alone. What is said of other CPythons, or of
+pointers of another width, stays; where two builds of one disagree, nothing is written (docs/adr/0501-prototypes.md).
 """
 
 from __future__ import annotations
@@ -26,16 +26,29 @@ from stencilkit.support import files
 
 TABLE = Path(__file__).parents[1] / "stencilkit" / "prove" / "prototypes.toml"
 HEAD = """\
-# What stencils name, by CPython: C functions as LLVM's IR declares them, and the alignments of objects in bytes.
+# What stencils name, by CPython: C functions as LLVM's IR declares them, and the alignments of objects in bytes; and
+# sizes of types and offsets of fields in bytes, for optional facts.
 # Made by reproducibility/prototypes.py with Linux's headers, those of 32 bits with i686 Windows's;
 # docs/adr/0501-prototypes.md says why that does elsewhere.
 schema = 1
 """
 FLAGS = ("-DPy_BUILD_CORE", "-D_Py_JIT", "-D_PyJIT_ACTIVE", "-O0", "-std=c11", "-w", "-S", "-emit-llvm", "-o", "-")
+# What the optional facts of proofs need of CPython's types: a size, or how far a field is from the start.
+LAYOUT = (
+    "PyThreadState",
+    "PyThreadState.datastack_top",
+    "_PyInterpreterFrame.localsplus",
+    "PyFunctionObject",
+    "PyFunctionObject.func_code",
+    "PyCodeObject.co_code_adaptive",
+    "PyCodeObject.co_nlocalsplus",
+)
+PARTS = ("functions", "objects")
 INCLUDES = ("", "Include", "Include/internal", "Include/internal/mimalloc", "Python", "Tools/jit")
 NORETURN = re.compile(r"^attributes #(\d+) = \{[^\n]* noreturn ", re.MULTILINE)
 FUNCTION = re.compile(r"^declare (.*?) @([\w.]+)\((.*)\)(?: \w+)*(?: #(\d+))?", re.MULTILINE)
 OBJECT = re.compile(r"^@(\w+) = external [^\n]*align (\d+)", re.MULTILINE)
+NUMBER = re.compile(r"^@layout_(\d+) = [^\n]*constant i\d+ (\d+)", re.MULTILINE)
 KIND = re.compile(r"(?:(?!ptr|void|double|float|i\d|[{%])\w+ )*(ptr|void|i\d+|double|float|\{[^}]*\}|%[\w.]+)")
 COMMA = re.compile(r",\s*(?![^(]*\)|[^{]*\})")
 
@@ -47,12 +60,19 @@ def ir(clang: list[str], opened: Opened, tree: Path, config: Path, known: set[st
     template = (tree / "Tools/jit/template.c").read_text("utf-8")
     head = "\n".join(re.findall(r'^#include "\w+\.h"$', template, re.MULTILINE))
     body = "\n".join(f"void *use_{name}(void) {{ return (void *)&{name}; }}" for name in sorted(names))
+    body += "".join(f"\nconst Py_ssize_t layout_{number} = {measured(what)};" for number, what in enumerate(LAYOUT))
     folders = [f"-I{config}", *(f"-I{tree / part}" for part in INCLUDES)]
     command = [clang[0], f"--target={opened.target.triple}", *FLAGS, *folders, *clang[1:], "-x", "c", "-"]
     done = subprocess.run(command, input=f"{head}\n{body}\n", capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
     return done.stdout
+
+
+def measured(what: str) -> str:
+    """Write C that says how large a type is, or where a field is."""
+    name, _, field = what.partition(".")
+    return f"offsetof({name}, {field})" if field else f"sizeof({name})"
 
 
 def kind(argument: str) -> str:
@@ -73,6 +93,14 @@ def functions(text: str) -> Iterator[tuple[str, str]]:
         yield name, f"{kind(result)}({', '.join(kinds)}){' noreturn' if attributes in ends else ''}"
 
 
+def order(section: tuple[str, object]) -> int:
+    return (*PARTS, "layout").index(section[0])
+
+
+def quoted(key: str) -> str:
+    return f'"{key}"' if "." in key else key
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clang", required=True)
@@ -86,18 +114,22 @@ def main() -> None:
         opened = open_header(stencils)
         name = proving.table_name(opened)
         series = name.partition("-")[0]
-        known = {symbol for names in kept[series].values() for symbol in names} if series != name else set()
+        known = {symbol for part in PARTS for symbol in kept[series][part]} if series != name else set()
         text = ir([arguments.clang, *arguments.flags], opened, tree, config, known)
-        table = found.setdefault(name, {"functions": {}, "objects": {}})
-        for section, pairs in (("functions", functions(text)), ("objects", OBJECT.findall(text))):
-            for name, value in pairs:
-                if table[section].setdefault(name, value) != value:
-                    sys.exit(f"{name} is {table[section][name]} and {value}")
+        layout = [(LAYOUT[int(number)], bytes_) for number, bytes_ in NUMBER.findall(text)]
+        parts = [(proving.layout_name(opened), "layout", layout)]
+        if parts[0][0] == name:
+            parts += [(name, "functions", [*functions(text)]), (name, "objects", OBJECT.findall(text))]
+        for name, section, pairs in parts:
+            table = found.setdefault(name, {}).setdefault(section, {})
+            for symbol, value in pairs:
+                if table.setdefault(symbol, value) != value:
+                    sys.exit(f"{symbol} is {table[symbol]} and {value}")
     rows = [HEAD]
-    for name, table in sorted({**kept, **found}.items()):
-        for section, pairs in table.items():
+    for name in sorted({*kept, *found}):
+        for section, pairs in sorted({**kept.get(name, {}), **found.get(name, {})}.items(), key=order):
             rows.append(f'\n["{name}".{section}]\n')
-            rows += [f'{symbol} = "{value}"\n' for symbol, value in sorted(pairs.items())]
+            rows += [f'{quoted(symbol)} = "{value}"\n' for symbol, value in sorted(pairs.items())]
     files.write(TABLE, "".join(rows).encode())
 
 

@@ -26,6 +26,8 @@ from stencilkit.support.progress import SILENT, Progress, counting
 
 _AROUND: Final = 6
 _PROTOTYPES: Final = "prove/prototypes.toml"
+# Where a word has 64 bits and `long` has 32: PyThreadState.native_thread_id takes less room.
+_LAYOUTS: Final = dict.fromkeys(("x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc"), "-windows")
 _PROTOTYPE: Final = re.compile(r"(?P<result>[\w{}, ]+?)\((?P<arguments>[^()]*)\)(?P<ends> noreturn)?")
 
 
@@ -157,6 +159,7 @@ def _setting(opened: Opened, request: Request) -> Setting:
         entry=opened.header.format.entry,
         prototypes=prototypes,
         alignments=alignments,
+        layout=_sizes(layout_name(opened)),
         decode=decode,
         budget=request.budget,
         runs=request.runs,
@@ -169,16 +172,30 @@ def table_name(opened: Opened) -> str:
     return opened.header.format.series + ("" if bits == 64 else f"-{bits}")
 
 
+def layout_name(opened: Opened) -> str:
+    """Name the table of the layout of CPython's types, which is one of its own where `long` is no word."""
+    return table_name(opened) + _LAYOUTS.get(opened.target.triple, "")
+
+
 def _known(name: str) -> tuple[Mapping[str, Prototype], Mapping[str, int]]:
-    root = fields.document(resources.text(_PROTOTYPES), name=_PROTOTYPES, schema=1, error=UsageError)
-    table = next(root.optional(name), None)
-    if table is None:
-        return {}, {}
-    functions, objects = table.mapping("functions"), table.mapping("objects")
+    """Read prototypes, and alignments of objects."""
+    functions, objects = (_section(name, section) for section in ("functions", "objects"))
     return (
         {name: _prototype(text) for name, text in functions.items()},
         {name: int(bytes_) for name, bytes_ in objects.items()},
     )
+
+
+def _sizes(name: str) -> Mapping[str, int]:
+    """Read sizes of types and offsets of fields."""
+    return {name: int(bytes_) for name, bytes_ in _section(name, "layout").items()}
+
+
+def _section(name: str, section: str) -> Mapping[str, str]:
+    """Read a part of the table of prototypes; there is nothing for a CPython that is not in it."""
+    root = fields.document(resources.text(_PROTOTYPES), name=_PROTOTYPES, schema=1, error=UsageError)
+    table = next(root.optional(name), None)
+    return table.mapping(section) if table is not None else {}
 
 
 def _prototype(text: str) -> Prototype:

@@ -9,6 +9,7 @@ aarch64      the same for aarch64
 conventions  who passes what where, by target
 assumptions  everything that is taken for granted, as a table
 facts        what is known on a path
+objects      which of CPython's objects do not overlap, and where they are
 solver       the one door to z3
 world        what both sides share, the two sides, and what they owe each other
 meeting      what must be equal at calls and exits
@@ -19,13 +20,14 @@ search       paths of both sides, in pairs
 filling      a stencil's bytes with its holes filled
 seeds        states to run stencils on
 running      one run of one stencil
+possible     which states CPython could have
 emulate      the one door to unicorn: replays, and evidence where there is no proof
 policy       what is accepted beside proofs
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
@@ -33,9 +35,10 @@ from typing import Final
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import aarch64, assumptions, conventions, emulate, running, seeds, x86
+from stencilkit.prove import aarch64, assumptions, conventions, emulate, objects, running, seeds, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.machine import UnsupportedError
+from stencilkit.prove.possible import possible
 from stencilkit.prove.search import Search, Step, StuckError
 from stencilkit.prove.solver import LimitError, Solver
 from stencilkit.prove.world import World
@@ -46,6 +49,7 @@ _STEP: Final = 6_000_000
 RUNS: Final = 1000
 """How many states both are run on where no proof is found."""
 _WITNESSES: Final = 4
+_LOOPS: Final = "loops differ"
 _TABLES: Final[Mapping[str, tuple[Mapping[str, Step], Mapping[str, int]]]] = {
     "x86_64": (x86.STEPS[64], x86.REGISTERS[64]),
     "i686": (x86.STEPS[32], x86.REGISTERS[32]),
@@ -60,7 +64,8 @@ Decoder = Callable[[StencilGroup], tuple[Operation, ...]]
 class Setting:
     """What both stencils are for: CPython series, target, and the C functions and objects that they may name.
 
-    `runs` is how many states both are run on in unicorn where no proof is found; none if it is 0.
+    `layout` has sizes of CPython's types and offsets of fields. `runs` is how many states both are run on in unicorn
+    where no proof is found; none if it is 0.
     """
 
     series: str
@@ -69,6 +74,7 @@ class Setting:
     entry: str | None
     prototypes: Mapping[str, Prototype]
     alignments: Mapping[str, int]
+    layout: Mapping[str, int]
     decode: Decoder
     budget: int = BUDGET
     runs: int = 0
@@ -79,20 +85,46 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
 
     Deterministic in a process that has proved nothing before: the solver's answers depend on what it was asked.
     """
-    proof, search, stuck = _attempt(left, right, setting, ())
-    if proof.verdict is Verdict.PROVED or search is None:
-        return proof
-    if stuck is not None:
-        for fact in (one.name for one in assumptions.ASSUMPTIONS if one.optional):
-            given, _, _ = _attempt(left, right, setting, (fact,))
-            if given.verdict is Verdict.PROVED:
-                return replace(given, verdict=Verdict.GIVEN, facts=(fact,), spent=proof.spent + given.spent)
-    return _replayed(proof, search, stuck, setting) if setting.runs else proof
+    first = _attempt(left, right, setting, ())
+    if first.proof.verdict is Verdict.PROVED or first.search is None:
+        return first.proof
+    spent, last = first.proof.spent, first
+    for facts in _optional(left.name) if first.undecided else ():
+        given = _attempt(left, right, setting, facts)
+        spent += given.proof.spent
+        if given.proof.verdict is Verdict.PROVED:
+            return replace(given.proof, verdict=Verdict.GIVEN, facts=facts, spent=spent)
+        if given.stuck is not None:
+            # What a fact does not explain is what to look at.
+            last = given
+    last = replace(last, proof=replace(last.proof, spent=spent))
+    return _replayed(last, setting) if setting.runs else last.proof
 
 
-def _attempt(
-    left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...]
-) -> tuple[Proof, Search | None, StuckError | None]:
+def _optional(uop: str) -> Iterator[tuple[str, ...]]:
+    """Yield the optional facts that can help in a uop: one at a time, then all."""
+    names = [one.name for one in assumptions.ASSUMPTIONS if one.optional]
+    here = [name for name in names if uop.startswith(assumptions.SIZES.get(name, ("", 0))[0])]
+    yield from ((name,) for name in here)
+    if len(here) > 1:
+        yield tuple(here)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of one search, which is not there where nothing can be searched, and where it was stuck."""
+
+    proof: Proof
+    search: Search | None
+    stuck: StuckError | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the two may differ, so that a fact could help."""
+        return self.stuck is not None or self.proof.why == _LOOPS
+
+
+def _attempt(left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...]) -> _Attempt:
     solver = Solver(budget=setting.budget, step=min(_STEP, setting.budget))
     proof = Proof(name=left.name, verdict=Verdict.NOT_PROVED)
     search = None
@@ -100,20 +132,21 @@ def _attempt(
         search = _search(left, right, setting, solver, given)
         search.prove()
     except UnsupportedError as error:
-        why = str(error) if str(error) == "loops differ" else f"unsupported: {error}"
-        return replace(proof, why=why, spent=solver.spent), search, None
+        why = str(error) if str(error) == _LOOPS else f"unsupported: {error}"
+        return _Attempt(replace(proof, why=why, spent=solver.spent), search)
     except (LimitError, RecursionError):
-        return replace(proof, why="limit", spent=solver.spent), search, None
+        return _Attempt(replace(proof, why="limit", spent=solver.spent), search)
     except StuckError as stuck:
         why = f"{stuck.difference.what} may differ"
-        return replace(proof, why=why, difference=stuck.difference, spent=solver.spent), search, stuck
-    return replace(proof, verdict=Verdict.PROVED, spent=solver.spent), search, None
+        return _Attempt(replace(proof, why=why, difference=stuck.difference, spent=solver.spent), search, stuck)
+    return _Attempt(replace(proof, verdict=Verdict.PROVED, spent=solver.spent), search)
 
 
-def _replayed(proof: Proof, search: Search, stuck: StuckError | None, setting: Setting) -> Proof:
+def _replayed(attempt: _Attempt, setting: Setting) -> Proof:
     """Run both: a difference that shows is one, and runs that agree are evidence."""
+    proof, search, stuck = attempt.proof, attempt.search, attempt.stuck
     mode = emulate.MODES.get(setting.arch)
-    if mode is None:
+    if mode is None or search is None:
         return proof
     emulator = emulate.Emulator(search.registers, mode)
     states = [seeds.Seed(number) for number in range(setting.runs)]
@@ -126,6 +159,7 @@ def _replayed(proof: Proof, search: Search, stuck: StuckError | None, setting: S
             running.entry(search.world),
         )
         states = [seeds.Seed(number, values, words) for number in range(_WITNESSES)] + states
+    states = possible(states, search.regions, search.world)
     found, ended = emulate.differ(lambda seed: emulator.compare(search.left, search.right, search.world, seed), states)
     if found is not None:
         return replace(proof, verdict=Verdict.DIFFERS, difference=_shown(emulator, search, found), runs=ended)
@@ -171,5 +205,5 @@ def _search(
         )
         for group, side in ((left, "left"), (right, "right"))
     ]
-    world = World(convention, passing, setting.prototypes, entry)
-    return Search(codes[0], codes[1], world, *tables, solver, given)
+    world = World(convention, passing, setting.prototypes, setting.series, setting.layout, entry)
+    return Search(codes[0], codes[1], world, *tables, solver, given, objects.regions(world, codes[0]))

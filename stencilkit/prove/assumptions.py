@@ -114,6 +114,15 @@ ASSUMPTIONS: Final = (
         source="Objects/listobject.c: list_resize and PyList_New refuse negative sizes; Include/cpython/longintrepr.h",
         optional=True,
     ),
+    Assumption(
+        name="objects-do-not-overlap",
+        text="the thread state, the frame, a frame that is pushed, the values on the evaluation stack, and the "
+        "function that is called, with its code object, do not overlap: no byte is in two of them (the rows of "
+        "OBJECTS)",
+        source="C11 6.5 paragraph 7, by which compilers change the order of accesses to different types; CPython "
+        "allocates each by itself (the sources of the rows)",
+        optional=True,
+    ),
 )
 
 # How wide a hole is: what the JIT patches in has no more bits. Include/internal/pycore_uop.h, _PyUOpInstruction.
@@ -241,3 +250,118 @@ STACKED_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
 
 # Where an optional fact holds: the word of this number behind a pointer, in uops of this name, is not negative.
 SIZES: Final[Mapping[str, tuple[str, int]]] = {"size-not-negative": ("_BINARY_OP_SUBSCR_LIST_INT", 2)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """An object of CPython that an optional fact is about: how its address is found, and how much of it counts.
+
+    `argument` is what a stencil gets; what is there is the object, or, where `items` says so, the address of the
+    evaluation stack's first free word, so many words (and the uop's oparg) above the address of the object. Or the
+    address of the object is that of a `symbol`, or in a `field` of the object of the row `behind`. `size` is what
+    prototypes.toml has as its layout: the size of a type, or how far its field is from its start; of the evaluation
+    stack, all items count. Behind that are as many words as the field `words` of the object of the row `owner` says,
+    an int, which is not negative. A `tagged` address has TAGS in its low bits. `uops` are those in which the object is
+    there, all if there is no pattern. Two rows of one `kind` may be one object.
+    """
+
+    name: str
+    kind: str
+    source: str
+    size: str = ""
+    argument: str = ""
+    items: int = 0
+    symbol: str = ""
+    behind: str = ""
+    field: str = ""
+    owner: str = ""
+    words: str = ""
+    tagged: bool = False
+    uops: re.Pattern[str] | None = None
+
+
+# What is no part of an address in a value of the evaluation stack. Include/internal/pycore_stackref.h, Py_TAG_REFCNT.
+TAGS: Final[Mapping[str, int]] = {"3.13": 0, "3.14": 1, "3.15": 1}
+# Frames are pushed there without asking for room: that was done before. A number in the name is the oparg.
+_CALLING: Final = re.compile(r"_INIT_CALL_PY_EXACT_ARGS(?:_(?P<oparg>\d))?")
+_CREATING: Final = re.compile(r"_CREATE_INIT_FRAME")
+# Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, and in 3.15 one is in
+# _PyThreadStateImpl, behind the PyThreadState: no row is about either. What a row needs comes before it.
+OBJECTS: Final = (
+    Object(
+        name="thread state",
+        kind="thread state",
+        argument="tstate",
+        size="PyThreadState",
+        source="Python/pystate.c, alloc_threadstate: from the heap, or in the interpreter's state",
+    ),
+    # Without localsplus: no compiler changes the order of what is there and what is on the evaluation stack.
+    Object(
+        name="frame",
+        kind="frame",
+        argument="frame",
+        size="_PyInterpreterFrame.localsplus",
+        source="Python/pystate.c, allocate_chunk; Include/internal/pycore_interpframe_structs.h, _PyGenObject_HEAD; "
+        "Python/ceval.c, _PyEval_EvalFrameDefault: in the data stack, a generator, or C's stack",
+    ),
+    Object(
+        name="evaluation stack",
+        kind="evaluation stack",
+        argument="stack_pointer",
+        items=2,
+        uops=_CALLING,
+        source="Python/bytecodes.c, _INIT_CALL_PY_EXACT_ARGS: callable, self, and oparg arguments are on the stack of "
+        "the frame, below the data stack's top",
+    ),
+    Object(
+        name="function",
+        kind="function",
+        behind="evaluation stack",
+        tagged=True,
+        size="PyFunctionObject",
+        uops=_CALLING,
+        source="Python/bytecodes.c, _CHECK_FUNCTION_EXACT_ARGS (3.13), _CHECK_FUNCTION_VERSION: it is a function; "
+        "Objects/funcobject.c, _PyFunction_FromConstructor: allocated by PyObject_GC_New",
+    ),
+    Object(
+        name="code object",
+        kind="code object",
+        behind="function",
+        field="PyFunctionObject.func_code",
+        size="PyCodeObject.co_code_adaptive",
+        uops=_CALLING,
+        source="Objects/codeobject.c, _PyCode_New: allocated by PyObject_NewVar, or static; Objects/funcobject.c, "
+        "func_set_code: func_code is a code object",
+    ),
+    Object(
+        name="new frame",
+        kind="new frame",
+        behind="thread state",
+        field="PyThreadState.datastack_top",
+        size="_PyInterpreterFrame.localsplus",
+        owner="code object",
+        words="PyCodeObject.co_nlocalsplus",
+        uops=_CALLING,
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_PushUnchecked; "
+        "Python/bytecodes.c, _CHECK_STACK_SPACE: there is room for it, above all that is in use; Objects/codeobject.c, "
+        "init_code: co_framesize counts co_nlocalsplus",
+    ),
+    Object(
+        name="new frame of a trampoline",
+        kind="new frame",
+        behind="thread state",
+        field="PyThreadState.datastack_top",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_CREATING,
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_PushTrampolineUnchecked; "
+        "Python/bytecodes.c, _CHECK_AND_ALLOCATE_OBJECT, _ALLOCATE_OBJECT: there is room for it",
+    ),
+    Object(
+        name="code object of a trampoline",
+        kind="code object",
+        symbol="_Py_InitCleanup",
+        size="PyCodeObject.co_code_adaptive",
+        uops=_CREATING,
+        source="Python/specialize.c: a static variable",
+    ),
+)

@@ -109,11 +109,10 @@ class Code:
         return terms.zext(found, self.word)
 
     def symbol(self, name: str) -> Term:
-        """Return a symbol's address: a multiple of its alignment."""
-        bits = min(self.alignments.get(name, 1), 16).bit_length() - 1
-        address = terms.scale(terms.zext(terms.sym(f"&{name}", self.word - bits), self.word), 1 << bits)
-        self.used[address] = name
-        return address
+        """Return a symbol's address, and remember it."""
+        found = address(name, self.alignments, self.word)
+        self.used[found] = name
+        return found
 
     def load(self, state: State, address: Term, size: int) -> Term:
         """Read memory, the frame, the stencil's data or a slot that holds a symbol's address."""
@@ -160,3 +159,9 @@ class Code:
         found = self.data.body[number : end + 1]
         # What is no text is not read as one: a table's first zero is not its end.
         return found if _TEXT.fullmatch(found) else None
+
+
+def address(name: str, alignments: Mapping[str, int], word: int) -> Term:
+    """Return a symbol's address: a multiple of its alignment."""
+    bits = min(alignments.get(name, 1), 16).bit_length() - 1
+    return terms.scale(terms.zext(terms.sym(f"&{name}", word - bits), word), 1 << bits)

@@ -182,6 +182,12 @@ _I686_PASSING: Final[Mapping[str, Passing]] = {
     "3.14": Passing(live=(0, 4, 8), restored=_KEPT_I686),
     "3.15": Passing(live=(0, 4, 8, 12, 16, 20, 24), restored=_KEPT_I686),
 }
+# What the first values that a stencil gets are. Tools/jit/template.c, _JIT_ENTRY.
+ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "3.13": ("frame", "stack_pointer", "tstate"),
+    "3.14": ("frame", "stack_pointer", "tstate"),
+    "3.15": ("executor", "frame", "stack_pointer", "tstate"),
+}
 _BY_ARCH: Final = {"x86_64": _X86_64_PASSING, "i686": _I686_PASSING, "aarch64": _AARCH64_PASSING}
 
 

@@ -63,7 +63,7 @@ def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
 def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]:
     """List what optional facts say of the words that occur in some terms."""
     found: list[Term] = []
-    for name, place in (SIZES[fact] for fact in given):
+    for name, place in (SIZES[fact] for fact in given if fact in SIZES):
         if not uop.startswith(name):
             continue
         words = (

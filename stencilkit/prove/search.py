@@ -13,12 +13,13 @@ from typing import Final, Literal
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
 from stencilkit.prove import facts as knowledge
-from stencilkit.prove import loops, meeting, returning, terms
+from stencilkit.prove import loops, meeting, objects, returning, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.loops import Head
 from stencilkit.prove.machine import Branch, Call, Control, Jump, Return, State, UnsupportedError
 from stencilkit.prove.memory import Memory
+from stencilkit.prove.objects import Region
 from stencilkit.prove.solver import Answer, LimitError, Solver
 from stencilkit.prove.terms import Term
 from stencilkit.prove.world import Obligation, Pair, Side, World
@@ -53,7 +54,10 @@ class Event:
 
 @dataclass(slots=True)
 class Search:
-    """One attempt at a proof; `steps` and `registers` are the tables of the architecture."""
+    """One attempt at a proof; `steps` and `registers` are the tables of the architecture.
+
+    `given` are the optional facts that it may use, `regions` where the objects are that one of them is about.
+    """
 
     left: Code
     right: Code
@@ -62,6 +66,7 @@ class Search:
     registers: Mapping[str, int]
     solver: Solver
     given: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
     pairs: int = 0
     serial: int = 0
     exits: list[Facts] = field(default_factory=list)
@@ -84,7 +89,7 @@ class Search:
     def _start(self, code: Code) -> Side:
         registers = {name: terms.sym(name, width) for name, width in self.registers.items()}
         registers[self.world.convention.stack] = self.world.frame
-        return Side(code, State(0, registers, Memory("memory"), Memory("frame")))
+        return Side(code, State(0, registers, Memory(objects.ENTRY), Memory("frame")))
 
     def _ask(self, facts: Facts, *more: Term) -> Answer:
         """Ask whether facts and more conditions can be true together with what holds of symbols, and what is given."""
@@ -93,6 +98,8 @@ class Search:
             return "no"
         used = dict.fromkeys((*self.left.used, *self.right.used))
         rows += knowledge.of_sizes(self.given, self.left.name, rows)
+        if objects.FACT in self.given:
+            rows += objects.apart(self.regions, rows)
         return self.solver.satisfiable([*rows, *knowledge.of_symbols(used, rows)])
 
     def fresh(self) -> int:
@@ -228,10 +235,11 @@ class Search:
     ) -> tuple[dict[str, int], dict[int, int]]:
         """Find values of symbols, and of words of memory by address, for which facts hold; none if there are none.
 
-        `addresses` are those of symbols where they will be run, `reach` is where words may lie, `stack` where the frame
-        begins.
+        They are of a state in which objects do not overlap. `addresses` are those of symbols where they will be run,
+        `reach` is where words may lie, `stack` where the frame begins.
         """
-        rows = [*facts.rows, terms.eq(self.world.frame, terms.const(stack, self.world.frame.width))]
+        rows = [*facts.rows, *objects.apart(self.regions, facts.rows)]
+        rows.append(terms.eq(self.world.frame, terms.const(stack, self.world.frame.width)))
         for term, name in {**self.left.used, **self.right.used}.items():
             if name in addresses:
                 rows.append(terms.eq(term, terms.const(addresses[name], term.width)))

@@ -35,11 +35,16 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What both sides share: how they call, what they pass on, and C's prototypes; in the shim, a call is no C one."""
+    """What both sides share: how they call, what they pass on, and C's prototypes; in the shim, a call is no C one.
+
+    `layout` has sizes of CPython's types and offsets of their fields, in bytes.
+    """
 
     convention: Convention
     passing: Passing
     prototypes: Mapping[str, Prototype]
+    series: str
+    layout: Mapping[str, int]
     entry: bool = False
 
     @property

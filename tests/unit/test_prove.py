@@ -27,6 +27,7 @@ SETTING = prove.Setting(
         "PyObject_Vectorcall": Prototype(result="ptr", arguments=("ptr", "ptr", "i64", "ptr")),
     },
     alignments={},
+    layout={},
     decode=lambda group: disassemble.operations(group.code, "x86_64"),
 )
 CALL = "ff 15 00 00 00 00"

@@ -28,6 +28,7 @@ SETTING = prove.Setting(
         "PyErr_Format": Prototype(result="ptr", arguments=("ptr", "ptr"), variadic=True),
     },
     alignments={},
+    layout={},
     decode=lambda group: disassemble.operations(group.code, "i686"),
 )
 CALL = "e8 00 00 00 00"

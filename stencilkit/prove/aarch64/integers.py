@@ -14,6 +14,7 @@ from stencilkit.prove.aarch64.flags import (
     subtracted,
 )
 from stencilkit.prove.aarch64.operands import (
+    MOVES,
     Step,
     hole,
     read,
@@ -25,7 +26,6 @@ from stencilkit.prove.code import Code
 from stencilkit.prove.machine import Control, State, UnsupportedError
 from stencilkit.prove.terms import Term
 
-_MOVES: Final = {"patch_aarch64_16a": 0, "patch_aarch64_16b": 16, "patch_aarch64_16c": 32, "patch_aarch64_16d": 48}
 _LOWS: Final = ("patch_aarch64_12", "patch_aarch64_12x")
 
 
@@ -56,12 +56,12 @@ def _compare(arithmetic: Arithmetic) -> Step:
 
 def _mov(state: State, code: Code, op: Operation) -> Control:
     name, width = target(op)
-    patch = hole(code, op, tuple(_MOVES))
+    patch = hole(code, op, tuple(MOVES))
     if patch is None:
         write(state, name, read(state, op, op.operands[1], width))
         return None
     # movz of the lowest bits: jit.c checks the shift that is encoded.
-    if _MOVES[patch.func] or op.operands[1].kind != "number" or op.operands[1].shift[1] or op.operands[1].number:
+    if MOVES[patch.func] or op.operands[1].kind != "number" or op.operands[1].shift[1] or op.operands[1].number:
         raise UnsupportedError(f"{patch.func} in {op.text}")
     write(state, name, terms.zext(terms.extract(code.value(patch), 0, 16), width))
     return None
@@ -70,11 +70,11 @@ def _mov(state: State, code: Code, op: Operation) -> Control:
 def _movk(state: State, code: Code, op: Operation) -> Control:
     name, width = target(op)
     low = op.operands[1].shift[1]
-    patch = hole(code, op, tuple(_MOVES))
+    patch = hole(code, op, tuple(MOVES))
     if patch is None:
         piece = terms.const(op.operands[1].number, 16)
     else:
-        if _MOVES[patch.func] != low:
+        if MOVES[patch.func] != low:
             raise UnsupportedError(f"{patch.func} in {op.text}")
         piece = terms.extract(code.value(patch), low, 16)
     old = register(state, name)

@@ -12,6 +12,7 @@ from stencilkit.prove.aarch64.flags import (
     condition,
 )
 from stencilkit.prove.aarch64.operands import (
+    MOVES,
     Step,
     hole,
     register,
@@ -24,10 +25,7 @@ _NEAR: Final = ("patch_aarch64_19r",)
 _FAR: Final = ("patch_aarch64_26r", "patch_aarch64_trampoline")
 # What 3.13's generator puts behind a stencil for a call that may be out of reach: an address in four pieces, and a jump
 # there through x8, which callees may overwrite (CPython: _stencils.py, Stencil.emit_aarch64_trampoline).
-_TRAMPOLINE: Final = (
-    ("mov", "patch_aarch64_16a", 0),
-    *(("movk", f"patch_aarch64_16{c}", 16 * n) for n, c in ((1, "b"), (2, "c"), (3, "d"))),
-)
+_TRAMPOLINE: Final = tuple(("movk" if shift else "mov", function, shift) for function, shift in MOVES.items())
 
 
 def _goal(code: Code, op: Operation, functions: tuple[str, ...]) -> int | Term:

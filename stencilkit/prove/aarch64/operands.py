@@ -30,6 +30,8 @@ VIEWS: Final[Mapping[str, tuple[str, int]]] = {
         for letter, width in (("q", 128), ("d", 64), ("s", 32))
     },
 }
+MOVES: Final = {"patch_aarch64_16a": 0, "patch_aarch64_16b": 16, "patch_aarch64_16c": 32, "patch_aarch64_16d": 48}
+"""The first of the 16 bits of a value that a patch function writes into a movz or movk. Python/jit.c."""
 _ZEROES: Final = {"xzr": 64, "wzr": 32}
 
 

@@ -1,0 +1,132 @@
+"""Where objects of CPython are that do not overlap, for the fact `objects-do-not-overlap`.
+
+Addresses are terms over what a stencil gets and memory as it was at entry: both sides share them, and whatever either
+does, they stay what they were. Memory that a stencil has written, or a callee, says nothing of where objects are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from stencilkit.prove import terms
+from stencilkit.prove.assumptions import OBJECTS, SUFFIX, TAGS, Object
+from stencilkit.prove.code import Code, address
+from stencilkit.prove.conventions import ARGUMENTS
+from stencilkit.prove.terms import Term
+from stencilkit.prove.world import World
+
+FACT: Final = "objects-do-not-overlap"
+ENTRY: Final = "memory"
+"""The name of memory as it was at entry."""
+_INT: Final = 31
+"""How many bits an int has that is not negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Some bytes of memory that are one object, or a part of one: no other kind has any of them."""
+
+    kind: str
+    start: Term
+    size: Term
+
+
+def regions(world: World, code: Code) -> tuple[Region, ...]:
+    """Find what is known of a uop; nothing where the layout of CPython's types is not known, or in the shim."""
+    finder = _Finder(world, code, {} if world.entry else _arguments(world))
+    for row in OBJECTS:
+        match = row.uops.fullmatch(SUFFIX.sub("", code.name)) if row.uops is not None else None
+        if row.uops is None or match is not None:
+            finder.add(row, match.groupdict().get("oparg") if match is not None else None)
+    return tuple(finder.found.values())
+
+
+def _arguments(world: World) -> dict[str, Term]:
+    """Return what a stencil gets, by name, as it is at entry."""
+    word, popped = world.convention.word, world.convention.popped
+    return {
+        name: terms.sym(place, word)
+        if isinstance(place, str)
+        else terms.word("frame", terms.offset(world.frame, popped + place))
+        for name, place in zip(ARGUMENTS.get(world.series, ()), world.passing.live, strict=False)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Finds the regions of one uop, row by row."""
+
+    world: World
+    code: Code
+    arguments: Mapping[str, Term]
+    found: dict[str, Region] = field(default_factory=dict)
+
+    def add(self, row: Object, oparg: str | None) -> None:
+        """Find the region of a row, if all that it needs is known; `oparg` is the one that the uop's name says."""
+        start = self._items(row, oparg) if row.items else self._start(row)
+        size = self._size(row, oparg)
+        if start is not None and size is not None:
+            self.found[row.name] = Region(row.kind, start, size)
+
+    def _start(self, row: Object) -> Term | None:
+        word = self.world.convention.word
+        if row.behind:
+            start = self._field(row.behind, row.field)
+            tags = terms.const(~TAGS[self.world.series], word)
+            return terms.bitwise("and", start, tags) if start is not None and row.tagged else start
+        if row.symbol:
+            return address(row.symbol, self.code.alignments, word) if self.arguments else None
+        return self.arguments.get(row.argument)
+
+    def _field(self, name: str, what: str) -> Term | None:
+        """Read the word of an object that a field starts in, as it is at entry; the first word if none is named."""
+        place = self.world.layout.get(what) if what else 0
+        if name not in self.found or place is None:
+            return None
+        return terms.word(ENTRY, terms.offset(self.found[name].start, place & -(self.world.convention.word // 8)))
+
+    def _items(self, row: Object, oparg: str | None) -> Term | None:
+        word, top = self.world.convention.word, self.arguments.get(row.argument)
+        return terms.sub(top, terms.scale(self._count(row, oparg), word // 8)) if top is not None else None
+
+    def _count(self, row: Object, oparg: str | None) -> Term:
+        word = self.world.convention.word
+        more = terms.zext(terms.sym("oparg", 16), word) if oparg is None else terms.const(int(oparg), word)
+        return terms.offset(more, row.items)
+
+    def _size(self, row: Object, oparg: str | None) -> Term | None:
+        word = self.world.convention.word
+        if row.items:
+            return terms.scale(self._count(row, oparg), word // 8)
+        if row.size not in self.world.layout:
+            return None
+        size = terms.const(self.world.layout[row.size] & -(word // 8), word)
+        if not row.words:
+            return size
+        words, place = self._field(row.owner, row.words), self.world.layout.get(row.words, 0)
+        if words is None:
+            return None
+        count = terms.zext(terms.extract(words, 8 * (place % (word // 8)), _INT), word)
+        return terms.add(size, terms.scale(count, word // 8))
+
+
+def apart(known: Iterable[Region], rows: Iterable[Term]) -> list[Term]:
+    """List that regions do not overlap whose addresses occur in some terms."""
+    occurring = terms.below(rows)
+    return all_apart([one for one in known if occurring.issuperset(terms.parts(one.start)[1])])
+
+
+def all_apart(known: Sequence[Region]) -> list[Term]:
+    """List that regions of different kinds do not overlap."""
+    pairs = itertools.combinations(known, 2)
+    return [fact for one, other in pairs if one.kind != other.kind for fact in _apart(one, other)]
+
+
+def _apart(one: Region, other: Region) -> Iterator[Term]:
+    """Say that neither starts within the other: the gap is counted upwards, around the end of memory if need be."""
+    for left, right in ((one, other), (other, one)):
+        gap = terms.sub(left.start, right.start)
+        yield terms.invert(terms.less(gap, right.size, is_signed=False))

@@ -1,0 +1,258 @@
+"""The fact that objects of CPython do not overlap: what it is true of, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from stencilkit import disassemble, prove
+from stencilkit.model.proof import Proof, Verdict
+from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
+from stencilkit.pipeline import proving
+from stencilkit.prove import conventions, objects
+from stencilkit.prove.assumptions import OBJECTS
+from stencilkit.prove.code import Code
+from stencilkit.prove.objects import Region
+from stencilkit.prove.possible import possible
+from stencilkit.prove.seeds import HEAP, Seed
+from stencilkit.prove.world import World
+from tests.proofs import arm, assert_not_proved, group
+
+FACT = "objects-do-not-overlap"
+LAYOUT = {
+    "PyThreadState": 0x180,
+    "PyThreadState.datastack_top": 0x100,
+    "_PyInterpreterFrame.localsplus": 0x50,
+    "PyFunctionObject": 0x98,
+    "PyFunctionObject.func_code": 0x30,
+    "PyCodeObject.co_code_adaptive": 0xD0,
+    "PyCodeObject.co_nlocalsplus": 0x48,
+}
+LINUX = "x86_64-unknown-linux-gnu"
+PUSHING = "_INIT_CALL_PY_EXACT_ARGS"
+
+
+def verdict(
+    left: StencilGroup, right: StencilGroup, *, series: str = "3.15", triple: str = LINUX, runs: int = 0
+) -> Proof:
+    arch = triple.partition("-")[0]
+    setting = prove.Setting(
+        series=series,
+        triple=triple,
+        arch=arch,
+        entry=None,
+        prototypes={},
+        alignments={},
+        layout=LAYOUT,
+        decode=lambda one: disassemble.operations(one.code, arch),
+        runs=runs,
+    )
+    return prove.prove(left, right, setting)
+
+
+def assert_given(found: Proof) -> None:
+    assert (found.verdict, found.facts) == (Verdict.GIVEN, (FACT,)), found
+
+
+# [r13 + 0x40] = r14, the frame's stack pointer; eax = [r15 + 0x30] - 1, a counter of the thread state, which is
+# written back at the end.
+SAVE, COUNT, BACK = "4d 89 75 40", "41 8b 47 30 ff c8", "41 89 47 30"
+
+
+def swapped(save: str = SAVE, count: str = COUNT, back: str = BACK) -> tuple[StencilGroup, StencilGroup]:
+    return group(f"{save} {count} {back}"), group(f"{count} {save} {back}")
+
+
+def test_a_frame_and_the_thread_state_are_read_and_written_in_any_order_given_the_fact() -> None:
+    assert_given(verdict(*swapped()))
+    assert_given(verdict(*reversed(swapped()), runs=20))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # The first word behind the frame's fields, and the thread state's first.
+        {"save": "4d 89 75 50", "count": "41 8b 07 ff c8", "back": "41 89 07"},
+        # The word below the frame, and the thread state's last.
+        {"save": "4d 89 75 f8", "count": "41 8b 87 78 01 00 00 ff c8", "back": "41 89 87 78 01 00 00"},
+        # The frame's first word, and the one behind the thread state.
+        {"save": "4d 89 75 00", "count": "41 8b 87 80 01 00 00 ff c8", "back": "41 89 87 80 01 00 00"},
+        # The frame's last word, and the one below the thread state.
+        {"save": "4d 89 75 48", "count": "41 8b 47 f8 ff c8", "back": "41 89 47 f8"},
+        {"count": "8b 47 30 ff c8", "back": "89 47 30"},  # [rdi + 0x30]: anything
+        {"count": "41 8b 46 30 ff c8", "back": "41 89 46 30"},  # [r14 + 0x30]: the evaluation stack
+        {"save": "4c 89 77 40", "count": "8b 46 30 ff c8", "back": "89 46 30"},  # rdi and rsi: two of anything
+        {"count": "41 8b 44 f7 30 ff c8", "back": "41 89 44 f7 30"},  # [r15 + 8*rsi + 0x30]
+        {"save": "4d 89 77 30"},  # the same word
+    ],
+)
+def test_what_may_overlap_keeps_its_order(other: dict[str, str]) -> None:
+    assert_not_proved(verdict(*swapped(**other)))
+
+
+def test_the_first_and_last_words_of_objects_are_theirs() -> None:
+    for save in ("4d 89 75 00", "4d 89 75 48"):
+        assert_given(verdict(*swapped(save, "41 8b 07 ff c8", "41 89 07")))
+        assert_given(verdict(*swapped(save, "41 8b 87 78 01 00 00 ff c8", "41 89 87 78 01 00 00")))
+
+
+def test_another_place_differs_whatever_overlaps() -> None:
+    left, _ = swapped()
+    for save, count, back in (("4d 89 75 48", COUNT, BACK), (SAVE, "41 8b 47 30 ff c0", BACK), (SAVE, COUNT, "90")):
+        _, right = swapped(save, count, back)
+        found = verdict(left, right, runs=20)
+        assert found.verdict is Verdict.DIFFERS, found
+
+
+def test_aarch64_too() -> None:
+    # str x22, [x21, #0x40]; ldr w8, [x23, #0x34]; sub w8, w8, #1; str w8, [x23, #0x34]
+    left, right = arm("f90022b6 b94036e8 51000508 b90036e8"), arm("b94036e8 51000508 f90022b6 b90036e8")
+    assert_given(verdict(left, right, triple="aarch64-unknown-linux-gnu"))
+    # The second address is x24's.
+    left, right = arm("f90022b6 b9403708 51000508 b9003708"), arm("b9403708 51000508 f90022b6 b9003708")
+    assert_not_proved(verdict(left, right, triple="aarch64-unknown-linux-gnu"))
+
+
+def test_arguments_on_the_stack_too() -> None:
+    # eax, ecx = [esp+4], [esp+TSTATE]; [eax+0x20] = [esp+8]; edx = [ecx+0x18] - 1; [ecx+0x18] = edx
+    def pair(tstate: str, later: str) -> tuple[StencilGroup, StencilGroup]:
+        return (
+            group(f"8b 44 24 04 8b 4c 24 {tstate} 8b 54 24 08 89 50 20 8b 51 18 4a 89 51 18"),
+            group(f"53 8b 44 24 08 8b 4c 24 {later} 8b 5c 24 0c 8b 51 18 4a 89 58 20 89 51 18 5b"),
+        )
+
+    assert_given(verdict(*pair("0c", "10"), series="3.14", triple="i686-pc-windows-msvc"))
+    assert_not_proved(verdict(*pair("08", "0c"), series="3.14", triple="i686-pc-windows-msvc"))
+
+
+# Of CPython 3.13: rax = the function, [rbp - 0x10]; rcx = the new frame, [r12 + 0x100].
+FUNCTION, FRAME = "48 8b 45 f0", "49 8b 8c 24 00 01 00 00"
+# [rcx + 8], [rcx + 0x10] = [rax + 0x40], [rax + 0x48]; by one word, or both at once
+BY_ONE = "48 8b 50 40 48 89 51 08 48 8b 50 48 48 89 51 10"
+AT_ONCE = "48 8b 50 40 48 8b 70 48 48 89 51 08 48 89 71 10"
+
+
+def pushing(before: str, name: str, *patches: Patch) -> tuple[StencilGroup, StencilGroup]:
+    one, other = (group(f"{before} {rest}", *patches, name=name) for rest in (BY_ONE, AT_ONCE))
+    return one, other
+
+
+def test_a_function_is_copied_to_a_new_frame_in_any_order_given_the_fact() -> None:
+    assert_given(verdict(*pushing(f"{FUNCTION} {FRAME}", f"{PUSHING}_0"), series="3.13"))
+    # [rax + 0x30] is the code object; 48 8b 40 30: rax = it
+    assert_given(verdict(*pushing(f"{FUNCTION} 48 8b 40 30 {FRAME}", f"{PUSHING}_0"), series="3.13"))
+    # Two arguments are above self, and the function is below that.
+    assert_given(verdict(*pushing(f"48 8b 45 e0 {FRAME}", f"{PUSHING}_2"), series="3.13"))
+    # The function is below as many arguments as the oparg says: [rbp - 8*oparg - 0x10].
+    oparg = Patch(func="patch_64", offsets=(2,), value=HoleValue.OPARG)
+    before = f"48 b8 00 00 00 00 00 00 00 00 48 f7 d8 48 8b 44 c5 f0 {FRAME}"
+    assert_given(verdict(*pushing(before, PUSHING, oparg), series="3.13"))
+
+
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [
+        (f"{FUNCTION} {FRAME}", "_UOP"),  # what another uop has on the stack is not known
+        (f"{FUNCTION} {FRAME}", f"{PUSHING}_1"),  # self, there
+        (f"48 8b 45 f8 {FRAME}", f"{PUSHING}_0"),  # self
+        (f"{FUNCTION} 49 8b 8c 24 08 01 00 00", f"{PUSHING}_0"),  # the next field of the thread state
+        (f"{FUNCTION} 48 8b 40 38 {FRAME}", f"{PUSHING}_0"),  # the next field of the function
+        (f"{FUNCTION} 49 89 bc 24 00 01 00 00 {FRAME}", f"{PUSHING}_0"),  # [r12 + 0x100] = rdi: not what it was
+    ],
+)
+def test_what_is_no_function_or_frame_keeps_its_order(before: str, name: str) -> None:
+    assert_not_proved(verdict(*pushing(before, name), series="3.13"))
+
+
+def test_a_new_frame_has_room_for_locals_given_the_fact() -> None:
+    # rdx = the code object, [rax + 0x30]; ecx = its co_nlocalsplus; the last local = 0, and the function is read
+    # before or behind that.
+    def pair(last: str) -> tuple[StencilGroup, StencilGroup]:
+        head = f"{FUNCTION} 48 8b 50 30 49 8b bc 24 00 01 00 00 8b 4a 48 85 c9 7e 18"
+        read, clear, keep = "4c 8b 50 40", f"48 c7 44 cf {last} 00 00 00 00", "4c 89 57 40 90 90 90 90 90 90 90"
+        one, other = (
+            group(f"{head} {rest}", name=f"{PUSHING}_0")
+            for rest in (f"{read} {clear} {keep}", f"{clear} {read} {keep}")
+        )
+        return one, other
+
+    assert_given(verdict(*pair("48"), series="3.13"))  # [rdi + 8*rcx + 0x48], where localsplus is at 0x50
+    assert_not_proved(verdict(*pair("50"), series="3.13"))  # beyond it
+
+
+def test_the_frame_of_a_trampoline_is_new() -> None:
+    # Of CPython 3.15: rax = [r15 + 0x100], the new frame; r11 = &_Py_InitCleanup
+    def pair(name: str, symbol: str) -> tuple[StencilGroup, StencilGroup]:
+        patch = Patch(func="patch_64", offsets=(9,), symbol=symbol)
+        head = "49 8b 87 00 01 00 00 49 bb 00 00 00 00 00 00 00 00"
+        # [rax + 8] = r13; ecx, rdi = [r11], [r13 + 0x40]; [rax + 0x10] = rdi; [rax + 0x48] = ecx
+        write, read, keep = "4c 89 68 08", "41 8b 0b 49 8b 7d 40", "48 89 78 10 89 48 48"
+        one, other = (
+            group(f"{head} {rest} {keep}", patch, name=name) for rest in (f"{write} {read}", f"{read} {write}")
+        )
+        return one, other
+
+    assert_given(verdict(*pair("_CREATE_INIT_FRAME_r01", "_Py_InitCleanup")))
+    assert_not_proved(verdict(*pair("_CREATE_INIT_FRAME_r01", "_Py_NoneStruct")))
+    assert_not_proved(verdict(*pair("_UOP_r00", "_Py_InitCleanup")))
+
+
+def test_a_reference_has_a_tag() -> None:
+    # Of CPython 3.14: rax = [r13 - 0x10]; and rax, -2; rcx = [r14 + 0x100]
+    plain, frame = "49 8b 45 f0", "49 8b 8e 00 01 00 00"
+    assert_given(verdict(*pushing(f"{plain} 48 83 e0 fe {frame}", f"{PUSHING}_0"), series="3.14"))
+    assert_not_proved(verdict(*pushing(f"{plain} {frame}", f"{PUSHING}_0"), series="3.14"))
+
+
+def found(
+    name: str, series: str = "3.15", layout: Mapping[str, int] = LAYOUT, *, entry: bool = False
+) -> tuple[tuple[Region, ...], World]:
+    """Find the regions of a uop on x86_64 Linux."""
+    passing = conventions.passing(LINUX, series)
+    assert passing is not None
+    world = World(conventions.CONVENTIONS[LINUX], passing, {}, series, layout, entry)
+    one = group("90", name=name)
+    code = Code({}, one.code, one.data, one.name, {}, shared_data=True, side="left")
+    return objects.regions(world, code), world
+
+
+def test_states_in_which_objects_overlap_are_not_run() -> None:
+    regions, world = found("_UOP_r00")
+    assert [(one.kind, one.size.value) for one in regions] == [("thread state", 0x180), ("frame", 0x50)]
+    states = [Seed(0, {"r15": HEAP + 0x1000, "r13": HEAP + place}) for place in (0x0FB0, 0x0FB8, 0x1178, 0x1180)]
+    assert possible(states, regions, world) == [states[0], states[3]]
+
+
+def test_where_objects_are_can_be_in_memory() -> None:
+    regions, world = found(f"{PUSHING}_0", "3.13")
+    assert [one.kind for one in regions] == list(dict.fromkeys(row.kind for row in OBJECTS))
+    top, function, code, locals_ = HEAP + 0x100, HEAP + 0x1FF0, HEAP + 0x4030, HEAP + 0x5048
+    words = {top: HEAP + 0x3000, function: HEAP + 0x4000, code: HEAP + 0x5000, locals_: 3}
+    apart = Seed(0, {"r12": HEAP, "r13": HEAP + 0x1000, "rbp": HEAP + 0x2000}, words)
+    # A new frame in the thread state; a function in it; code in a function; a frame that ends in the function.
+    overlapping = ((top, HEAP + 0x50), (function, HEAP + 0x3040), (code, HEAP + 0x4090), (locals_, 0x1F7))
+    others = [replace(apart, words={**words, place: to}) for place, to in overlapping]
+    assert possible([apart, *others], regions, world) == [apart]
+    largest = replace(apart, words={**words, locals_: 0x1F6})
+    assert possible([largest], regions, world) == [largest]
+
+
+def test_the_shim_gets_other_arguments() -> None:
+    assert found("shim", entry=True)[0] == ()
+    assert found("_CREATE_INIT_FRAME_r01", entry=True)[0] == ()
+
+
+def test_where_the_layout_is_not_known_nothing_is() -> None:
+    for name in ("_UOP_r00", f"{PUSHING}_0", "_CREATE_INIT_FRAME_r01"):
+        assert [one.kind for one in found(name, layout={})[0]] in ([], ["evaluation stack"])
+
+
+def test_the_layout_of_every_cpython_is_known() -> None:
+    names = {name for row in OBJECTS for name in (row.size, row.field, row.words) if name}
+    for series in conventions.ARGUMENTS:
+        for table in (series, f"{series}-32", f"{series}-windows"):
+            layout = proving._sizes(table)
+            assert names <= layout.keys(), table
+            assert layout["PyThreadState.datastack_top"] < layout["PyThreadState"]
