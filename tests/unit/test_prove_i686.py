@@ -8,7 +8,8 @@ import pytest
 
 from stencilkit import disassemble, prove
 from stencilkit.model.proof import Proof, Prototype, Verdict
-from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup
+from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
+from tests.proofs import assert_not_proved, assert_proved, group
 
 SETTING = prove.Setting(
     series="3.14",
@@ -32,11 +33,6 @@ SETTING = prove.Setting(
     decode=lambda group: disassemble.operations(group.code, "i686"),
 )
 CALL = "e8 00 00 00 00"
-
-
-def group(code: str, *patches: Patch, name: str = "_UOP_r00", data: Stencil | None = None) -> StencilGroup:
-    body = Stencil(body=bytes.fromhex(code), patches=patches)
-    return StencilGroup(name=name, code=body, data=data or Stencil(body=b"", patches=()))
 
 
 def calling(before: str, after: str, symbol: str = "PyOne") -> StencilGroup:
@@ -118,16 +114,13 @@ REFUSED = {
 @pytest.mark.parametrize("name", PROVED)
 def test_is_proved(name: str) -> None:
     left, right = PROVED[name]
-    found = verdict(group(left), group(right))
-    assert found.verdict is Verdict.PROVED, found
+    assert_proved(verdict(group(left), group(right)))
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_is_not_proved(name: str) -> None:
     left, right = REFUSED[name]
-    found = verdict(group(left), group(right))
-    assert found.verdict is Verdict.NOT_PROVED, found
-    assert found.why
+    assert_not_proved(verdict(group(left), group(right)))
 
 
 PUSHED = "ff 74 24 08 ff 74 24 08"  # push [esp+8]; push [esp+8]: the two arguments, in their order
@@ -253,9 +246,7 @@ def test_a_run_that_reads_beside_the_data_is_none() -> None:
     # eax = [esp+4] & 0x7c; eax = [data + eax]; [esp+8] = eax: of a table of two words
     code = "8b 44 24 04 83 e0 7c 8b 80 00 00 00 00 89 44 24 08"
     patch = Patch(func="patch_32", offsets=(9,), value=HoleValue.DATA)
-    tables = [
-        Stencil(body=bytes.fromhex(text), patches=()) for text in ("0100000002000000", "010000000200000003000000")
-    ]
+    tables = [bytes.fromhex(text) for text in ("0100000002000000", "010000000200000003000000")]
     left, right = (group(code, patch, data=table) for table in tables)
     found = verdict(left, right, runs=400)
     assert (found.verdict, found.why) == (Verdict.NOT_PROVED, "unsupported: data at a variable place")
@@ -278,7 +269,7 @@ def test_how_many_arguments_are_on_the_stack_follows_from_the_uop() -> None:
 
 
 def test_a_format_with_arguments_of_two_words() -> None:
-    text = Stencil(body=b"%lld %ld\0", patches=())
+    text = b"%lld %ld\0"
     patch = Patch(func="patch_32", offsets=(13,), value=HoleValue.DATA)
 
     def call(before: str) -> StencilGroup:
