@@ -251,7 +251,7 @@ def _general(known: Invariant) -> Pair:
         state.flags = {}
         state.steps = 0
         if known.heap_changes:
-            state.heap = Memory(f"memory in loop {known.serial}")
+            state.heap = state.heap.renamed(f"memory in loop {known.serial}")
         if known.frame_changes:
             state.frame = Memory(f"frame in loop {known.serial}")
         for (owner, name, address), value in values.items():

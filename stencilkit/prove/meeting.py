@@ -32,7 +32,15 @@ def memories(left: Memory, right: Memory, what: str) -> Iterator[Obligation]:
     left, right = (Memory(f"{left.base}+{shared}", one.writes[shared:]) for one in (left, right))
     (width,) = {address.width for one in (left, right) for address, _ in one.writes}
     anywhere = terms.sym(ANYWHERE, width)
-    yield Obligation(what, memory.byte_at(left, anywhere), memory.byte_at(right, anywhere))
+    yield Obligation(what, memory.byte_at(left, anywhere), memory.byte_at(right, anywhere), _words(left, right))
+
+
+def _words(left: Memory, right: Memory) -> tuple[tuple[Term, Term], ...]:
+    """Pair what is written to the same places in the same order; nothing where they are others."""
+    rows = [*zip(left.writes, right.writes, strict=False)]
+    if len(left.writes) != len(right.writes) or any(one[0] is not other[0] for one, other in rows):
+        return ()
+    return tuple((one[1], other[1]) for one, other in rows if one[1] is not other[1])
 
 
 def at_exit(pair: Pair, world: World, *, returns: bool) -> Iterator[Obligation]:

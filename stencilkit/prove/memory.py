@@ -1,13 +1,14 @@
 """Memory as a base and a list of writes, both in words as wide as an address, in a normal order where there is one.
 
 An address is a sum: a number and the rest. Words are counted from the rest, so two accesses at the same rest never
-overlap by a part of a word. Of words at other rests nothing is assumed: reading over such a write is a choice (`over`).
+overlap by a part of a word. Of words at other rests nothing is assumed, unless they are known to be in objects of
+different kinds: reading over such a write is a choice (`over`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from stencilkit.prove import terms
 from stencilkit.prove.terms import Term
@@ -25,12 +26,25 @@ def split(address: Term) -> tuple[Term, int]:
     return terms.offset(address, -byte), byte
 
 
+def _any(address: Term) -> str:  # noqa: ARG001  # of no address is anything known
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What memory holds: `base` names it as it was, `writes` are words by their address, oldest first."""
+    """What memory holds: `base` names it as it was, `writes` are words by their address, oldest first.
+
+    `kind` names what the word at an address is a part of, "" where that is not known: words of two kinds do not
+    overlap.
+    """
 
     base: str
     writes: tuple[tuple[Term, Term], ...] = ()
+    kind: Callable[[Term], str] = field(default=_any, compare=False, repr=False)
+
+    def renamed(self, base: str) -> Memory:
+        """Return a memory of which nothing is known but the kinds of its words."""
+        return Memory(base, kind=self.kind)
 
     def word(self, address: Term) -> Term:
         """Read the word at an address that is the start of one."""
@@ -41,12 +55,19 @@ class Memory:
             if distance.value == 0:
                 found = value
                 break
-            if distance.value is None:
+            if not self._apart(distance, address, place):
                 above.append((distance, value))
         result = terms.word(self.base, address) if found is None else found
         for distance, value in reversed(above):
             result = terms.over(distance, value, result)
         return result
+
+    def _apart(self, distance: Term, address: Term, place: Term) -> bool:
+        """Say whether two words cannot overlap, given the distance between them, which is not nothing."""
+        if distance.value is not None:
+            return True
+        kinds = self.kind(address), self.kind(place)
+        return all(kinds) and kinds[0] != kinds[1]
 
     def read(self, address: Term, size: int) -> Term:
         """Read `size` bytes; the first is the lowest."""
@@ -80,19 +101,20 @@ class Memory:
         return memory
 
     def _with(self, address: Term, value: Term) -> Memory:
-        """Add a write: it takes the place of an older one, and sinks below those that it cannot touch."""
-        kept: list[tuple[Term, Term]] = []
-        rest = list(self.writes)
-        while rest:
-            place, older = rest[-1]
-            distance = terms.sub(place, address).value
-            if distance is None:
+        """Add a write: it takes the place of an older one, or sinks below those that it cannot touch, in order."""
+        rows = list(self.writes)
+        at = len(rows)
+        for number in reversed(range(len(rows))):
+            place = rows[number][0]
+            distance = terms.sub(place, address)
+            if distance.value == 0:
+                rows[number] = (address, value)
+                return replace(self, writes=tuple(rows))
+            if not self._apart(distance, address, place):
                 break
-            rest.pop()
-            if distance == 0:
-                break
-            kept.append((place, older))
-        rows = [*rest, *sorted([*kept, (address, value)], key=lambda row: row[0].order)]
+            if address.order < place.order:
+                at = number
+        rows.insert(at, (address, value))
         return replace(self, writes=tuple(rows))
 
 

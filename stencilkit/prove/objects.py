@@ -7,7 +7,7 @@ does, they stay what they were. Memory that a stencil has written, or a callee, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -130,3 +130,21 @@ def _apart(one: Region, other: Region) -> Iterator[Term]:
     for left, right in ((one, other), (other, one)):
         gap = terms.sub(left.start, right.start)
         yield terms.invert(terms.less(gap, right.size, is_signed=False))
+
+
+def kinds(known: Sequence[Region]) -> Callable[[Term], str]:
+    """Make the function that names the kind of object that a word is in, "" where that is not sure."""
+    seen: dict[Term, str] = {}
+
+    def kind(address: Term) -> str:
+        if address not in seen:
+            seen[address] = next((one.kind for one in known if _within(address, one)), "")
+        return seen[address]
+
+    return kind
+
+
+def _within(address: Term, region: Region) -> bool:
+    """Say whether a word is in the first bytes of a region, which are there however long the rest is."""
+    gap, least = terms.sub(address, region.start).value, terms.parts(region.size)[0]
+    return gap is not None and gap + address.width // 8 <= least

@@ -31,7 +31,7 @@ def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
             if register not in world.convention.kept:
                 state.registers[register] = _spoilt(register, old, world, f"{side.code.side} {serial}")
         state.flags = {}
-        state.heap = Memory(f"memory {serial}")
+        state.heap = state.heap.renamed(f"memory {serial}")
         _results(state, world, prototype, serial)
         sides.append(Side(side.code, state))
     return sides[0], sides[1]

@@ -7,7 +7,7 @@ exit, what can be seen there must be equal. What cannot be decided is never take
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from stencilkit.model.machine import Operation
@@ -89,7 +89,10 @@ class Search:
     def _start(self, code: Code) -> Side:
         registers = {name: terms.sym(name, width) for name, width in self.registers.items()}
         registers[self.world.convention.stack] = self.world.frame
-        return Side(code, State(0, registers, Memory(objects.ENTRY), Memory("frame")))
+        heap = Memory(objects.ENTRY)
+        if objects.FACT in self.given:
+            heap = replace(heap, kind=objects.kinds(self.regions))
+        return Side(code, State(0, registers, heap, Memory("frame")))
 
     def _ask(self, facts: Facts, *more: Term) -> Answer:
         """Ask whether facts and more conditions can be true together with what holds of symbols, and what is given."""
@@ -266,6 +269,8 @@ class Search:
         """
         open_rows = [row for row in obligations if row.left is not row.right]
         for row in open_rows:
+            if row.enough and all(self._equal(facts, *pair) for pair in row.enough):
+                continue
             unequal = terms.invert(terms.eq(row.left, row.right))
             found = self._ask(facts, unequal)
             if found != "no":
@@ -274,6 +279,9 @@ class Search:
                     what=row.what, left=terms.show(row.left), right=terms.show(row.right), places=places
                 )
                 raise StuckError(difference, facts.plus(unequal))
+
+    def _equal(self, facts: Facts, one: Term, other: Term) -> bool:
+        return self._ask(facts, terms.invert(terms.eq(one, other))) == "no"
 
 
 def _named(event: Event) -> str:

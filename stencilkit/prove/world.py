@@ -26,11 +26,15 @@ Pair = tuple[Side, Side]
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """Two terms that must be equal for the proof to go on, and what they are."""
+    """Two terms that must be equal for the proof to go on, and what they are.
+
+    They are equal where each of some pairs is that are `enough`, which are easier to compare; none if there are none.
+    """
 
     what: str
     left: Term
     right: Term
+    enough: tuple[tuple[Term, Term], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

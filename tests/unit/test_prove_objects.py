@@ -167,11 +167,11 @@ def test_what_is_no_function_or_frame_keeps_its_order(before: str, name: str) ->
 
 
 def test_a_new_frame_has_room_for_locals_given_the_fact() -> None:
-    # rdx = the code object, [rax + 0x30]; ecx = its co_nlocalsplus; the last local = 0, and the function is read
-    # before or behind that.
+    # rdx = the code object, [rax + 0x30]; ecx = its co_nlocalsplus; the last local = 0, and the function's
+    # first word is read before or behind that.
     def pair(last: str) -> tuple[StencilGroup, StencilGroup]:
         head = f"{FUNCTION} 48 8b 50 30 49 8b bc 24 00 01 00 00 8b 4a 48 85 c9 7e 18"
-        read, clear, keep = "4c 8b 50 40", f"48 c7 44 cf {last} 00 00 00 00", "4c 89 57 40 90 90 90 90 90 90 90"
+        read, clear, keep = "4c 8b 10 90", f"48 c7 44 cf {last} 00 00 00 00", "4c 89 57 40 90 90 90 90 90 90 90"
         one, other = (
             group(f"{head} {rest}", name=f"{PUSHING}_0")
             for rest in (f"{read} {clear} {keep}", f"{clear} {read} {keep}")
