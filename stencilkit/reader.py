@@ -89,6 +89,8 @@ def _error(where: str, line: int, what: str) -> HeaderError:
 
 def _without_comments(lines: list[str]) -> tuple[str, list[int]]:
     """Drop the comment lines after the first two; return the text and the number of each line that is left."""
+    if not any("//" in line for line in lines[2:]):
+        return "\n".join(lines[2:]), list(range(3, len(lines) + 1))
     kept = [number for number, line in enumerate(lines[2:], start=3) if not line.lstrip(" ").startswith("//")]
     return "\n".join(lines[number - 1] for number in kept), kept
 
@@ -117,6 +119,7 @@ class _Reader:
             if expression:
                 self._values.setdefault(expression, value)
         self._symbols = self._symbols_map()
+        self._addresses: dict[str, tuple[HoleValue, str | None, int]] = {}
 
     def _fail(self, position: int, what: str) -> HeaderError:
         index = self._text.count("\n", 0, position)
@@ -237,6 +240,13 @@ class _Reader:
         return self._address(func, offsets, rest)
 
     def _address(self, func: str, offsets: tuple[int, ...], rest: str) -> Patch:
+        # Most addresses are in many stencils.
+        if rest not in self._addresses:
+            self._addresses[rest] = self._sum(rest)
+        value, symbol, addend = self._addresses[rest]
+        return Patch(func=func, offsets=offsets, value=value, symbol=symbol, addend=addend)
+
+    def _sum(self, rest: str) -> tuple[HoleValue, str | None, int]:
         value, symbol, addend = HoleValue.ZERO, None, 0
         terms = rest
         for expression, candidate in self._values.items():
@@ -252,7 +262,7 @@ class _Reader:
                 addend = int(term, 16)
             else:
                 raise ValueError(term)
-        return Patch(func=func, offsets=offsets, value=value, symbol=symbol, addend=addend)
+        return value, symbol, addend
 
     def _symbol(self, ordinal: str) -> str:
         if not _ORDINAL.fullmatch(ordinal):

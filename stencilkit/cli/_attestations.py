@@ -14,7 +14,6 @@ from stencilkit import attest
 from stencilkit.cli import _options, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.attestation import Attestations, Demand, Signer, Statement
-from stencilkit.pipeline import attesting
 from stencilkit.support import environ, files
 
 PASSPHRASE: Final = "STENCILKIT_KEY_PASSPHRASE"  # noqa: S105  # the name of a variable
@@ -50,6 +49,8 @@ class Asked:
             if self.key or self.identity or self.threshold is not None:
                 raise UsageError("signers are named, and nothing that they signed", fix="add --attestation FILE")
             return None
+        from stencilkit.pipeline import attesting
+
         signers, threshold = (policy.signers, policy.threshold) if policy else (self._signers(), self.threshold)
         demand = attesting.demand(signers, threshold)
         return attest.gather(attesting.files_of(self.attestation, self.attestations), demand, self.trusted_root)

@@ -8,8 +8,7 @@ from typing import Any, Final
 from stencilkit import verify
 from stencilkit.cli import _render
 from stencilkit.model.verdict import Check, Verdict
-from stencilkit.support import escape, junit
-from stencilkit.support.junit import Case, Suite
+from stencilkit.support import escape
 
 _MARKS: Final = {"passed": "ok", "noted": "note", "failed": "FAILED"}
 
@@ -79,11 +78,12 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _junit(verdicts: Sequence[Verdict]) -> str:
-    return junit.render(
-        [Suite(name=item.subject, cases=tuple(_case(check) for check in item.checks)) for item in verdicts]
-    )
+    from stencilkit.support import junit
 
+    def case(check: Check) -> junit.Case:
+        failure = check.what if check.status == "failed" else None
+        return junit.Case(
+            group=f"stencilkit.{check.kind}", name=check.what, failure=failure, text="\n".join(check.details)
+        )
 
-def _case(check: Check) -> Case:
-    failure = check.what if check.status == "failed" else None
-    return Case(group=f"stencilkit.{check.kind}", name=check.what, failure=failure, text="\n".join(check.details))
+    return junit.render([junit.Suite(name=item.subject, cases=tuple(map(case, item.checks))) for item in verdicts])

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,7 +15,6 @@ from stencilkit import artifact, buildfolder, configure, headers, toolchain
 from stencilkit.cli import _options, _progress, _render
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.buildfolder import BuildFolder
-from stencilkit.model.judgement import DEFAULT_SEED, Judgement, Sample
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.request import Build, BuildRequest, Written
 from stencilkit.model.source import SourceTree
@@ -25,6 +24,9 @@ from stencilkit.pipeline import building, requesting, universal
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
+
+if TYPE_CHECKING:
+    from stencilkit.model.judgement import Judgement, Sample
 
 # What --check-upstream without a number is.
 _ALL: Final = "all"
@@ -172,6 +174,8 @@ def _judge(
 
 def _sample(given: str) -> Sample | None:
     """Understand --check-upstream: None where all uops are meant."""
+    from stencilkit.model.judgement import DEFAULT_SEED, Sample
+
     count, _, seed = given.partition(":")
     if given == _ALL:
         return None

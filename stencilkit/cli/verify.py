@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stencilkit import verify
 from stencilkit.cli import _attestations, _options, _progress, _verdicts
 from stencilkit.errors import ExitCode, PolicyError, UsageError
+from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Kind, Policy
-from stencilkit.pipeline import surveying, verifying, witnessing
+from stencilkit.pipeline import surveying, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files, limits
+
+if TYPE_CHECKING:
+    from stencilkit.pipeline.witnessing import Runtime
 
 
 @click.command()
@@ -101,7 +106,7 @@ def command(
         ledger=ledger,
         rebuild=(llvm or "") if rebuild else None,
         binary=binary,
-        runtime=witnessing.runtime(tree, pyconfig_dir or tree.root) if tree and witness else None,
+        runtime=_runtime(tree, pyconfig_dir or tree.root) if tree and witness else None,
         store=_options.store(),
         attestations=asked.gather(obeyed.demand),
     )
@@ -117,6 +122,13 @@ def command(
         ]
     _verdicts.show(verdicts, form, quiet=check)
     return ExitCode.OK if all(verdict.accepted for verdict in verdicts) else ExitCode.DIFFERENT
+
+
+def _runtime(tree: SourceTree, folder: Path) -> Runtime:
+    """Read how a build folder compiles; loading what asks its compiler is for those who want it."""
+    from stencilkit.pipeline import witnessing
+
+    return witnessing.runtime(tree, folder)
 
 
 def _policy(path: Path | None, *, mingw: bool, provisional: bool, consistent: bool) -> Policy:

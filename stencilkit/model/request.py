@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stencilkit.model.build import Headers
-from stencilkit.model.judgement import Judgement
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, SpelledTarget, Target, kind_of
 from stencilkit.model.toolchain import Toolchain
+
+if TYPE_CHECKING:  # few builds have one
+    from stencilkit.model.judgement import Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,12 +53,19 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
 
 def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inputs:
     """Ask clang and the tree for all that decides what will be made."""
-    # None of these needs another, and each waits for programs.
+    tree = request.tree
+    # None of these needs another, and each waits for programs; what needs none is done meanwhile. The closure is last.
     with process.workers() as pool:
-        asked = pool.submit(asking.find, plan, work, allow=request.allow_driver_flags)
         closing = pool.submit(closure.find, plan, work)
+        asked = pool.submit(asking.find, plan, work, allow=request.allow_driver_flags)
         identifying = pool.submit(toolchain.identity, request.toolchain, store)
         code = resources.whole_digest()
+        # Digested before they are read, so that a change in between is found.
+        used = _used(tree)
+        variants = dialects.variants(tree)
+        line1 = tree.python.dialect.input_digest(
+            tree, request.pyconfig.content, request.asked, request.flavour, request.cflags
+        )
         told, included, identity = asked.result(), closing.result(), identifying.result()
     return Inputs(
         request=request,
@@ -66,11 +73,9 @@ def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inpu
         told=told,
         closure=included,
         identity=identity,
-        used=_used(plan, included),
-        variants=dialects.variants(request.tree),
-        line1=request.tree.python.dialect.input_digest(
-            request.tree, request.pyconfig.content, request.asked, request.flavour, request.cflags
-        ),
+        used=(*used, *_conditional(plan, included)),
+        variants=variants,
+        line1=line1,
         code=code,
     )
 
@@ -88,15 +93,24 @@ def _doubts(request: BuildRequest) -> Iterator[str]:
         yield f"{what} is taken for {newest}: provisional; --check-upstream compares"
 
 
-def _used(plan: Plan, closure: Closure) -> tuple[UsedFile, ...]:
-    """Digest what line 1 covers, the code that runs the stencils, and what is included under other conditions."""
-    tree = plan.tree
-    uses: list[tuple[Use, str]] = [("line-1", name) for name in dialects.digested_files(tree)]
-    uses.append(("runtime", source.PATCH_SOURCE))
+def _used(tree: SourceTree) -> tuple[UsedFile, ...]:
+    """Digest what line 1 covers, and the code that runs the stencils."""
+    return (
+        *(_digested(tree, "line-1", name) for name in dialects.digested_files(tree)),
+        _digested(tree, "runtime", source.PATCH_SOURCE),
+    )
+
+
+def _conditional(plan: Plan, closure: Closure) -> Iterator[UsedFile]:
+    """Digest what is included under other conditions."""
     included = {file.name for file in closure.files if file.origin == "tree"}
-    mentioned = source.mentioned(tree, included, (flag.text for flag in plan.used_flags()))
-    uses += [("conditional", name) for name in mentioned if name not in included]
-    return tuple(UsedFile(use=use, name=name, sha256=files.sha256(tree.root / name)) for use, name in uses)
+    for name in source.mentioned(plan.tree, included, (flag.text for flag in plan.used_flags())):
+        if name not in included:
+            yield _digested(plan.tree, "conditional", name)
+
+
+def _digested(tree: SourceTree, use: Use, name: str) -> UsedFile:
+    return UsedFile(use=use, name=name, sha256=files.sha256(tree.root / name))
 
 
 def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stencilkit import configure, manifest, verify
 from stencilkit.errors import ConfigureError, HeaderError, ManifestError, ObjectError, SourceError, TargetError
@@ -21,9 +22,11 @@ from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, Policy, TreeFacts
 from stencilkit.pipeline import companions, fitting, knowing, opening, requesting
 from stencilkit.pipeline.opening import Described
-from stencilkit.pipeline.witnessing import Runtime
 from stencilkit.support import environ, files, limits
 from stencilkit.support.cache import NoStore, Store
+
+if TYPE_CHECKING:  # few ask its compiler
+    from stencilkit.pipeline.witnessing import Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

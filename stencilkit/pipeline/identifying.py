@@ -164,14 +164,11 @@ def _gathered(path: Path, contents: packages.Contents, against: Known) -> Answer
     return Answer(path=path, found=tuple(found), members=contents.members, problems=tuple(problems))
 
 
-def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
+def is_it_in_the_binary(known: Evidence, path: Path) -> Iterator[Check]:
     """Ask whether a program that was built on these stencils contains them.
 
     Raises: ProgramError where the program cannot be read.
     """
-    path = known.subject.binary
-    if path is None:
-        return
     described = known.described.manifest
     made = Made(
         cpython=described.cpython,

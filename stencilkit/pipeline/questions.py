@@ -1,4 +1,7 @@
-"""The questions that verify asks: each takes the evidence and yields checks, and none depends on another's answer."""
+"""The questions that verify asks: each takes the evidence and yields checks, and none depends on another's answer.
+
+What few ask for (a second build, a program, a compiler) is loaded when it is asked: it takes as long as the others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from stencilkit import attest, ledger, verify
 from stencilkit.model.attestation import Claim
 from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
-from stencilkit.pipeline import evidence, rebuilding, rendering, witnessing
+from stencilkit.pipeline import evidence, rendering
 from stencilkit.pipeline.evidence import Evidence, Found
 
 
@@ -107,6 +110,8 @@ def does_it_fit_the_tree(known: Evidence) -> Iterator[Check]:
 def is_the_runtime_laid_out_so(known: Evidence) -> Iterator[Check]:
     """Ask the compiler of the runtime for the numbers that the stencils have compiled in."""
     if known.subject.runtime is not None:
+        from stencilkit.pipeline import witnessing  # noqa: PLC0415  # few ask this
+
         yield from witnessing.ask(known.described, known.subject.runtime)
 
 
@@ -132,6 +137,14 @@ def do_others_say_the_same(known: Evidence) -> Iterator[Check]:
         yield from attest.judge(claim, known.subject.attestations)
 
 
+def is_it_in_the_binary(known: Evidence) -> Iterator[Check]:
+    """Look for the stencils in the program that was named."""
+    if known.subject.binary is not None:
+        from stencilkit.pipeline import identifying  # noqa: PLC0415  # few ask this
+
+        yield from identifying.is_it_in_the_binary(known, known.subject.binary)
+
+
 def does_the_policy_accept_it(known: Evidence) -> Iterator[Check]:
     """Obey the policy."""
     yield from verify.obey(known.subject.policy, known.manifest)
@@ -141,6 +154,8 @@ def is_a_second_build_the_same(known: Evidence) -> Iterator[Check]:
     """Build again. Minutes; of a tree that it does not fit, something else would come."""
     subject = known.subject
     if subject.rebuild is not None and subject.tree is not None:
+        from stencilkit.pipeline import rebuilding  # noqa: PLC0415  # few ask this
+
         folder = evidence.config_folder(subject, subject.tree, known.described)
         second = rebuilding.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
         yield verify.rebuilt(known.summary, second.manifest, second.request.toolchain)

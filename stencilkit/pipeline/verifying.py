@@ -10,7 +10,7 @@ from stencilkit.model import digest
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.verdict import Check, Verdict
-from stencilkit.pipeline import evidence, identifying, questions
+from stencilkit.pipeline import evidence, questions
 from stencilkit.pipeline.evidence import Evidence, Found, Subject, UnreadableError
 from stencilkit.pipeline.surveying import Survey
 from stencilkit.support import words
@@ -27,7 +27,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     questions.is_the_runtime_laid_out_so,
     questions.is_it_what_the_ledger_expects,
     questions.do_others_say_the_same,
-    identifying.is_it_in_the_binary,
+    questions.is_it_in_the_binary,
     questions.does_the_policy_accept_it,
 )
 # What takes minutes is asked last, and only if nothing failed before.

@@ -39,8 +39,9 @@ def whole_digest() -> str:
     """Hash all of stencilkit that decides an answer: code, tables and templates."""
     package = Path(__file__).parents[1]
     found = {
-        f"{Path(folder).relative_to(package).as_posix()}/{name}".removeprefix("./"): Path(folder, name)
+        f"{start}{name}": Path(folder, name)
         for folder, _, names in os.walk(package)
+        for start in [f"{Path(folder).relative_to(package).as_posix()}/".removeprefix("./")]
         for name in names
         if name.endswith((".py", ".toml", ".j2"))
     }

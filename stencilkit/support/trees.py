@@ -14,23 +14,26 @@ class Places:
     """Whether paths are files, where thousands are asked for: each folder is listed once, and most are not there."""
 
     def __init__(self) -> None:
-        self._listed: dict[str, frozenset[str]] = {}
+        self._listed: dict[str, dict[str, bool]] = {}
 
     def is_file(self, place: str) -> bool:
         """Return whether a path, with slashes, is a file or a link to one."""
         folder, _, name = place.rpartition("/")
         if folder not in self._listed:
-            self._listed[folder] = _names(folder or "/")
+            self._listed[folder] = _files(folder or "/")
+        found = self._listed[folder]
         # Some file systems do not distinguish case: they have the last word.
-        return name.casefold() in self._listed[folder] and Path(place).is_file()
+        return found[name] if name in found else name.casefold() in found and Path(place).is_file()
 
 
-def _names(folder: str) -> frozenset[str]:
+def _files(folder: str) -> dict[str, bool]:
+    """List the names in a folder, as they are and without their case, and whether each is a file."""
     try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name.casefold() for entry in entries)
+        with os.scandir(folder) as found:
+            listed = {entry.name: entry.is_file() for entry in found}
     except OSError:
-        return frozenset()
+        return {}
+    return {name.casefold(): False for name in listed} | listed
 
 
 def read(tree: SourceTree, name: str) -> str:
