@@ -89,6 +89,9 @@ def command(  # one parameter per option
     for build in done.builds:
         for note in build.notes:
             progress.say(f"note: {note}")
+    if not done.builds:
+        # Somebody may have named another LLVM since, or edited what is below line 1.
+        progress.say("line 1 is up to date, so nothing was built; it does not cover the LLVM: make clean-jit-stencils")
     for name, changed in sorted(done.changed.items()):
         if changed:
             progress.say(f"wrote {order.output / name}")

@@ -181,6 +181,17 @@ def test_up_to_date_files_are_not_touched_and_need_no_llvm(case: Case) -> None:
     assert (header.read_bytes(), header.stat().st_mtime_ns) == before
 
 
+def test_a_run_that_builds_nothing_says_what_that_rests_on(
+    case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LLVM_VERSION may have been another one in the make before this one."""
+    case.stamp(f"jit_stencils-{PC}.h")
+    monkeypatch.chdir(case.build)
+    monkeypatch.setenv("LLVM_VERSION", "22")
+    assert main(["regen", "../cpython/Tools/jit/build.py", PC, *FOLDERS]) == 0
+    assert "line 1 is up to date, so nothing was built; it does not cover the LLVM" in capsys.readouterr().err
+
+
 def test_a_dispatcher_of_build_py_s_own_is_left_alone(case: Case) -> None:
     case.stamp(f"jit_stencils-{PC}.h")
     case.run(PC, *FOLDERS)
