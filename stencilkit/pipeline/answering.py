@@ -37,6 +37,10 @@ from stencilkit.support import files, resources
 
 # What says nothing about the stencils: the question was not answered.
 _TROUBLE: Final = (ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError, UsageError)
+# Of these, what is as it is until a file changes that the key of the answers has (pipeline/recalling.py).
+_LASTING: Final = (ConfigureError, TargetError, ToolchainError)
+# What a subject's outcomes say where a question may be answered next time, though nothing is another.
+TROUBLE: Final = "trouble"
 _PROVED: Final = (ProofVerdict.IDENTICAL, ProofVerdict.PROVED)
 _SHOWN: Final = 5
 # A benchmark on a busy machine varies by a few percent.
@@ -72,6 +76,7 @@ def check(name: Name, subject: Subject) -> Check:
     except JitCrashError as error:
         answer = _Answer(outcome="failed", reason=line(error))
     except _TROUBLE as error:
+        subject.outcomes[TROUBLE] = subject.outcomes.get(TROUBLE) or not isinstance(error, _LASTING)
         answer = _Answer(outcome="not asked", reason=line(error))
     except StencilkitError as error:
         answer = _Answer(outcome="failed", reason=line(error))

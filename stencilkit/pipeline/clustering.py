@@ -43,10 +43,18 @@ def doer(address: str) -> Doer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tool:
-    """A toolchain by what it is: its exact version, and the digest of its program."""
+    """A toolchain by what it is: its exact version, and the digest of its program and of what that loads."""
 
     version: str
     program: str
+
+    @classmethod
+    def of(cls, tool: Toolchain, store: Store) -> _Tool:
+        """Ask a toolchain what it is."""
+        identity = toolchain.identity(tool, store)
+        # Distributions' clangs are a few kilobytes, the same in each of their builds; LLVM is in the libraries.
+        parts = json.dumps([identity.program, sorted(identity.libraries.items())])
+        return cls(version=str(tool.version), program=hashlib.sha256(parts.encode()).hexdigest())
 
 
 def code() -> str:
@@ -88,8 +96,7 @@ def _result(job: Job, answer: bytes) -> Result:
 
 
 def _tool(program: str, store: Store) -> _Tool:
-    tool = requesting.at(program, store)
-    return _Tool(version=str(tool.version), program=toolchain.identity(tool, store).program)
+    return _Tool.of(requesting.at(program, store), store)
 
 
 def _able(workers: Cluster, tools: Sequence[_Tool], board: Board) -> dict[str, dict[str, str]]:
@@ -143,7 +150,7 @@ def _here(tool: _Tool) -> Toolchain:
     machine = requesting.machine(store)
     same = [found for found in machine if str(found.version) == tool.version]
     for found in same:
-        if toolchain.identity(found, store).program == tool.program:
+        if _Tool.of(found, store) == tool:
             return found
     what = "another build of it than the one that asks" if same else "not installed"
     raise ToolchainError(f"LLVM {tool.version} is {what}", fix="use a toolchain of PyPI's: it is the same everywhere")

@@ -42,8 +42,8 @@ def qualify(job: Job, store: Store) -> Result:
     key = _key(job, store) if job.cached and job.depth != "run" else ""
     if key and (known := store.get(key)) is not None:
         return results.parse(known, "the cache")
-    result = _qualify(job, store)
-    if key and result.verdict != "not qualified":
+    result, lasting = _qualify(job, store)
+    if key and lasting and result.verdict != "not qualified":
         store.put(key, results.render(result))
     return result
 
@@ -56,7 +56,8 @@ def _key(job: Job, store: Store) -> str:
         return ""
 
 
-def _qualify(job: Job, store: Store) -> Result:
+def _qualify(job: Job, store: Store) -> tuple[Result, bool]:
+    """Return also whether the same would be answered again, of the same things."""
     seconds: dict[str, float] = {}
     with files.scratch("cell") as scratch:
         started = environ.seconds()
@@ -64,7 +65,7 @@ def _qualify(job: Job, store: Store) -> Result:
             subject = _build(job, scratch, store)
         except _REFUSED as error:
             built = Check(name="built", outcome="failed", reason=answering.line(error))
-            return _result(job, qualification.alone(built, "nothing was built"))
+            return _result(job, qualification.alone(built, "nothing was built")), False
         seconds["built"] = environ.seconds() - started
         result = _result(job, ())
         checks = []
@@ -77,7 +78,8 @@ def _qualify(job: Job, store: Store) -> Result:
                 checks.append(Check(name=name, outcome="not asked", reason=reason))
             if name != "built" and checks[-1].outcome != "not asked":
                 seconds[name] = environ.seconds() - started
-        return _described(replace(result, checks=tuple(checks), seconds=seconds), subject)
+        found = _described(replace(result, checks=tuple(checks), seconds=seconds), subject)
+        return found, not subject.outcomes.get(answering.TROUBLE, False)
 
 
 def _build(job: Job, scratch: Path, store: Store) -> Subject:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from stencilkit import toolchain
+from stencilkit import generator, toolchain
 from stencilkit.compiler import closure
 from stencilkit.model.gate import Variation
 from stencilkit.model.qualification import Job
@@ -32,6 +32,7 @@ def answers(job: Job, varied: tuple[Variation, ...], store: Store) -> str:
         *_inputs(job),
         [[_identity(program, store), _included(job, program, store)] for program in programs],
         [*(item.name for item in works), *fails],
+        _lent(job, store),
         [str(job.cell), job.depth, job.sample, sorted(job.ledger.items())],
     )
 
@@ -49,7 +50,7 @@ def inputs(job: Job, store: Store) -> str:
     """
     programs = [program for program in (job.program, job.reference) if program]
     identities = [_identity(program, store) for program in programs]
-    return _key("job", *_inputs(job), identities, job.sample, sorted(job.ledger.items()))
+    return _key("job", *_inputs(job), identities, _lent(job, store), job.sample, sorted(job.ledger.items()))
 
 
 def put_folder(key: str, folder: Path, store: Store) -> None:
@@ -88,6 +89,18 @@ def _tree(tree: Path) -> str:
 def _identity(program: str, store: Store) -> list[object]:
     identity = toolchain.identity(requesting.at(program, store), store)
     return [identity.program, *sorted(identity.libraries.items())]
+
+
+def _lent(job: Job, store: Store) -> list[list[str]]:
+    """Digest the programs of LLVM's that the tree's own generator calls: where one is not here, it is not asked."""
+    return [list(item) for item in _programs(job.tree, job.program, store)]
+
+
+@functools.cache
+def _programs(tree: str, program: str, store: Store) -> tuple[tuple[str, str], ...]:
+    tool, others = requesting.at(program, store), requesting.machine(store)
+    found = {name: toolchain.beside(tool, name, others) for name in generator.programs(Path(tree))}
+    return tuple((name, files.sha256(path) if path else "") for name, path in found.items())
 
 
 def _included(job: Job, program: str, store: Store) -> list[object]:

@@ -60,6 +60,7 @@ def _shared(plan: Plan, included: Closure, identity: Identity) -> list[object]:
         plan.flavour,
         str(plan.toolchain.version),
         identity.program,
+        sorted(identity.libraries.items()),
         plan.line(entry=False, step="emit"),
         plan.cflags,
         plan.headers.origin,

@@ -53,14 +53,16 @@ def whole_digest() -> str:
     return hasher.hexdigest()
 
 
-def installed(*packages: str) -> tuple[tuple[str, int, int], ...]:
-    """Say which versions of some libraries are here, without loading them: where each starts, its size and time."""
+def installed(*packages: str) -> tuple[tuple[str, int, int, int], ...]:
+    """Say which versions of some libraries are here, without loading them: where each starts, its size and times."""
     found = []
     for package in packages:
         spec = importlib.util.find_spec(package)
         start = Path((spec.origin if spec else None) or os.devnull)
         status = start.stat()
-        found.append((str(start), status.st_size, status.st_mtime_ns))
+        # In an image, all files may have one time of content.
+        changed = status.st_ctime_ns if spec else 0
+        found.append((str(start), status.st_size, status.st_mtime_ns, changed))
     return tuple(found)
 
 

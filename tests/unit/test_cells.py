@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any, NoReturn
 
 import pytest
 
 from stencilkit import cli, results
-from stencilkit.pipeline import recalling
+from stencilkit.errors import ProcessError
+from stencilkit.model.qualification import Job
+from stencilkit.pipeline import auditing, recalling
+from stencilkit.support.cache import NoStore
 from tests import samples
+from tests.results import cell
 from tests.standin import Machine
 
 GATE = """\
@@ -120,34 +125,65 @@ def test_answers_are_kept_for_the_next_run(judged: Machine, capsys: pytest.Captu
     assert judged.compiled()
 
 
-@pytest.mark.parametrize("what", ["tree", "sample", "ledger", "pyconfig", "program", "nothing"])
-def test_a_run_that_goes_on_with_something_else_asks_again(
-    what: str, judged: Machine, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--depth", "build", "--no-cache"]
+def job(machine: Machine, **more: Any) -> Job:
+    program = str(machine.programs / "clang-19")
+    fields = {"cell": cell(llvm="19.1.7"), "depth": "build", "ledger": {}, "sample": 8, "jobs": 1, **more}
+    return Job(
+        tree=str(machine.tree), pyconfig=str(machine.config), program=program, reference=program, inputs="", **fields
+    )
+
+
+def digest(machine: Machine, **more: Any) -> str:
+    """Digest what a job is about in a new process."""
+    for known in (recalling._tree, recalling._identity, recalling._programs):
+        known.cache_clear()
+    return recalling.inputs(job(machine, **more), NoStore())
+
+
+def test_a_digest_of_a_job_has_all_that_its_answers_depend_on(judged: Machine) -> None:
+    first = digest(judged)
+    assert digest(judged) == first
+    found = {first, digest(judged, sample=0), digest(judged, ledger={"a.toml": ""})}
+    judged.change()
+    found.add(digest(judged))
+    for path in (judged.config / "pyconfig.h", judged.programs / "clang-19"):
+        path.write_text(path.read_text() + "\n")
+        found.add(digest(judged))
+    readobj = judged.programs / "llvm-readobj"
+    readobj.write_text("#!/bin/sh\n")
+    readobj.chmod(0o755)
+    found.add(digest(judged))
+    assert len(found) == 7
+
+
+def test_a_run_that_goes_on_with_another_tree_asks_again(judged: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--depth", "build", "--no-cache")
     qualify(judged, *words, llvm="19")
     judged.compiled()
-    recalling._tree.cache_clear()
-    recalling._identity.cache_clear()
-    match what:
-        case "tree":
-            judged.change()
-        case "sample":
-            words += ["--sample", "0"]
-        case "ledger":
-            assert gate(judged, "--update") == 0
-            words += ["--ledger", str(judged.out.with_name("ledger"))]
-            judged.compiled()
-        case "pyconfig":
-            with (judged.config / "pyconfig.h").open("a") as file:
-                file.write("#define MORE 1\n")
-        case "program":
-            with (judged.programs / "clang-19").open("a") as file:
-                file.write("# patched\n")
-    capsys.readouterr()
     qualify(judged, *words, "--resume", llvm="19")
-    assert bool(judged.compiled()) == (what != "nothing")
-    assert ("is done again: tree, pyconfig.h," in capsys.readouterr().err) == (what != "nothing")
+    assert judged.compiled() == set()
+    assert "is done again" not in capsys.readouterr().err
+    judged.change()
+    recalling._tree.cache_clear()
+    qualify(judged, *words, "--resume", llvm="19")
+    assert judged.compiled()
+    assert "is done again: tree, pyconfig.h," in capsys.readouterr().err
+
+
+def test_what_a_machine_was_too_busy_for_is_asked_again(
+    judged: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That it was not asked once does not mean that it cannot be."""
+
+    def busy(*_: object) -> NoReturn:
+        raise ProcessError("llvm-objdump did not end within 60 seconds")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auditing, "of", busy)
+        qualify(judged, llvm="19")
+    assert "audit: not asked: llvm-objdump did not end" in capsys.readouterr().out.replace("\n", " ")
+    qualify(judged, llvm="19", out="again")
+    assert "audit: not asked" not in capsys.readouterr().out
 
 
 def test_answers_depend_on_headers_that_are_in_no_tree(judged: Machine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,16 +34,17 @@ def test_numbers_are_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(recording, "_measure", measure)
     plan, store = fakes.plan(tmp_path, (fakes.unit("_A"),)), Store(tmp_path / "cache")
 
-    def numbers(rows: Sequence[Row], digest: str = "0", program: str = "1") -> dict[Row, int]:
+    def numbers(rows: Sequence[Row], digest: str = "0", program: str = "1", library: str = "1") -> dict[Row, int]:
         included = Closure(files=(), digest=digest, paths=())
-        shared = recording._shared(plan, included, Identity(program=program, libraries={}))
+        shared = recording._shared(plan, included, Identity(program=program, libraries={"libLLVM.so": library}))
         return recording._measured(shared, plan, "", rows, store, tmp_path)
 
     first = numbers(ROWS)
     assert first == {ROWS[0]: 0}
     assert numbers(ROWS) == first
     assert len(asked) == 2
-    for changes in ({"rows": ROWS[:1]}, {"rows": ROWS, "digest": "1"}, {"rows": ROWS, "program": "2"}):
+    others: tuple[dict[str, Any], ...] = ({"digest": "1"}, {"program": "2"}, {"library": "2"})
+    for changes in ({"rows": ROWS[:1]}, *({"rows": ROWS, **other} for other in others)):
         before = len(asked)
         numbers(**changes)
         assert len(asked) > before, changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,7 +152,13 @@ def test_installed_libraries_are_known_by_where_they_start(tmp_path: Path, monke
     before = resources.installed("stencilkit_sample")
     start.write_text("__version__ = '1.0.1'\nraise SystemExit('this was loaded')\n")
     assert before[0][0] == str(start)
-    assert resources.installed("stencilkit_sample") != before
+    second = resources.installed("stencilkit_sample")
+    assert second != before
+    # The same size and time of content:
+    start.write_text("__version__ = '1.0.2'\nraise SystemExit('this was loaded')\n")
+    os.utime(start, ns=(second[0][2], second[0][2]))
+    assert resources.installed("stencilkit_sample")[0][:3] == second[0][:3]
+    assert resources.installed("stencilkit_sample") != second
     assert resources.installed("stencilkit_no_such_thing")[0][0] == "/dev/null"
 
 
