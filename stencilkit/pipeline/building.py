@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from stencilkit import cc1, dialects, source, toolchain
 from stencilkit.compiler import closure
@@ -21,8 +22,11 @@ from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, remembering
 from stencilkit.pipeline.remembering import Inputs
 from stencilkit.support import escape, files, process, resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT, Progress
+
+# In C23's and LLVM's words: #include, __has_include, #embed, __has_embed, .incbin.
+_READING: Final = ("include", "embed", "incbin")
 
 
 def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -> Build:
@@ -33,6 +37,9 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
     plan = plan_of(request)
+    if reading := _reading(plan):
+        store = NoStore()
+        notes += (f"nothing is cached: {reading} may include a file, and what a uop alone includes is in no key",)
     with files.scratch("build") as work:
         inputs = _gather(request, plan, store, work)
         key = remembering.key(inputs)
@@ -49,6 +56,13 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     if not made.unrecorded:
         remembering.keep(key, made.build, store)
     return replace(made.build, notes=(*notes, *made.build.notes, *made.unrecorded))
+
+
+def _reading(plan: Plan) -> str:
+    """Name a unit whose text behind the headers may read a file, "" where none does; no CPython has had one."""
+    # Units of one build may share a text of hundreds of kilobytes (3.13's dead cases).
+    texts = {text: unit.name for unit in plan.units for text in (unit.body, unit.short_body or "")}
+    return next((name for text, name in texts.items() if any(word in text for word in _READING)), "")
 
 
 def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inputs:

@@ -22,8 +22,9 @@ from stencilkit.pipeline.opening import Described
 from stencilkit.support import files, process
 
 _TIMEOUT_SECONDS: Final = 120.0
-# No warnings, all errors, and an object rather than what link-time optimisation keeps; the last of two flags counts.
-_ALWAYS: Final = ("-w", "-fmax-errors=0")
+# No warnings, all errors, without colours in them, and an object rather than what link-time optimisation keeps; of two
+# flags, the last one counts.
+_ALWAYS: Final = ("-w", "-fmax-errors=0", "-fdiagnostics-color=never")
 _BESIDE: Final = ("Python", "Tools/jit", "Include/internal")
 _PLAIN_OBJECT: Final = ("-fno-lto", "-g0", "-c")
 # Lines that a compiler refuses are taken out, which may show it others.

@@ -106,6 +106,15 @@ def test_a_header_that_changes_during_a_build_is_trouble_and_leaves_nothing(
     assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
 
 
+def test_a_uop_that_includes_a_file_is_compiled_each_time(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the headers include is preprocessed for the keys of the cache; what cases do is not."""
+    machine.edit("Python/executor_cases.c.h", "case _NOP: {\n", 'case _NOP: {\n#include "extra.h"\n')
+    for _ in range(2):
+        assert machine.build() == 0
+        assert "note: nothing is cached: _NOP may include a file" in capsys.readouterr().err
+        assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
+
+
 def test_units_that_do_not_compile_are_named_and_nothing_is_written(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,14 @@ def checks(capsys: pytest.CaptureFixture[str]) -> list[Check]:
     return [Check(**{**check, "details": tuple(check["details"])}) for check in verdict["checks"]]
 
 
+def test_errors_are_read_without_colours(built: Machine) -> None:
+    """Makefiles of CI systems have them on; of two flags, the last one counts."""
+    built.clang.calls.clear()
+    assert witness(built, "--cflags=-fdiagnostics-color=always") == 0
+    for call in built.clang.calls:
+        assert [word for word in call if "color" in word][-1:] == ["-fdiagnostics-color=never"]
+
+
 def test_a_compiler_that_agrees(built: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     layout = built.manifest().layout
     assert layout is not None
