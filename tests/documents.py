@@ -71,7 +71,7 @@ def calls() -> Iterator[Call]:
     for document in DOCUMENTS:
         text = document.read_text("utf-8", "replace").replace("\\\n", " ")
         where = document.relative_to(ROOT).as_posix()
-        for line, shown in _code(text) if document.suffix == ".md" else _lines(text):
+        for line, shown in code(text) if document.suffix == ".md" else _lines(text):
             for match in _BEGINS.finditer(line):
                 found = _words(_synopsis(match["rest"]))
                 words = [word.removesuffix("...") for word in found if word != "..."]
@@ -86,7 +86,7 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
             yield line, True
 
 
-def _code(text: str) -> Iterator[tuple[str, bool]]:
+def code(text: str) -> Iterator[tuple[str, bool]]:
     """Give the lines of a page's blocks of code, and what is between backquotes elsewhere."""
     fenced, prose = False, []
     for line in text.splitlines():
@@ -96,8 +96,8 @@ def _code(text: str) -> Iterator[tuple[str, bool]]:
             yield line, True
         else:
             prose.append(line)
-    for code in re.findall(r"`([^`]+)`", "\n".join(prose)):
-        yield code.replace("\n", " "), False
+    for words in re.findall(r"`([^`]+)`", "\n".join(prose)):
+        yield words.replace("\n", " "), False
 
 
 def _synopsis(rest: str) -> str:

@@ -144,5 +144,52 @@ def test_commands_are_found_in_pages(text: str, words: str, tmp_path: Path, monk
     assert [" ".join(call.words) for call in documents.calls()] == [words]
 
 
+# Options of other programs that pages name: CPython's configure and build.py, clang, perf, linkers.
+OTHERS = {
+    "--autocomplete",
+    "--call-graph",
+    "--enable-experimental-jit",
+    "--enable-optimizations",
+    "--experimental-jit",
+    "--fatal-warnings",
+    "--list-tests",
+    "--llvm-tools-install-dir",
+    "--llvm-version",
+    "--no-default-config",
+    "--output-dir",
+    "--print-multiarch",
+    "--with-cflags",
+    "--with-pydebug",
+    "--with-universal-archs",
+}
+# Targets of CPython's makefiles.
+CPYTHONS = {"clean-jit-stencils", "install", "regen-jit"}
+
+
+def test_options_in_sentences_are_some_commands() -> None:
+    own = {name for path in COMMANDS for option in documents.find(path).params for name in option.opts}
+    found = {
+        (option, page.name)
+        for page in PAGES
+        for words, shown in documents.code(page.read_text("utf-8"))
+        if not shown
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", words)
+    }
+    assert len(found) > 100
+    assert {(option, name) for option, name in found if option not in own | OTHERS | {"--help"}} == set()
+    assert {option for option, _ in found} >= OTHERS
+
+
+def test_targets_of_make_in_pages_are_ones_that_there_are() -> None:
+    own = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    found = {
+        target
+        for page in PAGES
+        for words, _ in documents.code(page.read_text("utf-8"))
+        for target in re.findall(r"(?:^|\s)make ([a-z][a-z-]*)", words)
+    }
+    assert {"bare", "fuzz", "gate", "oracle", "test", "unit"} <= found <= own | CPYTHONS
+
+
 def test_every_command_is_used_somewhere() -> None:
     assert {path[0] for path in COMMANDS if path} <= {call.words[0] for call in documents.calls() if call.words}
