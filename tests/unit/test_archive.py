@@ -209,3 +209,82 @@ def test_a_full_or_closed_place_is_not_blamed_on_the_archive(
     monkeypatch.setattr("shutil.copyfileobj", refuse)
     with pytest.raises(OutputError, match="no"):
         archive.unpack_source(path, tmp_path / "out", MARKER)
+
+
+def packed(*members: tuple[tarfile.TarInfo, bytes], **options: object) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", **options) as file:  # type: ignore[call-overload]
+        for info, content in members:
+            file.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def with_size(value: bytes, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """Write another size into the first header of a tar, and its checksum (POSIX ustar)."""
+    data = bytearray(packed(member("a")))
+    data[124:136], data[156:157], data[148:156] = value, kind, b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
+# The first member decides what an archive is; what follows it is hostile.
+HONEST = packed(member("Python/a"))[:1024]
+NEGATIVE = HONEST + with_size(b"\xff" * 12)
+SPARSE = HONEST + with_size(b"00000000004\0", tarfile.GNUTYPE_SPARSE)
+# A long name that is described by a long name, and so on: tarfile calls itself for each.
+CHAIN = (
+    HONEST
+    + b"".join(with_size(b"%011o\0" % 4, tarfile.GNUTYPE_LONGNAME)[:1024] for _ in range(9))
+    + packed(member("a"))
+)
+BAD = {
+    "a negative size": (NEGATIVE, "less than no bytes"),
+    "a sparse file": (SPARSE, "sparse"),
+    "a chain of headers": (CHAIN, "more headers than members"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_headers_that_no_honest_archive_has_are_refused(what: str, tmp_path: Path) -> None:
+    data, message = BAD[what]
+    path = tmp_path / "x.tar"
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=message):
+        archive.unpack_source(path, tmp_path / "out", MARKER)
+    with pytest.raises(BundleError, match=message):
+        archive.read_tar(path, Bounds(members=9, size=9000), BundleError)
+    assert sorted(tmp_path.iterdir()) == [path] or not (tmp_path / "out").exists()
+
+
+def test_a_source_archive_that_goes_on_behind_its_end_is_refused(tmp_path: Path) -> None:
+    """What is behind the end marker is read, because the compressor's checksum is there; but not without bound."""
+    path = tmp_path / "x.tar.gz"
+    path.write_bytes(gzip.compress(packed(member("Python/a")) + bytes(20 << 20)))
+    with pytest.raises(SourceError, match="larger than any CPython source"):
+        archive.unpack_source(path, tmp_path / "out", MARKER, Bounds(members=9, size=1 << 20))
+
+
+def test_a_source_archive_without_an_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(packed(member("Python/a"))[:1024])
+    with pytest.raises(SourceError, match="no end marker"):
+        archive.unpack_source(path, tmp_path / "out", MARKER)
+
+
+def test_folders_are_no_files_of_a_bundle_and_are_counted(tmp_path: Path) -> None:
+    folders = [member(f"d{number}", b"", type=tarfile.DIRTYPE) for number in range(20)]
+    path = tmp_path / "x.tar.xz"
+    path.write_bytes(lzma.compress(packed(folders[0], member("d0/a"))))
+    assert archive.read_tar(path, Bounds(members=9, size=9000), BundleError) == {"d0/a": b"text"}
+    path.write_bytes(lzma.compress(packed(*folders)))
+    with pytest.raises(BundleError, match="more folders than files"):
+        archive.read_tar(path, Bounds(members=9, size=9000), BundleError)
+
+
+def test_a_bundle_ends_where_its_files_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    whole = packed(member("a"))
+    for data in (whole + b"more", whole[:1024]):
+        path.write_bytes(data)
+        with pytest.raises(BundleError, match="does not end where its files do"):
+            archive.read_tar(path, Bounds(members=9, size=9000), BundleError)

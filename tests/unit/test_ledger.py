@@ -162,3 +162,36 @@ def test_a_ledger_that_says_too_much_of_proofs_is_refused(entry: Entry, change: 
     with pytest.raises(LedgerError, match=said):
         ledger.parse(wrong, "entry.toml", lambda _: base)
     assert ledger.parse(text, "entry.toml", lambda _: base).proofs == other.proofs
+
+
+def test_only_the_exact_llvm_has_an_entry(entry: Entry, tmp_path: Path) -> None:
+    folder = write(tmp_path / "ledger", entry)
+    build = (entry.cpython, entry.triple, entry.flavour)
+    assert ledger.has(folder, *build, entry.llvm)
+    assert not ledger.has(folder, *build, "19.1.0")
+    assert not ledger.has(folder, entry.cpython, "aarch64-unknown-linux-gnu", entry.flavour, entry.llvm)
+
+
+def test_an_entry_is_read_by_its_file(entry: Entry, tmp_path: Path) -> None:
+    folder = write(tmp_path / "ledger", entry)
+    assert ledger.read(folder / entry.place) == entry
+    with pytest.raises(LedgerError, match="no such entry"):
+        ledger.read(folder / entry.place.parent / "gone.toml")
+
+
+def test_a_base_is_the_pinned_llvm_or_the_oldest(entry: Entry, tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    for llvm in ("20.1.2", "21.1.0", "22.1.8"):
+        write(folder, replace(entry, llvm=llvm))
+    assert ledger.base_of(folder, entry, 21).llvm == "21.1.0"
+    assert ledger.base_of(folder, entry, 19).llvm == "20.1.2"
+    with pytest.raises(LedgerError, match="has no entry for"):
+        ledger.base_of(folder, replace(entry, triple="aarch64-unknown-linux-gnu"), 21)
+
+
+def test_of_many_stencils_that_differ_a_few_are_named(entry: Entry) -> None:
+    more = {f"_UOP_{number:02}": "0" * 16 for number in range(30)}
+    (check,) = ledger.check(entry, replace(entry, stencils={**entry.stencils, **more}))
+    assert check.status == "failed"
+    assert check.details[0] == "_UOP_00 is missing"
+    assert check.details[-1] == f"and {30 - len(check.details) + 1} more"

@@ -124,6 +124,12 @@ def test_no_spelling_means_two_targets() -> None:
         (r"nop = \"[0-9a-f]+\"", 'nop = "9"', r"target\[\d+\]\.nop: "),
         (r"\[cpython\.\"3\.14\"\.target\.x86_64-unknown-linux-gnu\]", '[cpython."3.14".target.vax]', "no .*target"),
         (r"schema = 1", "schema = 2", "a newer stencilkit"),
+        (r"(?ms:(^\[\[target\]\]$.*?)(?=^\[\[target\]\]$))", r"\1\1", "a triple occurs twice"),
+        (r'like = "x86_64-unknown-linux-gnu"', 'like = "vax"', "musl is like a target that is not here"),
+        (r"(like = .*\nwhy = .*\n)cost = .*\n", r"\1", r"target\[\d+\]\.why: and cost must be there"),
+        (r"configure-host = .*\n", "", r"target\[\d+\]\.configure-host: is missing"),
+        (r'order = \["target", "common"', 'order = ["target", "target"', "order: must name each part .* once"),
+        (r"(deviates = .*\n)cost = .*\n", r"\1", r"flag\[\d+\]\.cost: a flag that deviates"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(pattern: str, replacement: str, message: str) -> None:
