@@ -37,11 +37,16 @@ FLAGS = ("-DPy_BUILD_CORE", "-D_Py_JIT", "-D_PyJIT_ACTIVE", "-O0", "-std=c11", "
 LAYOUT = (
     "PyThreadState",
     "PyThreadState.datastack_top",
+    "_PyInterpreterFrame.f_executable",
     "_PyInterpreterFrame.localsplus",
     "PyFunctionObject",
     "PyFunctionObject.func_code",
     "PyCodeObject.co_code_adaptive",
+    "PyCodeObject.co_localsplusnames",
+    "PyCodeObject.co_names",
     "PyCodeObject.co_nlocalsplus",
+    "PyTupleObject.ob_item",
+    "_PyExitData",
 )
 PARTS = ("functions", "objects")
 INCLUDES = ("", "Include", "Include/internal", "Include/internal/mimalloc", "Python", "Tools/jit")

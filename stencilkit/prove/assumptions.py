@@ -256,13 +256,16 @@ SIZES: Final[Mapping[str, tuple[str, int]]] = {"size-not-negative": ("_BINARY_OP
 class Object:
     """An object of CPython that an optional fact is about: how its address is found, and how much of it counts.
 
-    `argument` is what a stencil gets; what is there is the object, or, where `items` says so, the address of the
-    evaluation stack's first free word, so many words (and the uop's oparg) above the address of the object. Or the
-    address of the object is that of a `symbol`, or in a `field` of the object of the row `behind`. `size` is what
-    prototypes.toml has as its layout: the size of a type, or how far its field is from its start; of the evaluation
-    stack, all items count. Behind that are as many words as the field `words` of the object of the row `owner` says,
-    an int, which is not negative. A `tagged` address has TAGS in its low bits. `uops` are those in which the object is
-    there, all if there is no pattern. Two rows of one `kind` may be one object.
+    One of these has the address: the `argument` of a stencil, a `hole`, a `symbol`, or the word at a `field` of the
+    object of the row `behind`, whose low bits are TAGS if it is `tagged`. The argument `stack_pointer` is above the
+    values on the evaluation stack: `items`, and as many as the uop's oparg says, are the object. Of a tuple, the `item`
+    of the number `oparg >> shift` is it, a word behind the field that is named.
+
+    `size` is the size of a type, or how far a field is from the start, of prototypes.toml. Behind that are as many
+    words as the field `words` of the object of the row `owner` says, an int, which is not negative.
+
+    `uops` and `series` are those in which the object is there, all if none are given. Two rows of one `kind` may be one
+    object.
     """
 
     name: str
@@ -270,14 +273,18 @@ class Object:
     source: str
     size: str = ""
     argument: str = ""
-    items: int = 0
+    hole: str = ""
     symbol: str = ""
+    items: int = 0
+    item: str = ""
+    shift: int = 0
     behind: str = ""
     field: str = ""
     owner: str = ""
     words: str = ""
     tagged: bool = False
     uops: re.Pattern[str] | None = None
+    series: tuple[str, ...] = ()
 
 
 # What is no part of an address in a value of the evaluation stack. Include/internal/pycore_stackref.h, Py_TAG_REFCNT.
@@ -285,6 +292,11 @@ TAGS: Final[Mapping[str, int]] = {"3.13": 0, "3.14": 1, "3.15": 1}
 # Frames are pushed there without asking for room: that was done before. A number in the name is the oparg.
 _CALLING: Final = re.compile(r"_INIT_CALL_PY_EXACT_ARGS(?:_(?P<oparg>\d))?")
 _CREATING: Final = re.compile(r"_CREATE_INIT_FRAME")
+# Uops that have a name by the number oparg, half of it, or a quarter. Python/executor_cases.c.h: FRAME_CO_NAMES.
+_NAMING: Final = re.compile(r"_(?:DELETE|STORE)_(?:ATTR|GLOBAL|NAME)|_IMPORT_FROM|_LOAD_NAME|_STORE_ATTR_WITH_HINT")
+_NAMING_HALF: Final = re.compile(r"_LOAD_(?:ATTR|ATTR_WITH_HINT|GLOBAL)")
+_NAMING_QUARTER: Final = re.compile(r"_LOAD_SUPER_ATTR_(?:ATTR|METHOD)")
+_TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
 # Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, and in 3.15 one is in
 # _PyThreadStateImpl, behind the PyThreadState: no row is about either. What a row needs comes before it.
 OBJECTS: Final = (
@@ -363,5 +375,47 @@ OBJECTS: Final = (
         size="PyCodeObject.co_code_adaptive",
         uops=_CREATING,
         source="Python/specialize.c: a static variable",
+    ),
+    Object(
+        name="code object of the frame",
+        kind="code object",
+        behind="frame",
+        field="_PyInterpreterFrame.f_executable",
+        tagged=True,
+        size="PyCodeObject.co_code_adaptive",
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_GetCode; a frame that stencils "
+        "run in has a code object",
+    ),
+    *(
+        Object(
+            name=f"name {number}",
+            kind="tuple",
+            behind="code object of the frame",
+            field=f"PyCodeObject.{field}",
+            item="PyTupleObject.ob_item",
+            shift=shift,
+            uops=uops,
+            series=series,
+            source=f"{_TUPLES}: {how}",
+        )
+        for number, (field, shift, uops, series, how) in enumerate(
+            (
+                ("co_names", 0, _NAMING, (), "GETITEM(FRAME_CO_NAMES, oparg)"),
+                ("co_names", 0, re.compile("_IMPORT_NAME"), ("3.14",), "GETITEM(FRAME_CO_NAMES, oparg)"),
+                ("co_names", 1, _NAMING_HALF, (), "GETITEM(FRAME_CO_NAMES, oparg >> 1)"),
+                ("co_names", 2, _NAMING_QUARTER, (), "GETITEM(FRAME_CO_NAMES, oparg >> 2)"),
+                ("co_localsplusnames", 0, re.compile("_LOAD_FROM_DICT_OR_DEREF"), (), "PyTuple_GET_ITEM(.., oparg)"),
+            )
+        )
+    ),
+    Object(
+        name="exit",
+        kind="executor",
+        hole="operand0",
+        size="_PyExitData",
+        uops=re.compile(r"_EXIT_TRACE"),
+        series=("3.14",),
+        source="Python/bytecodes.c, _EXIT_TRACE; Python/optimizer.c, allocate_executor: allocated by "
+        "PyObject_GC_NewVar",
     ),
 )

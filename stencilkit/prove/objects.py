@@ -21,6 +21,7 @@ from stencilkit.prove.world import World
 FACT: Final = "objects-do-not-overlap"
 ENTRY: Final = "memory"
 """The name of memory as it was at entry."""
+_OPARG: Final = 16
 _INT: Final = 31
 """How many bits an int has that is not negative."""
 
@@ -39,7 +40,7 @@ def regions(world: World, code: Code) -> tuple[Region, ...]:
     finder = _Finder(world, code, {} if world.entry else _arguments(world))
     for row in OBJECTS:
         match = row.uops.fullmatch(SUFFIX.sub("", code.name)) if row.uops is not None else None
-        if row.uops is None or match is not None:
+        if (row.uops is None or match is not None) and world.series in (row.series or (world.series,)):
             finder.add(row, match.groupdict().get("oparg") if match is not None else None)
     return tuple(finder.found.values())
 
@@ -75,11 +76,20 @@ class _Finder:
         word = self.world.convention.word
         if row.behind:
             start = self._field(row.behind, row.field)
-            tags = terms.const(~TAGS[self.world.series], word)
-            return terms.bitwise("and", start, tags) if start is not None and row.tagged else start
+            if start is not None and row.tagged:
+                start = terms.bitwise("and", start, terms.const(~TAGS[self.world.series], word))
+            return self._item(start, row) if start is not None and row.item else start
+        if not self.arguments:
+            return None
         if row.symbol:
-            return address(row.symbol, self.code.alignments, word) if self.arguments else None
-        return self.arguments.get(row.argument)
+            return address(row.symbol, self.code.alignments, word)
+        return terms.extract(terms.sym(row.hole), 0, word) if row.hole else self.arguments.get(row.argument)
+
+    def _item(self, start: Term, row: Object) -> Term | None:
+        word, first = self.world.convention.word, self.world.layout.get(row.item)
+        number = terms.zext(terms.extract(terms.sym("oparg", _OPARG), row.shift, _OPARG - row.shift), word)
+        rest = terms.scale(number, word // 8)
+        return terms.offset(terms.add(start, rest), first) if first is not None else None
 
     def _field(self, name: str, what: str) -> Term | None:
         """Read the word of an object that a field starts in, as it is at entry; the first word if none is named."""
@@ -94,13 +104,15 @@ class _Finder:
 
     def _count(self, row: Object, oparg: str | None) -> Term:
         word = self.world.convention.word
-        more = terms.zext(terms.sym("oparg", 16), word) if oparg is None else terms.const(int(oparg), word)
+        more = terms.zext(terms.sym("oparg", _OPARG), word) if oparg is None else terms.const(int(oparg), word)
         return terms.offset(more, row.items)
 
     def _size(self, row: Object, oparg: str | None) -> Term | None:
         word = self.world.convention.word
         if row.items:
             return terms.scale(self._count(row, oparg), word // 8)
+        if row.item:
+            return terms.const(word // 8, word)
         if row.size not in self.world.layout:
             return None
         size = terms.const(self.world.layout[row.size] & -(word // 8), word)

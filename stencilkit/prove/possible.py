@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from stencilkit.prove import objects, running, terms
 from stencilkit.prove.objects import Region
 from stencilkit.prove.seeds import PAGE, Seed
 from stencilkit.prove.terms import FRAME_NAME
 from stencilkit.prove.world import World
+
+_HOLES: Final = {"oparg": 16, "operand0": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,8 @@ class _Start:
         """Give the value of a register, or of a hole."""
         if name == FRAME_NAME:
             return running.entry(self.world)
-        if name == "oparg":
-            return self.seed.operand(name, 16)
+        if name in _HOLES:
+            return self.seed.operand(name, _HOLES[name])
         return self.seed.register(name, self.world.convention.word)
 
     def word(self, memory: str, address: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from stencilkit.model.proof import Verdict
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.pipeline import admitting, proving
 from stencilkit.prove import Setting, emulate, seeds
+from stencilkit.prove.possible import possible
 from stencilkit.prove.solver import Solver
 from stencilkit.support import forks
 from tests import mutants, workbench
@@ -28,7 +30,7 @@ def judged(setting: Setting, runs: int, left: StencilGroup, mutant: mutants.Muta
         return b"refused"
     search = prove._search(left, mutant.group, setting, Solver(1, 1), ())
     emulator = emulate.Emulator(search.registers, emulate.MODES[setting.arch])
-    states = [seeds.Seed(number) for number in range(runs)]
+    states = possible((seeds.Seed(number) for number in range(runs)), search.regions, search.world)
     seed, ended = emulate.differ(lambda one: emulator.compare(search.left, search.right, search.world, one), states)
     changed = [
         f"{old.offset:#x} {old.text} -> {new.text}"
@@ -43,9 +45,13 @@ def judged(setting: Setting, runs: int, left: StencilGroup, mutant: mutants.Muta
     return f"{verdict} {left.name} {mutant.kind}: {'; '.join(changed[:3])} (agreed on {ended} runs)".encode()
 
 
-def survivors(folder: Path, count: int, runs: int, seed: int) -> tuple[Counter[str], list[str]]:
+def survivors(folder: Path, count: int, runs: int, seed: int, names: str = "*") -> tuple[Counter[str], list[str]]:
     opened = admitting.header(folder)
-    groups = [group for group in opened.header.stencils.uops if 0 < len(group.code.body) < LONGEST]
+    groups = [
+        group
+        for group in opened.header.stencils.uops
+        if 0 < len(group.code.body) < LONGEST and fnmatchcase(group.name, names)
+    ]
     setting = replace(proving._setting(opened, proving.Request(budget=6_000_000)), runs=0)
     pairs = mutants.mutants(groups, opened.target.arch, count, seed)
     answers = forks.each(lambda pair: judged(setting, runs, *pair), pairs, jobs=1)
@@ -62,6 +68,17 @@ def test_no_mutant_is_proved_that_does_something_else(tmp_path: Path) -> None:
     assert not wrong
     # Most changes matter: a prover that accepts more than a few does not look.
     assert counts["refused"] > 30, counts
+
+
+@pytest.mark.process
+@pytest.mark.network
+@pytest.mark.oracle
+def test_no_mutant_is_proved_by_objects_that_do_not_overlap(tmp_path: Path) -> None:
+    folder = workbench.built("3.15.0rc1", 21, tmp_path)
+    for names, count in (("_PUSH_FRAME_r10", 14), ("_INIT_CALL_PY_EXACT_ARGS_0_r01", 4)):
+        counts, wrong = survivors(folder, count, 100, 3, names)
+        assert not wrong
+        assert counts["refused"] > count // 3, counts
 
 
 @pytest.mark.process

@@ -24,11 +24,16 @@ FACT = "objects-do-not-overlap"
 LAYOUT = {
     "PyThreadState": 0x180,
     "PyThreadState.datastack_top": 0x100,
+    "_PyInterpreterFrame.f_executable": 0,
     "_PyInterpreterFrame.localsplus": 0x50,
     "PyFunctionObject": 0x98,
     "PyFunctionObject.func_code": 0x30,
     "PyCodeObject.co_code_adaptive": 0xD0,
+    "PyCodeObject.co_localsplusnames": 0x60,
+    "PyCodeObject.co_names": 0x20,
     "PyCodeObject.co_nlocalsplus": 0x48,
+    "PyTupleObject.ob_item": 0x18,
+    "_PyExitData": 0x10,
 }
 LINUX = "x86_64-unknown-linux-gnu"
 PUSHING = "_INIT_CALL_PY_EXACT_ARGS"
@@ -199,6 +204,58 @@ def test_the_frame_of_a_trampoline_is_new() -> None:
     assert_not_proved(verdict(*pair("_UOP_r00", "_Py_InitCleanup")))
 
 
+# Of CPython 3.14: rax = the names of the frame's code object, [([r12] & -2) + 0x20]; rcx = the oparg
+NAMES = "49 8b 04 24 48 83 e0 fe 48 8b 40 20 48 b9 00 00 00 00 00 00 00 00"
+
+
+def naming(name: str, before: str = NAMES, read: str = "48 8b 54 c8 18") -> tuple[StencilGroup, StencilGroup]:
+    """Read a name, [rax + 8*rcx + 0x18], before the frame's stack pointer is saved, or behind that; it is kept."""
+    patch = Patch(func="patch_64", offsets=(14,), value=HoleValue.OPARG)
+    save, keep = "4d 89 6c 24 40", "49 89 56 30"
+    one, other = (group(f"{before} {rest} {keep}", patch, name=name) for rest in (f"{read} {save}", f"{save} {read}"))
+    return one, other
+
+
+def test_a_name_is_in_a_tuple() -> None:
+    assert_given(verdict(*naming("_STORE_GLOBAL"), series="3.14"))
+    assert_given(verdict(*naming("_LOAD_ATTR", f"{NAMES} d1 e9"), series="3.14"))  # shr ecx, 1
+    assert_given(verdict(*naming("_LOAD_FROM_DICT_OR_DEREF", NAMES.replace("40 20", "40 60")), series="3.14"))
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "read"),
+    [
+        ("_UOP", NAMES, "48 8b 54 c8 18"),  # its oparg can be anything
+        ("_LOAD_ATTR", NAMES, "48 8b 54 c8 18"),  # half of it is the number
+        ("_STORE_GLOBAL", NAMES, "48 8b 94 c8 98 00 00 00"),  # a name far behind that
+        ("_STORE_GLOBAL", NAMES.replace("40 20", "40 28"), "48 8b 54 c8 18"),  # another field
+        ("_STORE_GLOBAL", NAMES.replace("e0 fe", "e0 ff"), "48 8b 54 c8 18"),  # a tagged address
+    ],
+)
+def test_what_is_no_name_keeps_its_order(name: str, before: str, read: str) -> None:
+    assert_not_proved(verdict(*naming(name, before, read), series="3.14"))
+
+
+def test_the_number_of_a_name_depends_on_the_series() -> None:
+    assert "tuple" in [one.kind for one in found("_IMPORT_NAME", "3.14")[0]]
+    assert "tuple" not in [one.kind for one in found("_IMPORT_NAME_r21", "3.15")[0]]
+
+
+def test_an_exit_is_in_an_executor() -> None:
+    # Of CPython 3.14: rax = operand0, a pointer to an exit; ecx = [rax + 4]; [r14] = 0; [rax + 4] = ecx + 1
+    def pair(offset: str) -> tuple[StencilGroup, StencilGroup]:
+        patch = Patch(func="patch_64", offsets=(2,), value=HoleValue.OPERAND0)
+        head, read, write = "48 b8 00 00 00 00 00 00 00 00", f"8b 48 {offset}", "49 c7 06 00 00 00 00"
+        one, other = (
+            group(f"{head} {rest} ff c1 89 48 {offset}", patch, name="_EXIT_TRACE")
+            for rest in (f"{read} {write}", f"{write} {read}")
+        )
+        return one, other
+
+    assert_given(verdict(*pair("04"), series="3.14"))
+    assert_not_proved(verdict(*pair("10"), series="3.14"))
+
+
 def test_a_reference_has_a_tag() -> None:
     # Of CPython 3.14: rax = [r13 - 0x10]; and rax, -2; rcx = [r14 + 0x100]
     plain, frame = "49 8b 45 f0", "49 8b 8e 00 01 00 00"
@@ -220,16 +277,22 @@ def found(
 
 def test_states_in_which_objects_overlap_are_not_run() -> None:
     regions, world = found("_UOP_r00")
-    assert [(one.kind, one.size.value) for one in regions] == [("thread state", 0x180), ("frame", 0x50)]
-    states = [Seed(0, {"r15": HEAP + 0x1000, "r13": HEAP + place}) for place in (0x0FB0, 0x0FB8, 0x1178, 0x1180)]
+    kinds = [("thread state", 0x180), ("frame", 0x50), ("code object", 0xD0)]
+    assert [(one.kind, one.size.value) for one in regions] == kinds
+    states = [
+        Seed(0, {"r15": HEAP + 0x1000, "r13": frame}, {frame: HEAP + 0x8001})
+        for frame in (HEAP + place for place in (0x0FB0, 0x0FB8, 0x1178, 0x1180))
+    ]
     assert possible(states, regions, world) == [states[0], states[3]]
 
 
 def test_where_objects_are_can_be_in_memory() -> None:
     regions, world = found(f"{PUSHING}_0", "3.13")
-    assert [one.kind for one in regions] == list(dict.fromkeys(row.kind for row in OBJECTS))
+    assert [one.kind for one in regions] == [
+        row.kind for row in OBJECTS if row.uops is None or row.uops.fullmatch(f"{PUSHING}_0")
+    ]
     top, function, code, locals_ = HEAP + 0x100, HEAP + 0x1FF0, HEAP + 0x4030, HEAP + 0x5048
-    words = {top: HEAP + 0x3000, function: HEAP + 0x4000, code: HEAP + 0x5000, locals_: 3}
+    words = {HEAP + 0x1000: HEAP + 0x6000, top: HEAP + 0x3000, function: HEAP + 0x4000, code: HEAP + 0x5000, locals_: 3}
     apart = Seed(0, {"r12": HEAP, "r13": HEAP + 0x1000, "rbp": HEAP + 0x2000}, words)
     # A new frame in the thread state; a function in it; code in a function; a frame that ends in the function.
     overlapping = ((top, HEAP + 0x50), (function, HEAP + 0x3040), (code, HEAP + 0x4090), (locals_, 0x1F7))

@@ -127,11 +127,29 @@ def _field(*, is_signed: bool) -> Step:
     return step
 
 
-def _field_up(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
+def _field_up(*, is_signed: bool) -> Step:
+    def step(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
+        name, width = target(op)
+        low, size = (operand.number for operand in op.operands[2:4])
+        value = terms.extract(register(state, op.operands[1].register), 0, size)
+        value = terms.sext(value, width) if is_signed else terms.zext(value, width)
+        write(state, name, terms.shift("shl", value, terms.const(low, width)))
+        return None
+
+    return step
+
+
+def _insert(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
+    """Write the low bits of a register over some bits of another, which keeps the rest."""
     name, width = target(op)
     low, size = (operand.number for operand in op.operands[2:4])
-    value = terms.extract(register(state, op.operands[1].register), 0, size)
-    write(state, name, terms.shift("shl", terms.zext(value, width), terms.const(low, width)))
+    old = register(state, op.operands[0].register)
+    rows = [terms.extract(register(state, op.operands[1].register), 0, size)]
+    if low:
+        rows.append(terms.extract(old, 0, low))
+    if low + size < width:
+        rows.insert(0, terms.extract(old, low + size, width - low - size))
+    write(state, name, terms.concat(*rows))
     return None
 
 
@@ -177,7 +195,9 @@ STEPS: Final[Mapping[str, Step]] = {
     "asr": _shift("ashr"),
     "ubfx": _field(is_signed=False),
     "sbfx": _field(is_signed=True),
-    "ubfiz": _field_up,
+    "ubfiz": _field_up(is_signed=False),
+    "sbfiz": _field_up(is_signed=True),
+    "bfi": _insert,
     "sxtb": _extend(8, is_signed=True),
     "sxth": _extend(16, is_signed=True),
     "sxtw": _extend(32, is_signed=True),
