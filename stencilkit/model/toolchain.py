@@ -65,10 +65,10 @@ class Wanted:
 class Identity:
     """What a toolchain's output depends on: SHA-256 of the program, and of the LLVM libraries that it loads.
 
-    clang's configuration files count as such. `stamps` say of every such file whether it is still the same one, on this
-    machine and now.
+    clang's configuration files count as such. `stamps` are for this machine and now: every such file with what changes
+    when it is replaced, and its SHA-256.
     """
 
     program: str
     libraries: Mapping[str, str]
-    stamps: tuple[tuple[Path, tuple[int, ...]], ...] = field(default=(), compare=False, repr=False)
+    stamps: tuple[tuple[Path, tuple[int, ...], str], ...] = field(default=(), compare=False, repr=False)

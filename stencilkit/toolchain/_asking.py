@@ -151,7 +151,11 @@ def identity(toolchain: Toolchain, store: Store) -> Identity:
     stamps = {path: files.stamp(path) for path in parts}
     digests = {path: _digest(path, store) for path in parts}
     libraries = {path.name: digest for path, digest in digests.items() if path != program}
-    return Identity(program=digests[program], libraries=dict(sorted(libraries.items())), stamps=tuple(stamps.items()))
+    return Identity(
+        program=digests[program],
+        libraries=dict(sorted(libraries.items())),
+        stamps=tuple((path, stamps[path], digests[path]) for path in parts),
+    )
 
 
 def _outdated(toolchain: Toolchain, said: str, store: Store) -> ToolchainError:
@@ -167,8 +171,15 @@ def _outdated(toolchain: Toolchain, said: str, store: Store) -> ToolchainError:
 
 
 def replaced(identity: Identity) -> tuple[Path, ...]:
-    """List the files of a toolchain that somebody has replaced since it was asked for its identity."""
-    return tuple(path for path, stamp in identity.stamps if files.stamp(path) != stamp)
+    """List the files of a toolchain that somebody has replaced since it was asked for its identity.
+
+    A new link to a file changes its time of change, too: uv makes one wherever it installs the same toolchain.
+    """
+    return tuple(
+        path
+        for path, stamp, digest in identity.stamps
+        if files.stamp(path) != stamp and not (path.is_file() and files.sha256(path) == digest)
+    )
 
 
 def starts(toolchain: Toolchain) -> tuple[str, ...]:

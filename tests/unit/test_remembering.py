@@ -167,7 +167,9 @@ def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten
     program = tmp_path / "clang"
     program.write_bytes(b"clang")
     found = inputs(tmp_path)
-    found = replace(found, identity=replace(found.identity, stamps=((program, files.stamp(program)),)))
+    found = replace(
+        found, identity=replace(found.identity, stamps=((program, files.stamp(program), samples.digest(b"clang")),))
+    )
     path = next(place / name for place in (found.plan.tree.root, tmp_path) if (place / name).is_file())
     store = Store(tmp_path / "cache")
     store.put("0" * 64, b"made before")
