@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stencilkit import targets
 from stencilkit.model.build import Emits, Headers, Plan
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flavour
-from stencilkit.model.toolchain import Toolchain
+from stencilkit.model.toolchain import Found, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import knowing
+from stencilkit.support.cache import NoStore
+from stencilkit.toolchain import Machine
 
 CASES = """\
 // made by hand
@@ -81,6 +84,25 @@ def unit(name: str, **more: object) -> Unit:
     return Unit(name=name, **fields)  # type: ignore[arg-type]
 
 
+# An LLVM that need not be there.
+TOOL = Toolchain(
+    version=LlvmVersion(19, 1, 7),
+    vendor="clang version 19.1.7",
+    origin="path",
+    program=Path("/usr/bin/clang"),
+    command=("/usr/bin/clang",),
+    resource=Path("/usr/lib/clang/19"),
+)
+
+
+def machine(found: Found) -> Machine:
+    """Make a machine on which that was found, and that can have every wheel."""
+    made = Machine(Path("/none"), NoStore(), frozenset({18, 19, 20, 21, 22}))
+    # What a cached property has computed is in the instance.
+    made.__dict__["found"] = found
+    return made
+
+
 def plan(
     here: Path,
     units: tuple[Unit, ...],
@@ -91,14 +113,7 @@ def plan(
 ) -> Plan:
     """Plan a build of CPython 3.14 for x86_64 Linux; the clang that is named need not be there."""
     table = targets.load()
-    toolchain = Toolchain(
-        version=LlvmVersion(19, 1, 7),
-        vendor="clang version 19.1.7",
-        origin="path",
-        program=Path("/usr/bin/clang"),
-        command=command,
-        resource=here / "resource",
-    )
+    toolchain = replace(TOOL, command=command, resource=here / "resource")
     return Plan(
         tree=knowing.tree(tree(here / "cpython")),
         target=table.targets[0],

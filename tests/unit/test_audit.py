@@ -695,3 +695,27 @@ def test_the_command_compares_names_with_a_tree(
     assert cli.main(["audit", str(header), "--cpython", str(tmp_path / "tree")]) == 1
     assert "cannot reach" in capsys.readouterr().out
     assert cli.main(["audit", str(header), "--demand", "externals"]) == 1
+
+
+def test_the_command_compares_names_with_a_ledger(
+    header: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "ledger"
+    samples.ledger(folder, header)
+    asked = ["audit", str(header), "--demand", "externals", "--ledger", str(folder)]
+    assert cli.main(asked) == 0
+    (entry,) = folder.rglob("*.toml")
+    text = entry.read_text()
+    entry.write_text(re.sub(r'(interface.* = )"[0-9a-f]+"', rf'\1"{"0" * 64}"', text))
+    capsys.readouterr()
+    assert cli.main(asked) == 1
+    assert "are not those of the ledger" in capsys.readouterr().out
+
+
+def test_a_tree_of_another_series_vouches_for_no_names(
+    header: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patchlevel = tmp_path / "tree/Include/patchlevel.h"
+    patchlevel.write_text(patchlevel.read_text().replace("3.14.7", "3.13.15").replace("14", "13"))
+    assert cli.main(["audit", str(header), "--cpython", str(tmp_path / "tree")]) == 1
+    assert "the stencils are of CPython 3.14, and --cpython is 3.13.15" in capsys.readouterr().out

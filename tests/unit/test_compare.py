@@ -213,3 +213,23 @@ def test_verify_without_what_it_needs_is_trouble(
     names = {"one": one, "two": two, "tree": one.parent / "t1"}
     assert cli.main(["verify", *(word.format(**names) for word in words)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_changes_that_are_far_apart_are_shown_with_what_is_around_them() -> None:
+    before = [Line(key=str(number), text=str(number)) for number in range(60)]
+    after = [Line(key="x", text="x") if number in (5, 50) else line for number, line in enumerate(before)]
+    shown = list(compare._aligned(before, after))
+    assert [line for line in shown if line[0] in "+-"] == ["- 5", "+ x", "- 50", "+ x"]
+    assert shown.count("  ...") == 1
+    assert len(shown) < 30
+    assert len(compare.beside(before, after)) == 60
+
+
+def test_listings_that_are_too_long_to_be_aligned_are_laid_beside_each_other() -> None:
+    before = [Line(key=str(number), text=f"a{number}") for number in range(3000)]
+    after = [Line(key=str(number), text=f"b{number}") for number in range(2999)]
+    rows = compare.beside(before, after)
+    assert len(rows) == 3000
+    assert (rows[0].left, rows[0].right, rows[-1].right) == ("a0", "b0", "")
+    assert not any(row.same for row in rows)
+    assert list(compare._aligned(before, after)) == ["  3000 and 2999 instructions: too many to be aligned"]

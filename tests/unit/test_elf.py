@@ -67,6 +67,7 @@ def test_relocation_kinds_are_named(number: int, name: str, machine: int) -> Non
         (patched(1, TYPE, "<I", 14), "constructors"),
         (patched(1, TYPE, "<I", 0x70000001), "-fno-asynchronous-unwind-tables"),
         (patched(1, TYPE, "<I", 0x12345), "no stencil has such a section"),
+        (patched(1, TYPE, "<I", 5), "a section is SHT_HASH: no relocatable object"),
         (patched(1, OFFSET, "<Q", 1 << 40), "outside the file"),
         (patched(1, SIZE, "<Q", 1 << 63), "outside the file"),
         (patched(1, FLAGS, "<Q", 0x806), "damaged|compressed"),
@@ -169,6 +170,23 @@ def test_a_frame_that_is_described_by_an_expression_is_refused() -> None:
     table = eh_frame(set_up=b"\x0f\x02\x76\x10")
     with pytest.raises(ObjectError, match="described by an expression"):
         elf.frame_table(of.elf(of.ELF_X86_64, table, [], [of.Name("f", 1)], ".eh_frame"))
+
+
+def test_a_frame_table_of_absurd_size_is_not_decoded() -> None:
+    with pytest.raises(ObjectError, match="8192 bytes: too many for one function"):
+        elf.frame_table(of.elf(of.ELF_X86_64, bytes(8192), [], [of.Name("f", 1)], ".eh_frame"))
+
+
+def test_many_sections_are_counted_in_the_first_one() -> None:
+    """gABI, "ELF Header": where e_shnum is 0, the count is sh_size of section 0."""
+    data = bytearray(GOOD)
+    (count,) = struct.unpack_from("<H", data, 60)
+    struct.pack_into("<H", data, 60, 0)
+    struct.pack_into("<Q", data, TABLE + SIZE, count)
+    assert elf.parse(bytes(data), "").sections == elf.parse(GOOD, "").sections
+    struct.pack_into("<Q", data, TABLE + SIZE, 1 << 40)
+    with pytest.raises(ObjectError, match="section table"):
+        elf.parse(bytes(data), "")
 
 
 def test_a_shim_is_one_function() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from stencilkit.buildfolder import command as commands
 from stencilkit.cli import main
 from stencilkit.errors import ConfigureError, StencilkitError, TargetError, ToolchainError, UsageError
 from stencilkit.model.jitcommand import JitCommand
-from stencilkit.pipeline import placing, regenerating
+from stencilkit.model.toolchain import Found
+from stencilkit.model.version import LlvmVersion
+from stencilkit.pipeline import knowing, placing, regenerating
 from stencilkit.support import process
 from stencilkit.support.cache import NoStore
+from stencilkit.toolchain import Machine
 from tests import fakes, samples
 
 PC = "x86_64-pc-linux-gnu"
@@ -268,3 +272,19 @@ def test_how_names_one_variable(capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_nothing_to_understand(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["regen"]) == 2
     assert "stencilkit regen --how" in capsys.readouterr().err
+
+
+def machine(*majors: int) -> Machine:
+    tools = tuple(replace(fakes.TOOL, version=LlvmVersion(major, 1, 0)) for major in majors)
+    return fakes.machine(Found(toolchains=tools, rejected=()))
+
+
+def test_the_newest_llvm_in_range_is_taken_if_none_is_asked_for() -> None:
+    support, here = knowing.python("3.14").support, machine(99, 22, 20, 19)
+    assert str(regenerating._toolchain("", support, here).version) == "22.1.0"
+    assert str(regenerating._toolchain("20", support, here).version) == "20.1.0"
+    with pytest.raises(UsageError, match=r"19\.\.20 are several LLVMs, and one header is wanted"):
+        regenerating._toolchain("19..20", support, here)
+    with pytest.raises(ToolchainError, match="LLVM 19 not found") as caught:
+        regenerating._toolchain("", support, machine(99))
+    assert "stencilkit toolchains install 19" in caught.value.fix

@@ -148,7 +148,7 @@ def test_the_choice_is_said_with_its_path_and_what_was_not_chosen(
     first, second = (fakes.clang(tmp_path / name / "clang", f"19.1.{name}") for name in "17")
     fakes.clang(tmp_path / "bin" / "clang", "20.1.0")
     monkeypatch.setenv("PATH", f"{first.parent}:{second.parent}:{tmp_path / 'bin'}:/usr/bin:/bin")
-    here = machine(discover(tmp_path))
+    here = fakes.machine(discover(tmp_path))
     newest, used, _ = here
     said = toolchain.choice(used, here)
     assert said == f"using LLVM 19.1.1 (path: {first}), and not 19.1.7 ({second})"
@@ -193,16 +193,8 @@ def test_links_to_ccache_are_different_clangs(tmp_path: Path) -> None:
         select(f"{first},{second}", discover(tmp_path))
 
 
-def machine(found: Found) -> toolchain.Machine:
-    """Make a machine on which that was found."""
-    made = toolchain.Machine(Path("/none"), NoStore(), frozenset({18, 19, 20, 21, 22}))
-    # What a cached property has computed is in the instance.
-    made.__dict__["found"] = found
-    return made
-
-
 def select(text: str, found: Found, **options: bool) -> list[str]:
-    chosen = toolchain.select(toolchain.parse_wanted(text), machine(found), **options)
+    chosen = toolchain.select(toolchain.parse_wanted(text), fakes.machine(found), **options)
     return [str(tool.version) for tool in chosen]
 
 
@@ -256,7 +248,7 @@ def test_a_program_can_be_named_by_a_relative_path(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     wanted = toolchain.parse_wanted("./bin/clang")
     assert wanted[0].program == program
-    assert [tool.command for tool in toolchain.select(wanted, machine(discover(tmp_path)))] == [(str(program),)]
+    assert [tool.command for tool in toolchain.select(wanted, fakes.machine(discover(tmp_path)))] == [(str(program),)]
 
 
 def test_the_same_clang_twice_is_one_and_two_of_a_version_are_refused(three: Found, tmp_path: Path) -> None:
