@@ -128,6 +128,7 @@ def hole(group: StencilGroup, ops: list[Operation], seed: random.Random) -> Sten
 
 
 Kind = Callable[[StencilGroup, list[Operation], random.Random], StencilGroup | None]
+TRIES = 100  # then the next kind is made: a few stencils may have nothing for this one
 KINDS: dict[str, Kind] = {one.__name__: one for one in (bit_flip, dropped, number, condition, swapped, register, hole)}
 
 
@@ -135,10 +136,13 @@ def mutants(groups: list[StencilGroup], arch: str, count: int, seed: int) -> lis
     """Make mutants of stencils, each kind as often as the others."""
     seeded = random.Random(seed)
     found: list[tuple[StencilGroup, Mutant]] = []
-    kinds = sorted(KINDS)
+    kinds = itertools.cycle(sorted(KINDS))
     while len(found) < count:
-        group, kind = seeded.choice(groups), kinds[len(found) % len(kinds)]
-        made = KINDS[kind](group, list(disassemble.operations(group.code, arch)), seeded)
-        if made is not None and made != group:
-            found.append((group, Mutant(kind, made)))
+        kind = next(kinds)
+        for _ in range(TRIES):
+            group = seeded.choice(groups)
+            made = KINDS[kind](group, list(disassemble.operations(group.code, arch)), seeded)
+            if made is not None and made != group:
+                found.append((group, Mutant(kind, made)))
+                break
     return found
