@@ -296,6 +296,11 @@ _CREATING: Final = re.compile(r"_CREATE_INIT_FRAME")
 _NAMING: Final = re.compile(r"_(?:DELETE|STORE)_(?:ATTR|GLOBAL|NAME)|_IMPORT_FROM|_LOAD_NAME|_STORE_ATTR_WITH_HINT")
 _NAMING_HALF: Final = re.compile(r"_LOAD_(?:ATTR|ATTR_WITH_HINT|GLOBAL)")
 _NAMING_QUARTER: Final = re.compile(r"_LOAD_SUPER_ATTR_(?:ATTR|METHOD)")
+_NAMING_LOCAL: Final = re.compile(r"_LOAD_FROM_DICT_OR_DEREF")
+_IMPORTING: Final = re.compile(r"_IMPORT_NAME")
+_NAMED: Final = re.compile(
+    "|".join(one.pattern for one in (_NAMING, _NAMING_HALF, _NAMING_QUARTER, _NAMING_LOCAL, _IMPORTING))
+)
 _TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
 # Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, and in 3.15 one is in
 # _PyThreadStateImpl, behind the PyThreadState: no row is about either. What a row needs comes before it.
@@ -383,8 +388,9 @@ OBJECTS: Final = (
         field="_PyInterpreterFrame.f_executable",
         tagged=True,
         size="PyCodeObject.co_code_adaptive",
-        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_GetCode; a frame that stencils "
-        "run in has a code object",
+        uops=_NAMED,
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_GetCode; these uops are made of "
+        "instructions of a code object, which its frame has",
     ),
     *(
         Object(
@@ -401,10 +407,10 @@ OBJECTS: Final = (
         for number, (field, shift, uops, series, how) in enumerate(
             (
                 ("co_names", 0, _NAMING, (), "GETITEM(FRAME_CO_NAMES, oparg)"),
-                ("co_names", 0, re.compile("_IMPORT_NAME"), ("3.14",), "GETITEM(FRAME_CO_NAMES, oparg)"),
+                ("co_names", 0, _IMPORTING, ("3.14",), "GETITEM(FRAME_CO_NAMES, oparg)"),
                 ("co_names", 1, _NAMING_HALF, (), "GETITEM(FRAME_CO_NAMES, oparg >> 1)"),
                 ("co_names", 2, _NAMING_QUARTER, (), "GETITEM(FRAME_CO_NAMES, oparg >> 2)"),
-                ("co_localsplusnames", 0, re.compile("_LOAD_FROM_DICT_OR_DEREF"), (), "PyTuple_GET_ITEM(.., oparg)"),
+                ("co_localsplusnames", 0, _NAMING_LOCAL, (), "PyTuple_GET_ITEM(.., oparg)"),
             )
         )
     ),

@@ -74,11 +74,9 @@ def test_no_mutant_is_proved_that_does_something_else(tmp_path: Path) -> None:
 @pytest.mark.network
 @pytest.mark.oracle
 def test_no_mutant_is_proved_by_objects_that_do_not_overlap(tmp_path: Path) -> None:
-    folder = workbench.built("3.15.0rc1", 21, tmp_path)
-    for names, count in (("_PUSH_FRAME_r10", 14), ("_INIT_CALL_PY_EXACT_ARGS_0_r01", 4)):
-        counts, wrong = survivors(folder, count, 100, 3, names)
-        assert not wrong
-        assert counts["refused"] > count // 3, counts
+    counts, wrong = survivors(workbench.built("3.15.0rc1", 21, tmp_path), 20, 100, 3, "_PUSH_FRAME_r10")
+    assert not wrong
+    assert counts["refused"] > 10, counts
 
 
 @pytest.mark.process
