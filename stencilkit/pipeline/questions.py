@@ -159,3 +159,4 @@ def is_a_second_build_the_same(known: Evidence) -> Iterator[Check]:
         folder = evidence.config_folder(subject, subject.tree, known.described)
         second = rebuilding.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
         yield verify.rebuilt(known.summary, second.manifest, second.request.toolchain)
+        yield from verify.laid_out(known.manifest, second.manifest)

@@ -11,7 +11,7 @@ _policy     what somebody demands, and the verdict
 
 from __future__ import annotations
 
-from stencilkit.verify._manifest import claims, line_1, rebuilt, written_files
+from stencilkit.verify._manifest import claims, laid_out, line_1, rebuilt, written_files
 from stencilkit.verify._policy import CONSISTENT, DEFAULT_POLICY, conclude, mingw_headers, obey, parse_policy
 from stencilkit.verify._texts import canonical, content_claim, generators_own, small_file
 from stencilkit.verify._tree import fits
@@ -25,6 +25,7 @@ __all__ = [
     "content_claim",
     "fits",
     "generators_own",
+    "laid_out",
     "line_1",
     "mingw_headers",
     "obey",

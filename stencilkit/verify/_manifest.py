@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from stencilkit.model.header import ReadHeader
+from stencilkit.model.layout import Layout
 from stencilkit.model.manifest import Manifest, StencilRecord, Summary
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.model.verdict import Check, TreeFacts
@@ -71,6 +72,32 @@ def rebuilt(found: Summary, second: Manifest, toolchain: Toolchain) -> Check:
     details = (*some(stencils), *_extras_differing(found, second))
     what = f"building again with {tool} gives something else"
     return Check(kind="rebuild", status="failed", what=what, details=details)
+
+
+def laid_out(manifest: Manifest, second: Manifest) -> Iterator[Check]:
+    """Check that a manifest's layout is that of a second build: witness believes it, and no ledger has it.
+
+    Constants of system headers may be others here, and another LLVM may touch other members.
+    """
+    if manifest.layout is None or second.layout is None:
+        return
+    ours, theirs = _numbers(manifest.layout), _numbers(second.layout)
+    wrong = [
+        f"{name}: {ours[name]} in the manifest, {value} here"
+        for name, value in theirs.items()
+        if ours.get(name, value) != value
+    ]
+    if manifest.toolchain.version == second.toolchain.version:
+        wrong += [f"{name}: not in the manifest" for name in theirs if name not in ours]
+    if wrong:
+        what = "building again gives another layout for stencilkit witness"
+        yield Check(kind="rebuild", status="failed", what=what, details=tuple(some(wrong)))
+
+
+def _numbers(layout: Layout) -> Mapping[str, int]:
+    found = {f"{row.kind} {row.subject}": row.value for row in layout.rows() if row.kind != "macro"}
+    found |= {f"first bit of {name}": span.start for name, span in layout.bits.items()}
+    return found | {f"bits of {name}": span.size for name, span in layout.bits.items()}
 
 
 def _differ(role: str, summary: Summary, manifest: Manifest) -> bool:

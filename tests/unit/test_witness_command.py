@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import cli
-from stencilkit.model.layout import member_expressions
+from stencilkit import cli, manifest
+from stencilkit.model.layout import Span, member_expressions
+from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Check
 from stencilkit.support.process import Completed
 from tests.standin import Machine, Program
@@ -128,6 +129,29 @@ def test_an_assertion_that_fails_although_the_number_is_right(
     assert witness(built, "--format", "json") == 1
     details = [line for check in checks(capsys) for line in check.details]
     assert details == [f"offset of struct frame.both: {len(BOTH)} in the stencils, none (static assertion failed) here"]
+
+
+@pytest.mark.parametrize("change", ["offset", "bits", "gone", "nothing"])
+def test_a_layout_that_somebody_has_edited_is_found_by_a_rebuild(
+    change: str, built: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The header is what it was, so ledgers and signatures agree; and the witness would believe the manifest."""
+    described = built.manifest()
+    layout = described.layout
+    assert layout is not None
+    match change:
+        case "offset":
+            layout = replace(layout, members={**layout.members, "struct frame.both": Span(start=8, size=8)})
+        case "bits":
+            layout = replace(layout, bits={**layout.bits, "struct frame.b": Span(start=40, size=3)})
+        case "gone":
+            layout = replace(layout, members={})
+    (built.folder() / MANIFEST_NAME).write_text(manifest.render(replace(described, layout=layout)))
+    places = ["--cpython", str(built.tree), "--pyconfig-dir", str(built.config), "--llvm", "19"]
+    assert cli.main(["verify", str(built.folder()), "--rebuild", *places]) == (change != "nothing")
+    said = capsys.readouterr().out
+    assert ("building again gives another layout for stencilkit witness" in said) == (change != "nothing")
+    assert ("struct frame.both: not in the manifest" in said) == (change == "gone")
 
 
 def test_a_compiler_that_compiles_nothing(
