@@ -101,7 +101,8 @@ def macros(text: str) -> dict[str, str | None]:
 
 def words(text: bytes) -> frozenset[str]:
     """List every word of a C file, comments and strings included."""
-    return frozenset(word.decode("ascii") for word in set(_WORD_BYTES.findall(text)))
+    # Decoded together: there are 30,000.
+    return frozenset(b" ".join(set(_WORD_BYTES.findall(text))).decode("ascii").split())
 
 
 def statements(text: str) -> tuple[Statement, ...]:

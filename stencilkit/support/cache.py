@@ -122,18 +122,18 @@ class Store:
             if total <= self.bound:
                 break
             with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
                 total -= size
                 removed += 1
         return removed
 
-    def _entries(self) -> list[tuple[int, str, int, Path]]:
+    def _entries(self) -> list[tuple[int, str, int, str]]:
         """List time of last use, name, size and path of every file; another build may remove some meanwhile."""
         entries = []
         for entry in files.entries(self.root):
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
-                entries.append((status.st_mtime_ns, entry.name, status.st_size, Path(entry)))
+                entries.append((status.st_mtime_ns, entry.name, status.st_size, entry.path))
         return entries
 
     def _path(self, key: str) -> Path:

@@ -72,8 +72,9 @@ def read(root: Path, *names: str, limit: int) -> bytes | None:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > limit or _problem(status):
                 return None
-            with os.fdopen(os.dup(descriptor), "rb") as file:
-                return file.read(limit)
+            # Not `limit`, for which room would be made each time.
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(status.st_size)
     except OSError:
         return None
 
