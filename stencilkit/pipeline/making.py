@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +40,10 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
     """
     request, plan = inputs.request, inputs.plan
     dialect = request.tree.python.dialect
-    with process.workers(1) as helper:
-        seen = _words(inputs.closure)
-        layouts = helper.submit(_layout, inputs, seen.tree, store, work) if request.layout else None
+    with process.workers(2) as helpers:
+        # The layout takes the longest where one uop has changed.
+        reading = helpers.submit(_words, inputs.closure)
+        layouts = helpers.submit(_layout, inputs, reading, store, work) if request.layout else None
         compiled = compiling.compile_all(inputs, work, store, progress)
         stencils = _finish(request, inputs.variants, compiled.objects)
         beside = companions.derive(request.target, compiled.shim)
@@ -55,6 +58,7 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
             comments=request.comments,
         )
         layout, unrecorded = layouts.result() if layouts else (None, ())
+        seen = reading.result()
     described = manifest.describe(
         request,
         plan,
@@ -77,9 +81,14 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
     return Made(build=build, unrecorded=unrecorded)
 
 
-def _layout(inputs: Inputs, words: frozenset[str], store: Store, work: Path) -> tuple[Layout | None, tuple[str, ...]]:
+def _tree_words(reading: Future[_Words]) -> frozenset[str]:
+    return reading.result().tree
+
+
+def _layout(inputs: Inputs, reading: Future[_Words], store: Store, work: Path) -> tuple[Layout | None, tuple[str, ...]]:
     """Record what the stencils have compiled in, or return a note that says why not: they are as good without it."""
     try:
+        words = functools.partial(_tree_words, reading)
         return recording.record(inputs.plan, inputs.closure, words, inputs.identity, store, work), ()
     except CompileError as error:
         return None, (f"no layout for stencilkit witness was recorded: {error.what}",)

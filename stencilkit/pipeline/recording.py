@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +23,9 @@ _ROUNDS: Final = 4
 
 
 def record(
-    plan: Plan, included: Closure, words: frozenset[str], identity: Identity, store: Store, work: Path
+    plan: Plan, included: Closure, words: Callable[[], frozenset[str]], identity: Identity, store: Store, work: Path
 ) -> Layout:
-    """Ask clang what the stencils of a plan have compiled in; `words` are those of the tree's included files.
+    """Ask clang what the stencils of a plan have compiled in; `words` gives those of the tree's included files.
 
     Raises: CompileError.
     """
@@ -41,7 +41,7 @@ def record(
         ir = frontend.ir(plan, unit.whole, work, "layout")
     own = (str(tree.root), str(plan.pyconfig), *([str(plan.build)] if plan.build else []))
     pointer = plan.target.pointer_bytes
-    draft = witness.find(ir, preprocessed.result(), root=str(tree.root), own=own, words=words, pointer=pointer)
+    draft = witness.find(ir, preprocessed.result(), root=str(tree.root), own=own, words=words(), pointer=pointer)
     rows = list(draft.rows())
     found = witness.measured(draft, _measured(shared, plan, unit.prefix, rows, store, work))
     store.put(key, manifest.render_layout(found).encode())

@@ -69,18 +69,19 @@ class Debug:
 
     def anonymous(self, size: int) -> Iterator[tuple[str, int]]:
         """List the structures without a name that have a size and are inside of others: those, and how far in."""
+        named = frozenset(self.named.values())
         for spelling, node in self.named.items():
             if self._counts(node):
-                yield from ((spelling, start) for start in self._anonymous(node, size))
+                yield from ((spelling, start) for start in self._anonymous(node, size, named))
 
-    def _anonymous(self, node: str, size: int) -> Iterator[int]:
+    def _anonymous(self, node: str, size: int, named: frozenset[str]) -> Iterator[int]:
         for member in self._elements(node):
             inner = _structure(self.nodes, self.nodes[member].get("baseType", ""))
-            if inner and "name" not in self.nodes[inner] and inner not in self.named.values():
+            if inner and "name" not in self.nodes[inner] and inner not in named:
                 start = _number(self.nodes[member], "offset") // 8
                 if _number(self.nodes[inner], "size") == size * 8:
                     yield start
-                yield from (start + more for more in self._anonymous(inner, size))
+                yield from (start + more for more in self._anonymous(inner, size, named))
 
     def _elements(self, node: str) -> tuple[str, ...]:
         return self.lists.get(self.nodes[node].get("elements", ""), ())
