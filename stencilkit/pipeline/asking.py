@@ -51,8 +51,8 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
 
     Raises: FlagError.
     """
-    rules = cc1.rules_for(f"{plan.target.format} {plan.emits}")
-    cc1.check_words(rules, plan.cflags)
+    if plan.cflags:
+        cc1.check_words(cc1.load(), plan.cflags)
     real = (*toolchain.starts(plan.toolchain), _UNCONFIGURED)
     kinds = {
         tuple(plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)): (entry, step)
@@ -60,7 +60,10 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
     }
     unasked: dict[str, None] = {}
     with process.workers() as pool:
-        answers = list(pool.map(lambda kind: _ask(plan, kind, real, work), reversed(kinds.values())))
+        asked = [pool.submit(_ask, plan, kind, real, work) for kind in reversed(kinds.values())]
+        # It takes as long to read them as to ask.
+        rules = cc1.rules_for(f"{plan.target.format} {plan.emits}")
+        answers = [answer.result() for answer in asked]
     for answer in answers:
         _check_user(plan, answer, real, work)
         baseline = [f"-target-cpu {name}" for name in plan.target.cpus]

@@ -146,7 +146,8 @@ def check(tree: SourceTree, asked: SpelledTarget, tool: Toolchain, cflags: str) 
             where="--cflags (CPython's CFLAGS_JIT)",
             fix="write them on one line, with spaces between them",
         )
-    cc1.check_words(cc1.load(), shlex.split(cflags))
+    if words := shlex.split(cflags):
+        cc1.check_words(cc1.load(), words)
 
 
 def check_llvm(support: PythonSupport, major: int) -> None:
