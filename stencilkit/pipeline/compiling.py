@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -33,14 +33,18 @@ _CODE: Final = (
 # A batch costs the start of a compiler (30 ms), and the last one keeps one worker busy while the others have nothing.
 _LARGEST_BATCH: Final = 96
 _SMALLEST_BATCH: Final = 8
+# With its dead code, a unit takes as long as ten.
+_SENSITIVE_BATCH: Final = 3
 _FRAMES: Final[Mapping[str, asmopt.Frames]] = {
     "-mframe-pointer=reserved": "reserved",
     "-mframe-pointer=all": "all",
 }
 # The first byte of a cache entry says which driver compiled it.
 _MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
-# What stands under the key of a unit whose bytes may depend on its dead code: the entry has the other key.
-_SENSITIVE: Final = b"d"
+# What stands under the key of a unit whose bytes may depend on its dead code: the entry has the other key. The second
+# is of one that clang was asked about: without its dead code, it is not compiled again.
+_UNASKED: Final = b"d"
+_SENSITIVE: Final = b"s"
 
 
 _Parsed = tuple[Mapping[str, ObjectFile], Account]
@@ -99,6 +103,7 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress) ->
         if missing:
             single = sum(unit.role == "uop" for unit in missing) == 1
             session = compiler.prepare(plan, work, batched=request.batched, single=single)
+            missing = [_known(unit, keys[unit.name], store) for unit in missing]
             made = _compile_missing(session, missing, request.jobs, keys, store, progress)
             account = sum((batch.account for batch in made), Account(notes=session.notes))
             compiler.check_failures(plan, account.failures)
@@ -177,7 +182,7 @@ def _keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[st
 def _recall(unit: Unit, key: _Key, store: Store) -> _Batch:
     """Take a unit's object from the store; nothing where there is nothing of use."""
     name, entry = key.short, store.get(key.short)
-    if entry == _SENSITIVE:
+    if entry in (_UNASKED, _SENSITIVE):
         name, entry = key.whole, store.get(key.whole)
     if entry is None:
         return _Batch(objects={}, raw={})
@@ -187,6 +192,11 @@ def _recall(unit: Unit, key: _Key, store: Store) -> _Batch:
         # Somebody wrote it who computed a digest: it is compiled again.
         store.forget(name)
         return _Batch(objects={}, raw={})
+
+
+def _known(unit: Unit, key: _Key, store: Store) -> Unit:
+    """Take its short body from a unit that is known to need its dead code."""
+    return replace(unit, short_body=None) if unit.short_body and store.get(key.short) == _SENSITIVE else unit
 
 
 def _stored(unit: Unit, entry: bytes) -> _Batch:
@@ -205,7 +215,7 @@ def _keep(batch: _Batch, keys: Mapping[str, _Key], store: Store) -> None:
         mark = next(mark for mark, driver in _MARKS.items() if driver == batch.driver_of(name))
         key = keys[name]
         if name not in batch.account.shortened and key.short != key.whole:
-            store.put(key.short, _SENSITIVE)
+            store.put(key.short, _UNASKED if batch.driver_of(name) == "plain" else _SENSITIVE)
             store.put(key.whole, mark + content)
         else:
             store.put(key.short, mark + content)
@@ -220,8 +230,12 @@ def _run(session: Session, units: Sequence[Unit], jobs: int) -> Generator[tuple[
 
 def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
     """Cut the work: slow single units first, then pieces that get smaller, so that all workers end together."""
-    uops = [unit for unit in units if unit.role == "uop"]
     batches: list[Sequence[Unit]] = [[unit] for unit in units if unit.role != "uop"]
+    uops = [unit for unit in units if unit.role == "uop"]
+    if any(unit.short_body is not None for unit in uops):
+        whole = [unit for unit in uops if unit.short_body is None]
+        batches += [whole[start : start + _SENSITIVE_BATCH] for start in range(0, len(whole), _SENSITIVE_BATCH)]
+        uops = [unit for unit in uops if unit.short_body is not None]
     while uops:
         size = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-len(uops) // (2 * jobs))))
         batches.append(uops[:size])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +13,13 @@ import pytest
 from stencilkit import targets
 from stencilkit.compiler import Account, Outputs
 from stencilkit.errors import ObjectError
+from stencilkit.model.build import Closure
+from stencilkit.model.objectfile import ObjectFile
+from stencilkit.model.toolchain import Identity
 from stencilkit.pipeline import compiling
-from stencilkit.support.cache import NoStore
+from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT
-from tests import objectfiles
+from tests import fakes, objectfiles
 from tests.objectfiles import Name, Part
 
 TARGET = next(target for target in targets.load().targets if target.triple == "x86_64-pc-windows-msvc")
@@ -92,3 +97,38 @@ def test_accounts_are_in_the_order_of_the_batches(monkeypatch: pytest.MonkeyPatc
     session: Any = None
     found = compiling._compile_missing(session, (), 1, {}, NoStore(), SILENT)
     assert sum((batch.account for batch in found), Account()).notes == ("of batch 0", "of batch 1", "of batch 2")
+
+
+CLOSURE = Closure(files=(), digest="0", paths=())
+IDENTITY = Identity(program="1", libraries={})
+NAMES = ("_INSENSITIVE", "_SENSITIVE", "_UNASKED")
+
+
+def test_what_needs_its_dead_code_is_remembered(tmp_path: Path) -> None:
+    """What else changes then costs one compilation of it and not two; a unit that nobody asked about is asked about."""
+    store = Store(tmp_path / "entries")
+    before = fakes.plan(tmp_path, tuple(fakes.unit(name, body="dead\n", short_body="short\n") for name in NAMES))
+    after = replace(before, units=tuple(replace(unit, body="changed\n") for unit in before.units))
+    keys, changed = (compiling._keys(plan, CLOSURE, IDENTITY, ()) for plan in (before, after))
+    made = compiling._Batch(
+        objects=dict.fromkeys(NAMES, ObjectFile(sections=())),
+        raw={},
+        account=Account(shortened=frozenset({"_INSENSITIVE"}), alone=frozenset({"_UNASKED"})),
+    )
+    compiling._keep(made, keys, store)
+    found = {unit.name: len(compiling._recall(unit, keys[unit.name], store)) for unit in before.units}
+    assert found == dict.fromkeys(NAMES, 1)
+    found = {unit.name: len(compiling._recall(unit, changed[unit.name], store)) for unit in after.units}
+    assert found == {"_INSENSITIVE": 1, "_SENSITIVE": 0, "_UNASKED": 0}
+    known = [compiling._known(unit, changed[unit.name], store) for unit in after.units]
+    assert [unit.short_body for unit in known] == ["short\n", None, "short\n"]
+
+
+def test_units_that_need_their_dead_code_are_in_small_batches() -> None:
+    whole = [fakes.unit(f"_W{number}") for number in range(5)]
+    short = [fakes.unit(f"_S{number}", short_body="short\n") for number in range(9)]
+    shim = fakes.unit("shim", role="object")
+    batches = compiling._batches([*short, shim, *whole], 2)
+    assert [[unit.name for unit in batch] for batch in batches[:3]] == [["shim"], ["_W0", "_W1", "_W2"], ["_W3", "_W4"]]
+    assert [len(batch) for batch in batches[3:]] == [8, 1]
+    assert [len(batch) for batch in compiling._batches(whole, 2)] == [5], "where no unit has any, they are ordinary"
