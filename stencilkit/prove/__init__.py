@@ -9,7 +9,8 @@ aarch64      the same for aarch64
 conventions  who passes what where, by target
 assumptions  everything that is taken for granted, as a table
 facts        what is known on a path
-objects      which of CPython's objects do not overlap, and where they are
+placement    where CPython's objects are that do not overlap, as a table
+objects      the same as regions of memory, for one uop
 solver       the one door to z3
 world        what both sides share, the two sides, and what they owe each other
 meeting      what must be equal at calls and exits

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stencilkit.prove import terms
-from stencilkit.prove.assumptions import OBJECTS, SUFFIX, TAGS, Object
+from stencilkit.prove.assumptions import SUFFIX
 from stencilkit.prove.code import Code, address
 from stencilkit.prove.conventions import ARGUMENTS
+from stencilkit.prove.placement import OBJECTS, TAGS, Object
 from stencilkit.prove.terms import Term
 from stencilkit.prove.world import World
 

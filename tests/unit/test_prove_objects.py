@@ -12,9 +12,9 @@ from stencilkit.model.proof import Proof, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
 from stencilkit.pipeline import proving
 from stencilkit.prove import conventions, objects
-from stencilkit.prove.assumptions import OBJECTS
 from stencilkit.prove.code import Code
 from stencilkit.prove.objects import Region
+from stencilkit.prove.placement import OBJECTS
 from stencilkit.prove.possible import possible
 from stencilkit.prove.seeds import HEAP, Seed
 from stencilkit.prove.world import World

@@ -1,0 +1,183 @@
+"""Where CPython's objects are that do not overlap: the rows of the fact `objects-do-not-overlap`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """An object of CPython that an optional fact is about: how its address is found, and how much of it counts.
+
+    One of these has the address: the `argument` of a stencil, a `hole`, a `symbol`, or the word at a `field` of the
+    object of the row `behind`, whose low bits are TAGS if it is `tagged`. The argument `stack_pointer` is above the
+    values on the evaluation stack: `items`, and as many as the uop's oparg says, are the object. Of a tuple, the `item`
+    of the number `oparg >> shift` is it, a word behind the field that is named.
+
+    `size` is the size of a type, or how far a field is from the start, of prototypes.toml. Behind that are as many
+    words as the field `words` of the object of the row `owner` says, an int, which is not negative.
+
+    `uops` and `series` are those in which the object is there, all if none are given. Two rows of one `kind` may be one
+    object.
+    """
+
+    name: str
+    kind: str
+    source: str
+    size: str = ""
+    argument: str = ""
+    hole: str = ""
+    symbol: str = ""
+    items: int = 0
+    item: str = ""
+    shift: int = 0
+    behind: str = ""
+    field: str = ""
+    owner: str = ""
+    words: str = ""
+    tagged: bool = False
+    uops: re.Pattern[str] | None = None
+    series: tuple[str, ...] = ()
+
+
+# What is no part of an address in a value of the evaluation stack. Include/internal/pycore_stackref.h, Py_TAG_REFCNT.
+TAGS: Final[Mapping[str, int]] = {"3.13": 0, "3.14": 1, "3.15": 1}
+# Frames are pushed there without asking for room: that was done before. A number in the name is the oparg.
+_CALLING: Final = re.compile(r"_INIT_CALL_PY_EXACT_ARGS(?:_(?P<oparg>\d))?")
+_CREATING: Final = re.compile(r"_CREATE_INIT_FRAME")
+# Uops that have a name by the number oparg, half of it, or a quarter. Python/executor_cases.c.h: FRAME_CO_NAMES.
+_NAMING: Final = re.compile(r"_(?:DELETE|STORE)_(?:ATTR|GLOBAL|NAME)|_IMPORT_FROM|_LOAD_NAME|_STORE_ATTR_WITH_HINT")
+_NAMING_HALF: Final = re.compile(r"_LOAD_(?:ATTR|ATTR_WITH_HINT|GLOBAL)")
+_NAMING_QUARTER: Final = re.compile(r"_LOAD_SUPER_ATTR_(?:ATTR|METHOD)")
+_NAMING_LOCAL: Final = re.compile(r"_LOAD_FROM_DICT_OR_DEREF")
+_IMPORTING: Final = re.compile(r"_IMPORT_NAME")
+_NAMED: Final = re.compile(
+    "|".join(one.pattern for one in (_NAMING, _NAMING_HALF, _NAMING_QUARTER, _NAMING_LOCAL, _IMPORTING))
+)
+_TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
+# Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, and in 3.15 one is in
+# _PyThreadStateImpl, behind the PyThreadState: no row is about either. What a row needs comes before it.
+OBJECTS: Final = (
+    Object(
+        name="thread state",
+        kind="thread state",
+        argument="tstate",
+        size="PyThreadState",
+        source="Python/pystate.c, alloc_threadstate: from the heap, or in the interpreter's state",
+    ),
+    # Without localsplus: no compiler changes the order of what is there and what is on the evaluation stack.
+    Object(
+        name="frame",
+        kind="frame",
+        argument="frame",
+        size="_PyInterpreterFrame.localsplus",
+        source="Python/pystate.c, allocate_chunk; Include/internal/pycore_interpframe_structs.h, _PyGenObject_HEAD; "
+        "Python/ceval.c, _PyEval_EvalFrameDefault: in the data stack, a generator, or C's stack",
+    ),
+    Object(
+        name="evaluation stack",
+        kind="evaluation stack",
+        argument="stack_pointer",
+        items=2,
+        uops=_CALLING,
+        source="Python/bytecodes.c, _INIT_CALL_PY_EXACT_ARGS: callable, self, and oparg arguments are on the stack of "
+        "the frame, below the data stack's top",
+    ),
+    Object(
+        name="function",
+        kind="function",
+        behind="evaluation stack",
+        tagged=True,
+        size="PyFunctionObject",
+        uops=_CALLING,
+        source="Python/bytecodes.c, _CHECK_FUNCTION_EXACT_ARGS (3.13), _CHECK_FUNCTION_VERSION: it is a function; "
+        "Objects/funcobject.c, _PyFunction_FromConstructor: allocated by PyObject_GC_New",
+    ),
+    Object(
+        name="code object",
+        kind="code object",
+        behind="function",
+        field="PyFunctionObject.func_code",
+        size="PyCodeObject.co_code_adaptive",
+        uops=_CALLING,
+        source="Objects/codeobject.c, _PyCode_New: allocated by PyObject_NewVar, or static; Objects/funcobject.c, "
+        "func_set_code: func_code is a code object",
+    ),
+    Object(
+        name="new frame",
+        kind="new frame",
+        behind="thread state",
+        field="PyThreadState.datastack_top",
+        size="_PyInterpreterFrame.localsplus",
+        owner="code object",
+        words="PyCodeObject.co_nlocalsplus",
+        uops=_CALLING,
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_PushUnchecked; "
+        "Python/bytecodes.c, _CHECK_STACK_SPACE: there is room for it, above all that is in use; Objects/codeobject.c, "
+        "init_code: co_framesize counts co_nlocalsplus",
+    ),
+    Object(
+        name="new frame of a trampoline",
+        kind="new frame",
+        behind="thread state",
+        field="PyThreadState.datastack_top",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_CREATING,
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_PushTrampolineUnchecked; "
+        "Python/bytecodes.c, _CHECK_AND_ALLOCATE_OBJECT, _ALLOCATE_OBJECT: there is room for it",
+    ),
+    Object(
+        name="code object of a trampoline",
+        kind="code object",
+        symbol="_Py_InitCleanup",
+        size="PyCodeObject.co_code_adaptive",
+        uops=_CREATING,
+        source="Python/specialize.c: a static variable",
+    ),
+    Object(
+        name="code object of the frame",
+        kind="code object",
+        behind="frame",
+        field="_PyInterpreterFrame.f_executable",
+        tagged=True,
+        size="PyCodeObject.co_code_adaptive",
+        uops=_NAMED,
+        source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_GetCode; these uops are made of "
+        "instructions of a code object, which its frame has",
+    ),
+    *(
+        Object(
+            name=f"name {number}",
+            kind="tuple",
+            behind="code object of the frame",
+            field=f"PyCodeObject.{field}",
+            item="PyTupleObject.ob_item",
+            shift=shift,
+            uops=uops,
+            series=series,
+            source=f"{_TUPLES}: {how}",
+        )
+        for number, (field, shift, uops, series, how) in enumerate(
+            (
+                ("co_names", 0, _NAMING, (), "GETITEM(FRAME_CO_NAMES, oparg)"),
+                ("co_names", 0, _IMPORTING, ("3.14",), "GETITEM(FRAME_CO_NAMES, oparg)"),
+                ("co_names", 1, _NAMING_HALF, (), "GETITEM(FRAME_CO_NAMES, oparg >> 1)"),
+                ("co_names", 2, _NAMING_QUARTER, (), "GETITEM(FRAME_CO_NAMES, oparg >> 2)"),
+                ("co_localsplusnames", 0, _NAMING_LOCAL, (), "PyTuple_GET_ITEM(.., oparg)"),
+            )
+        )
+    ),
+    Object(
+        name="exit",
+        kind="executor",
+        hole="operand0",
+        size="_PyExitData",
+        uops=re.compile(r"_EXIT_TRACE"),
+        series=("3.14",),
+        source="Python/bytecodes.c, _EXIT_TRACE; Python/optimizer.c, allocate_executor: allocated by "
+        "PyObject_GC_NewVar",
+    ),
+)
