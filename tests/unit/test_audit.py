@@ -310,6 +310,7 @@ ALLOWED = {
     "popcnt": ("f30fb8c1", X86, "x86-64-v2"),
     "AVX": ("c5f877", X86, "x86-64-v3"),
     "AVX-512": ("62f17c4858c1", X86, "x86-64-v4"),
+    "x87 between registers": ("d9c0ddd8", X86, ""),
     "LSE": ("2000e0b8", ARM, "armv8.1-a"),
     "LSE on an M1": ("2000e0b8", "aarch64-apple-darwin", ""),
     "SSSE3 on a Mac": ("660f3a0fc108", "x86_64-apple-darwin", ""),
@@ -321,6 +322,29 @@ def test_other_instruction_sets_can_be_allowed(name: str) -> None:
     text, triple, isa = ALLOWED[name]
     given = audited(code(text), triple=triple)
     assert objections(asked(replace(given, isa=isa or given.isa))) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "objection"),
+    [
+        # push rbp; mov rbp, rsp; leave; ret
+        ("55 4889e5 c9 c3", ""),
+        # push rbp; lea rbp, [rsp + 8]; leave; ret: the stack is eight bytes above where it was found
+        ("55 488d6c2408 c9 c3", "targets"),
+        # lea rax, [rip]; mov [rsp - 8], rax; fild qword ptr [rsp - 8]; fistp qword ptr [rdi]; ret
+        ("488d0500000000 48894424f8 df6c24f8 df3f c3", "writable-data"),
+        # xor eax, eax instead of the address: a number
+        ("31c0 48894424f8 df6c24f8 df3f c3", ""),
+    ],
+)
+def test_values_are_followed_through_leave_and_the_x87(text: str, objection: str) -> None:
+    found = objections(asked(audited(code(text), series="3.14")))
+    assert list(found) == ([objection] if objection else [])
+
+
+@pytest.mark.parametrize("text", ["8fe97880c1"])
+def test_xop_is_never_allowed(text: str) -> None:
+    assert "xop" in objections(asked(replace(audited(code(text)), isa="x86-64-v4")))["isa"]
 
 
 @pytest.mark.parametrize("text", ["d54801c8", "62f47c1801c0"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
+import sys
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 import pytest
 
 from stencilkit import cli
+from stencilkit.errors import ExitCode, StencilkitError
 from stencilkit.support import process
 
 
@@ -61,3 +64,51 @@ def test_a_reader_that_went_away_is_no_verdict(monkeypatch: pytest.MonkeyPatch) 
 def test_the_list_of_commands_cuts_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     assert "..." not in capsys.readouterr().out.split("COMMAND [ARGS]...")[1]
+
+
+def written_out(stream: TextIO, code: int) -> tuple[int, list[str]]:
+    """Flush a stream as the program does at its end; return the exit code, and the errors that are said."""
+    said: list[str] = []
+
+    def say(error: StencilkitError) -> ExitCode:
+        said.append(error.what)
+        return ExitCode.TROUBLE
+
+    return cli._written_out(stream, code, say=say), said
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "said"),
+    [(0, 2, ["cannot use standard output or a file: No space left on device"]), (1, 1, []), (2, 2, [])],
+)
+def test_a_full_disk_behind_standard_output_is_trouble(code: int, expected: int, said: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        full.write("an answer")
+        assert written_out(full, code) == (expected, said)
+
+
+def test_a_reader_that_went_away_before_the_end_is_no_trouble() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        stream.write("an answer")
+        assert written_out(stream, 0) == (0, [])
+
+
+def test_closed_streams_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has None for each that is closed at its start (>&-)."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    cli._open_closed()
+    assert sys.stdin.read() == ""
+    for stream in (sys.stdout, sys.stderr):
+        stream.write("to nobody")
+        stream.close()
+    sys.stdin.close()
+
+
+def test_the_program_ends_with_the_code_of_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "main", lambda: 1)
+    with pytest.raises(SystemExit) as ended:
+        cli.run()
+    assert ended.value.code == 1

@@ -11,7 +11,9 @@ import pytest
 from stencilkit import manifest
 from stencilkit.errors import ManifestError
 from stencilkit.model.build import IncludedFile
+from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import FileRecord, Manifest, StencilRecord, UsedFile
+from stencilkit.model.source import ReleaseSignature
 from stencilkit.pipeline import opening
 from tests import samples
 
@@ -32,6 +34,14 @@ def stencil(name: str, **more: object) -> StencilRecord:
 
 def with_stencils(*records: StencilRecord) -> Change:
     return lambda held: replace(held, stencils=records, content_digest=manifest.content_digest(records, held.extras))
+
+
+def cpu(*features: str) -> Cpu:
+    return Cpu(name="x86-64", tune="generic", features=features, abi="")
+
+
+def signature(tarball: str) -> ReleaseSignature:
+    return ReleaseSignature(tarball=tarball, sha256=ZERO, identity="a@example.org", issuer="https://example.org")
 
 
 def with_file(name: str) -> Change:
@@ -60,6 +70,12 @@ def with_include(name: str) -> Change:
             "used",
             "another digest than among the included files",
         ),
+        (lambda held: replace(held, cpython="3.x"), "artifact.cpython", "not a CPython version"),
+        (lambda held: replace(held, files=(*held.files, *held.files)), "file", "no role twice"),
+        (lambda held: replace(held, files=held.files[1:]), "file", "must have one of the role stencils"),
+        (lambda held: replace(held, toolchain=replace(held.toolchain, version="19")), "toolchain.version", "exact"),
+        (lambda held: replace(held, cpu=cpu("avx2")), "cpu.features", "of the form"),
+        (lambda held: replace(held, source=signature("../x.tar.xz")), "source.tarball", "not the name of a file"),
         *((with_file(name), "file[0].name", "not the name") for name in ("../x", "a/b", "", ".hidden", "a b")),
         *((with_include(name), "include.tree", "not a path") for name in ("../x", "/x", "a/../b", "", "a//b")),
     ],

@@ -155,3 +155,14 @@ def test_output_can_go_to_a_file(tmp_path: Path) -> None:
 def test_a_large_output_does_not_block() -> None:
     done = shell("head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2")
     assert (len(done.stdout), len(done.stderr)) == (3_000_000, 3_000_000)
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("true", 0), ("kill -TERM $$", 128 + 15)])
+def test_a_program_that_everything_is_handed_over_to_ends_as_in_a_shell(script: str, code: int) -> None:
+    assert process.hand_over(["/bin/sh", "-c", script]) == code
+
+
+def test_a_program_that_is_not_there_cannot_be_handed_over_to(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match=r"cannot run .*gone: No such file") as caught:
+        process.hand_over([tmp_path / "gone"])
+    assert caught.value.fix
