@@ -141,11 +141,13 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
     head, tail = _around_cases(cases, uops)
     start = f'{before}#line 1 "./{_common.CASES}"\n'
     end = f'#line {line + before.count(_NEWLINE) + 1} "./{_common.TEMPLATE}"\n{after}'
+    # Of 160 KB, and one text for all 235, so that it is hashed once, too.
+    body = f"{start}{cases}{end}"
     found = [
         Unit(
             name=uop.name,
             prefix=prefix,
-            body=f"{start}{cases}{end}",
+            body=body,
             short_body=f"{start}{head}{_NO_LINES}        {uop.text}\n{tail}{end}",
             body_line=line,
             file=f"./{_common.TEMPLATE}",
