@@ -3,7 +3,7 @@
 #   JIT_STENCILS                      the bundle that `stencilkit pack` made
 #   $(call jit_stencils_verify,DIR)   DIR is where configure was run; places nothing
 #   $(call jit_stencils_install,DIR)  between configure and make
-#   $(call jit_stencils_make,DIR)     what this make must then be told, mostly nothing: makefiles of some releases delete the
+#   $(call jit_stencils_make,DIR)     arguments for this make, mostly none: makefiles of some releases delete the
 #                                     stencils between the passes of a PGO build (python/cpython#141808)
 #   $(call jit_stencils_binary,DIR)   after make: python, or libpython, has the stencils that are in DIR
 #

@@ -6,7 +6,7 @@
 #                                    looks at them
 #   jit-stencils.sh binary           after make: python, or libpython, has the stencils that are here
 #
-# Standard output of install is what make must be told, mostly nothing: makefiles of some releases delete the stencils between
+# Standard output of install has arguments for make, mostly none: makefiles of some releases delete the stencils between
 # the passes of a PGO build (python/cpython#141808).
 #
 #   jit=$(jit-stencils.sh install "${ROOT}/stencils.tar.gz")

@@ -91,7 +91,7 @@ _TRAMPOLINES: Final = {
     **dict.fromkeys(_common.TRAMPOLINE_KINDS, "patch_aarch64_trampoline"),
     "X86_64_RELOC_BRANCH": "patch_x86_64_trampoline",
 }
-# Everything else is jumped to directly, or run into. The shim, whose address is in _Py_jit_entry, is no stencil: the
+# Everything else is jumped to directly, or run into. The shim, whose address is in _Py_jit_entry, is not a stencil: the
 # linker asks its object for property notes.
 _FIRST: Final = (
     "assert(trace[0].opcode == _START_EXECUTOR_r00 || trace[0].opcode == _COLD_EXIT_r00"

@@ -41,7 +41,7 @@ jit-stencils_verify() {
 # @ECLASS_VARIABLE: JIT_STENCILS_MAKE
 # @OUTPUT_VARIABLE
 # @DESCRIPTION:
-# What jit-stencils_install found that emake must be told, an array: some releases' makefiles delete the stencils between the
+# Arguments for emake that jit-stencils_install found to be needed, an array: some releases' makefiles delete the stencils between the
 # two passes of a PGO build (python/cpython#141808), and one argument brings them back. Empty for the others.
 JIT_STENCILS_MAKE=()
 
@@ -61,7 +61,7 @@ jit-stencils_install() {
 # @FUNCTION: jit-stencils_binary
 # @USAGE: [<build-dir>]
 # @DESCRIPTION:
-# For src_test: die unless python, or libpython, has the stencils that lie in the build folder. It needs stencilkit[identify].
+# For src_test: die unless python, or libpython, has the stencils that are in the build folder. It needs stencilkit[identify].
 jit-stencils_binary() {
 	debug-print-function "${FUNCNAME[0]}" "$@"
 	local build=${1:-${S}} header program
