@@ -203,7 +203,12 @@ def gather_artifact(subject: Subject, item: Artifact) -> Evidence:
 
 
 def _as_named(found: Found, described: Described) -> SpelledTarget:
-    """Return the target as the header's name spells it: install names it as configure spelt the build folder's."""
+    """Return the target as the header's name spells it: install names it as configure spelt the build folder's.
+
+    Since 3.15, names have the canonical triple, however the manifest spells it.
+    """
+    if found.name == described.manifest.file("stencils").name:
+        return described.request
     try:
         named = knowing.target(found.name.removeprefix("jit_stencils-").removesuffix(".h"))
     except TargetError:

@@ -354,6 +354,35 @@ def test_a_dispatcher_follows_the_spelling_of_the_header_beside_it(case: Case, t
     assert "jit_stencils.h is not what stencilkit writes" in failures(verifying.run(asked))
 
 
+@pytest.mark.parametrize(
+    ("series", "name", "spelling"),
+    [
+        ("3.14", "jit_stencils-x86_64-unknown-linux-gnu.h", samples.TRIPLE),
+        ("3.14", "jit_stencils-x86_64-pc-linux-gnu.h", "x86_64-pc-linux-gnu"),
+        ("3.14", "jit_stencils-aarch64-unknown-linux-gnu.h", samples.TRIPLE),
+        ("3.14", "stencils.h", samples.TRIPLE),
+        # The name is the manifest's; it spells the triple in another way than the manifest.
+        ("3.15", "jit_stencils-x86_64-unknown-linux-gnu.h", "x86_64-redhat-linux-gnu"),
+    ],
+)
+def test_a_spelling_is_that_of_the_name_only_where_the_name_is_not_the_manifests(
+    series: str, name: str, spelling: str, case: Case
+) -> None:
+    python = knowing.python(series)
+    known = opening.describe(manifest.parse(case.manifest.read_text(), "m"))
+    if series == "3.15":
+        known = replace(known, request=knowing.target(spelling))
+    known = replace(known, python=python)
+    found = evidence.Found(
+        name=name,
+        original=b"",
+        header=opening.read_header(case.header.read_text(), "h")[0],
+        python=python,
+        arch="x86_64",
+    )
+    assert evidence._as_named(found, known).spelling == spelling
+
+
 PYMALLOC = "#define WITH_PYMALLOC 1"
 SOMETHING = "#define HAVE_SOMETHING 1"
 FRAME = "Include/internal/pycore_frame.h"
