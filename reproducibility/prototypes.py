@@ -48,6 +48,14 @@ LAYOUT = (
     "PyTupleObject.ob_item",
     "_PyExitData",
 )
+# And of one series alone.
+LAYOUT_OF = {
+    "3.15": (
+        "_PyInterpreterFrame.previous",
+        "_PyThreadStateImpl.refcount",
+        "_PyThreadStateImpl.asyncio_tasks_head",
+    )
+}
 PARTS = ("functions", "objects")
 INCLUDES = ("", "Include", "Include/internal", "Include/internal/mimalloc", "Python", "Tools/jit")
 NORETURN = re.compile(r"^attributes #(\d+) = \{[^\n]* noreturn ", re.MULTILINE)
@@ -58,6 +66,10 @@ KIND = re.compile(r"(?:(?!ptr|void|double|float|i\d|[{%])\w+ )*(ptr|void|i\d+|do
 COMMA = re.compile(r",\s*(?![^(]*\)|[^{]*\})")
 
 
+def layout_of(opened: Opened) -> tuple[str, ...]:
+    return (*LAYOUT, *LAYOUT_OF.get(opened.header.format.series, ()))
+
+
 def ir(clang: list[str], opened: Opened, tree: Path, config: Path, known: set[str]) -> str:
     names = {patch.symbol for group in opened.header.stencils.groups for patch in group.patches if patch.symbol}
     names |= known
@@ -65,7 +77,9 @@ def ir(clang: list[str], opened: Opened, tree: Path, config: Path, known: set[st
     template = (tree / "Tools/jit/template.c").read_text("utf-8")
     head = "\n".join(re.findall(r'^#include "\w+\.h"$', template, re.MULTILINE))
     body = "\n".join(f"void *use_{name}(void) {{ return (void *)&{name}; }}" for name in sorted(names))
-    body += "".join(f"\nconst Py_ssize_t layout_{number} = {measured(what)};" for number, what in enumerate(LAYOUT))
+    body += "".join(
+        f"\nconst Py_ssize_t layout_{number} = {measured(what)};" for number, what in enumerate(layout_of(opened))
+    )
     folders = [f"-I{config}", *(f"-I{tree / part}" for part in INCLUDES)]
     command = [clang[0], f"--target={opened.target.triple}", *FLAGS, *folders, *clang[1:], "-x", "c", "-"]
     done = subprocess.run(command, input=f"{head}\n{body}\n", capture_output=True, text=True, check=False)
@@ -121,7 +135,7 @@ def main() -> None:
         series = name.partition("-")[0]
         known = {symbol for part in PARTS for symbol in kept[series][part]} if series != name else set()
         text = ir([arguments.clang, *arguments.flags], opened, tree, config, known)
-        layout = [(LAYOUT[int(number)], bytes_) for number, bytes_ in NUMBER.findall(text)]
+        layout = [(layout_of(opened)[int(number)], bytes_) for number, bytes_ in NUMBER.findall(text)]
         parts = [(proving.layout_name(opened), "layout", layout)]
         if parts[0][0] == name:
             parts += [(name, "functions", [*functions(text)]), (name, "objects", OBJECT.findall(text))]

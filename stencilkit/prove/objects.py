@@ -84,7 +84,14 @@ class _Finder:
             return None
         if row.symbol:
             return address(row.symbol, self.code.alignments, word)
-        return terms.extract(terms.sym(row.hole), 0, word) if row.hole else self.arguments.get(row.argument)
+        if row.hole:
+            return terms.extract(terms.sym(row.hole), 0, word)
+        start, within = self.arguments.get(row.argument), self._first(row)
+        return terms.offset(start, within) if start is not None and within is not None else None
+
+    def _first(self, row: Object) -> int | None:
+        """Return how far from the start of its type an object begins."""
+        return self.world.layout.get(row.start) if row.start else 0
 
     def _item(self, start: Term, row: Object) -> Term | None:
         word, first = self.world.convention.word, self.world.layout.get(row.item)
@@ -116,7 +123,7 @@ class _Finder:
             return terms.const(word // 8, word)
         if row.size not in self.world.layout:
             return None
-        size = terms.const(self.world.layout[row.size] & -(word // 8), word)
+        size = terms.const(self.world.layout[row.size] - (self._first(row) or 0) & -(word // 8), word)
         if not row.words:
             return size
         words, place = self._field(row.owner, row.words), self.world.layout.get(row.words, 0)

@@ -17,7 +17,8 @@ class Object:
     values on the evaluation stack: `items`, and as many as the uop's oparg says, are the object. Of a tuple, the `item`
     of the number `oparg >> shift` is it, a word behind the field that is named.
 
-    `size` is the size of a type, or how far a field is from the start, of prototypes.toml. Behind that are as many
+    The object begins where its type's field `start` is, if there is one; `size` is the size of the type, or how far a
+    field is from the type's start, of prototypes.toml. Behind that are as many
     words as the field `words` of the object of the row `owner` says, an int, which is not negative.
 
     `uops` and `series` are those in which the object is there, all if none are given. Two rows of one `kind` may be one
@@ -27,6 +28,7 @@ class Object:
     name: str
     kind: str
     source: str
+    start: str = ""
     size: str = ""
     argument: str = ""
     hole: str = ""
@@ -57,6 +59,7 @@ _IMPORTING: Final = re.compile(r"_IMPORT_NAME")
 _NAMED: Final = re.compile(
     "|".join(one.pattern for one in (_NAMING, _NAMING_HALF, _NAMING_QUARTER, _NAMING_LOCAL, _IMPORTING))
 )
+_YIELDING: Final = re.compile(r"_YIELD_VALUE")
 _TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
 # Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, and in 3.15 one is in
 # _PyThreadStateImpl, behind the PyThreadState: no row is about either. What a row needs comes before it.
@@ -179,5 +182,26 @@ OBJECTS: Final = (
         series=("3.14",),
         source="Python/bytecodes.c, _EXIT_TRACE; Python/optimizer.c, allocate_executor: allocated by "
         "PyObject_GC_NewVar",
+    ),
+    # The thread state has a frame between PyThreadState and these fields.
+    Object(
+        name="thread state behind its frame",
+        kind="thread state",
+        argument="tstate",
+        start="_PyThreadStateImpl.refcount",
+        size="_PyThreadStateImpl.asyncio_tasks_head",
+        uops=_YIELDING,
+        series=("3.15",),
+        source="Include/internal/pycore_tstate.h, _PyThreadStateImpl",
+    ),
+    Object(
+        name="previous frame",
+        kind="frame",
+        behind="frame",
+        field="_PyInterpreterFrame.previous",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_YIELDING,
+        series=("3.15",),
+        source="Python/bytecodes.c, _YIELD_VALUE: the frame of what resumed the generator",
     ),
 )

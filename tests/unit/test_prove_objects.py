@@ -26,6 +26,9 @@ LAYOUT = {
     "PyThreadState.datastack_top": 0x100,
     "_PyInterpreterFrame.f_executable": 0,
     "_PyInterpreterFrame.localsplus": 0x50,
+    "_PyInterpreterFrame.previous": 8,
+    "_PyThreadStateImpl.refcount": 0x1D0,
+    "_PyThreadStateImpl.asyncio_tasks_head": 0x220,
     "PyFunctionObject": 0x98,
     "PyFunctionObject.func_code": 0x30,
     "PyCodeObject.co_code_adaptive": 0xD0,
@@ -256,6 +259,18 @@ def test_an_exit_is_in_an_executor() -> None:
     assert_not_proved(verdict(*pair("10"), series="3.14"))
 
 
+def test_a_generator_yields_to_the_previous_frame() -> None:
+    # rdi = [r13 + 8], the previous frame; r14 = [rdi + 0x40]; [r15 + PLACE] = 1, a field behind PyThreadState
+    def pair(place: str, name: str = "_YIELD_VALUE_r11") -> tuple[StencilGroup, StencilGroup]:
+        read, write = "4c 8b 77 40", f"41 c7 87 {place} 00 00 01 00 00 00"
+        one, other = (group(f"49 8b 7d 08 {rest}", name=name) for rest in (f"{read} {write}", f"{write} {read}"))
+        return one, other
+
+    assert_given(verdict(*pair("18 02")))
+    assert_not_proved(verdict(*pair("18 02", "_UOP_r00")))
+    assert_not_proved(verdict(*pair("c0 01")))  # in the frame that the thread state has
+
+
 def test_a_reference_has_a_tag() -> None:
     # Of CPython 3.14: rax = [r13 - 0x10]; and rax, -2; rcx = [r14 + 0x100]
     plain, frame = "49 8b 45 f0", "49 8b 8e 00 01 00 00"
@@ -310,8 +325,9 @@ def test_where_the_layout_is_not_known_nothing_is() -> None:
 
 
 def test_the_layout_of_every_cpython_is_known() -> None:
-    names = {name for row in OBJECTS for name in (row.size, row.field, row.words) if name}
     for series in conventions.ARGUMENTS:
+        rows = [row for row in OBJECTS if series in (row.series or (series,))]
+        names = {name for row in rows for name in (row.start, row.size, row.field, row.words, row.item)} - {""}
         for table in (series, f"{series}-32", f"{series}-windows"):
             layout = proving._sizes(table)
             assert names <= layout.keys(), table
