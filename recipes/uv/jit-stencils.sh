@@ -32,6 +32,7 @@ audit)
 binary)
     header=$(ls jit_stencils-*.h jit_stencils.h 2>/dev/null | head -n 1)
     program=$(ls libpython3.*.so.1.0 python 2>/dev/null | head -n 1)
+    [ "$header" ] && [ "$program" ] || { echo "jit-stencils.sh: no stencils, or no python, in $PWD" >&2; exit 2; }
     exec "$STENCILKIT" identify --against "$header" "$program"
     ;;
 *)
