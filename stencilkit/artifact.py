@@ -20,13 +20,14 @@ from stencilkit.errors import BundleError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.manifest import HALVES, MANIFEST_NAME, FileRole, Manifest
 from stencilkit.model.target import Kind
-from stencilkit.support import archive, files, limits
+from stencilkit.support import files, limits
 
 ROOT: Final = PurePosixPath("Tools/jit/stencils")
 SUMS: Final = str(ROOT / "SHA256SUMS")
 BUILDINFO: Final = str(ROOT / "BUILDINFO")
 # A header has 0.4 to 1 MB, 3.15 five files; a hundred builds of one CPython are more than there are.
-BOUNDS: Final = archive.Bounds(members=1_000, size=512 << 20)
+_MEMBERS: Final = 1_000
+_BYTES: Final = 512 << 20
 SUFFIXES: Final[Mapping[FileRole, str]] = {
     "stencils": ".h",
     "dispatcher": ".dispatcher.h",
@@ -214,7 +215,9 @@ def read_bundle(path: Path) -> dict[str, bytes]:
 
     Raises: BundleError for an archive that is not a bundle, or is damaged or hostile.
     """
-    contents = archive.read_tar(path, BOUNDS, BundleError)
+    from stencilkit.support import archive  # noqa: PLC0415  # every build loads this module, and few read a bundle
+
+    contents = archive.read_tar(path, archive.Bounds(members=_MEMBERS, size=_BYTES), BundleError)
     sums = contents.pop(SUMS, None)
     if sums is None:
         raise BundleError(

@@ -14,7 +14,7 @@ from stencilkit.model.header import ReadHeader
 from stencilkit.model.manifest import MANIFEST_NAME, FileRole, Manifest, half_name
 from stencilkit.model.target import SpelledTarget, Target
 from stencilkit.pipeline import knowing
-from stencilkit.support import archive, files, limits
+from stencilkit.support import files, limits
 
 # What has a digest of its own in the manifest, beside that of the file:
 _DIGESTED: Final[tuple[FileRole, ...]] = ("shim", "unwind")
@@ -178,6 +178,8 @@ def _manifest(path: Path) -> Manifest | None:
 
 
 def _refuse_bundle(path: Path) -> None:
+    from stencilkit.support import archive  # noqa: PLC0415  # a folder is no bundle
+
     if path.is_file() and archive.is_tar(path):
         raise UsageError(
             f"{path} is a bundle, or another archive",
