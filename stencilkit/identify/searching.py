@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Final
 
 from stencilkit.model.program import Program, Region
-from stencilkit.model.signature import SHORTEST, Candidate
+from stencilkit.model.signature import SHORTEST, SURE, Candidate
 
 # Compilers align arrays of this size and more so: the first pass looks there, in the whole program.
 _ALIGNMENT: Final = 16
@@ -33,7 +33,7 @@ FEWEST: Final = 8
 # Code may end in a hole of at most this many bytes, which are zeros.
 _HOLE: Final = 8
 # A place that has less than this part of what the best place has is not where the stencils are, but where a compiler
-# put the constants that it made of some.
+# put the constants that it made of some; unless a body there is too long for that.
 _PART: Final = 0.1
 
 
@@ -100,14 +100,27 @@ def _find_in(program: Program, region: Region, signatures: Index) -> Found:
     most = max((len(place.whole) for place in places), default=0)
     least = max(FEWEST, most * _PART)
     kept = [place for place in places if len(place.whole) >= least]
-    others = [place.loose for place in places if len(place.whole) < least] if kept else []
+    others = [place for place in places if len(place.whole) < least] if kept else []
+    kept += _parts(kept, others, signatures)
     return Found(
         whole=_together(place.whole for place in kept),
-        loose=_together(loose for loose in others if len(loose) >= _ENOUGH),
+        loose=_together(place.loose for place in others if len(place.loose) >= _ENOUGH),
         near=_together(place.near for place in kept),
         cut=frozenset().union(*(place.cut for place in kept)),
         tails=frozenset().union(*(place.tails for place in kept)),
     )
+
+
+def _parts(kept: Sequence[Found], others: Iterable[Found], signatures: Index) -> Iterator[Found]:
+    """Yield other places that have long bodies which are in none that is kept.
+
+    With a profile, gcc keeps the constants of functions that ran apart from those of functions that did not, and jit.c
+    has a function for each stencil.
+    """
+    known = set[str]().union(*(place.whole for place in kept))
+    for place in others:
+        if any(signatures.sizes[sha256] >= SURE for sha256 in place.whole.keys() - known):
+            yield place
 
 
 def _together(parts: Iterable[Mapping[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
