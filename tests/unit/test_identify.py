@@ -64,7 +64,7 @@ def program(
     for code in reversed(list(bodies.values())) if reverse else bodies.values():
         arrays += bytes(-len(arrays) % align) + code
     if elsewhere:
-        arrays += noise[:48_000]
+        arrays += noise + noise
     for code in elsewhere.values():
         arrays += bytes(-len(arrays) % align) + code
     content = noise + text + bytes(-(len(noise) + len(text)) % 16) + arrays + noise
@@ -326,6 +326,13 @@ def test_arrays_that_a_profile_moved_elsewhere_are_found(names: tuple[str, ...])
     answer = asked(changed(program(others, elsewhere=moved), last, 50), candidate(codes()))
     assert answer.verdict in ("changed", "nearest")
     assert [missing.name for missing in answer.best[0].missing] == [names[-1]]
+
+
+def test_a_long_run_of_unaligned_arrays_is_found() -> None:
+    """gcc -Os: 36 of the stencils of a debug build of 3.14 were missed, none of which is at a multiple of 16."""
+    bodies = codes(sizes=(*(64 for _ in range(16)), 65, *(800 for _ in range(70))))
+    answer = asked(program(bodies, align=1), candidate(bodies))
+    assert (answer.verdict, answer.best[0].stencils) == ("identified", 87)
 
 
 def test_short_code_elsewhere_may_be_chance() -> None:
