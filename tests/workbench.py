@@ -195,13 +195,17 @@ def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> P
 def config_for(version: str, triple: str, flavour: Flavour, to: Path) -> Path:
     """Return the folder of a pyconfig.h for tests in which both sides read it; a cross configure takes a minute.
 
-    For all that is not Windows, it is x86_64 Linux's, without what no other machine has.
+    For all that is not Windows, it is x86_64 Linux's, without what the target never has, and with what it always has.
     """
     if triple == X86 or triple in WINDOWS:
         return pyconfig(version, triple, flavour)
+    target = targets.resolve(targets.load(), triple).target
     to.mkdir()
     lines = (pyconfig(version, X86, flavour) / "pyconfig.h").read_text().splitlines(keepends=True)
-    (to / "pyconfig.h").write_text("".join(line for line in lines if "HAVE_GCC_ASM_FOR_X" not in line))
+    never = ("HAVE_GCC_ASM_FOR_X", *target.foreign_macros)
+    lines = [line for line in lines if not any(name in line for name in never)]
+    lines += [f"#define {name} 1\n" for name in target.own_macros]
+    (to / "pyconfig.h").write_text("".join(lines))
     return to
 
 

@@ -135,11 +135,16 @@ class Layout:
         return after == 0 or self._taken[after - 1][1] <= offset
 
     def _is_beside(self, offset: int, name: str) -> bool:
-        """Return whether an array is next to a place; code that is not stored as an array is elsewhere."""
+        """Return whether an array is next to a place; code that is not stored as an array is elsewhere.
+
+        Where code is stored by pieces, the last one of them may be before the first array by chance: there, arrays must
+        be on both sides.
+        """
         end = offset + self._signatures[name].size
         after = bisect_left(self._taken, (end, 0))
         before_it = after > 0 and offset - self._taken[after - 1][1] < _PADDING
-        return before_it or (after < len(self._taken) and self._taken[after][0] - end < _PADDING)
+        behind_it = after < len(self._taken) and self._taken[after][0] - end < _PADDING
+        return before_it and behind_it if self._least == _BY_PIECES else before_it or behind_it
 
     def _gap(self, name: str, size: int) -> range:
         before, low = self._neighbour(name, -1)

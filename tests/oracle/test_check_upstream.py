@@ -61,11 +61,12 @@ def test_a_target_that_upstream_has_not_is_like_one_of_its_own(version: str, tmp
     tree, clang = wb.small_tree(version, tmp_path / "tree", uops=3, step=30), wb.debian_llvm(22) / "clang"
     wb.pypi_llvm(wb.NEWEST_WHEEL)
     build: list[str | Path] = ["build", "--cpython", tree, "--llvm", clang, "--target", "amd64-portbld-freebsd14.2"]
-    build += ["--pyconfig-dir", wb.pyconfig(version), "--out", tmp_path / "out", "--check-upstream"]
+    config = wb.config_for(version, "x86_64-unknown-freebsd", "release", tmp_path / "config")
+    build += ["--pyconfig-dir", config, "--out", tmp_path / "out", "--check-upstream"]
     (made,) = json.loads(wb.stencilkit(*build, "--format", "json").stdout)["builds"]
     assert made["check_upstream"]["equal"], made["check_upstream"]
     out = tmp_path / "out"
-    wb.stencilkit("verify", out, "--consistent", "--cpython", tree, "--pyconfig-dir", wb.pyconfig(version))
+    wb.stencilkit("verify", out, "--consistent", "--cpython", tree, "--pyconfig-dir", config)
     # Nobody can run it here.
     refused = wb.stencilkit("test", out, "--cpython", tree, "--target", "x86_64-unknown-freebsd", check=False)
     assert refused.returncode == 2

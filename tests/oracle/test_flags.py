@@ -8,6 +8,7 @@ is all that matters.
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +137,8 @@ def normal(words: list[str], places: Mapping[str, str], dropped: Sequence[str]) 
     for path, name in places.items():
         words = [word.replace(path, name) for word in words]
     drop = (*dropped, "-c", "-S", "-emit-llvm")
-    kept = [
-        word for word in words if word not in drop and not word.startswith(("-D_JIT_OPCODE=", "-ffile-prefix-map=/tmp"))
-    ]
+    varying = ("-D_JIT_OPCODE=", f"-ffile-prefix-map={tempfile.gettempdir()}")
+    kept = [word for word in words if word not in drop and not word.startswith(varying)]
     stem = Path(output).stem
     return "shim" if stem.startswith("jit_shim") else stem, step, tuple(kept)
 

@@ -140,9 +140,9 @@ def test_regen_takes_a_newer_cpython_only_if_told(tmp_path: Path) -> None:
         (theirs,) = (tmp_path / "out").rglob(path.name)
         assert path.read_bytes() == theirs.read_bytes()
     assert len(list(made.iterdir())) == 5
-    # Nothing to do: nothing is said, or written.
+    # Nothing to do: nothing is written.
     before = {path.name: path.stat().st_mtime_ns for path in made.iterdir()}
-    assert wb.stencilkit(*llvm, "--provisional", *words).stderr == ""
+    assert "line 1 is up to date, so nothing was built" in wb.stencilkit(*llvm, "--provisional", *words).stderr
     assert {path.name: path.stat().st_mtime_ns for path in made.iterdir()} == before
 
 

@@ -273,6 +273,15 @@ def test_a_compiler_that_stores_all_but_long_code_as_instructions() -> None:
     assert asked(program(gone), candidate(bodies)).verdict == "nearest"
 
 
+def test_a_piece_before_the_first_array_is_not_the_end_of_a_changed_one() -> None:
+    """gcc -O3 -flto: the pieces of 16 bytes of one stencil of a debug build of 3.13 ended where the arrays begin."""
+    bodies = codes(sizes=(*range(40, 257, 9), *range(257, 400, 9)))
+    stored = {name: code for name, code in bodies.items() if len(code) > 256}
+    pieces = {"pieces": bytes(range(100, 132)) + bodies["_UOP_14"][-48:]}
+    answer = asked(program({**pieces, **stored}), candidate(bodies))
+    assert (answer.verdict, answer.best[0].stencils, answer.best[0].hidden) == ("identified", 16, 25)
+
+
 def test_a_few_short_arrays_do_not_hide_that_the_others_are_instructions() -> None:
     """3.13 compiled by gcc -O2: four of the code up to 256 bytes are arrays, most are not."""
     bodies = codes(sizes=(*range(66, 257, 9), *range(257, 400, 9)))
