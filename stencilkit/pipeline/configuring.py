@@ -6,26 +6,26 @@ from pathlib import Path
 
 from stencilkit import configure, headers
 from stencilkit.model.gate import Configuration
-from stencilkit.model.qualification import Job
+from stencilkit.model.qualification import Cell
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.target import split_kind
 from stencilkit.pipeline import knowing, requesting
 from stencilkit.support.cache import Store
 
 
-def configuration(job: Job, program: str, store: Store) -> Configuration:
-    """Open what a job names, with one of the clangs that it names.
+def configuration(cell: Cell, tree: str, pyconfig: str, program: str, store: Store) -> Configuration:
+    """Open what a job names: its cell, its folders, and one of its clangs.
 
     Raises: SourceError, TargetError, ToolchainError.
     """
-    flavour, hardened = split_kind(job.cell.flavour)
+    flavour, hardened = split_kind(cell.flavour)
     return Configuration(
-        tree=knowing.tree(Path(job.tree)),
-        asked=knowing.target(job.cell.target),
+        tree=knowing.tree(Path(tree)),
+        asked=knowing.target(cell.target),
         flavour=flavour,
         hardened=hardened,
         toolchain=requesting.at(program, store),
-        pyconfig=Path(job.pyconfig),
+        pyconfig=Path(pyconfig),
     )
 
 

@@ -83,7 +83,7 @@ def _qualify(job: Job, store: Store) -> tuple[Result, bool]:
 
 
 def _build(job: Job, scratch: Path, store: Store) -> Subject:
-    configuration = configuring.configuration(job, job.program, store)
+    configuration = configuring.configuration(job.cell, job.tree, job.pyconfig, job.program, store)
     if str(configuration.toolchain.version) != job.cell.llvm:
         raise ToolchainError(f"{job.program} is LLVM {configuration.toolchain.version}, not {job.cell.llvm}")
     try:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from stencilkit import generator, toolchain
 from stencilkit.compiler import closure
+from stencilkit.model.build import Closure
 from stencilkit.model.gate import Variation
-from stencilkit.model.qualification import Job
+from stencilkit.model.qualification import Cell, Job
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.pipeline import building, configuring, requesting, varying
 from stencilkit.support import files, resources
@@ -105,7 +106,12 @@ def _programs(tree: str, program: str, store: Store) -> tuple[tuple[str, str], .
 
 def _included(job: Job, program: str, store: Store) -> list[object]:
     """Say what stencils include, with a compiler: headers of the C library and of clang belong to no tree."""
-    request = configuring.request(configuring.configuration(job, program, store), "", job.jobs, store)
-    with files.scratch("closure") as work:
-        found = closure.find(building.plan_of(request), work)
+    found = _closure(job.cell, job.tree, job.pyconfig, program, store)
     return [found.digest, [(file.origin, file.name, file.sha256) for file in found.files]]
+
+
+@functools.cache
+def _closure(cell: Cell, tree: str, pyconfig: str, program: str, store: Store) -> Closure:
+    request = configuring.request(configuring.configuration(cell, tree, pyconfig, program, store), "", 1, store)
+    with files.scratch("closure") as work:
+        return closure.find(building.plan_of(request), work)
