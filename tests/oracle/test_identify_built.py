@@ -27,7 +27,9 @@ BUILDS: dict[str, tuple[str, tuple[int, ...], tuple[str, ...], int]] = {
     "gcc-LTO-3.14": ("3.14.7", (21,), (*O2, "--with-lto"), 14),
     "gcc-debug-3.14": ("3.14.7", (19,), (), 14),
     "gcc-debug-3.15": ("3.15.0rc1", (21,), (), 14),
-    "gcc-PGO-LTO": ("3.14.7", (21,), PGO, 14),
+    "gcc-PGO-LTO-3.13": ("3.13.15", (19,), PGO, 5),
+    "gcc-PGO-LTO-3.14": ("3.14.7", (21,), PGO, 14),
+    "gcc-PGO-LTO-3.15": ("3.15.0rc1", (22,), PGO, 5),
     "clang-O2": ("3.15.0rc1", (22,), ("OPT=-O2 -Wall -DNDEBUG -Wno-date-time", "CC={zig} cc"), 100),
 }
 
