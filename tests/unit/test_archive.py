@@ -238,7 +238,7 @@ CHAIN = (
     + packed(member("a"))
 )
 BAD = {
-    "a negative size": (NEGATIVE, "less than no bytes"),
+    "a negative size": (NEGATIVE, "a negative size"),
     "a sparse file": (SPARSE, "sparse"),
     "a chain of headers": (CHAIN, "more headers than members"),
 }
