@@ -13,7 +13,7 @@ from stencilkit import attest, ledger, verify
 from stencilkit.model.attestation import Claim
 from stencilkit.model.ledger import Entry
 from stencilkit.model.verdict import Check
-from stencilkit.pipeline import evidence, rendering
+from stencilkit.pipeline import gathering, rendering
 from stencilkit.pipeline.evidence import Evidence, Found
 
 
@@ -97,7 +97,7 @@ def are_the_dispatchers_canonical(known: Evidence) -> Iterator[Check]:
             generator = rendering.generator_of(data)
             rendered = rendering.dispatchers(known.described.dialect, known.sharing, generator) if generator else {}
             yield from verify.small_file(record.name, data, rendered.get(record.name))
-        elif known.shared:
+        elif known.whole and not known.has_own_dispatchers:
             yield Check(kind="manifest", status="failed", what=f"{record.name}, which is for both halves, is missing")
 
 
@@ -156,7 +156,7 @@ def is_a_second_build_the_same(known: Evidence) -> Iterator[Check]:
     if subject.rebuild is not None and subject.tree is not None:
         from stencilkit.pipeline import rebuilding  # noqa: PLC0415  # few ask this
 
-        folder = evidence.config_folder(subject, subject.tree, known.described)
+        folder = gathering.config_folder(subject, subject.tree, known.described)
         second = rebuilding.again(known.described, subject.tree, folder, subject.rebuild, subject.store)
         yield verify.rebuilt(known.summary, second.manifest, second.request.toolchain)
         yield from verify.laid_out(known.manifest, second.manifest)

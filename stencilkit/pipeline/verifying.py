@@ -10,7 +10,7 @@ from stencilkit.model import digest
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.verdict import Check, Verdict
-from stencilkit.pipeline import evidence, questions
+from stencilkit.pipeline import gathering, questions
 from stencilkit.pipeline.evidence import Evidence, Found, Subject, UnreadableError
 from stencilkit.pipeline.surveying import Survey
 from stencilkit.support import words
@@ -44,15 +44,15 @@ def run(subject: Subject) -> Verdict:
     Raises: StencilkitError where something needed is missing.
     """
     label = str(subject.path)
-    described, checks = evidence.describe(subject)
+    described, checks = gathering.describe(subject)
     try:
-        found = evidence.find(subject, described)
+        found = gathering.find(subject, described)
     except UnreadableError as error:
         return verify.conclude(label, (*checks, error.check), {}, subject.policy, "")
     if described is None:
         checks = (*checks, *questions.is_it_stencils_and_nothing_else(found))
         return verify.conclude(label, checks, _digests(found), subject.policy, "")
-    return _judge(label, evidence.gather(subject, found, described))
+    return _judge(label, gathering.gather(subject, found, described))
 
 
 def account(survey: Survey) -> tuple[Verdict, ...]:
@@ -81,7 +81,7 @@ def run_artifact(item: Artifact, subject: Subject) -> Verdict:
     Raises: StencilkitError where something needed is missing.
     """
     try:
-        known = evidence.gather_artifact(subject, item)
+        known = gathering.gather_artifact(subject, item)
     except UnreadableError as error:
         return verify.conclude(item.title, (error.check,), {}, subject.policy, "")
     return _judge(item.title, known)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stencilkit.model.qualification import Result
-from stencilkit.report import _pages, _plots, _views
+from stencilkit.report import _arranging, _pages, _plots
 from stencilkit.report._pages import SCHEMA, AsJson, ItemAsJson
 
 __all__ = ("SCHEMA", "Page", "render")
@@ -22,6 +22,6 @@ def render(results: Sequence[Result], summary: AsJson, differing: ItemAsJson) ->
 
     Raises: UsageError where the library for plots is missing.
     """
-    site = _views.site(results)
+    site = _arranging.site(results)
     plots = {name: _plots.draw(name, plot) for group in site.groups for name, plot in group.plots.items()}
     yield from _pages.pages(site, plots, summary, differing)

@@ -17,7 +17,7 @@ from stencilkit.model.manifest import MANIFEST_NAME, Manifest
 from stencilkit.model.novelty import Difference
 from stencilkit.model.source import SourceTree
 from stencilkit.model.verdict import Check, Policy, Verdict
-from stencilkit.pipeline import evidence, knowing, opening, rebuilding, rendering, verifying
+from stencilkit.pipeline import evidence, gathering, knowing, opening, rebuilding, rendering, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support.cache import NoStore
 from tests import samples
@@ -380,7 +380,7 @@ def test_a_spelling_is_that_of_the_name_only_where_the_name_is_not_the_manifests
         python=python,
         arch="x86_64",
     )
-    assert evidence._as_named(found, known).spelling == spelling
+    assert gathering._as_named(found, known).spelling == spelling
 
 
 PYMALLOC = "#define WITH_PYMALLOC 1"
@@ -540,7 +540,7 @@ def test_where_pyconfig_is_looked_for(case: Case, tmp_path: Path, monkeypatch: p
 
     def place(described: Manifest, given: Path | None = None) -> Path:
         subject = Subject(path=case.header, tree=case.tree, pyconfig=given)
-        return evidence.config_folder(subject, case.tree, opening.describe(described))
+        return gathering.config_folder(subject, case.tree, opening.describe(described))
 
     with pytest.raises(
         ConfigureError, match=r"there is no pyconfig\.h of CPython 3\.14\.7 for x86_64-unknown-linux-gnu"
