@@ -12,6 +12,7 @@ from stencilkit.errors import CompileError, ManifestError, OutputError
 from stencilkit.model.gate import Configuration, Examined, Settlement, Variation, Varied
 from stencilkit.model.ledger import Entry
 from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.model.target import split_kind
 from stencilkit.model.verdict import Policy
 from stencilkit.pipeline import admitting, comparing, identifying, knowing, opening, varying, verifying
 from stencilkit.pipeline.evidence import Subject
@@ -177,7 +178,8 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
         if outcome.unstable or not same:
             left[entry.place] = None
             continue
-        signed.append(replace(outcome.candidate, source="", codes={}))
+        if is_signed(entry):
+            signed.append(replace(outcome.candidate, source="", codes={}))
         if outcome.unexpected:
             entries[entry.place] = entry
     # An entry comes after its signatures: whoever finds it there finds them, too.
@@ -185,6 +187,12 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
     for entry in entries.values():
         ledger.write(folder, entry, knowing.python(entry.series).support.pinned)
     return Settlement(written=tuple(entries), left=tuple(left))
+
+
+def is_signed(entry: Entry) -> bool:
+    """Say whether a ledger has signatures of a build: not of debug builds by other LLVMs, which nobody ships (adr/0600)."""
+    flavour, _ = split_kind(entry.flavour)
+    return flavour == "release" or knowing.is_upstreams(entry.series, entry.llvm)
 
 
 def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:

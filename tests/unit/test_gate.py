@@ -137,6 +137,18 @@ def test_an_update_writes_what_is_stable(entry: Entry, tmp_path: Path) -> None:
     assert list(ledger.read_all(folder)) == [entry]
 
 
+def test_signatures_are_of_what_is_shipped(entry: Entry, tmp_path: Path) -> None:
+    """Release builds, and the debug builds of upstream's LLVM."""
+    builds = [("release", "19.1.7"), ("release", "22.1.8"), ("debug", "19.1.7"), ("debug", "22.1.8")]
+    builds += [("debug-hardened", "22.1.8")]
+    entries = [replace(entry, cpython="3.14.7", flavour=flavour, llvm=llvm) for flavour, llvm in builds]
+    assert [gate.is_signed(one) for one in entries] == [True, True, True, False, False]
+    folder = tmp_path / "ledger"
+    gate.settle([outcome(entries[3])], folder)
+    assert not (folder / "signatures").exists()
+    assert list(ledger.read_all(folder)) == [entries[3]]
+
+
 def test_what_nobody_has_proved_is_said(entry: Entry, tmp_path: Path) -> None:
     pinned = int(entry.llvm.partition(".")[0])
     name = min(entry.stencils)
