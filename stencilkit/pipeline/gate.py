@@ -190,7 +190,7 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
 
 
 def is_signed(entry: Entry) -> bool:
-    """Say whether a ledger has signatures of a build: not of debug builds by other LLVMs, which nobody ships (adr/0600)."""
+    """Say whether a ledger has signatures of a build: debug builds by other LLVMs are not shipped (adr/0600)."""
     flavour, _ = split_kind(entry.flavour)
     return flavour == "release" or knowing.is_upstreams(entry.series, entry.llvm)
 

@@ -17,6 +17,7 @@ from stencilkit.model.gate import Examined, Settlement, Variation
 from stencilkit.model.ledger import Entry, Proven
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.signature import Candidate, Made, Signature
+from stencilkit.model.target import Kind
 from stencilkit.pipeline import gate, varying
 from stencilkit.support import process
 from tests import samples
@@ -121,7 +122,8 @@ def test_folders_are_reversed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [path.name for path in tmp_path.iterdir()] == ["c", "b", "a"]
     with os.scandir(tmp_path) as entries:
         assert [entry.name for entry in entries] == ["c", "b", "a"]
-    assert next(os.walk(tmp_path))[2] == ["c", "b", "a"]
+    ((_, _, names),) = os.walk(tmp_path)
+    assert names == ["c", "b", "a"]
     assert sys.modules["os"] is os
 
 
@@ -139,7 +141,12 @@ def test_an_update_writes_what_is_stable(entry: Entry, tmp_path: Path) -> None:
 
 def test_signatures_are_of_what_is_shipped(entry: Entry, tmp_path: Path) -> None:
     """Release builds, and the debug builds of upstream's LLVM."""
-    builds = [("release", "19.1.7"), ("release", "22.1.8"), ("debug", "19.1.7"), ("debug", "22.1.8")]
+    builds: list[tuple[Kind, str]] = [
+        ("release", "19.1.7"),
+        ("release", "22.1.8"),
+        ("debug", "19.1.7"),
+        ("debug", "22.1.8"),
+    ]
     builds += [("debug-hardened", "22.1.8")]
     entries = [replace(entry, cpython="3.14.7", flavour=flavour, llvm=llvm) for flavour, llvm in builds]
     assert [gate.is_signed(one) for one in entries] == [True, True, True, False, False]
