@@ -28,7 +28,7 @@ policy       what is accepted beside proofs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
@@ -36,8 +36,9 @@ from typing import Final
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import aarch64, assumptions, conventions, emulate, objects, running, seeds, x86
+from stencilkit.prove import aarch64, conventions, emulate, objects, running, seeds, x86
 from stencilkit.prove.code import Code
+from stencilkit.prove.facts import optional
 from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.possible import possible
 from stencilkit.prove.search import Search, Step, StuckError
@@ -90,7 +91,7 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
     if first.proof.verdict is Verdict.PROVED or first.search is None:
         return first.proof
     spent, last = first.proof.spent, first
-    for facts in _optional(left.name) if first.undecided else ():
+    for facts in optional(left.name, setting.series) if first.undecided else ():
         given = _attempt(left, right, setting, facts)
         spent += given.proof.spent
         if given.proof.verdict is Verdict.PROVED:
@@ -100,15 +101,6 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
             last = given
     last = replace(last, proof=replace(last.proof, spent=spent))
     return _replayed(last, setting) if setting.runs else last.proof
-
-
-def _optional(uop: str) -> Iterator[tuple[str, ...]]:
-    """Yield the optional facts that can help in a uop: one at a time, then all."""
-    names = [one.name for one in assumptions.ASSUMPTIONS if one.optional]
-    here = [name for name in names if uop.startswith(assumptions.SIZES.get(name, ("", 0))[0])]
-    yield from ((name,) for name in here)
-    if len(here) > 1:
-        yield tuple(here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,10 +75,10 @@ ASSUMPTIONS: Final = (
     Assumption(
         name="indirect-callees",
         text="a function that is called through a pointer, or with a format that is not in the stencil, takes at most "
-        "as many arguments as there are registers, and no floating point; on i686, as many as TABLES or "
-        "STACKED_CALLEES says, with a result in eax and edx; where variadic arguments are on the stack "
-        "(aarch64 macOS, i686), such a format asks for one; on x86_64 Windows, where the first of them is an address "
-        "in the frame, the result of 16 bytes goes there",
+        "as many arguments as there are registers, and no floating point, or those that UOP_CALLEES says; on i686, as "
+        "many as TABLES or STACKED_CALLEES says, with a result in eax and edx; where variadic arguments are on the "
+        "stack (aarch64 macOS, i686), such a format asks for one; on x86_64 Windows, where the first of them is an "
+        "address in the frame, the result of 16 bytes goes there",
         source="Include/cpython/object.h, Include/descrobject.h: the types of slots and C functions; "
         "Python/ceval.c, _Py_SpecialMethods: the formats; Microsoft, x64 calling convention: return values",
     ),
@@ -112,6 +112,13 @@ ASSUMPTIONS: Final = (
         name="size-not-negative",
         text="the size of a list (ob_size), and the tag of an int at the same place (lv_tag), are not negative",
         source="Objects/listobject.c: list_resize and PyList_New refuse negative sizes; Include/cpython/longintrepr.h",
+        optional=True,
+    ),
+    Assumption(
+        name="opargs-that-are-made",
+        text="in CPython 3.13, the oparg of _SET_FUNCTION_ATTRIBUTE is 1, 2, 4 or 8",
+        source="Python/bytecodes.c: the default of its switch is Py_UNREACHABLE, so compilers count on it; "
+        "Python/compile.c, compiler_make_closure: no other one is made",
         optional=True,
     ),
     Assumption(
@@ -181,12 +188,16 @@ _IF_POSITIVE: Final = Extent(words=1, written_if_positive=True)
 # read in the function's source, in CPython 3.13.15, 3.14.7 and 3.15.0rc1, where it is there; a result is one that every
 # path of the function writes before it reads it.
 FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
+    # Objects/dictobject.c: this, and _PyDict_GetItemRef_KnownHash, write it before each return
+    "PyDict_GetItemRef": {2: _RESULT},
     "PyDict_Pop": {2: _RESULT},  # Objects/dictobject.c: *result = NULL first
     "PyMapping_GetOptionalItem": {2: _RESULT},  # Objects/abstract.c
     "_PyMapping_GetOptionalItem2": {2: Extent(size=4, always_written=True)},  # Objects/abstract.c
     "_PyAsyncGenASend_Send": {2: _RESULT},  # Objects/genobject.c
     "_PyEval_GetIter": {1: _RESULT},  # Python/ceval.c
-    "_PyEval_ExceptionGroupMatch": {3: _WORD, 4: _WORD},  # Python/ceval.c: not written where it fails
+    # Python/ceval.c: not written where it fails. 3.13 has one argument less before them; `match_type`, the third since,
+    # is an object from the evaluation stack.
+    "_PyEval_ExceptionGroupMatch": {2: _WORD, 3: _WORD, 4: _WORD},
     "_PyEval_LoadGlobalStackRef": {3: _WORD},  # Python/ceval.c
     "_PyForIter_VirtualIteratorNext": {3: _WORD},  # Python/ceval.c
     "_PyDict_MergeUniq": {2: _WORD},  # Objects/dictobject.c: written where a key occurs twice
@@ -209,7 +220,10 @@ FRAME_POINTERS: Final[Mapping[str, Mapping[int, Extent]]] = {
 # Beside the array of a vectorcall there is one of keyword values, unless this argument is null. Objects/call.c.
 KEYWORDS: Final[Mapping[str, int]] = {"PyObject_Vectorcall": 3, "PyObject_VectorcallMethod": 3}
 
-# Which opargs a uop has: runs have no other. Python/bytecodes.c: the default of its switch is Py_UNREACHABLE.
+# Which opargs a uop has: runs have no other. Python/bytecodes.c: the default of its switch is Py_UNREACHABLE. Since
+# 3.14 there is no switch, and there are other opargs, so the optional fact is about 3.13.
+OPARGS_FACT: Final = "opargs-that-are-made"
+OPARGS_SERIES: Final = ("3.13",)
 OPARGS: Final[Mapping[str, tuple[int, ...]]] = {"_SET_FUNCTION_ATTRIBUTE": (1, 2, 4, 8)}
 
 SUFFIX: Final = re.compile(r"_r\d\d$")
@@ -233,9 +247,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 # By uop: what it calls through any other pointer. Each row was read in Python/bytecodes.c, in CPython 3.13.15, 3.14.7
 # and 3.15.0rc1, where the uop is there, and is the only type of a function that it calls so. Include/methodobject.h:
 # PyCFunction and those with FAST; Include/object.h: unaryfunc, iternextfunc, vectorcallfunc, _Py_iteritemfunc.
-STACKED_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("_GET_AITER", "_GET_ANEXT", "_FOR_ITER_TIER_TWO", "_ITER_NEXT_INLINE"), ("ptr",)),
-    **dict.fromkeys(("_FOR_ITER_VIRTUAL_TIER_TWO", "_SEND_VIRTUAL_TIER_TWO"), ("ptr", "word")),
+# Of these, a result is one word: what is in other registers is not read, where arguments are in registers.
+UOP_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
     "_CALL_BUILTIN_O": ("ptr", "ptr"),
     "_CALL_METHOD_DESCRIPTOR_O": ("ptr", "ptr"),
     "_CALL_METHOD_DESCRIPTOR_O_INLINE": ("ptr", "ptr"),
@@ -246,6 +259,12 @@ STACKED_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
     "_CALL_BUILTIN_FAST_WITH_KEYWORDS": ("ptr", "ptr", "word", "ptr"),
     "_CALL_METHOD_DESCRIPTOR_FAST_WITH_KEYWORDS": ("ptr", "ptr", "word", "ptr"),
     "_CALL_BUILTIN_CLASS": ("ptr", "ptr", "word", "ptr"),
+}
+# And where arguments are on the stack alone, of these too.
+STACKED_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("_GET_AITER", "_GET_ANEXT", "_FOR_ITER_TIER_TWO", "_ITER_NEXT_INLINE"), ("ptr",)),
+    **dict.fromkeys(("_FOR_ITER_VIRTUAL_TIER_TWO", "_SEND_VIRTUAL_TIER_TWO"), ("ptr", "word")),
+    **UOP_CALLEES,
 }
 
 # Where an optional fact holds: the word of this number behind a pointer, in uops of this name, is not negative.

@@ -27,6 +27,8 @@ _RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 
 TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
 _LONGEST: Final = 8
 """How many bytes a patch function of any name may write into data."""
+_MOST_CHOICES: Final = 64
+"""How many places in the data one load may choose from."""
 _TEXT: Final = re.compile(rb"[\t\n\x20-\x7e]+\0")
 
 
@@ -127,10 +129,32 @@ class Code:
         if any(name.startswith("slot of ") for name in names):
             raise UnsupportedError("a part of a slot")
         if any(name.startswith("data") for name in names):
-            if not self.shared_data or any(patch.offsets for patch in self.data.patches):
-                raise UnsupportedError("data at a variable place")
-            return Memory("data").read(address, size)
+            if self.shared_data and not any(patch.offsets for patch in self.data.patches):
+                return Memory("data").read(address, size)
+            return self._chosen(address, size)
         return machine.load(state, address, size)
+
+    def _chosen(self, address: Term, size: int) -> Term:
+        """Read the data at a variable place: a choice among all that the place can be.
+
+        Raises: UnsupportedError where those are too many, or the address is made in another way.
+        """
+        number, factors = terms.parts(address)
+        bases = [one for one in factors if one.op == "sym" and str(one.extra[0]).startswith("data")]
+        others = [factor for one, factor in factors.items() if one not in bases]
+        if len(bases) != 1 or factors[bases[0]] != 1 or not others:
+            raise UnsupportedError("data at a variable place")
+        step = min(factor & -factor for factor in others)
+        places = range(number % step, len(self.data.body) - size + 1, step)
+        if len(places) > _MOST_CHOICES:
+            raise UnsupportedError("data at a variable place")
+        distance = terms.sub(address, bases[0])
+        # What is beside the data is unknown, and not the same on both sides.
+        result = terms.call(f"beside the data of {self.side}", (distance,), 8 * size)
+        for place in reversed(places):
+            here = terms.eq(distance, terms.const(place, self.word))
+            result = terms.ite(here, self._datum(place, size), result)
+        return result
 
     def _datum(self, start: int, size: int) -> Term:
         if not 0 <= start <= len(self.data.body) - size:

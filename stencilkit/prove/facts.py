@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stencilkit.prove import terms
-from stencilkit.prove.assumptions import SIZES
+from stencilkit.prove.assumptions import ASSUMPTIONS, OPARGS, OPARGS_FACT, OPARGS_SERIES, SIZES, SUFFIX
 from stencilkit.prove.terms import TRUE, Term
 
 
@@ -73,3 +73,24 @@ def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]
         )
         found += [terms.invert(terms.less(one, terms.const(0, one.width), is_signed=True)) for one in words]
     return found
+
+
+def of_opargs(given: Iterable[str], uop: str) -> list[Term]:
+    """List what the optional fact about opargs says of a uop's: it is one of some numbers."""
+    numbers = OPARGS.get(SUFFIX.sub("", uop), ()) if OPARGS_FACT in given else ()
+    oparg = terms.sym("oparg", 16)
+    return [terms.either(*(terms.eq(oparg, terms.const(one, 16)) for one in numbers))] if numbers else []
+
+
+def optional(uop: str, series: str) -> Iterator[tuple[str, ...]]:
+    """Yield the optional facts that can help in a uop: one at a time, then all."""
+    here = [one.name for one in ASSUMPTIONS if one.optional and _is_about(one.name, uop, series)]
+    yield from ((name,) for name in here)
+    if len(here) > 1:
+        yield tuple(here)
+
+
+def _is_about(fact: str, uop: str, series: str) -> bool:
+    if fact == OPARGS_FACT:
+        return SUFFIX.sub("", uop) in OPARGS and series in OPARGS_SERIES
+    return uop.startswith(SIZES.get(fact, ("", 0))[0])

@@ -1,8 +1,8 @@
 """Loops, by coinduction: what holds at both loops' heads is guessed from the first rounds, then shown to hold always.
 
-A place (a register or a word of the frame, of either side) keeps its value, or steps by a number each round, or is one
-of a class of places that are equal, or is unknown. The guess starts with "keeps" and is weakened until a round leaves
-it true. Facts on the way to the loop stay true: the symbols in them never change.
+A place (a register or a word of the frame, of either side) keeps its value, or the low half of it, or steps by a number
+each round, or is one of a class of places that are equal, or is unknown. The guess starts with "keeps" and is weakened
+until a round leaves it true. Facts on the way to the loop stay true: the symbols in them never change.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ Head = tuple[int, int]
 """Where both sides are: two offsets."""
 Place = tuple[int, str, Term | None]
 """The side's number, a register's name or "frame", and the address of a word there."""
+Kind = tuple[str, int, int]
+"""What a place does from round to round, the step, and in how many of its low bits."""
+_KEEPS: Final[Kind] = ("keeps", 0, 0)
+_CLASS: Final[Kind] = ("class", 0, 0)
 _ROUNDS: Final = 40
 _JUMPS: Final = ("jmp", "ret", "b", "br")
 
@@ -46,7 +50,7 @@ class Invariant:
     pair: Pair
     facts: Facts
     serial: int
-    kinds: dict[Place, tuple[str, int]] = field(default_factory=dict)
+    kinds: dict[Place, Kind] = field(default_factory=dict)
     classes: dict[Place, bytes] = field(default_factory=dict)
     heap_changes: bool = False
     frame_changes: bool = False
@@ -160,20 +164,35 @@ def _value(pair: Pair, place: Place, values: dict[Place, Term]) -> Term:
 
 def _weaken(known: Invariant, place: Place, pair: Pair, before: dict[Place, Term], now: dict[Place, Term]) -> bool:
     first, value = _value(known.pair, place, before), _value(pair, place, now)
-    kind, step = known.kinds.get(place, ("keeps", 0))
+    kind, step, width = known.kinds.get(place, _KEEPS)
     if kind == "class":
         return False
-    expected = first if kind == "keeps" else _stepped(first, step, terms.offset(known.ghost(), 1))
-    if value is expected:
-        return False
-    narrow = _narrow(first)
-    gap = terms.sub(terms.extract(value, 0, narrow), terms.extract(first, 0, narrow)).value
-    if kind == "keeps" and gap and narrow <= terms.WORD and value is _stepped(first, gap, terms.const(1)):
-        known.kinds[place] = "steps", terms.signed(gap, narrow)
+    if kind == "half":
+        holds = terms.extract(value, 0, width) is terms.extract(first, 0, width)
     else:
-        known.kinds[place] = "class", 0
+        holds = value is (first if kind == "keeps" else _stepped(first, step, terms.offset(known.ghost(), 1), width))
+    if holds:
+        return False
+    known.kinds[place] = _weaker(first, value) if kind == "keeps" else _CLASS
+    if known.kinds[place] == _CLASS:
         known.classes[place] = first.order
     return True
+
+
+def _weaker(first: Term, value: Term) -> Kind:
+    """Guess what a place does that had a value first, and has another one after a round."""
+    least = _narrow(first)
+    # A number that was widened is counted up in its own width, in 32 bits or in a whole register.
+    for width in sorted({least, 32, terms.WORD}):
+        if not least <= width <= min(first.width, terms.WORD):
+            continue
+        gap = terms.sub(terms.extract(value, 0, width), terms.extract(first, 0, width)).value
+        if gap and value is _stepped(first, gap, terms.const(1), width):
+            return "steps", terms.signed(gap, width), width
+    # Of some vectors, a callee keeps the low half.
+    if first.width > terms.WORD and terms.extract(value, 0, terms.WORD) is terms.extract(first, 0, terms.WORD):
+        return "half", 0, terms.WORD
+    return _CLASS
 
 
 def _narrow(term: Term) -> int:
@@ -183,8 +202,7 @@ def _narrow(term: Term) -> int:
     return term.width
 
 
-def _stepped(first: Term, step: int, rounds: Term) -> Term:
-    width = _narrow(first)
+def _stepped(first: Term, step: int, rounds: Term, width: int) -> Term:
     value = terms.add(terms.extract(first, 0, width), terms.scale(terms.extract(rounds, 0, width), step))
     return terms.zext(value, first.width)
 
@@ -270,5 +288,9 @@ def _width(place: Place) -> int:
 
 
 def _guess(known: Invariant, place: Place, first: Term) -> Term:
-    kind, step = known.kinds.get(place, ("keeps", 0))
-    return _stepped(first, step, known.ghost()) if kind == "steps" else first
+    kind, step, width = known.kinds.get(place, _KEEPS)
+    if kind == "half":
+        # Nothing is known of the rest, and not that it is the same on both sides.
+        top = terms.sym(f"undefined top of {place[1]} of {place[0]} in loop {known.serial}", first.width - width)
+        return terms.concat(top, terms.extract(first, 0, width))
+    return _stepped(first, step, known.ghost(), width) if kind == "steps" else first

@@ -10,7 +10,7 @@ from typing import Final
 
 from stencilkit.model.proof import Prototype
 from stencilkit.prove import arguments, memory, terms
-from stencilkit.prove.assumptions import CALLEES, STACKED_CALLEES, SUFFIX, TABLES
+from stencilkit.prove.assumptions import CALLEES, STACKED_CALLEES, SUFFIX, TABLES, UOP_CALLEES
 from stencilkit.prove.machine import UnsupportedError, load
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
@@ -124,9 +124,9 @@ def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[
 def _of_pointer(uop: str, target: Term, world: World) -> Prototype | None:
     """Look up the type of a function that is called through a pointer: by the place of that, or by the uop."""
     name, word = SUFFIX.sub("", uop), world.convention.word
-    # Where arguments are in registers, all of them are compared, and nothing need be known.
+    # Where arguments are in registers, and nothing is known, all of them are compared.
     stacked = not world.convention.unknown
-    kinds = STACKED_CALLEES.get(name) if stacked else None
+    kinds = (STACKED_CALLEES if stacked else UOP_CALLEES).get(name)
     while target.op == "over":
         # It may have been written since; the word's type stays what it is.
         target = target.args[-1]

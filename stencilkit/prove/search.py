@@ -101,6 +101,7 @@ class Search:
             return "no"
         used = dict.fromkeys((*self.left.used, *self.right.used))
         rows += knowledge.of_sizes(self.given, self.left.name, rows)
+        rows += knowledge.of_opargs(self.given, self.left.name)
         if objects.FACT in self.given:
             rows += objects.apart(self.regions, rows)
         return self.solver.satisfiable([*rows, *knowledge.of_symbols(used, rows)])

@@ -9,7 +9,7 @@ import pytest
 from stencilkit import disassemble, prove
 from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.proof import Proof, Prototype, Verdict
-from stencilkit.model.stencil import HoleValue, Patch, PatchForm, StencilGroup
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
 from stencilkit.prove import arguments, policy
 from stencilkit.prove.assumptions import ASSUMPTIONS
 from stencilkit.prove.machine import UnsupportedError
@@ -310,8 +310,8 @@ def test_what_differs_on_aarch64_is_shown_by_a_run() -> None:
     assert found.difference is not None
     assert "call PyOne" in found.difference.left
     assert found.difference.places == (12, 12)
-    # An instruction that is not modelled (rbit) is run.
-    odd = calling("dac00301")
+    # An instruction that is not modelled (cls) is run.
+    odd = calling("dac01401")
     assert (arm_verdict(odd, odd, 20).verdict, arm_verdict(odd, odd, 20).runs) == (Verdict.AGREED, 20)
 
 
@@ -478,3 +478,76 @@ def test_with_cs_convention_3_13_gives_back_what_c_keeps_on_aarch64() -> None:
     assert on(linux, nothing, lost).verdict is Verdict.PROVED
     # movi d8, #0: its low half is C's.
     assert on(linux, nothing, arm("2f00e408"), series="3.13").verdict is Verdict.NOT_PROVED
+
+
+def arm_data(code: str, data: bytes, *, name: str = "_UOP_r00") -> StencilGroup:
+    """Read a word of data that w25 has the number of: adrp x9, data; add x9, x9, data; CODE."""
+    patches = (
+        Patch(func="patch_aarch64_21r", offsets=(0,), value=HoleValue.DATA),
+        Patch(func="patch_aarch64_12", offsets=(4,), value=HoleValue.DATA),
+    )
+    return replace(arm(f"90000009 91000129 {code}", *patches), name=name, data=Stencil(body=data, patches=()))
+
+
+def words(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(8, "little") for number in numbers)
+
+
+TABLE = "92400739 f8797938"  # and x25, x25, #3; ldr x24, [x9, x25, lsl #3]
+LATER = "92400739 91002129 f8797938"  # add x9, x9, #8: the table is behind another word
+
+
+def test_data_at_a_variable_place_is_a_choice() -> None:
+    table, later = arm_data(TABLE, words(5, 6, 7, 8)), arm_data(LATER, words(0, 5, 6, 7, 8))
+    assert_proved(arm_verdict(table, later))
+    assert_not_proved(arm_verdict(table, arm_data(LATER, words(0, 5, 6, 8, 7))))
+    # What is beside the data is known to nobody.
+    short = arm_data(TABLE, words(5, 6, 7))
+    assert_not_proved(arm_verdict(short, arm_data(LATER, words(0, 5, 6, 7))))
+    many = arm_data(TABLE, words(*range(70)))
+    assert arm_verdict(many, arm_data(LATER, words(0, *range(70)))).why == "unsupported: data at a variable place"
+
+
+def test_bits_are_reversed_and_counted_on_aarch64() -> None:
+    for code, same in (
+        ("dac00318", "d2f00018"),  # rbit x24, x24; mov x24, #1 << 63
+        ("5ac00318", "d2b00018"),  # rbit w24, w24; mov x24, #1 << 31
+        ("dac01318", "d28007f8"),  # clz x24, x24; mov x24, #63
+        ("5ac01318", "d28003f8"),  # clz w24, w24; mov x24, #31
+    ):
+        assert_proved(arm_verdict(arm(f"d2800038 {code}"), arm(same)))  # mov x24, #1
+        assert_not_proved(arm_verdict(arm(f"d2800058 {code}"), arm(same)))  # mov x24, #2
+    # mov x24, #0; clz w24, w24; mov x24, #32
+    assert_proved(arm_verdict(arm("d2800018 5ac01318"), arm("d2800418")))
+
+
+def test_the_opargs_that_are_made_are_a_fact_about_one_uop_of_3_13() -> None:
+    # mov ecx, oparg; cmp ecx, 16; je: rdi = 0, or nothing
+    patch = Patch(func="patch_32", offsets=(1,), value=HoleValue.OPARG)
+    for name, series, number, verdict_ in (
+        ("_SET_FUNCTION_ATTRIBUTE", "3.13", "10", Verdict.GIVEN),
+        ("_SET_FUNCTION_ATTRIBUTE", "3.13", "08", Verdict.NOT_PROVED),
+        ("_SET_FUNCTION_ATTRIBUTE", "3.14", "10", Verdict.NOT_PROVED),
+        ("_SET_FUNCTION", "3.13", "10", Verdict.NOT_PROVED),
+    ):
+        checked = group(f"b9 00 00 00 00 83 f9 {number} 75 03 45 31 ed", patch, name=name)
+        plain = group("b9 00 00 00 00", patch, name=name)
+        found = on("x86_64-unknown-linux-gnu", checked, plain, series=series)
+        assert found.verdict is verdict_, found
+        assert found.facts == (("opargs-that-are-made",) if verdict_ is Verdict.GIVEN else ())
+
+
+def test_the_type_of_what_a_uop_calls_says_what_it_reads() -> None:
+    def through(before: str, name: str) -> StencilGroup:
+        return group(f"50 {before} ff d0 31 ff 31 f6 31 d2 59", name=name)
+
+    # xor ecx, ecx; xor edx, edx: of three arguments, the fourth register is none, the third is.
+    plain, fourth, third = "90 90", "31 c9", "31 d2"
+    for name, more, same in (
+        ("_CALL_BUILTIN_FAST_r00", fourth, True),
+        ("_CALL_BUILTIN_FAST_r00", third, False),
+        ("_CALL_BUILTIN_FAST_WITH_KEYWORDS_r00", fourth, False),
+        ("_UOP_r00", fourth, False),
+    ):
+        found = verdict(through(plain, name), through(more, name))
+        (assert_proved if same else assert_not_proved)(found)

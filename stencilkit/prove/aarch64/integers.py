@@ -170,10 +170,25 @@ def _multiply(sign: int, widen: Callable[[Term, int], Term] | None = None) -> St
     return step
 
 
+def _reversed(value: Term) -> Term:
+    """Put the bits in the other order."""
+    return terms.concat(*(terms.extract(value, bit, 1) for bit in range(value.width)))
+
+
+def _leading_zeros(value: Term) -> Term:
+    width = value.width
+    result = terms.const(width, width)
+    for bit in range(width):
+        result = terms.ite(terms.extract(value, bit, 1), terms.const(width - 1 - bit, width), result)
+    return result
+
+
 STEPS: Final[Mapping[str, Step]] = {
     "mov": _mov,
     "movk": _movk,
     "mvn": _one(terms.invert),
+    "rbit": _one(_reversed),
+    "clz": _one(_leading_zeros),
     "neg": _one(lambda value: terms.scale(value, -1)),
     "add": _three(added),
     "adds": _three(added, flags=True),

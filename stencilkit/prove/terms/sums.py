@@ -25,15 +25,46 @@ def linear(number: int, factors: Mapping[Term, int], width: int) -> Term:
     if any(term.width != width for term in factors):
         raise TypeError("terms of several widths")
     kept: dict[Term, int] = {}
-    for term, factor in factors.items():
-        if factor & bits:
-            _add_scaled(kept, term, factor & bits, width)
+    live = {term: factor & bits for term, factor in factors.items() if factor & bits}
+    if not number & bits and len(live) == 1 and 1 in live.values():
+        return next(iter(live))
+    for term, factor in live.items():
+        chosen = _choice(term)
+        if chosen is None:
+            _add_scaled(kept, term, factor, width)
+            continue
+        least, more, bit = chosen
+        number += least * factor
+        _add_scaled(kept, bit, more * factor & bits, width)
     rows = sorted(((t, f & bits) for t, f in kept.items() if f & bits), key=lambda row: row[0].order)
     if not rows:
         return const(number, width)
     if not number & bits and len(rows) == 1 and rows[0][1] == 1:
         return rows[0][0]
     return make("sum", tuple(t for t, _ in rows), width, number & bits, *(f for _, f in rows))
+
+
+def _choice(term: Term) -> tuple[int, int, Term] | None:
+    """Take a choice between two numbers as the second one, how much more the first is, and a bit, widened.
+
+    So multiples of choices have one form, whichever of choice and multiple is made first.
+    """
+    width = term.width
+    if width == 1:
+        return None
+    if term.op == "ite":
+        condition, (yes, no) = term.args[0], (one.value for one in term.args[1:])
+        if yes is None or no is None:
+            return None
+    elif term.op == "sext" and term.args[0].width == 1:
+        condition, yes, no = term.args[0], -1, 0
+    elif term.op == "concat" and len(term.args) == 2 and term.args[0].value == 0 and term.args[1].width == 1:
+        condition, yes, no = term.args[1], 1, 0
+    else:
+        return None
+    if condition.op == "xor" and condition.args[-1].value == 1 and len(condition.args) == 2:
+        condition, yes, no = condition.args[0], no, yes
+    return no, yes - no, make("concat", (const(0, width - 1), condition), width)
 
 
 def _add_scaled(kept: dict[Term, int], term: Term, factor: int, width: int) -> None:
