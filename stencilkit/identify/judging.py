@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stencilkit.identify.explaining import Layout, sure_size
@@ -46,30 +46,39 @@ def judge(program: Program, candidates: Sequence[Candidate], found: Found, setti
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Closer:
+    """A candidate that was looked at closer: `counted` by what was found, `located` with the places of the rest."""
+
+    counted: Coverage
+    located: Coverage
+    layout: Layout
+
+
 def _best(program: Program, python: str, ranked: Sequence[Coverage], found: Found) -> tuple[list[Coverage], int]:
     """Look closer at those that explain most, and take the first that explains all, else the first.
 
     Return it with all that cannot be distinguished from it, which have the same findable stencils, or explain all as
     well and differ in hidden ones; and from which size in bytes its code is arrays.
     """
-    closer: list[tuple[Coverage, Coverage, Layout]] = []
+    closer: list[_Closer] = []
     whole: Coverage | None = None
     for item in ranked:
         if item.share < ranked[0].share or (whole is None and len(closer) == _CLOSER):
             break
-        if any(item.is_like(one) for one, _, _ in closer) or (whole and not _rivals(item, whole, python)):
+        if any(item.is_like(one.counted) for one in closer) or (whole and not _rivals(item, whole, python)):
             continue
         layout = Layout(program, item.candidate, found)
-        located = _located(program, item, found, layout)
-        closer.append((item, located, layout))
-        whole = whole or (item if located.whole else None)
+        one = _Closer(counted=item, located=_located(program, item, found, layout), layout=layout)
+        closer.append(one)
+        whole = whole or (item if one.located.whole else None)
     if not closer:
         return [], SURE
-    equal = [one for one in closer if one[1].whole] or closer[:1]
+    equal = [one for one in closer if one.located.whole] or closer[:1]
     best = [
-        replace(located, candidate=item.candidate) for item in ranked for one, located, _ in equal if item.is_like(one)
+        replace(one.located, candidate=item.candidate) for item in ranked for one in equal if item.is_like(one.counted)
     ]
-    return best, equal[0][2].sure
+    return best, equal[0].layout.sure
 
 
 def _rivals(one: Coverage, other: Coverage, python: str) -> bool:

@@ -39,8 +39,6 @@ from stencilkit.support import files, resources
 _TROUBLE: Final = (ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError, UsageError)
 # Of these, what is as it is until a file changes that the key of the answers has (pipeline/recalling.py).
 _LASTING: Final = (ConfigureError, TargetError, ToolchainError)
-# What a subject's outcomes say where a question may be answered next time, though nothing is another.
-TROUBLE: Final = "trouble"
 _PROVED: Final = (ProofVerdict.IDENTICAL, ProofVerdict.PROVED)
 _SHOWN: Final = 5
 # A benchmark on a busy machine varies by a few percent.
@@ -56,6 +54,14 @@ class _Answer:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A question and its answer; `lasting` says whether the same would be answered again, of the same things."""
+
+    check: Check
+    lasting: bool = True
+
+
 def variations() -> tuple[Variation, ...]:
     """Read what is varied: the repository's variations.toml, which the package carries.
 
@@ -64,11 +70,12 @@ def variations() -> tuple[Variation, ...]:
     return gate.load(resources.folder("data/variations", "reproducibility") / "variations.toml")
 
 
-def check(name: Name, subject: Subject) -> Check:
+def ask(name: Name, subject: Subject) -> Answered:
     """Ask one question.
 
     Raises: OutputError where this machine has no room for the answer.
     """
+    lasting = True
     try:
         answer = _ASKED[name](subject)
     except OutputError:
@@ -76,11 +83,12 @@ def check(name: Name, subject: Subject) -> Check:
     except JitCrashError as error:
         answer = _Answer(outcome="failed", reason=line(error))
     except _TROUBLE as error:
-        subject.outcomes[TROUBLE] = subject.outcomes.get(TROUBLE) or not isinstance(error, _LASTING)
         answer = _Answer(outcome="not asked", reason=line(error))
+        lasting = isinstance(error, _LASTING)
     except StencilkitError as error:
         answer = _Answer(outcome="failed", reason=line(error))
-    return Check(name=name, outcome=answer.outcome, figure=answer.figure, reason=answer.reason)
+    check = Check(name=name, outcome=answer.outcome, figure=answer.figure, reason=answer.reason)
+    return Answered(check=check, lasting=lasting)
 
 
 def _built(subject: Subject) -> _Answer:

@@ -55,6 +55,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
             made = making.make(inputs, store, work, progress)
     if not made.unrecorded:
         remembering.keep(key, made.build, store)
+    store.trim()
     return replace(made.build, notes=(*notes, *made.build.notes, *made.unrecorded))
 
 

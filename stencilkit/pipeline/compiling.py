@@ -107,7 +107,6 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress) ->
             made = _compile_missing(session, missing, request.jobs, keys, store, progress)
             account = sum((batch.account for batch in made), Account(notes=session.notes))
             compiler.check_failures(plan, account.failures)
-            store.trim()
             batches += made
             notes = account.notes
     finally:

@@ -21,8 +21,9 @@ from stencilkit.model import qualification
 from stencilkit.model.comparison import Comparison
 from stencilkit.model.gate import Configuration
 from stencilkit.model.proof import Proof
-from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Result, Sizes
+from stencilkit.model.qualification import QUESTIONS, Check, Differing, Job, Name, Result, Sizes
 from stencilkit.pipeline import answering, building, comparing, configuring, gate, recalling
+from stencilkit.pipeline.answering import Answered
 from stencilkit.pipeline.subject import Subject
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
@@ -68,18 +69,20 @@ def _qualify(job: Job, store: Store) -> tuple[Result, bool]:
             return _result(job, qualification.alone(built, "nothing was built")), False
         seconds["built"] = environ.seconds() - started
         result = _result(job, ())
-        checks = []
+        answers = []
         for name in QUESTIONS:
             started = environ.seconds()
-            if name in result.asked:
-                checks.append(answering.check(name, subject))
-            else:
-                reason = f"--depth {QUESTIONS[name].depth} asks this"
-                checks.append(Check(name=name, outcome="not asked", reason=reason))
-            if name != "built" and checks[-1].outcome != "not asked":
+            answers.append(answering.ask(name, subject) if name in result.asked else _beyond_depth(name))
+            if name != "built" and answers[-1].check.outcome != "not asked":
                 seconds[name] = environ.seconds() - started
-        found = _described(replace(result, checks=tuple(checks), seconds=seconds), subject)
-        return found, not subject.outcomes.get(answering.TROUBLE, False)
+        checks = tuple(answer.check for answer in answers)
+        found = _described(replace(result, checks=checks, seconds=seconds), subject)
+        return found, all(answer.lasting for answer in answers)
+
+
+def _beyond_depth(name: Name) -> Answered:
+    reason = f"--depth {QUESTIONS[name].depth} asks this"
+    return Answered(check=Check(name=name, outcome="not asked", reason=reason))
 
 
 def _build(job: Job, scratch: Path, store: Store) -> Subject:

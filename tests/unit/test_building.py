@@ -9,6 +9,9 @@ import pytest
 
 from stencilkit import cli
 from stencilkit.model.manifest import MANIFEST_NAME
+from stencilkit.pipeline import making
+from stencilkit.support import environ
+from stencilkit.support.cache import ENTRIES, Store, StoreInfo
 from stencilkit.support.process import Completed
 from tests import samples
 from tests.standin import Machine
@@ -79,6 +82,22 @@ def test_what_was_compiled_is_not_compiled_again(machine: Machine) -> None:
     machine.build()
     assert machine.compiled() == {"_NOP"}
     assert machine.header() != first
+
+
+def test_a_build_leaves_the_cache_within_its_bound(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole build is the last entry, and the largest."""
+    monkeypatch.setattr(making, "_layout", lambda *_: (None, ()))
+    trimmed: list[StoreInfo] = []
+    trim = Store.trim
+
+    def trim_and_count(store: Store) -> int:
+        trimmed.append(store.info())
+        return trim(store)
+
+    monkeypatch.setattr(Store, "trim", trim_and_count)
+    assert machine.build() == 0
+    assert trimmed[-1] == Store(environ.cache_root() / ENTRIES).info()
+    assert trimmed[-1].entries > 3
 
 
 def test_a_header_that_changes_during_a_build_is_trouble_and_leaves_nothing(
