@@ -17,6 +17,7 @@ jit_stencils_install = $(STENCILKIT) install $(JIT_STENCILS) --cpython $(CURDIR)
 	{ cat $(1)/jit-stencils.log; exit 1; }; cat $(1)/jit-stencils.log
 # The shell reads it when its line is run, not make when it reads the recipe:
 jit_stencils_make = $$(sed -n 's/^  make \(PYTHON_FOR_REGEN=\)/\1/p' $(1)/jit-stencils.log)
-jit_stencils_binary = $(STENCILKIT) identify \
-	--against "$$(ls $(1)/jit_stencils-*.h $(1)/jit_stencils.h 2>/dev/null | head -n 1)" \
-	"$$(ls $(1)/libpython3.*.so.1.0 $(1)/python 2>/dev/null | head -n 1)"
+jit_stencils_binary = header=$$(ls $(1)/jit_stencils-*.h $(1)/jit_stencils.h 2>/dev/null | head -n 1); \
+	program=$$(ls $(1)/libpython3.*.so.1.0 $(1)/python 2>/dev/null | head -n 1); \
+	test "$$header" && test "$$program" || { echo "no stencils, or no python, in $(1)" >&2; exit 2; }; \
+	$(STENCILKIT) identify --against "$$header" "$$program"

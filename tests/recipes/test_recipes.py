@@ -600,25 +600,40 @@ def release_header(inputs: Inputs, folder: Path) -> Path:
     return header
 
 
-@pytest.mark.parametrize("recipe", BINARY)
-def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Inputs, tmp_path: Path) -> None:
-    """Where a byte is another one, the build stops."""
-    text = release_header(inputs, tmp_path).rename(tmp_path / f"jit_stencils-{wb.X86}.h").read_text()
-    (tmp_path / "debian.mk").write_text(
+def binary_environment(folder: Path) -> dict[str, str]:
+    """Give what the commands of BINARY use; the build folder is `folder`."""
+    (folder / "debian.mk").write_text(
         f"include {RECIPES}/debian/stencilkit.mk\ncheck:\n\t$(call jit_stencils_binary,.)\n"
     )
-    env = {
+    return {
         "STENCILKIT": str(STENCILKIT),
-        "MACROS": str(macros(tmp_path)),
+        "MACROS": str(macros(folder)),
         "ECLASS": str(RECIPES / "gentoo" / "eclass" / "jit-stencils.eclass"),
         "HOOK": str(RECIPES / "uv" / "jit-stencils.sh"),
         "RECIPES": str(RECIPES),
     }
+
+
+@pytest.mark.parametrize("recipe", BINARY)
+def test_what_make_took_is_looked_for_in_what_it_made(recipe: str, inputs: Inputs, tmp_path: Path) -> None:
+    """Where a byte is another one, the build stops."""
+    text = release_header(inputs, tmp_path).rename(tmp_path / f"jit_stencils-{wb.X86}.h").read_text()
+    env = binary_environment(tmp_path)
     for changed in (False, True):
         library(text, tmp_path, changed=changed)
         done = run("bash", "-c", BINARY[recipe], cwd=tmp_path, env=env)
         assert bool(done.returncode) is changed, done.stdout
         assert f"python: {'changed' if changed else 'identified'}" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("recipe", BINARY)
+def test_a_folder_in_which_nothing_was_made_is_named(recipe: str, tmp_path: Path) -> None:
+    """Not to be confused with other stencils than those that make was given."""
+    (tmp_path / "jit_stencils.h").touch()
+    env = {**binary_environment(tmp_path), "STENCILKIT": "false"}
+    done = run("bash", "-c", BINARY[recipe].replace("die() {", 'die() { echo "$@";'), cwd=tmp_path, env=env)
+    assert done.returncode != 0
+    assert "no stencils, or no python, in " in done.stdout
 
 
 def test_alpines_build_file_is_shell_and_says_what_abuild_asks_for() -> None:

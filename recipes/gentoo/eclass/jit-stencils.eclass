@@ -67,6 +67,7 @@ jit-stencils_binary() {
 	local build=${1:-${S}} header program
 	header=$(ls "${build}"/jit_stencils-*.h "${build}"/jit_stencils.h 2>/dev/null | head -n 1)
 	program=$(ls "${build}"/libpython3.*.so.1.0 "${build}"/python 2>/dev/null | head -n 1)
+	[[ ${header} && ${program} ]] || die "no stencils, or no python, in ${build}"
 	"${STENCILKIT}" identify --against "${header}" "${program}" || die "make took other stencils than those in ${build}"
 }
 
