@@ -23,9 +23,7 @@ class ExitCode(enum.IntEnum):
 EXIT_CODE_MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done, identical, or passed",
     ExitCode.DIFFERENT: 'worked, and the answer is "different" or "failed"',
-    ExitCode.TROUBLE: (
-        "usage (as without any command), or something needed is missing or broken; the message says how to fix it"
-    ),
+    ExitCode.TROUBLE: "wrong usage, or something needed is missing or broken; the message says how to fix it",
     ExitCode.BUG: "a bug in stencilkit",
     ExitCode.INTERRUPTED: "interrupted",
 }

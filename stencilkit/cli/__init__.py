@@ -54,8 +54,6 @@ _COMMANDS: Final = (
 )
 # What another command starts, and nobody else.
 _HIDDEN: Final = ("cell",)
-# Longer than any first sentence.
-_WHOLE: Final = 1000
 # Windows has no SIGHUP.
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 # A full disk behind standard error: the exit code still says what happened.
@@ -75,12 +73,6 @@ class _Group(_groups.Group):
         module = importlib.import_module(f"stencilkit.cli.{cmd_name}")
         command: click.Command = module.command
         return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # click cuts the sentences off; here, they wrap.
-        commands = [(name, self.get_command(ctx, name)) for name in _COMMANDS]
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         # click would import every command for its help.

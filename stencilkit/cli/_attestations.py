@@ -72,11 +72,14 @@ _ASKED: Final = (
     click.option("--attestation", type=FILE, multiple=True, help="Signed statement about these stencils. Repeatable."),
     click.option("--attestations", type=FOLDER, multiple=True, help="Folder of signed statements. Repeatable."),
     click.option("--key", type=FILE, multiple=True, help="Public key (PEM) whose signature counts. Repeatable."),
-    click.option("--identity", multiple=True, help="Sigstore identity whose signature counts. Repeatable."),
+    click.option(
+        "--identity", metavar="IDENTITY", multiple=True, help="Sigstore identity whose signature counts. Repeatable."
+    ),
     click.option("--issuer", metavar="URL", multiple=True, help="OIDC issuer of the identity. Once per --identity."),
     click.option(
         "--threshold",
         type=click.IntRange(min=1),
+        metavar="N",
         help="How many of these builders must agree. [default: all]",
     ),
     _options.shared("--trusted-root"),

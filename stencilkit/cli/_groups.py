@@ -14,6 +14,9 @@ from stencilkit.support import suggest
 # click does not hand over the value that it refuses.
 _NOT_ONE_OF: Final = re.compile(r"'(?P<value>[^']*)' is not one of ")
 
+# Longer than any first sentence.
+_WHOLE: Final = 1000
+
 
 class Group(click.Group):
     """A group that prints its help, with exit code 2, where no command is named, and asks what a mistyped one means."""
@@ -25,6 +28,12 @@ class Group(click.Group):
             _render.say(self.get_help(ctx), err=True)
             raise click.exceptions.Exit(ExitCode.TROUBLE)
         return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with what they do; click cuts the sentences off, and here they wrap."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

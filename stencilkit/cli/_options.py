@@ -47,15 +47,19 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
         "is_flag": True,
         "help": "Add the target's hardening flags to CFLAGS_JIT: landing pads, signed returns.",
     },
-    "--cflags": {"metavar": "STR"},
+    "--cflags": {"metavar": "FLAGS"},
     "--witness": {
         "is_flag": True,
         "help": "Check that the build folder's compiler lays out structures as expected.",
     },
     "--sysroot": {"type": FOLDER, "help": "Root of the target's headers. [default: look for them]"},
-    "--jobs": {"type": click.IntRange(min=1), "help": "Compilers to run at once. [default: one per processor]"},
+    "--jobs": {
+        "type": click.IntRange(min=1),
+        "metavar": "N",
+        "help": "Compilers to run at once. [default: one per processor]",
+    },
     "--no-cache": {"is_flag": True, "help": "Do not use the cache of compiled uops."},
-    "--allow-driver-flags": {"is_flag": True, "help": "Accept, and record, flags that a wrapper of clang adds."},
+    "--allow-driver-flags": {"is_flag": True, "help": "Accept flags that a wrapper of clang adds, and record them."},
     "--allow-mingw": {"is_flag": True, "help": "Accept Windows stencils that were compiled with mingw's headers."},
     "--provisional": {
         "is_flag": True,
@@ -67,14 +71,14 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--check": {"is_flag": True},
     "--trusted-root": {
         "type": click.Path(path_type=Path, exists=True, dir_okay=False),
-        "help": "Sigstore's trusted_root.json. [default: the public one's]",
+        "help": "Sigstore's trusted_root.json. [default: that of the public sigstore]",
     },
     "--update": {"is_flag": True},
     "--output": {"type": ANY_PATH},
     "--out": {"type": FOLDER},
     "--sha256": {"metavar": "HEX"},
     "--skip-missing": {"is_flag": True, "help": "Skip LLVMs of the range that are not installed."},
-    "--timeout": {"type": click.FloatRange(min=1), "show_default": True},
+    "--timeout": {"type": click.FloatRange(min=1), "metavar": "SECONDS", "show_default": True},
 }
 
 
@@ -91,7 +95,7 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="Output format. Progress is shown on stderr, with text only.",
+        help="Output format. Only text shows progress, on stderr.",
     )
 
 

@@ -13,8 +13,8 @@ from stencilkit.support.cache import Store
 def command() -> None:
     """Show or empty the cache of compiled uops, sources and pyconfig.h files.
 
-    It is where STENCILKIT_CACHE says, else in the platform's folder for caches. Compiled uops are bounded to
-    1 GiB; those used longest ago go first.
+    The cache is in STENCILKIT_CACHE, or else in the platform's folder for caches. Compiled uops take up to 1 GiB;
+    those that were not used for the longest time are removed first.
     """
 
 

@@ -41,7 +41,7 @@ _PACKAGES: Final = {
 @click.command()
 @_options.format_option("text", "json")
 def command(form: str) -> int:
-    """Report what is missing on this machine for which job, and the package that has it.
+    """Report what is missing on this machine for which job, and the package that provides it.
 
     Exits with 0 if stencils for this machine can be built, with 1 if something for that is missing. Other targets and
     tests may need more.

@@ -19,9 +19,9 @@ from stencilkit.support import environ
 def command(version: str, to: Path | None, sha256: str | None, form: str) -> None:
     """Fetch the source of a CPython release, checked against its SHA-256.
 
-    VERSION may be a series, such as 3.15: its newest release that can be had. The hash is pinned, or that of Debian's
-    or Ubuntu's source index, whose signature apt checks, or --sha256. The apt mirror of this machine is asked first,
-    python.org second. Prints the tree's folder.
+    VERSION may be a series, such as 3.15, for its newest available release. The hash comes from pins.toml, from
+    Debian's or Ubuntu's source index, whose signature apt checks, or from --sha256. The tarball comes from this
+    machine's apt mirror or from python.org. Prints the folder of the source tree.
     """
     progress = _progress.choose(form)
     root = environ.cache_root()

@@ -16,7 +16,11 @@ from stencilkit.support import files
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, type=_options.ANY_PATH)
 @click.option(
-    "-p", "--pid", "numbers", type=int, multiple=True, help="Identify the Python that runs in this process. Repeatable."
+    *("-p", "--pid", "numbers"),
+    type=int,
+    metavar="PID",
+    multiple=True,
+    help="Identify the Python that runs in this process. Repeatable.",
 )
 @_options.shared("--ledger", help="Ledger with signatures to look for. [default: those that come with stencilkit]")
 @_options.shared(

@@ -146,6 +146,7 @@ def test_commands_are_found_in_pages(text: str, words: str, tmp_path: Path, monk
 
 # Options of other programs that pages name: CPython's configure and build.py, clang, perf, linkers.
 OTHERS = {
+    "--add-architecture",
     "--autocomplete",
     "--call-graph",
     "--enable-experimental-jit",
