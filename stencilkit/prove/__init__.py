@@ -17,11 +17,12 @@ meeting      what must be equal at calls and exits
 arguments    what a callee can see of its arguments
 returning    what is known behind a call
 loops        coinduction
+asking       questions about a path, the cheap ones first
 search       paths of both sides, in pairs
 filling      a stencil's bytes with its holes filled
 seeds        states to run stencils on
 running      one run of one stencil
-possible     which states CPython could have
+possible     states that CPython could have
 emulate      the one door to unicorn: replays, and evidence where there is no proof
 policy       what is accepted beside proofs
 """
@@ -40,7 +41,7 @@ from stencilkit.prove import aarch64, conventions, emulate, objects, running, se
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import optional
 from stencilkit.prove.machine import UnsupportedError
-from stencilkit.prove.possible import possible
+from stencilkit.prove.possible import arranged, possible
 from stencilkit.prove.search import Search, Step, StuckError
 from stencilkit.prove.solver import LimitError, Solver
 from stencilkit.prove.world import World
@@ -142,7 +143,7 @@ def _replayed(attempt: _Attempt, setting: Setting) -> Proof:
     if mode is None or search is None:
         return proof
     emulator = emulate.Emulator(search.registers, mode)
-    states = [seeds.Seed(number) for number in range(setting.runs)]
+    states = [arranged(seeds.Seed(number), search.regions, search.world) for number in range(setting.runs)]
     if stuck is not None:
         search.solver.budget += setting.budget
         values, words = search.witness(

@@ -50,6 +50,15 @@ class Facts:
         return None
 
 
+def near(facts: Facts, conditions: Iterable[Term]) -> list[Term]:
+    """List conditions and the facts about no other symbols, if none reads memory: often these contradict already."""
+    asked = list(conditions)
+    about = frozenset[str]().union(*map(terms.symbols, asked))
+    rows = [row for row in facts.rows if terms.symbols(row) <= about]
+    rows = [row for row in rows if not any(one.op in ("over", "word") for one in terms.below((row,)))]
+    return [*rows, *asked] if asked else []
+
+
 def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
     """List what holds of the addresses of symbols that occur in some terms: they are not null, and differ."""
     occurring = frozenset().union(*(terms.symbols(row) for row in rows))

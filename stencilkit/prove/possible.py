@@ -1,18 +1,23 @@
-"""Which states to run stencils on are states that CPython could have: those in which its objects do not overlap."""
+"""States to run stencils on that CPython could have: those in which its objects do not overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from stencilkit.prove import objects, running, terms
 from stencilkit.prove.objects import Region
-from stencilkit.prove.seeds import PAGE, Seed
-from stencilkit.prove.terms import FRAME_NAME
+from stencilkit.prove.seeds import HEAP, PAGE, Seed
+from stencilkit.prove.terms import FRAME_NAME, Term
 from stencilkit.prove.world import World
 
 _HOLES: Final = {"oparg": 16, "operand0": 64}
+_ASIDE: Final = HEAP + 0x10_0000
+"""Where objects are put that would overlap others: above all that a tame state points to."""
+_APART: Final = 0x1_0000
+_WITHIN: Final = 0x3FF0
+_MOST_WORDS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +52,47 @@ def possible(seeds: Iterable[Seed], regions: Iterable[Region], world: World) -> 
     """Leave out the states in which objects overlap: what a stencil does there is no difference."""
     facts = objects.all_apart(tuple(regions))
     return [seed for seed in seeds if all(terms.evaluate(fact, _Start(seed, world), {}) for fact in facts)]
+
+
+def arranged(seed: Seed, regions: Iterable[Region], world: World) -> Seed:
+    """Put the objects of a random state apart: what points to one that overlaps another points elsewhere.
+
+    What varies in an object's length becomes a small number. It is a state like any other, and the same every time. Of
+    those that are left as they are, most have two objects in one place.
+    """
+    placed: list[Region] = []
+    for number, region in enumerate(regions):
+        for term in sorted(terms.below((region.size,)), key=lambda one: one.order):
+            if term.op == "extract" and term.args[0].op == "word":
+                low, bits = int(term.extra[0]), (1 << term.width) - 1
+                old = _value(term.args[0], seed, world)
+                few = (old >> low & bits) % _MOST_WORDS
+                seed = _pointing(term.args[0], old & ~(bits << low) | few << low, seed, world)
+        if not possible([seed], [*placed, region], world):
+            pointer = _pointer(region.start)
+            if pointer is not None:
+                old, within = _value(pointer, seed, world), terms.parts(region.start)[0]
+                there = _ASIDE + _APART * number + (old & _WITHIN | old & 1)
+                seed = _pointing(pointer, terms.const(there - within, pointer.width).value or 0, seed, world)
+        placed.append(region)
+    return seed
+
+
+def _value(term: Term, seed: Seed, world: World) -> int:
+    return terms.evaluate(term, _Start(seed, world), {})
+
+
+def _pointer(start: Term) -> Term | None:
+    """Find what an address is counted from, if the state can say what that is: a register, or a word of memory."""
+    for term, factor in terms.parts(start)[1].items():
+        inner = next((one for one in term.args if one.op == "word"), term) if term.op == "and" else term
+        if factor == 1 and inner.op in ("sym", "word"):
+            return inner
+    return None
+
+
+def _pointing(term: Term, value: int, seed: Seed, world: World) -> Seed:
+    """Make the state in which a register, or a word of memory, has a value."""
+    if term.op == "sym":
+        return replace(seed, values={**seed.values, str(term.extra[0]): value})
+    return replace(seed, words={**seed.words, _value(term.args[0], seed, world): value})

@@ -12,8 +12,7 @@ from typing import Final, Literal
 
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
-from stencilkit.prove import facts as knowledge
-from stencilkit.prove import loops, meeting, objects, returning, terms
+from stencilkit.prove import asking, loops, meeting, objects, returning, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.loops import Head
@@ -82,7 +81,7 @@ class Search:
         self.explore((self._start(self.left), self._start(self.right)), Facts(), {}, 0)
         # The shortest way out is the one to ask for first: a proof of paths that nothing takes proves nothing.
         for facts in sorted(self.exits, key=_size)[:_EXITS_ASKED]:
-            if self._ask(facts) == "yes":
+            if asking.reached(self, facts):
                 return
         raise LimitError
 
@@ -95,16 +94,8 @@ class Search:
         return Side(code, State(0, registers, heap, Memory("frame")))
 
     def _ask(self, facts: Facts, *more: Term) -> Answer:
-        """Ask whether facts and more conditions can be true together with what holds of symbols, and what is given."""
-        rows = [*facts.rows, *more]
-        if terms.FALSE in rows:
-            return "no"
-        used = dict.fromkeys((*self.left.used, *self.right.used))
-        rows += knowledge.of_sizes(self.given, self.left.name, rows)
-        rows += knowledge.of_opargs(self.given, self.left.name)
-        if objects.FACT in self.given:
-            rows += objects.apart(self.regions, rows)
-        return self.solver.satisfiable([*rows, *knowledge.of_symbols(used, rows)])
+        """Ask whether facts and more conditions can be true together."""
+        return asking.ask(self, facts, *more)
 
     def fresh(self) -> int:
         """Return a number that no event of this search has."""
@@ -134,7 +125,7 @@ class Search:
                 continue
             truth = known.value(control.condition)
             if truth is None and decide:
-                truth = self._decided(known, control.condition)
+                truth = asking.decided(self, known, control.condition)
             for way in (True, False) if truth is None else (truth,):
                 then = state.copy()
                 fact = control.condition if way else terms.invert(control.condition)
@@ -151,13 +142,6 @@ class Search:
             state.pc = branch.target
         else:
             state.leaving = branch.target
-
-    def _decided(self, facts: Facts, condition: Term) -> bool | None:
-        if self._ask(facts, condition) == "no":
-            return False
-        if self._ask(facts, terms.invert(condition)) == "no":
-            return True
-        return None
 
     def _straight(self, code: Code, state: State, *, start: bool) -> Control | Literal["loop"]:
         """Run one instruction; return what ends a straight piece of code."""

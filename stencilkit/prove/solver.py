@@ -14,6 +14,7 @@ from stencilkit.errors import UsageError
 from stencilkit.prove.terms import Term
 
 _QUESTION: Final = 1000
+_CHEAP: Final = 500_000
 _MEGABYTES: Final = 300
 
 Answer = Literal["yes", "no", "unknown"]
@@ -46,14 +47,30 @@ class Solver:
     asked: int = 0
     model: Any = None
     _lowered: dict[Term, Any] = field(default_factory=dict)
+    _opaque: dict[Term, Any] = field(default_factory=dict)
     _z3: Any = None
     _count: int = 0
 
-    def satisfiable(self, facts: Iterable[Term]) -> Answer:
-        """Answer whether there are values for which all facts are true; keeps the model of a "yes".
+    def impossible(self, facts: Iterable[Term]) -> bool:
+        """Answer whether facts contradict each other whatever is read over writes that may be elsewhere.
+
+        Each such read is an unknown of its own, the same wherever it occurs. So there are more values than those of
+        `satisfiable`, and where there are none, it has none. Most often that is far cheaper to find.
 
         Raises: LimitError.
         """
+        return self._check(facts, self._opaque, min(self.step, _CHEAP)) == "no"
+
+    def satisfiable(self, facts: Iterable[Term], most: int | None = None) -> Answer:
+        """Answer whether there are values for which all facts are true; keeps the model of a "yes".
+
+        `most` is what the question may use of z3's units, `step` where it is not given.
+
+        Raises: LimitError.
+        """
+        return self._check(facts, self._lowered, most or self.step)
+
+    def _check(self, facts: Iterable[Term], lowered: dict[Term, Any], most: int) -> Answer:
         wanted = [fact for fact in facts if fact.value != 1]
         if any(fact.value == 0 for fact in wanted):
             return "no"
@@ -63,9 +80,9 @@ class Solver:
             self._z3 = load()
             self._z3.set_param("memory_max_size", _MEGABYTES)
         solver = self._z3.SolverFor("QF_UFBV")
-        solver.set("rlimit", self.step)
+        solver.set("rlimit", most)
         try:
-            solver.add([self._lower(fact) == 1 for fact in wanted])
+            solver.add([self._lower(fact, lowered) == 1 for fact in wanted])
             found = solver.check()
         except self._z3.Z3Exception:
             # Out of memory: nothing more is to be had from this process.
@@ -85,23 +102,26 @@ class Solver:
 
     def value(self, term: Term) -> int:
         """Return what a term is in the last model."""
-        return int(self.model.eval(self._lower(term), model_completion=True).as_long())
+        return int(self.model.eval(self._lower(term, self._lowered), model_completion=True).as_long())
 
-    def _lower(self, term: Term) -> Any:  # noqa: ANN401  # z3 has no annotations
+    def _lower(self, term: Term, lowered: dict[Term, Any]) -> Any:  # noqa: ANN401  # z3 has no annotations
         """Write a term in z3's words; iteratively, since terms can be deep."""
         todo = [term]
         while todo:
             one = todo[-1]
-            if one in self._lowered:
+            if one in lowered:
                 todo.pop()
                 continue
-            missing = [arg for arg in one.args if arg not in self._lowered]
+            if lowered is self._opaque and one.op == "over":
+                lowered[one] = self._z3.BitVec(f"read {len(lowered)}", one.width)
+                continue
+            missing = [arg for arg in one.args if arg not in lowered]
             if missing:
                 todo.extend(missing)
                 continue
-            self._lowered[one] = self._node(one, [self._lowered[arg] for arg in one.args])
+            lowered[one] = self._node(one, [lowered[arg] for arg in one.args])
             todo.pop()
-        return self._lowered[term]
+        return lowered[term]
 
     def _node(self, term: Term, args: list[Any]) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  # one row per operation
         z3, width = self._z3, term.width

@@ -10,10 +10,9 @@ from stencilkit import disassemble, prove
 from stencilkit.errors import PolicyError, UsageError
 from stencilkit.model.proof import Proof, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
-from stencilkit.prove import arguments, policy
+from stencilkit.prove import arguments, asking, policy
 from stencilkit.prove.assumptions import ASSUMPTIONS
 from stencilkit.prove.machine import UnsupportedError
-from stencilkit.prove.search import Search
 from tests.proofs import arm, assert_not_proved, assert_proved, group
 
 SETTING = prove.Setting(
@@ -51,6 +50,14 @@ def verdict(left: StencilGroup, right: StencilGroup) -> Proof:
 
 PROVED = {
     "other instructions": ("48 8d 47 01 48 89 c7", "48 ff c7"),
+    "less or equal, and not greater": (
+        "39 f7 7e 03 48 ff c2",  # cmp edi, esi; jle; inc rdx
+        "39 fe 7d 03 48 ff c2",  # cmp esi, edi; jge; inc rdx
+    ),
+    "not positive, by a test and by a comparison": (
+        "85 ff 7e 03 48 ff c2",  # test edi, edi; jle; inc rdx
+        "31 c0 39 f8 90 7d 03 48 ff c2 31 c0",  # xor eax, eax; cmp eax, edi; jge; inc rdx; xor eax, eax
+    ),
     "a register that nobody reads": ("b8 05 00 00 00", "90"),
     "writes to words beside each other": ("49 89 3e 49 89 76 08", "49 89 76 08 49 89 3e"),
     "a test of one byte, and of the word": (
@@ -72,6 +79,9 @@ PROVED = {
 REFUSED = {
     "another number": ("48 83 c7 01", "48 83 c7 02"),
     "another condition": ("48 85 ff 74 03 48 ff c7", "48 85 ff 75 03 48 ff c7"),
+    "less or equal, and greater or equal": ("39 f7 7e 03 48 ff c2", "39 f7 7d 03 48 ff c2"),
+    "less or equal, and less": ("39 f7 7e 03 48 ff c2", "39 fe 7f 03 48 ff c2"),
+    "less or equal without its sign": ("39 f7 7e 03 48 ff c2", "39 fe 73 03 48 ff c2"),
     "a comparison without its sign": ("48 39 f7 7c 03 48 ff c7", "48 39 f7 72 03 48 ff c7"),
     "a store that is missing": ("49 89 3e", "90"),
     "writes whose order counts where they overlap": ("48 89 16 48 89 0f", "48 89 0f 48 89 16"),
@@ -174,7 +184,7 @@ def test_calls_of_two_functions_that_cannot_meet_are_not_compared(monkeypatch: p
     left, right = either("48 39 f7 90 90 90"), either("48 89 f8 48 31 f0")
     assert verdict(left, right).verdict is Verdict.PROVED
     # Where z3 does not decide which way is open, both are taken.
-    monkeypatch.setattr(Search, "_decided", lambda *_: None)
+    monkeypatch.setattr(asking, "decided", lambda *_: None)
     assert verdict(left, right).verdict is Verdict.PROVED
     assert verdict(left, either("48 89 f8 48 31 d0")).verdict is Verdict.NOT_PROVED
 

@@ -15,7 +15,7 @@ from stencilkit.prove import conventions, objects
 from stencilkit.prove.code import Code
 from stencilkit.prove.objects import Region
 from stencilkit.prove.placement import OBJECTS
-from stencilkit.prove.possible import possible
+from stencilkit.prove.possible import arranged, possible
 from stencilkit.prove.seeds import HEAP, Seed
 from stencilkit.prove.world import World
 from tests.proofs import arm, assert_not_proved, group
@@ -312,6 +312,19 @@ def test_where_objects_are_can_be_in_memory() -> None:
     assert possible([apart, *others], regions, world) == [apart]
     largest = replace(apart, words={**words, locals_: 0x1F6})
     assert possible([largest], regions, world) == [largest]
+
+
+def test_random_states_are_made_so_that_objects_do_not_overlap() -> None:
+    for name, series in (("_UOP_r00", "3.15"), (f"{PUSHING}_0", "3.13"), (PUSHING, "3.14")):
+        regions, world = found(name, series)
+        states = [Seed(number) for number in range(60)]
+        made = [arranged(one, regions, world) for one in states]
+        assert made == [arranged(one, regions, world) for one in states]
+        assert len(possible(states, regions, world)) < len(possible(made, regions, world))
+        assert len(possible(made, regions, world)) > 30
+        # What is apart already stays as it is, but for how long it is.
+        (kept,) = possible(states, regions, world)[:1]
+        assert set(arranged(kept, regions, world).values) == set()
 
 
 def test_the_shim_gets_other_arguments() -> None:

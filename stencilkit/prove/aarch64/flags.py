@@ -1,6 +1,7 @@
 """Flags and conditions.
 
-Beside n, z, c and v there may be "lt" (less, signed) and "ls" (lower or same): a comparison in one piece.
+Beside n, z, c and v there may be "lt" (less, signed), "le" (less or equal, signed) and "ls" (lower or same): a
+comparison in one piece, so that "less or equal" one way is "not less" the other way.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def subtracted(left: Term, right: Term) -> tuple[Term, Flags]:
             terms.bitwise("xor", top(left), top(right)), terms.bitwise("xor", top(left), top(result))
         ),
         "lt": lambda: terms.less(left, right, is_signed=True),
+        "le": lambda: terms.invert(terms.less(right, left, is_signed=True)),
         "ls": lambda: terms.invert(terms.less(right, left, is_signed=False)),
     }
 
@@ -72,6 +74,12 @@ def _less(state: State) -> Term:
     return terms.bitwise("xor", state.flag("n"), state.flag("v"))
 
 
+def _less_or_equal(state: State) -> Term:
+    if "le" in state.flags:
+        return state.flag("le")
+    return terms.either(state.flag("z"), _less(state))
+
+
 def _lower_or_same(state: State) -> Term:
     if "ls" in state.flags:
         return state.flag("ls")
@@ -85,7 +93,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[State], Term]]] = {
     "vs": lambda state: state.flag("v"),
     "ls": _lower_or_same,
     "lt": _less,
-    "le": lambda state: terms.either(state.flag("z"), _less(state)),
+    "le": _less_or_equal,
 }
 _OPPOSITE: Final = {"ne": "eq", "lo": "hs", "pl": "mi", "vc": "vs", "hi": "ls", "ge": "lt", "gt": "le"}
 

@@ -1,6 +1,7 @@
 """Flags and conditions.
 
-Beside c, z, s, o and p there may be "l" (less, signed) and "be" (below or equal): a comparison in one piece.
+Beside c, z, s, o and p there may be "l" (less, signed), "le" (less or equal, signed) and "be" (below or equal): a
+comparison in one piece, so that "less or equal" one way is "not less" the other way.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def subtracted(left: Term, right: Term, borrow: Term | None = None) -> tuple[Ter
             "z": lambda: terms.eq(left, right),
             "c": lambda: terms.less(left, right, is_signed=False),
             "l": lambda: terms.less(left, right, is_signed=True),
+            "le": lambda: terms.invert(terms.less(right, left, is_signed=True)),
             "be": lambda: terms.invert(terms.less(right, left, is_signed=False)),
         }
     wide = terms.sub(
@@ -93,6 +95,7 @@ def logical(result: Term) -> dict[str, LazyFlag]:
         "c": lambda: FALSE,
         "o": lambda: FALSE,
         "l": lambda: top(result),
+        "le": lambda: terms.invert(terms.less(terms.const(0, result.width), result, is_signed=True)),
         "be": lambda: terms.eq(result, terms.const(0, result.width)),
     }
 
@@ -101,6 +104,10 @@ def _less(state: State) -> Term:
     if "l" in state.flags:
         return state.flag("l")
     return terms.bitwise("xor", state.flag("s"), state.flag("o"))
+
+
+def _less_or_equal(state: State) -> Term:
+    return state.flag("le") if "le" in state.flags else terms.either(_less(state), state.flag("z"))
 
 
 def _below_or_equal(state: State) -> Term:
@@ -115,7 +122,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[State], Term]]] = {
     "s": lambda state: state.flag("s"),
     "p": lambda state: state.flag("p"),
     "l": _less,
-    "le": lambda state: terms.either(_less(state), state.flag("z")),
+    "le": _less_or_equal,
 }
 _OPPOSITE: Final = {"no": "o", "ae": "b", "ne": "e", "a": "be", "ns": "s", "np": "p", "ge": "l", "g": "le"}
 

@@ -115,7 +115,7 @@ def _rotate(state: State, code: Code, op: Operation) -> Control:
     if by:
         rest = value.width - by
         value = terms.concat(terms.extract(value, 0, rest), terms.extract(value, rest, by))
-    state.flags = state.flags | unknown(op, "c", "o", "l", "be")
+    state.flags = state.flags | unknown(op, "c", "o", "l", "le", "be")
     write(state, code, op, op.operands[0], value)
     return None
 

@@ -1,0 +1,77 @@
+"""What is asked of the solver about a path, the cheap questions first.
+
+A question without some of the facts has more answers, so a "no" to it is a "no" to the whole one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stencilkit.prove import facts as knowledge
+from stencilkit.prove import objects, terms
+from stencilkit.prove.facts import Facts
+from stencilkit.prove.solver import Answer
+from stencilkit.prove.terms import Term
+
+if TYPE_CHECKING:
+    from stencilkit.prove.search import Search
+
+_DECIDING: Final = 2_000_000
+"""What it may cost to find that a branch goes one way only."""
+_REACHING: Final = 3
+
+
+def ask(search: Search, facts: Facts, *more: Term) -> Answer:
+    """Ask whether facts and more conditions can be true together with what holds of symbols, and what is given.
+
+    Raises: LimitError.
+    """
+    rows = _rows(search, facts, more)
+    return "no" if _closed(search, facts, more, rows) else search.solver.satisfiable(rows)
+
+
+def reached(search: Search, facts: Facts) -> bool:
+    """Ask whether some values lead to an exit: to find them may cost more than other answers.
+
+    Raises: LimitError.
+    """
+    return search.solver.satisfiable(_rows(search, facts, ()), _REACHING * search.solver.step) == "yes"
+
+
+def decided(search: Search, facts: Facts, condition: Term) -> bool | None:
+    """Ask which way a branch goes; None where both may be open.
+
+    A way that is not known to be closed is taken, and what comes of it is asked about again. So this is cheap: first
+    both ways without some of the facts, and then with all of them.
+
+    Raises: LimitError.
+    """
+    ways = ((condition, False), (terms.invert(condition), True))
+    asked = [((way,), _rows(search, facts, (way,)), truth) for way, truth in ways]
+    for more, rows, truth in asked:
+        if _closed(search, facts, more, rows):
+            return truth
+    for _, rows, truth in asked:
+        if search.solver.satisfiable(rows, min(_DECIDING, search.solver.step)) == "no":
+            return truth
+    return None
+
+
+def _rows(search: Search, facts: Facts, more: tuple[Term, ...]) -> list[Term]:
+    rows = [*facts.rows, *more]
+    used = dict.fromkeys((*search.left.used, *search.right.used))
+    rows += knowledge.of_sizes(search.given, search.left.name, rows)
+    rows += knowledge.of_opargs(search.given, search.left.name)
+    if objects.FACT in search.given:
+        rows += objects.apart(search.regions, rows)
+    return rows + knowledge.of_symbols(used, rows)
+
+
+def _closed(search: Search, facts: Facts, more: tuple[Term, ...], rows: list[Term]) -> bool:
+    """Say whether a "no" is cheap to find: from the facts that are near, or whatever is read over other writes."""
+    if terms.FALSE in rows:
+        return True
+    near = knowledge.near(facts, more)
+    if len(near) > len(more) and search.solver.impossible(near):
+        return True
+    return any(one.op == "over" for one in terms.below(rows)) and search.solver.impossible(rows)
