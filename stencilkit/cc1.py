@@ -181,7 +181,7 @@ def _refuse_unasked(rules: Rules, found: Sequence[Argument]) -> None:
         rule = _find(rules, argument)
         if rule.effect == "refused" and rule is not _UNKNOWN:
             raise FlagError(
-                f"this clang says {argument} without being asked, which stencils may not have: {rule.why}",
+                f"this clang says {argument} without being asked to, which stencils cannot have: {rule.why}",
                 where="its wrapper, its configuration file or its vendor",
                 fix="name the clang that it starts, or cancel the flag with --cflags",
             )

@@ -124,7 +124,7 @@ def _check(call: Call, arguments: Sequence[str], done: process.Completed, work: 
             fix=f"install your distribution's llvm-{call.llvm} (the wheels of PyPI have clang alone)",
         )
     if done.returncode and done.lacked_room:
-        raise OutputError(f"there is no room for what {_BUILD} writes", where=str(work), fix="make some")
+        raise OutputError(f"there is no room for what {_BUILD} writes", where=str(work), fix="free some space there")
     if done.returncode:
         raise CompileError(
             f"the tree's own {_BUILD} {done.ending}",

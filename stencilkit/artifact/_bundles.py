@@ -107,7 +107,7 @@ def check_buildinfo(where: str, contents: Mapping[str, bytes], artifacts: Sequen
         packed_by = _PACKED_BY.search(text)
         fits = packed_by is not None and text == _buildinfo(artifacts, files, packed_by[1])
     if not fits:
-        raise BundleError(f"{BUILDINFO} is not about this bundle", where=where, fix="do not use this bundle")
+        raise BundleError(f"{BUILDINFO} does not describe this bundle", where=where, fix="do not use this bundle")
 
 
 def read_bundle(path: Path) -> dict[str, bytes]:
@@ -121,7 +121,7 @@ def read_bundle(path: Path) -> dict[str, bytes]:
     sums = contents.pop(SUMS, None)
     if sums is None:
         raise BundleError(
-            f"it has no {SUMS}, so it is not a bundle", where=str(path), fix="give what stencilkit pack made"
+            f"it has no {SUMS}, so it is not a bundle", where=str(path), fix="give a bundle that stencilkit pack made"
         )
     expected = _sums(sums, path)
     for name, data in sorted(contents.items()):

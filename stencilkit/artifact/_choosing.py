@@ -25,6 +25,6 @@ def choose(
     if not chosen:
         raise BundleError(
             f"there are no {flavour} stencils of CPython {version} for {triple}" + (f" by LLVM {llvm}" if llvm else ""),
-            fix="there is: " + "; ".join(item.title for item in everything),
+            fix="available: " + "; ".join(item.title for item in everything),
         )
     return chosen

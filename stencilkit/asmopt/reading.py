@@ -152,7 +152,7 @@ class _Reader:
             raise _error(
                 line,
                 number,
-                "call frame information in a stencil: Apple's clang writes it whatever it is told "
+                "call frame information in a stencil: Apple's clang writes it whatever the flags are "
                 "(CPython #146475, #148560)",
                 "use an LLVM release in place of it (stencilkit toolchains install 21)",
             )

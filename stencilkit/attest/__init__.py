@@ -149,7 +149,7 @@ class _Reader:
         else:
             payload, names = self._envelope(document, where)
         if not names:
-            raise AttestationError("nobody signed it whose word counts here", where=where)
+            raise AttestationError("none of the builders that you named has signed it", where=where)
         return Attested(where=where, statement=self._statement.decode(payload, where), signers=names)
 
     def _bundle(self, data: bytes, where: str) -> tuple[bytes, tuple[str, ...]]:

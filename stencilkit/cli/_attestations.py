@@ -63,7 +63,7 @@ class Asked:
         found += [Signer(name=identity, identity=identity, issuer=issuer) for identity, issuer in people]
         if not found:
             raise UsageError(
-                "a signature says nothing until it is known whose it is", fix="add --key, or --identity and --issuer"
+                "a signature counts only if it is known whose it is", fix="add --key, or --identity and --issuer"
             )
         return found
 

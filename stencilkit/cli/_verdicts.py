@@ -52,7 +52,7 @@ def _text(verdict: Verdict) -> list[_render.Line]:
 
 def _markdown(verdict: Verdict) -> list[str]:
     word = "".join(_words(verdict))
-    lines = [f"### {escape.code(verdict.subject)}: {word}", "", "| | Held against | |", "| --- | --- | --- |"]
+    lines = [f"### {escape.code(verdict.subject)}: {word}", "", "| | Compared with | |", "| --- | --- | --- |"]
     for check in verdict.checks:
         details = "".join(f"<br>{escape.code(detail)}" for detail in check.details)
         lines.append(f"| {_MARKS[check.status]} | {check.kind} | {escape.cell(check.what)}{details} |")

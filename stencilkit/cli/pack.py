@@ -125,8 +125,8 @@ def _check_signing(signing: _attestations.Signing, names: str, ledger: Path | No
         raise UsageError("--ledger is for the signed statement", fix="leave it out, or add --attest")
     if wanted != signing.wanted:
         raise UsageError(
-            "--attest needs somebody to sign, and --sign-key and --sigstore something",
-            fix="give --attest with --sign-key FILE, or with --sigstore",
+            "--attest goes together with --sign-key or --sigstore",
+            fix="give --attest with --sign-key FILE, or with --sigstore; or leave out both",
         )
     if signing.wanted and names != "bundle":
         raise UsageError("a signed statement is about a bundle", fix="pack a bundle, or leave the signature out")

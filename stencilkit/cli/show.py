@@ -31,7 +31,7 @@ def command(uop: str, path: Path, triple: str | None, form: str) -> None:
     found = surveying.read_only(path)
     if len(found) > 1 and form == "json":
         raise UsageError(
-            f"below {path} are {len(found)} builds, and JSON is of one",
+            f"there are {len(found)} builds below {path}, and JSON output is for one",
             details="\n".join(map(str, found)),
             fix="name one of them",
         )

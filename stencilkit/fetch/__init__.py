@@ -193,7 +193,7 @@ def _explained(pin: SourcePin, error: FetchError) -> FetchError:
             fix="report it to the distribution, and name another release until then",
         )
     return FetchError(
-        f"a signed source index lists CPython {pin.version}, but its tarball cannot be had: {error.what}",
+        f"a signed source index lists CPython {pin.version}, but its tarball is not available: {error.what}",
         details=error.details,
         fix=(
             "try again when the mirror has caught up, or download Python-"

@@ -38,7 +38,7 @@ def parse(text: str, where: str) -> Policy:
     known: tuple[Verdict, ...] = get_args(Verdict)
     for word in accept:
         if word not in known:
-            raise root.fail("accept", f"{word!r} is none of {', '.join(known)}")
+            raise root.fail("accept", f"{word!r} is not one of {', '.join(known)}")
     llvm = root.text("llvm", "")
     versions = MajorRange.parse(llvm) if llvm else None
     if llvm and versions is None:

@@ -194,7 +194,7 @@ class _Object:
         for offset, index, number in self._reader.table(_RELOCATION, place, count, f"a relocation of section {name!r}"):
             symbol = self._names.get(index)
             if symbol is None:
-                raise ObjectError(f"the object is damaged: a relocation wants symbol {index}, which there is not")
+                raise ObjectError(f"the object is damaged: a relocation wants symbol {index}, which does not exist")
             kind = f"IMAGE_REL_{self._machine}_{self._kinds.get(number, f'type {number}')}"
             size, signed, less = _ADDENDS.get(kind, (0, False, 0))
             yield Relocation(

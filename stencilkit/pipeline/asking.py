@@ -126,8 +126,9 @@ def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) ->
 
 def _not_asked(plan: Plan, unasked: tuple[str, ...]) -> FlagError:
     return FlagError(
-        "this clang is told more than stencilkit and --cflags ask for, so its stencils would not be what they say",
+        "this clang gets more flags than stencilkit and --cflags ask for, so its stencils would not be what they say",
         where=plan.toolchain.label,
         details="\n".join(unasked),
-        fix="name the clang that it starts, or say the same with --cflags; --allow-driver-flags takes and records it",
+        fix="name the clang that it starts, or pass the same flags with --cflags; "
+        "--allow-driver-flags accepts and records them",
     )

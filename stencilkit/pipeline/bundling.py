@@ -59,7 +59,7 @@ def check_marks(artifacts: Sequence[Artifact], *, mingw: bool, provisional: bool
             raise BundleError(
                 f"the stencils for {item.manifest.triple} are provisional: {item.manifest.doubts[0]}",
                 where=item.where,
-                fix="build them with a stencilkit that knows what they are of, or say --provisional",
+                fix="build them with a stencilkit that knows what they are of, or pass --provisional",
             )
         found = verify.mingw_headers(item.manifest)
         if found and not mingw:
@@ -71,7 +71,7 @@ def check_marks(artifacts: Sequence[Artifact], *, mingw: bool, provisional: bool
                     else f", though their manifest says {item.manifest.headers!r}"
                 ),
                 where=", ".join([item.where, *found[:3]]),
-                fix="build them with a Windows SDK (stencilkit build --sysroot), or say --allow-mingw",
+                fix="build them with a Windows SDK (stencilkit build --sysroot), or pass --allow-mingw",
             )
 
 

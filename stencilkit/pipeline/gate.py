@@ -132,7 +132,9 @@ def _build(
     command = varying.prefixed([sys.executable, "-m", "stencilkit", *map(str, words)], variations)
     done = process.run(command, env=environment, timeout=_TIMEOUT)
     if done.returncode and done.lacked_room:
-        raise OutputError("there is no room for a build", where=str(scratch), details=done.err[-2000:], fix="make some")
+        raise OutputError(
+            "there is no room for a build", where=str(scratch), details=done.err[-2000:], fix="free some space"
+        )
     if done.returncode:
         varied = ", ".join(variation.name for variation in variations) or "nothing"
         raise CompileError(f"a build ({varied} varied) {done.ending}", details=done.err[-2000:], fix="see above")

@@ -38,7 +38,7 @@ def native() -> Target:
     for target in knowing.known_targets():
         if environ.is_native(target.native):
             return target
-    raise UsageError("this machine is none of the known targets", fix="name one with --target")
+    raise UsageError("this machine is not one of the known targets", fix="name one with --target")
 
 
 def one(spelling: str | None) -> Target:

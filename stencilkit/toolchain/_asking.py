@@ -166,7 +166,7 @@ def _outdated(toolchain: Toolchain, said: str, store: Store) -> ToolchainError:
     return ToolchainError(
         f"{toolchain.program} was {toolchain.vendor}, and is another one now",
         details=said.strip().partition("\n")[0][:200],
-        fix="run it again: what it was is forgotten",
+        fix="run the command again; the cached answer about it was removed",
     )
 
 

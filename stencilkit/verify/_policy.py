@@ -43,7 +43,7 @@ def parse_policy(text: str, where: str) -> Policy:
     require: tuple[Any, ...] = root.texts("require")
     for kind in require:
         if kind not in get_args(Kind):
-            raise root.fail("require", f"{kind!r} is none of {', '.join(get_args(Kind))}")
+            raise root.fail("require", f"{kind!r} is not one of {', '.join(get_args(Kind))}")
     llvm = root.text("llvm", "")
     versions = MajorRange.parse(llvm) if llvm else None
     if llvm and versions is None:

@@ -137,7 +137,7 @@ def test_a_release_of_an_index_that_a_trusted_key_signed(archive: Archive, tmp_p
     assert (str(found.pin.version), found.absent) == ("3.15.1", ("3.15.2",))
     assert found.pin.vouched == "the signed source index of Debian sid"
     assert (found.tree / "Include/patchlevel.h").is_file()
-    with pytest.raises(FetchError, match=r"lists CPython 3\.15\.2, but its tarball cannot be had"):
+    with pytest.raises(FetchError, match=r"lists CPython 3\.15\.2, but its tarball is not available"):
         fetch.fetch("3.15.2", NOTHING_PINNED, tmp_path / "cache")
 
 

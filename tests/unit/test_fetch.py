@@ -235,7 +235,7 @@ def test_indexes_that_do_not_agree_are_refused(tmp_path: Path, index: Index) -> 
 def test_a_listed_release_that_no_mirror_holds(tmp_path: Path, index: Index) -> None:
     index.add("3.15.2")
     index.absent.add("3.15.2")
-    with pytest.raises(FetchError, match=r"index lists CPython 3\.15\.2, but its tarball cannot be had") as caught:
+    with pytest.raises(FetchError, match=r"index lists CPython 3\.15\.2, but its tarball is not available") as caught:
         fetch.fetch("3.15.2", PINS, tmp_path)
     assert "HTTP status 404" in caught.value.details
     assert SHA256 in caught.value.fix
@@ -281,7 +281,7 @@ def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index)
     found = fetch.newest("3.15", PINS, tmp_path, progress=Progress())
     assert (str(found.pin.version), found.absent) == ("3.15.1", ("3.15.2",))
     (line,) = [text for text in said if text.startswith("CPython 3.15.1 is not the newest: ")]
-    assert "lists CPython 3.15.2, but its tarball cannot be had" in line
+    assert "lists CPython 3.15.2, but its tarball is not available" in line
     assert f"try again when the mirror has caught up, or download Python-3.15.2.tar.xz (SHA-256 {SHA256})" in line
 
 

@@ -37,7 +37,7 @@ def test_two_spellings_of_one_target_are_refused(tree: Path) -> None:
 
 def test_a_machine_that_is_no_target_must_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environ, "is_native", lambda _: False)
-    with pytest.raises(UsageError, match="none of the known targets") as caught:
+    with pytest.raises(UsageError, match="not one of the known targets") as caught:
         requesting.one(None)
     assert "--target" in caught.value.fix
 

@@ -18,7 +18,7 @@ CASES: dict[str, tuple[str, str]] = {
     "build --cpython {tree} --trusted-root {file}": ("--trusted-root is for --verify-source", "add --verify-source"),
     "identify": ("nothing was named", "name a program, a package or a folder, or a process with --pid"),
     "pack {out} -o x.tar.gz --ledger {out}": ("--ledger is for the signed statement", "leave it out, or add --attest"),
-    "pack {out} -o x.tar.gz --attest": ("--attest needs somebody to sign", "give --attest with --sign-key FILE"),
+    "pack {out} -o x.tar.gz --attest": ("--attest goes together with", "give --attest with --sign-key FILE"),
     "pack {out} -o x.tar.gz --attest --sign-key {file} --sigstore": ("are two ways to sign", "leave one of them out"),
     "pack {out} -o x.tar.gz --attest --trust-config {file}": ("--trust-config is for --sigstore", "or add --sigstore"),
     "prove {out}": ("prove takes two or more paths, or --self and one", "name headers or output folders"),
@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, str]] = {
     "prove {out} {out} --update": ("--update writes to a ledger", "give --ledger DIR"),
     "show _NO_SUCH {out}": ("has no stencil _NO_SUCH", "its manifest.toml lists them"),
     "show _POP_TOPP {out}": ("has no stencil _POP_TOPP", "_POP_TOP"),
-    "verify {out} --attestation {file}": ("a signature says nothing until it is known whose it is", "add --key, or"),
+    "verify {out} --attestation {file}": ("a signature counts only if it is known whose it is", "add --key, or"),
     "verify {out} --attestation {file} --identity a@b": ("each --identity needs its --issuer", "as many of one as of"),
     "verify {out} --key {file}": ("signers are named, and nothing that they signed", "add --attestation FILE"),
     "verify {out} --attestation {file} --policy {policy} --threshold 1": (

@@ -515,7 +515,7 @@ def test_policies_are_obeyed(case: Case) -> None:
     [
         ("require = []", "demands nothing"),
         ("", "require: missing"),
-        ('require = ["love"]', "is none of canonical"),
+        ('require = ["love"]', "is not one of canonical"),
         ('require = ["tree"]\nllvm = "new"', "is not a version"),
         ('require = ["tree"]\nmore = 1', "unknown field"),
     ],
