@@ -94,7 +94,7 @@ def _source(row: Fields) -> SourcePin:
         version=version,
         pool=row.text("pool"),
         path=row.text("path"),
-        sha256=_sha256(row, row.text("sha256")),
+        sha256=row.sha256("sha256"),
         vouched=row.text("vouched", ""),
     )
     row.done()
@@ -114,15 +114,9 @@ def _wheel(row: Fields) -> WheelPin:
     pin = WheelPin(
         version=version,
         package=row.text("package"),
-        sha256=tuple(_sha256(row, digest) for digest in row.texts("sha256")),
+        sha256=tuple(row.as_sha256("sha256", digest) for digest in row.texts("sha256")),
     )
     row.done()
     if not pin.sha256:
         raise row.fail("sha256", "a download without a hash is refused")
     return pin
-
-
-def _sha256(row: Fields, digest: str) -> str:
-    if not re.fullmatch("[0-9a-f]{64}", digest):
-        raise row.fail("sha256", f"not a SHA-256 in lower-case hex: {digest!r}")
-    return digest

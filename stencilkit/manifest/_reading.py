@@ -39,7 +39,6 @@ from stencilkit.support.fields import Fields, document, top
 
 _FILE_NAME: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _TREE_NAME: Final = re.compile(r"(?!\.\.?(?:/|$)|.*/\.\.?(?:/|$))[^/\\\0\n]+(?:/[^/\\\0\n]+)*")
-_SHA256: Final = re.compile("[0-9a-f]{64}")
 _FEATURE: Final = re.compile(r"[+-][\w.-]+")
 _STENCIL: Final = re.compile(
     r"(?P<content>[0-9a-f]{64}) (?P<code>[0-9]{1,18}) (?P<data>[0-9]{1,18}) (?P<holes>[0-9]{1,18})"
@@ -86,9 +85,9 @@ def _manifest(root: Fields, *, sealed: bool) -> Manifest:
         triple=artifact.text("triple"),
         spelling=artifact.text("spelling"),
         flavour=artifact.choice("flavour", get_args(Flavour)),
-        input_digest=_sha256(artifact, "input-digest"),
-        content_digest=_sha256(artifact, "content-digest"),
-        interface_digest=_sha256(artifact, "interface-digest"),
+        input_digest=artifact.sha256("input-digest"),
+        content_digest=artifact.sha256("content-digest"),
+        interface_digest=artifact.sha256("interface-digest"),
         extras=_digests(root, "extras"),
         files=tuple(_file(row) for row in root.tables("file")),
         toolchain=_toolchain(toolchain),
@@ -100,7 +99,7 @@ def _manifest(root: Fields, *, sealed: bool) -> Manifest:
         variants=tuple(_variant(row) for row in build.tables("variant", [])),
         flags=tuple(_flag(row) for row in build.tables("flag")),
         includes=tuple(_includes(root)),
-        pyconfig_sha256=_sha256(pyconfig, "sha256"),
+        pyconfig_sha256=pyconfig.sha256("sha256"),
         used=tuple(_used(row) for row in root.tables("used")),
         visible=VisibleConfig(
             macros=pyconfig.mapping("macros"),
@@ -149,18 +148,10 @@ def _check_sums(manifest: Manifest, root: Fields) -> None:
         raise root.fail("artifact.content-digest", "does not follow from the digests of the stencils")
 
 
-def _sha256(row: Fields, key: str) -> str:
-    value = row.text(key)
-    if not _SHA256.fullmatch(value):
-        raise row.fail(key, f"not a SHA-256 in lower-case hex: {value!r}")
-    return value
-
-
 def _digests(row: Fields, key: str, *default: dict[str, str]) -> dict[str, str]:
     values = row.mapping(key, *default)
     for name, value in values.items():
-        if not _SHA256.fullmatch(value):
-            raise row.fail(f"{key}.{name}", f"not a SHA-256 in lower-case hex: {value!r}")
+        row.as_sha256(f"{key}.{name}", value)
     return values
 
 
@@ -177,7 +168,7 @@ def _toolchain(row: Fields) -> ToolchainRecord:
     record = ToolchainRecord(
         version=version,
         vendor=row.text("vendor"),
-        program=_sha256(row, "program"),
+        program=row.sha256("program"),
         libraries=_digests(row, "libraries"),
     )
     row.done()
@@ -196,7 +187,7 @@ def _cpu(row: Fields) -> Cpu:
 def _source(row: Fields) -> ReleaseSignature:
     record = ReleaseSignature(
         tarball=row.text("tarball"),
-        sha256=_sha256(row, "sha256"),
+        sha256=row.sha256("sha256"),
         identity=row.text("identity"),
         issuer=row.text("issuer"),
     )
@@ -207,9 +198,7 @@ def _source(row: Fields) -> ReleaseSignature:
 
 
 def _file(row: Fields) -> FileRecord:
-    record = FileRecord(
-        role=row.choice("role", get_args(FileRole)), name=row.text("name"), sha256=_sha256(row, "sha256")
-    )
+    record = FileRecord(role=row.choice("role", get_args(FileRole)), name=row.text("name"), sha256=row.sha256("sha256"))
     row.done()
     if not _FILE_NAME.fullmatch(record.name):
         raise row.fail("name", f"is not the name of a file: {record.name!r}")
@@ -250,7 +239,7 @@ def _includes(root: Fields) -> Iterator[IncludedFile]:
 
 def _used(row: Fields) -> UsedFile:
     record = UsedFile(
-        use=row.choice("use", get_args(Use)), name=_path(row, "name", row.text("name")), sha256=_sha256(row, "sha256")
+        use=row.choice("use", get_args(Use)), name=_path(row, "name", row.text("name")), sha256=row.sha256("sha256")
     )
     row.done()
     return record
@@ -273,7 +262,7 @@ def _provenance(row: Fields, *, sealed: bool) -> Provenance:
         source=row.text("source", ""),
     )
     if sealed:
-        _sha256(row, SEAL)
+        row.sha256(SEAL)
     row.done()
     return record
 

@@ -11,7 +11,7 @@ from stencilkit import compare, disassemble, emit, manifest
 from stencilkit.errors import UsageError
 from stencilkit.model.comparison import Comparison, Line, Row, Side
 from stencilkit.model.stencil import StencilGroup
-from stencilkit.pipeline import admitting, surveying
+from stencilkit.pipeline import admitting, opening, surveying
 from stencilkit.pipeline.opening import Opened
 
 MOST: Final = 6
@@ -59,15 +59,7 @@ def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, .
         raise UsageError(f"compare takes two to {MOST} paths, not {len(paths)}", fix="name headers or output folders")
     first, *others = (admitting.header(path, triple) for path in paths)
     for other in others:
-        for what, one, two in (
-            ("CPython", first.header.format.series, other.header.format.series),
-            ("target", first.target.triple, other.target.triple),
-        ):
-            if one != two:
-                raise UsageError(
-                    f"{first.label} and {other.label} cannot be compared: {what} {one} and {two}",
-                    fix="compare stencils of one CPython series and one target",
-                )
+        opening.check_comparable(first, other)
     return tuple(pair(first, other) for other in others)
 
 

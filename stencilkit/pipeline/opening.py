@@ -159,6 +159,22 @@ def open_header(path: Path, triple: str | None = None) -> Opened:
     )
 
 
+def check_comparable(first: Opened, second: Opened) -> None:
+    """Refuse to compare stencils of different CPythons or targets.
+
+    Raises: UsageError.
+    """
+    for what, one, two in (
+        ("CPython", first.header.format.series, second.header.format.series),
+        ("target", first.target.triple, second.target.triple),
+    ):
+        if one != two:
+            raise UsageError(
+                f"{first.label} and {second.label} cannot be compared: {what} {one} and {two}",
+                fix="compare stencils of one CPython series and one target",
+            )
+
+
 def read_header(text: str, where: str) -> tuple[ReadHeader, Python]:
     """Read the text of a header, and find the CPython that it is for; `where` is for messages.
 

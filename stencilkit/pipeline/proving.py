@@ -17,7 +17,7 @@ from stencilkit.model.machine import Operation
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
-from stencilkit.pipeline import accounting, admitting, bundling
+from stencilkit.pipeline import accounting, admitting, bundling, opening
 from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, emulate, solver
 from stencilkit.support import fields, files, forks, resources
@@ -98,15 +98,7 @@ def _opened(path: Path, triple: str | None) -> Opened:
 
 
 def _pair(first: Opened, second: Opened, request: Request, store: Store, progress: Progress) -> Proofs:
-    for what, one, two in (
-        ("CPython", first.header.format.series, second.header.format.series),
-        ("target", first.target.triple, second.target.triple),
-    ):
-        if one != two:
-            raise UsageError(
-                f"{first.label} and {second.label} cannot be compared: {what} {one} and {two}",
-                fix="compare stencils of one CPython series and one target",
-            )
+    opening.check_comparable(first, second)
     names = _names(first, second, request.uops)
     setting = _setting(first, request)
     found: dict[str, Proof] = {}

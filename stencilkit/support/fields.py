@@ -16,6 +16,7 @@ from stencilkit.support import escape, limits
 T = TypeVar("T")
 _MISSING: Final = object()
 _SHOWN: Final = 60
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 # tomllib copies a dotted key for each of its parts: 200 KB of dots took all memory.
 _LONG_KEY: Final = re.compile(
     rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{limits.KEY_PARTS}}}"""
@@ -136,6 +137,16 @@ class Fields:
             return bytes.fromhex(spelt)
         except ValueError:
             raise self.fail(key, f"must be bytes in hexadecimal, not {_shown(spelt)}") from None
+
+    def sha256(self, key: str) -> str:
+        """Read a SHA-256 in lower-case hexadecimal digits."""
+        return self.as_sha256(key, self.text(key))
+
+    def as_sha256(self, key: str, value: str) -> str:
+        """Return a value that was read, if it is a SHA-256 in lower-case hexadecimal digits."""
+        if not _SHA256.fullmatch(value):
+            raise self.fail(key, f"not a SHA-256 in lower-case hex: {value[:80]!r}")
+        return value
 
     def integer(self, key: str, default: object = _MISSING) -> int:
         """Read an integer of 64 bits."""

@@ -31,6 +31,8 @@ CASES: list[tuple[str, Callable[[Fields], object], str]] = [
     ("[[a]]\n[[a]]\nb = 1", lambda f: f.tables("a")[1].text("b"), "a[1].b: must be a string, not 1"),
     ("[[a]]\n[a.b.c]", lambda f: next(f.tables("a")[0].named_tables("b"))[1].text("d"), "a[0].b.c.d: missing"),
     ("a = 1", lambda f: f.done(), "a: unknown field"),
+    ("a = 'AB'", lambda f: f.sha256("a"), "a: not a SHA-256 in lower-case hex: 'AB'"),
+    (f"a = '{'0' * 65}'", lambda f: f.sha256("a"), f"a: not a SHA-256 in lower-case hex: '{'0' * 65}'"),
 ]
 
 
