@@ -268,7 +268,8 @@ class X86:
         return {}
 
     def derived(self, bits: dict[str, int]) -> dict[str, int]:
-        return {"l": bits["s"] ^ bits["o"], "be": bits["c"] | bits["z"]}
+        less = bits["s"] ^ bits["o"]
+        return {"l": less, "le": less | bits["z"], "be": bits["c"] | bits["z"]}
 
     def call(self, state: State, back: int) -> None:
         state.registers[self.stack] = terms.offset(state.registers[self.stack], -self.word // 8)
@@ -347,7 +348,8 @@ class Arm:
         return after, bytes(engine.mem_read(HEAP, SIZE))
 
     def derived(self, bits: dict[str, int]) -> dict[str, int]:
-        return {"lt": bits["n"] ^ bits["v"], "ls": (1 - bits["c"]) | bits["z"]}
+        less = bits["n"] ^ bits["v"]
+        return {"lt": less, "le": less | bits["z"], "ls": (1 - bits["c"]) | bits["z"]}
 
     def start(self, registers: dict[str, Term]) -> None:
         """Make registers as they are before an instruction."""

@@ -300,6 +300,20 @@ def test_aarch64_too() -> None:
     assert arm_verdict(add, arm("d2800028 8b080318")).verdict is Verdict.PROVED  # mov x8, #1; add x24, x24, x8
     assert arm_verdict(add, arm("91000b18")).verdict is Verdict.NOT_PROVED
     assert arm_verdict(add, arm("11000718")).verdict is Verdict.NOT_PROVED  # of 32 bits
+
+
+def test_adding_is_comparing_with_the_negative_number() -> None:
+    sign = arm("d37fff19 d503201f")  # lsr x25, x24, #63
+    assert_proved(arm_verdict(arm("b100071f 9a9fc7f9"), sign))  # cmn x24, #1; cset x25, le
+    assert_not_proved(arm_verdict(arm("b100071f 9a9fa7f9"), sign))  # lt
+    assert_not_proved(arm_verdict(arm("b1000b1f 9a9fc7f9"), sign))  # cmn x24, #2
+    # Where x24 < x26 is false, flags are the number's: equal (4), so le, or nothing (0), so gt.
+    plain = arm("eb1a031f 9a9fb7e8 d37fff09 aa080139")  # cmp x24, x26; cset x8, ge; lsr x9, x24, #63; orr x25, x9, x8
+    assert_proved(arm_verdict(arm("eb1a031f ba41bb04 9a9fc7f9"), plain))  # cmp; ccmn x24, #1, #4, lt; cset x25, le
+    for wrong in ("ba41bb00", "ba41bb08 9a9fc7f9 d503201f", "ba42bb04", "ba41ab04"):
+        pair = arm(f"eb1a031f {wrong} 9a9fc7f9"), plain
+        expected = assert_proved if wrong.startswith("ba41bb08") else assert_not_proved
+        expected(arm_verdict(*pair))
     # The register of the address to return to is given back:
     assert arm_verdict(arm("d503201f"), arm("d280001e")).verdict is Verdict.NOT_PROVED
 

@@ -76,6 +76,12 @@ def _set(value: int) -> Step:
     return step
 
 
+def _of_number(bits: int) -> dict[str, bool]:
+    """Make the flags that a number of four bits says, with the comparisons that follow from them."""
+    n, z, c, v = (bool(bits >> bit & 1) for bit in (3, 2, 1, 0))
+    return {"n": n, "z": z, "c": c, "v": v, "lt": n != v, "le": z or n != v, "ls": z or not c}
+
+
 def _conditional_compare(arithmetic: Arithmetic) -> Step:
     def step(state: State, code: Code, op: Operation) -> Control:  # noqa: ARG001  # a row like the others
         width = target(op)[1]
@@ -83,10 +89,10 @@ def _conditional_compare(arithmetic: Arithmetic) -> Step:
         _, found = arithmetic(*(read(state, op, operand, width) for operand in op.operands[:2]))
         bits = op.operands[2].number
 
-        def flag(name: str, bit: int) -> LazyFlag:
-            return lambda: terms.ite(truth, found[name](), terms.const(bits >> bit, 1))
+        def flag(name: str, value: bool) -> LazyFlag:  # noqa: FBT001  # a flag
+            return lambda: terms.ite(truth, found[name](), terms.const(value, 1))
 
-        state.flags = {name: flag(name, bit) for name, bit in (("n", 3), ("z", 2), ("c", 1), ("v", 0))}
+        state.flags = {name: flag(name, value) for name, value in _of_number(bits).items() if name in found}
         return None
 
     return step

@@ -28,9 +28,15 @@ def top(term: Term) -> Term:
 
 
 def added(left: Term, right: Term) -> tuple[Term, Flags]:
-    """Add, with flags."""
-    result = terms.add(left, right)
+    """Add, with flags; to add a number is to compare with the negative one, which the lowest number has not."""
+    result, number = terms.add(left, right), right.value
+    negative = terms.const(-(number or 0), right.width)
+    compared: Flags = {
+        "lt": lambda: terms.less(left, negative, is_signed=True),
+        "le": lambda: terms.invert(terms.less(negative, left, is_signed=True)),
+    }
     return result, {
+        **(compared if number is not None and number != 1 << right.width - 1 else {}),
         **of_result(result),
         "c": lambda: terms.less(result, left, is_signed=False),
         "v": lambda: terms.both(
