@@ -31,6 +31,8 @@ Kind = tuple[str, int, int]
 _KEEPS: Final[Kind] = ("keeps", 0, 0)
 _CLASS: Final[Kind] = ("class", 0, 0)
 _ROUNDS: Final = 40
+_QUESTIONS: Final = 12
+"""How many terms are asked whether they are another one."""
 _JUMPS: Final = ("jmp", "ret", "b", "br")
 
 
@@ -102,6 +104,7 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
     if known is not None:
         _check(search, known, pair, facts)
         return
+    pair = _unified(search, pair, facts)
     invariant = Invariant(pair, facts, search.fresh())
     while True:
         if invariant.rounds > _ROUNDS:
@@ -119,6 +122,36 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
             invariant.rounds += 1
             continue
         return
+
+
+def _unified(search: Search, pair: Pair, facts: Facts) -> Pair:
+    """Write what is in registers in the shortest form of what facts say is the same, on both sides.
+
+    So what is made of it in the loop has one form. Which are worth a question is seen from one case.
+    """
+    rows = dict.fromkeys(term for side in pair for term in side.state.registers.values() if _may_be_another(term))
+    if search.ask(facts) != "yes":
+        return pair
+    alike: dict[tuple[int, int], list[Term]] = {}
+    for term in sorted(rows, key=lambda one: (len(terms.below((one,))), one.order)):
+        alike.setdefault((term.width, search.solver.value(term)), []).append(term)
+    guesses = [(term, group[0]) for group in alike.values() for term in group[1:]]
+    same = {
+        term: guess
+        for term, guess in guesses[:_QUESTIONS]
+        if search.ask(facts, terms.invert(terms.eq(term, guess))) == "no"
+    }
+    return _rewritten(pair[0], same), _rewritten(pair[1], same)
+
+
+def _rewritten(side: Side, same: dict[Term, Term]) -> Side:
+    state = side.state.copy()
+    state.registers = {name: same.get(term, term) for name, term in state.registers.items()}
+    return Side(side.code, state)
+
+
+def _may_be_another(term: Term) -> bool:
+    return term.width <= terms.WORD and not term.frame and term.op not in ("const", "sym", "word")
 
 
 def _places(pair: Pair) -> dict[Place, Term]:
