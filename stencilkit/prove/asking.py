@@ -57,6 +57,23 @@ def decided(search: Search, facts: Facts, condition: Term) -> bool | None:
     return None
 
 
+def same(search: Search, facts: Facts, one: Term, other: Term) -> bool:
+    """Ask whether facts say that two terms are equal, in so far as that is cheap to find.
+
+    Raises: LimitError.
+    """
+    return search.solver.impossible([*facts.rows, terms.invert(terms.eq(one, other))])
+
+
+def sampled(search: Search, facts: Facts) -> bool:
+    """Find values for what is easy of some facts, which the solver then has; they prove nothing.
+
+    Raises: LimitError.
+    """
+    easy = [row for row in facts.rows if all(one.op != "over" for one in terms.below((row,)))]
+    return search.solver.satisfiable(easy, min(_DECIDING, search.solver.step)) == "yes"
+
+
 def _rows(search: Search, facts: Facts, more: tuple[Term, ...]) -> list[Term]:
     rows = [*facts.rows, *more]
     used = dict.fromkeys((*search.left.used, *search.right.used))

@@ -7,11 +7,12 @@ until a round leaves it true. Facts on the way to the loop stay true: the symbol
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from stencilkit.model.machine import Operation
-from stencilkit.prove import meeting, terms
+from stencilkit.prove import asking, meeting, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.machine import FRAMES, UnsupportedError
@@ -31,7 +32,7 @@ Kind = tuple[str, int, int]
 _KEEPS: Final[Kind] = ("keeps", 0, 0)
 _CLASS: Final[Kind] = ("class", 0, 0)
 _ROUNDS: Final = 40
-_QUESTIONS: Final = 12
+_QUESTIONS: Final = 24
 """How many terms are asked whether they are another one."""
 _JUMPS: Final = ("jmp", "ret", "b", "br")
 
@@ -127,20 +128,20 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
 def _unified(search: Search, pair: Pair, facts: Facts) -> Pair:
     """Write what is in registers in the shortest form of what facts say is the same, on both sides.
 
-    So what is made of it in the loop has one form. Which are worth a question is seen from one case.
+    So what is made of it in the loop has one form.
     """
     rows = dict.fromkeys(term for side in pair for term in side.state.registers.values() if _may_be_another(term))
-    if search.ask(facts) != "yes":
+    # What is worth a question is seen from one case, which need not be of the whole path.
+    if not asking.sampled(search, facts):
         return pair
     alike: dict[tuple[int, int], list[Term]] = {}
     for term in sorted(rows, key=lambda one: (len(terms.below((one,))), one.order)):
         alike.setdefault((term.width, search.solver.value(term)), []).append(term)
-    guesses = [(term, group[0]) for group in alike.values() for term in group[1:]]
-    same = {
-        term: guess
-        for term, guess in guesses[:_QUESTIONS]
-        if search.ask(facts, terms.invert(terms.eq(term, guess))) == "no"
-    }
+    guesses = [(one, other) for group in alike.values() for other, one in itertools.combinations(group, 2)]
+    same: dict[Term, Term] = {}
+    for one, other in guesses[:_QUESTIONS]:
+        if one not in same and other not in same and asking.same(search, facts, one, other):
+            same[one] = other
     return _rewritten(pair[0], same), _rewritten(pair[1], same)
 
 
