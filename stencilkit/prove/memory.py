@@ -1,8 +1,8 @@
 """Memory as a base and a list of writes, both in words as wide as an address, in a normal order where there is one.
 
 An address is a sum: a number and the rest. Words are counted from the rest, so two accesses at the same rest never
-overlap by a part of a word. Of words at other rests nothing is assumed, unless they are known to be in objects of
-different kinds: reading over such a write is a choice (`over`).
+overlap by a part of a word. Of words at other rests nothing is assumed, unless their distance is in bounds, or they are
+known to be in objects of different kinds: reading over such a write is a choice (`over`).
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Memory:
         """Say whether two words cannot overlap, given the distance between them, which is not nothing."""
         if distance.value is not None:
             return True
+        if _beyond(distance):
+            return True
         kinds = self.kind(address), self.kind(place)
         return all(kinds) and kinds[0] != kinds[1]
 
@@ -116,6 +118,23 @@ class Memory:
                 at = number
         rows.insert(at, (address, value))
         return replace(self, writes=tuple(rows))
+
+
+def _beyond(distance: Term) -> bool:
+    """Say whether a distance is that of words that do not overlap, whatever its parts are that have a top of zeroes.
+
+    As a number that does not wrap it is between two others. Those are a word or more from zero, on one side of it, and
+    less than the whole of memory.
+    """
+    width, size = distance.width, _bytes(distance)
+    number, factors = terms.parts(distance)
+    least = most = terms.signed(number, width)
+    for one, factor in factors.items():
+        top = one.args[0].width if one.op == "concat" and one.args[0].value == 0 else 0
+        reach = terms.signed(factor, width) * ((1 << width - top) - 1)
+        least, most = least + min(reach, 0), most + max(reach, 0)
+    room = (1 << width) - size
+    return size <= least <= most <= room or -room <= least <= most <= -size
 
 
 def byte_at(memory: Memory, address: Term) -> Term:

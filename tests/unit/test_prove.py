@@ -60,6 +60,14 @@ PROVED = {
     ),
     "a register that nobody reads": ("b8 05 00 00 00", "90"),
     "writes to words beside each other": ("49 89 3e 49 89 76 08", "49 89 76 08 49 89 3e"),
+    "writes to words of which one is above the other by a small number": (
+        "40 0f b6 c7 49 89 36 49 89 54 c6 08",  # movzx eax, dil; [r14] = rsi; [r14 + rax*8 + 8] = rdx
+        "40 0f b6 c7 49 89 54 c6 08 49 89 36",
+    ),
+    "writes to words of which one is below the other by a small number": (
+        "40 0f b6 c7 48 f7 d8 49 89 36 49 89 54 c6 f8",  # movzx eax, dil; neg rax; ...; [r14 + rax*8 - 8] = rdx
+        "40 0f b6 c7 48 f7 d8 49 89 54 c6 f8 49 89 36",
+    ),
     "a test of one byte, and of the word": (
         "41 f6 46 03 80 74 03 48 ff c7",  # test byte [r14+3], 0x80; je; inc rdi
         "41 f7 06 00 00 00 80 74 03 48 ff c7",  # test dword [r14], 0x80000000
@@ -85,6 +93,16 @@ REFUSED = {
     "a comparison without its sign": ("48 39 f7 7c 03 48 ff c7", "48 39 f7 72 03 48 ff c7"),
     "a store that is missing": ("49 89 3e", "90"),
     "writes whose order counts where they overlap": ("48 89 16 48 89 0f", "48 89 0f 48 89 16"),
+    "writes to words that may be one": ("40 0f b6 c7 49 89 36 49 89 14 c6", "40 0f b6 c7 49 89 14 c6 49 89 36"),
+    "writes to words that may have a byte in common": (
+        "40 0f b6 c7 49 89 36 49 89 54 c6 07",
+        "40 0f b6 c7 49 89 54 c6 07 49 89 36",
+    ),
+    "writes to words whose distance may be negative": (
+        "48 0f be c7 49 89 36 49 89 54 c6 08",  # movsx rax, dil
+        "48 0f be c7 49 89 54 c6 08 49 89 36",
+    ),
+    "writes to words whose distance is any": ("49 89 36 49 89 54 fe 08", "49 89 54 fe 08 49 89 36"),
     "a narrow store": ("49 89 3e", "41 89 3e"),
     "a register that is not given back": ("55 5d", "90 bd 00 00 00 00"),
     "a stack pointer that is not given back": ("90", "50"),
