@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from stencilkit import disassemble
 from stencilkit.model.machine import Operation
@@ -47,11 +49,15 @@ def bit_flip(group: StencilGroup, ops: list[Operation], seed: random.Random) -> 
 
 def dropped(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
     """Leave an instruction out: a store, a load, an argument's set-up, a saved register."""
-    found = [op for op in ops if not op.patches and not op.name.startswith("j") and op.name not in ("nop", "ret")]
-    if not found:
+    found = [op for op in ops if not op.patches and not JUMPS.fullmatch(op.name) and op.name != "nop"]
+    return leave_out(group, found, b"\x90", seed)
+
+
+def leave_out(group: StencilGroup, ops: list[Operation], nop: bytes, seed: random.Random) -> StencilGroup | None:
+    if not ops:
         return None
-    op = seed.choice(found)
-    return bytes_changed(group, op.offset, b"\x90" * op.size)
+    op = seed.choice(ops)
+    return bytes_changed(group, op.offset, nop * (op.size // len(nop)))
 
 
 def number(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
@@ -88,7 +94,7 @@ def swapped(group: StencilGroup, ops: list[Operation], seed: random.Random) -> S
     found = [
         (one, other)
         for one, other in itertools.pairwise(ops)
-        if not one.patches and not other.patches and "j" not in (one.name[0], other.name[0])
+        if not one.patches and not other.patches and not any(JUMPS.fullmatch(op.name) for op in (one, other))
     ]
     if not found:
         return None
@@ -127,22 +133,86 @@ def hole(group: StencilGroup, ops: list[Operation], seed: random.Random) -> Sten
     return patch_changed(group, patch, replace(patch, value=value))
 
 
+def aarch64_dropped(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
+    """Leave an instruction out."""
+    found = [op for op in ops if not op.patches and not JUMPS.fullmatch(op.name) and op.name != "nop"]
+    return leave_out(group, found, bytes.fromhex("1f2003d5"), seed)
+
+
+def encoded(
+    group: StencilGroup, ops: list[Operation], names: str, seed: random.Random, change: Callable[[int], int]
+) -> StencilGroup | None:
+    """Change the encoding of an instruction of aarch64 whose name matches."""
+    found = [op for op in ops if re.fullmatch(names, op.name) and not op.patches]
+    if not found:
+        return None
+    op = seed.choice(found)
+    word = int.from_bytes(group.code.body[op.offset : op.end], "little")
+    return bytes_changed(group, op.offset, (change(word) & 0xFFFF_FFFF).to_bytes(4, "little"))
+
+
+def aarch64_number(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
+    """Change an immediate or an offset by a little: bits 10 to 21, which others use for a shift or a register."""
+    return encoded(
+        group, ops, "(ld|st).*|adds?|subs?|cmp|cmn", seed, lambda word: word + seed.choice((1, -1, 2)) * 1024
+    )
+
+
+def aarch64_moved(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
+    """Change a constant: bits 5 to 20 of movz, movn and movk."""
+    return encoded(group, ops, "mov[zkn]?", seed, lambda word: word ^ 1 << seed.randrange(5, 21))
+
+
+def aarch64_condition(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
+    """Turn a condition into another one: of a branch in bits 0 to 3, or bit 24; of a choice in bits 12 to 15."""
+    bit, names = seed.choice(
+        ((0, r"b\.\w+"), (3, r"b\.\w+"), (24, "cbn?z|tbn?z"), (12, "cs.*|cinc|cinv"), (15, "ccm[pn]"))
+    )
+    found = [op for op in ops if re.fullmatch(names, op.name)]
+    bare = [replace(op, patches=()) for op in found]
+    return encoded(group, bare, names, seed, lambda word: word ^ 1 << bit)
+
+
+def aarch64_register(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
+    """Change a bit of a register's number: Rd, Rn or Rm."""
+    bit = seed.choice((0, 5, 16)) + seed.randrange(5)
+    return encoded(group, ops, "(ld|st).*|mov|add|sub|cmp|and|orr|tst|eor", seed, lambda word: word ^ 1 << bit)
+
+
+def aarch64_width(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
+    """Change the width, or the sign, of a load or a store, or the width of a calculation."""
+    if seed.randrange(2):
+        return encoded(group, ops, "ldu?r.*|stu?r.*", seed, lambda word: word ^ 1 << seed.choice((22, 23, 30, 31)))
+    return encoded(group, ops, "adds?|subs?|cmp|and|orr|eor|tst|lsl|lsr|asr", seed, lambda word: word ^ 1 << 31)
+
+
 Kind = Callable[[StencilGroup, list[Operation], random.Random], StencilGroup | None]
+JUMPS = re.compile(r"j.*|b|b\..*|br|ret|cbn?z|tbn?z")
 TRIES = 100  # then the next kind is made: a few stencils may have nothing for this one
-KINDS: dict[str, Kind] = {one.__name__: one for one in (bit_flip, dropped, number, condition, swapped, register, hole)}
+X86 = (bit_flip, dropped, number, condition, swapped, register, hole)
+AARCH64 = (
+    *(bit_flip, aarch64_dropped, aarch64_number, aarch64_moved, aarch64_condition, swapped, aarch64_register),
+    *(aarch64_width, hole),
+)
+KINDS: Mapping[str, Mapping[str, Kind]] = MappingProxyType(
+    {
+        arch: {one.__name__.removeprefix("aarch64_"): one for one in kinds}
+        for arch, kinds in (("x86_64", X86), ("i686", X86), ("aarch64", AARCH64))
+    }
+)
 
 
 def mutants(groups: list[StencilGroup], arch: str, count: int, seed: int) -> list[tuple[StencilGroup, Mutant]]:
     """Make mutants of stencils, each kind as often as the others."""
     seeded = random.Random(seed)
     found: list[tuple[StencilGroup, Mutant]] = []
-    kinds = itertools.cycle(sorted(KINDS))
+    kinds = itertools.cycle(sorted(KINDS[arch].items()))
     while len(found) < count:
-        kind = next(kinds)
+        name, kind = next(kinds)
         for _ in range(TRIES):
             group = seeded.choice(groups)
-            made = KINDS[kind](group, list(disassemble.operations(group.code, arch)), seeded)
+            made = kind(group, list(disassemble.operations(group.code, arch)), seeded)
             if made is not None and made != group:
-                found.append((group, Mutant(kind, made)))
+                found.append((group, Mutant(name, made)))
                 break
     return found
