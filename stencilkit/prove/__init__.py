@@ -46,7 +46,7 @@ from stencilkit.prove.search import Search, Step, StuckError
 from stencilkit.prove.solver import LimitError, Solver
 from stencilkit.prove.world import World
 
-BUDGET: Final = 60_000_000
+BUDGET: Final = 120_000_000
 """What one stencil may use of z3's resource units; about five million are a second."""
 _STEP: Final = 6_000_000
 RUNS: Final = 1000
