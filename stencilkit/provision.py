@@ -24,6 +24,7 @@ _TIMEOUT_SECONDS: Final = 1800.0
 # How pip and uv begin a line that says why they failed; the rest of what they print is a traceback, or progress.
 _REASONS: Final = ("ERROR:", "error:", "  \N{MULTIPLICATION SIGN} ", "  \N{BOX DRAWINGS LIGHT ARC UP AND RIGHT}")
 _SHOWN: Final = 6
+_LISTED: Final = "stencilkit toolchains lists what is installed"
 _FULL: Final = "No space left on device"
 
 
@@ -91,12 +92,14 @@ def remove(majors: Sequence[int], pins: Pins, data: Path) -> tuple[Path, ...]:
 
     Raises: UsageError for a version that PyPI does not have, or that is not installed; FetchError.
     """
-    folders = [data / "toolchains" / f"llvm-{_wheel(major, pins).version}" for major in majors]
+    wheels = {major: pins.wheel(major) for major in majors}
+    strange = [major for major, wheel in wheels.items() if wheel is None]
+    if strange:
+        raise UsageError(f"LLVM {strange[0]} was not installed by stencilkit", fix=_LISTED)
+    folders = [data / "toolchains" / f"llvm-{wheel.version}" for wheel in wheels.values() if wheel]
     absent = [folder for folder in folders if not (folder / "ziglang").is_dir()]
     if absent:
-        raise UsageError(
-            f"{absent[0].name} is not installed in {absent[0].parent}", fix="stencilkit toolchains lists what is"
-        )
+        raise UsageError(f"{absent[0].name} is not installed in {absent[0].parent}", fix=_LISTED)
     for folder in folders:
         try:
             shutil.rmtree(folder)

@@ -18,8 +18,6 @@ from stencilkit.support import environ, files
 
 PASSPHRASE: Final = "STENCILKIT_KEY_PASSPHRASE"  # noqa: S105  # the name of a variable
 TOKEN: Final = "SIGSTORE_ID_TOKEN"  # noqa: S105  # the name of a variable
-FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
-FOLDER: Final = click.Path(path_type=Path, exists=True, file_okay=False)
 
 Command = Callable[..., Any]
 
@@ -69,9 +67,18 @@ class Asked:
 
 
 _ASKED: Final = (
-    click.option("--attestation", type=FILE, multiple=True, help="Signed statement about these stencils. Repeatable."),
-    click.option("--attestations", type=FOLDER, multiple=True, help="Folder of signed statements. Repeatable."),
-    click.option("--key", type=FILE, multiple=True, help="Public key (PEM) whose signature counts. Repeatable."),
+    click.option(
+        "--attestation",
+        type=_options.EXISTING_FILE,
+        multiple=True,
+        help="Signed statement about these stencils. Repeatable.",
+    ),
+    click.option(
+        "--attestations", type=_options.EXISTING_FOLDER, multiple=True, help="Folder of signed statements. Repeatable."
+    ),
+    click.option(
+        "--key", type=_options.EXISTING_FILE, multiple=True, help="Public key (PEM) whose signature counts. Repeatable."
+    ),
     click.option(
         "--identity", metavar="IDENTITY", multiple=True, help="Sigstore identity whose signature counts. Repeatable."
     ),
@@ -154,7 +161,9 @@ _SIGNING: Final = (
         "--sign-key", type=_options.ANY_PATH, help=f"Private key (PEM) to sign with; {PASSPHRASE} unlocks it."
     ),
     click.option("--sigstore", is_flag=True, help="Sign with this CI job's identity. Needs the network."),
-    click.option("--trust-config", type=FILE, help="ClientTrustConfig of a sigstore other than the public one."),
+    click.option(
+        "--trust-config", type=_options.EXISTING_FILE, help="ClientTrustConfig of a sigstore other than the public one."
+    ),
     click.option("--builder", metavar="URI", help="Name of the builder in the statement."),
 )
 

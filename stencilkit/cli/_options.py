@@ -21,9 +21,25 @@ _C = TypeVar("_C", bound=Command)
 # The parts of the cache; the first holds compiled uops and is bounded.
 CACHE_PARTS: Final = (ENTRIES, "pyconfig", "trees", "tarballs", "zig")
 
-FOLDER: Final = click.Path(path_type=Path, file_okay=False)
-EXISTING_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
-ANY_PATH: Final = click.Path(path_type=Path)
+
+class _Place(click.Path):
+    """A path; an empty one, which an unset variable of a script gives, would mean the current folder."""
+
+    def __init__(self, **kinds: bool) -> None:
+        super().__init__(path_type=Path, **kinds)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  # click's interface
+        """Refuse an empty path."""
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+ANY_PATH: Final = _Place()
+EXISTING_PATH: Final = _Place(exists=True)
+EXISTING_FILE: Final = _Place(exists=True, dir_okay=False)
+FOLDER: Final = _Place(file_okay=False)
+EXISTING_FOLDER: Final = _Place(exists=True, file_okay=False)
 
 
 # What several commands have, spelt and read alike; a command may say in its own words what it is good for there.
@@ -70,7 +86,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--against": {"type": ANY_PATH},
     "--check": {"is_flag": True},
     "--trusted-root": {
-        "type": click.Path(path_type=Path, exists=True, dir_okay=False),
+        "type": EXISTING_FILE,
         "help": "Sigstore's trusted_root.json. [default: that of the public sigstore]",
     },
     "--update": {"is_flag": True},

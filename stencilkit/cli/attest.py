@@ -16,9 +16,9 @@ from stencilkit.pipeline.evidence import Subject
 
 
 @click.command()
-@click.argument("entry", metavar="LEDGER-ENTRY", type=_attestations.FILE)
+@click.argument("entry", metavar="LEDGER-ENTRY", type=_options.EXISTING_FILE)
 @click.option(
-    "--built", required=True, type=_attestations.FOLDER, metavar="OUT-DIR", help="Output folder of your own build."
+    "--built", required=True, type=_options.EXISTING_FOLDER, metavar="OUT-DIR", help="Output folder of your own build."
 )
 @_options.shared("--output", "-o", required=True, help="Attestation to write (.intoto.json or .sigstore.json).")
 @_attestations.signing_options

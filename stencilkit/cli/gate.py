@@ -134,7 +134,7 @@ def _configurations(
                         tree=tree, asked=asked, flavour=flavour, toolchain=tool, pyconfig=config, hardened=hardened
                     )
     if not found:
-        raise UsageError("no LLVM given is in the range of a CPython given", fix="stencilkit targets lists what is")
+        raise UsageError("none of these LLVMs builds any of these CPythons", fix="stencilkit targets lists which do")
 
 
 def _row(item: Examined, written: Collection[PurePosixPath]) -> list[str]:

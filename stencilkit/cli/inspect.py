@@ -11,7 +11,7 @@ from stencilkit.pipeline import bundling
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
+@click.argument("bundle", type=_options.EXISTING_PATH)
 @_options.format_option("text", "json")
 def command(bundle: Path, form: str) -> None:
     """Show what is in a bundle, after checking every digest in it. Nothing is unpacked.

@@ -15,7 +15,7 @@ from stencilkit.pipeline import bundling, installing, knowing, placing
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
+@click.argument("bundle", type=_options.EXISTING_PATH)
 @_options.shared("--cpython")
 @_options.shared("--build-dir")
 @_options.shared("--target", help="Refuse a build folder that is configured for another target.")

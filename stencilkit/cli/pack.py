@@ -20,7 +20,7 @@ from stencilkit.support import files
 
 
 @click.command()
-@click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("folders", metavar="OUT-DIR...", nargs=-1, required=True, type=_options.EXISTING_PATH)
 @_options.shared("--output", "-o", required=True, help="Bundle to write (.tar.gz, .tgz or .tar).")
 @click.option(
     "--names", type=click.Choice(["bundle", "fedora"]), default="bundle", show_default=True, help="Naming of the files."

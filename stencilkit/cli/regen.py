@@ -74,7 +74,9 @@ def command(  # one parameter per option
         _render.say(_how(), nl=False)
         return ExitCode.OK
     if not words:
-        raise UsageError("there is no command line to understand", fix="stencilkit regen --how says what calls this")
+        raise UsageError(
+            "regen needs a command line of Tools/jit/build.py", fix="stencilkit regen --how says how make does it"
+        )
     if not commands.is_generator(words[0]):
         return process.hand_over([sys.executable, *words])
     progress = _progress.choose("text")

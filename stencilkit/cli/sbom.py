@@ -16,7 +16,7 @@ from stencilkit.support import files
 
 
 @click.command()
-@click.argument("bundle", metavar="BUNDLE|OUT-DIR", type=click.Path(path_type=Path, exists=True))
+@click.argument("bundle", metavar="BUNDLE|OUT-DIR", type=_options.EXISTING_PATH)
 @_options.shared("--output", "-o", help="File to write. [default: standard output]")
 @_options.format_option(*get_args(sbom.Form))
 def command(bundle: Path, output: Path | None, form: sbom.Form) -> int:

@@ -19,7 +19,7 @@ from stencilkit.support import environ, files
 
 
 @click.command()
-@click.argument("stencils", type=click.Path(path_type=Path, exists=True))
+@click.argument("stencils", type=_options.EXISTING_PATH)
 @_options.shared("--cpython")
 @_options.shared("--target", help="Triple to test. If it is not this machine's, it runs under qemu-user.")
 @_options.shared("--debug", help="Test a debug build of CPython, on debug stencils.")

@@ -93,7 +93,7 @@ def command(
         raise UsageError("--llvm is for --rebuild", fix="leave it out, or add --rebuild and --cpython")
     for path in filter(None, (*paths, manifest, ledger, binary, policy)):
         if not path.exists():
-            raise UsageError(f"there is no {path}", fix="check the path; relative ones start from the current folder")
+            raise files.missing(path, UsageError)
     surveys = [surveying.survey(path) for path in paths]
     progress = _progress.choose(form)
     tree = _options.open_tree(cpython, progress, provisional=provisional) if cpython else None

@@ -14,7 +14,7 @@ from stencilkit.support import archive, files
 
 
 @click.command()
-@click.argument("path", metavar="STENCILS", type=click.Path(path_type=Path, exists=True))
+@click.argument("path", metavar="STENCILS", type=_options.EXISTING_PATH)
 @_options.shared("--cpython")
 @_options.shared("--build-dir")
 @click.option("--cc", default="", metavar="CC", help="The compiler of the runtime. [default: the makefile's]")

@@ -56,7 +56,7 @@ def run(paths: Sequence[Path], triple: str | None = None) -> tuple[Comparison, .
     Raises: UsageError where they cannot be compared; HeaderError, ManifestError, TargetError.
     """
     if not 2 <= len(paths) <= MOST:
-        raise UsageError(f"compare takes two to {MOST} paths, not {len(paths)}", fix="name headers or output folders")
+        raise UsageError(f"compare takes 2 to {MOST} paths, not {len(paths)}", fix="name headers or output folders")
     first, *others = (admitting.header(path, triple) for path in paths)
     for other in others:
         opening.check_comparable(first, other)

@@ -53,8 +53,8 @@ def plan(trees: Sequence[SourceTree], asked: Asked, store: Store, progress: Prog
     cells = [job.cell for job in planned]
     if not cells:
         raise UsageError(
-            "no LLVM given is in the range of a CPython given, or none of its targets is",
-            fix="stencilkit targets lists what builds for which of them, with which LLVMs",
+            "none of these LLVMs builds any of these CPythons for any of these targets",
+            fix="stencilkit targets lists which LLVMs build which CPythons, for each target",
         )
     doubled = [cell.label for cell in cells if cells.count(cell) > 1]
     if doubled:

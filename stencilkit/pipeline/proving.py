@@ -56,7 +56,7 @@ def run(
 
     Raises: UsageError where they cannot be compared, or z3 is missing; HeaderError, ManifestError, TargetError.
     """
-    if request.itself != (len(paths) == 1):
+    if len(paths) != 1 if request.itself else len(paths) < 2:
         raise UsageError(
             "--self takes one path" if request.itself else "prove takes two or more paths, or --self and one",
             fix="name headers or output folders",

@@ -54,6 +54,11 @@ def starts_with(path: Path, beginning: bytes) -> bool:
         return False
 
 
+def missing(path: Path, error: type[StencilkitError]) -> StencilkitError:
+    """Make the error about a path at which there is nothing."""
+    return error(f"{path} does not exist", fix="check the path; relative ones start from the current folder")
+
+
 def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: str = "") -> IO[bytes]:
     """Open a file of the user's that is a file: no FIFO, which waits, no device, which never ends.
 
@@ -64,7 +69,7 @@ def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: s
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (FileNotFoundError, NotADirectoryError):
-        raise error(f"there is no {path}", fix="check the path; relative ones start from the current folder") from None
+        raise missing(path, error) from None
     except OSError as problem:
         raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
     status = os.fstat(descriptor)

@@ -220,8 +220,8 @@ def without(item: Artifact, name: str) -> dict[str, bytes]:
 
 
 HOSTILE: dict[str, tuple[Callable[[Artifact], bytes], str]] = {
-    "no archive": (lambda _: b"x" * 5000, "cannot read the archive"),
-    "nothing": (lambda _: b"", "cannot read the archive"),
+    "no archive": (lambda _: b"x" * 5000, "it is not a tar archive, or it is damaged"),
+    "nothing": (lambda _: b"", "cannot read the archive: empty file"),
     "cut short": (lambda item: tarred(entries(item))[:-2000][:6000], "cannot read the archive|cut short"),
     "cut gzip": (lambda item: gzip.compress(tarred(entries(item)))[:-40], "cannot read the archive"),
     "damaged gzip": (lambda item: gzip.compress(tarred(entries(item)))[:-8] + bytes(8), "cannot read the archive"),

@@ -166,7 +166,7 @@ def test_what_cannot_be_compared(tmp_path: Path, folders: tuple[Path, Path]) -> 
     other = write(tmp_path / "b.h", replace(held, groups=held.groups[1:2], entry=None), series="3.15")
     with pytest.raises(UsageError, match=r"CPython 3\.14 and 3\.15"):
         comparing.run([one, other])
-    with pytest.raises(UsageError, match="compare takes two to 6 paths, not 1"):
+    with pytest.raises(UsageError, match="compare takes 2 to 6 paths, not 1"):
         comparing.run([one])
     with pytest.raises(UsageError, match="does not say what it is for"):
         nameless = write(tmp_path / "c.h", samples.stencils())
@@ -199,7 +199,7 @@ def test_verify_speaks_every_format(folders: tuple[Path, Path], capsys: pytest.C
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "there is no nowhere"),
+        (["nowhere"], "nowhere does not exist"),
         (["{one}", "{two}", "--manifest", "{one}/manifest.toml"], "--manifest is for one header"),
         (["{one}", "--pyconfig-dir", "{one}"], "--pyconfig-dir needs --cpython"),
         (["{one}", "--cpython", "{tree}", "--pyconfig-dir", "{one}"], "there is no pyconfig.h in"),

@@ -226,7 +226,7 @@ def test_read_text_names_the_file_and_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not UTF-8") as caught:
         files.read_text(path, error=SourceError)
     assert caught.value.where == str(path)
-    with pytest.raises(SourceError, match="there is no "):
+    with pytest.raises(SourceError, match="does not exist"):
         files.read_text(tmp_path / "none", error=SourceError)
 
 

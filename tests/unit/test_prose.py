@@ -22,7 +22,7 @@ HABITS = {
     r"what must hold": "what is required",
     r"can(not)? be had": "is (not) available",
     r"lies? (at|behind|below|above|beside|in|on|within)": "is in",
-    r"(?<!there )is no (folder|file|program|version|target|header|bundle|manifest)": "is not a",
+    r"(?<!there[ \n])is no (folder|file|program|version|target|header|bundle|manifest)": "is not a",
 }
 
 

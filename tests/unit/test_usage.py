@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ CASES: dict[str, tuple[str, str]] = {
     "pack {out} -o x.tar.gz --attest": ("--attest goes together with", "give --attest with --sign-key FILE"),
     "pack {out} -o x.tar.gz --attest --sign-key {file} --sigstore": ("are two ways to sign", "leave one of them out"),
     "pack {out} -o x.tar.gz --attest --trust-config {file}": ("--trust-config is for --sigstore", "or add --sigstore"),
+    "audit ''": ("Invalid value for 'PATH...': the path is empty", "stencilkit audit --help"),
+    "compare {out}": ("compare takes 2 to 6 paths, not 1", "name headers or output folders"),
+    "identify --against '' {file}": ("Invalid value for '--against': the path is empty", "stencilkit identify --help"),
+    "prove": ("prove takes two or more paths, or --self and one", "name headers or output folders"),
+    "prove --self": ("--self takes one path", "name headers or output folders"),
     "prove {out}": ("prove takes two or more paths, or --self and one", "name headers or output folders"),
     "prove {out} {out} --self": ("--self takes one path", "name headers or output folders"),
     "prove {out} {out} --update": ("--update writes to a ledger", "give --ledger DIR"),
@@ -36,6 +42,12 @@ CASES: dict[str, tuple[str, str]] = {
     "verify {out} --witness": ("--witness needs --cpython", "with --pyconfig-dir its build folder"),
     "verify {out} --pyconfig-dir {out}": ("--pyconfig-dir needs --cpython", "the source that it was configured from"),
     "verify {out} --llvm 19": ("--llvm is for --rebuild", "leave it out, or add --rebuild and --cpython"),
+    "regen": ("regen needs a command line of Tools/jit/build.py", "stencilkit regen --how"),
+    "toolchains remove 99": (
+        "LLVM 99 was not installed by stencilkit",
+        "stencilkit toolchains lists what is installed",
+    ),
+    "verify nowhere": ("nowhere does not exist", "check the path"),
     "verify {out} {out} --manifest {file}": ("--manifest is for one header", "verify them one by one"),
 }
 POLICY = """\
@@ -70,7 +82,7 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     what, fix = CASES[words]
     monkeypatch.chdir(tmp_path)
-    assert main([word.format(**places) for word in words.split()]) == 2
+    assert main([word.format(**places) for word in shlex.split(words)]) == 2
     out, err = capsys.readouterr()
     said = " ".join(err.split())
     assert out == ""

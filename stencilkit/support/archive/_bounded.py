@@ -38,6 +38,9 @@ DAMAGE: Final = (
     *(MemoryError, RecursionError),
 )
 
+# What tarfile says of a file that does not begin like a tar.
+_NO_HEADER: Final = ("empty header", "truncated header", "bad checksum", "invalid header")
+
 
 class _Member(tarfile.TarInfo):
     """A member whose headers are small: tarfile reads long names and pax records into memory before anyone is asked.
@@ -93,4 +96,5 @@ def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> Pure
 
 def damage(problem: Exception) -> str:
     """Say what is wrong with an archive, in one line; tarfile lists each format that it is not."""
-    return "it is not a tar archive, or it is damaged" if "\n" in str(problem) else str(problem)
+    text = str(problem)
+    return "it is not a tar archive, or it is damaged" if "\n" in text or text in _NO_HEADER else text
