@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit.compiler import completeness, phis
+from stencilkit.compiler import completeness, live, phis
 from stencilkit.errors import CompileError, ProcessError
 from stencilkit.model import cc1
 from stencilkit.model.build import Driver, Emits, Plan
@@ -172,6 +172,14 @@ class Session:
         pch = ("-include-pch", str(self.work / "prefix.pch")) if self.precompiled else ()
         done = self._run_cc1([*self.cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
         return self._collect(done, folder, texts, self.plan.emits), done.err
+
+    def live(self, unit: Unit, names: Sequence[str]) -> Mapping[str, str]:
+        """Digest what the bytes of uops can depend on, of a unit with all of them; nothing where that is not known."""
+        if self.driver != "batched":
+            return {}
+        asking = live.asking(unit, names)
+        outputs, printed = self._emit_texts("live", {unit.name: self._before(asking) + asking.tail}, phis.ARGUMENTS)
+        return live.digests(printed, names) if outputs.data else {}
 
     def _emit_plain(self, unit: Unit) -> Outputs:
         """Compile a unit in a process of its own."""

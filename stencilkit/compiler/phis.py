@@ -26,8 +26,9 @@ from typing import Final
 
 # Without -filter-print-funcs: it would apply to the IR that clang writes, too.
 ARGUMENTS: Final = ("-mllvm", "-print-after=callsite-splitting")
+ENTRY: Final = "_JIT_ENTRY"
 _DUMP: Final = re.compile(
-    r"^; \*\*\* IR Dump After CallSiteSplittingPass on _JIT_ENTRY \*\*\*\n(?:;[^\n]*\n)*(define .*?^\}$)",
+    rf"^; \*\*\* IR Dump After CallSiteSplittingPass on {ENTRY} \*\*\*\n(?:;[^\n]*\n)*(define .*?^\}}$)",
     re.MULTILINE | re.DOTALL,
 )
 # Names that clang gives to constants of its own: strings, __func__ and its likes, initialisers, static locals.
@@ -43,5 +44,10 @@ def insensitive(printed: str, names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, dump in zip(names, dumps, strict=True) if not _order_matters(dump))
 
 
+def constants(function: str) -> frozenset[str]:
+    """Name the constants of clang's own that a function uses."""
+    return frozenset(_CONSTANT.findall(function))
+
+
 def _order_matters(function: str) -> bool:
-    return _TWO_PHIS.search(function) is not None or len(set(_CONSTANT.findall(function))) > 1
+    return _TWO_PHIS.search(function) is not None or len(constants(function)) > 1

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from stencilkit.model.build import Closure, Headers, Plan
+from stencilkit.model.source import Unit
 from stencilkit.model.target import Flag
 from stencilkit.model.toolchain import Identity
 from stencilkit.model.version import LlvmVersion
-from stencilkit.pipeline import compiling
+from stencilkit.pipeline import keeping
 from tests import fakes
 
 CLOSURE = Closure(files=(), digest="0", paths=())
@@ -20,10 +22,18 @@ IDENTITY = Identity(program="1", libraries={"libLLVM.so": "2"})
 UNITS = (fakes.unit("_A"), fakes.unit("_B", short_body="short\n"))
 
 
+class Key(NamedTuple):
+    """The keys of one unit."""
+
+    short: str
+    whole: str
+
+
 def keys(
     plan: Plan, closure: Closure = CLOSURE, identity: Identity = IDENTITY, unasked: tuple[str, ...] = ()
-) -> dict[str, compiling._Key]:
-    return compiling._keys(plan, closure, identity, unasked)
+) -> dict[str, Key]:
+    found = keeping.keys(plan, closure, identity, unasked)
+    return {name: Key(found.short[name], found.whole[name]) for name in found.short}
 
 
 def toolchain(plan: Plan, **changes: object) -> Plan:
@@ -101,3 +111,13 @@ def test_uops_have_keys_of_their_own(tmp_path: Path) -> None:
 def test_what_a_wrapper_adds_has_keys_of_its_own(tmp_path: Path) -> None:
     plan = fakes.plan(tmp_path, UNITS)
     assert keys(plan, unasked=("-target-feature +avx2",)) != keys(plan)
+
+
+def test_what_is_live_is_known_of_one_text(tmp_path: Path) -> None:
+    def body(*units: Unit, identity: Identity = IDENTITY) -> str:
+        return keeping.keys(fakes.plan(tmp_path, units), CLOSURE, identity, ()).body
+
+    assert body(UNITS[0]) == ""
+    changed = replace(UNITS[1], body="other dead code\n")
+    assert len({body(*UNITS), body(changed), body(*UNITS, identity=replace(IDENTITY, program="2"))}) == 3
+    assert body(*UNITS) == body(UNITS[1]), "other units do not matter"

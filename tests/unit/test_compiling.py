@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from stencilkit import targets
+from stencilkit import compiler, targets
 from stencilkit.compiler import Account, Outputs
 from stencilkit.errors import ObjectError
-from stencilkit.model.build import Closure
+from stencilkit.model.build import Closure, Plan
 from stencilkit.model.objectfile import ObjectFile
+from stencilkit.model.source import Unit
+from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
-from stencilkit.pipeline import compiling
+from stencilkit.pipeline import compiling, keeping
+from stencilkit.pipeline.keeping import Batch, Kept
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT
 from tests import fakes, objectfiles
@@ -90,12 +92,22 @@ def test_assembly_that_cannot_be_merged_is_assembled_alone(said: str, noted: str
     assert sections(session) == ({"_A": [".text"], "_B": [".text"]}, Account(notes=(note,)))
 
 
-def test_accounts_are_in_the_order_of_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def making(inputs: Any, store: Store) -> compiling._Making:
+    keys = keeping.keys(inputs.plan, CLOSURE, IDENTITY, ())
+    return compiling._Making(inputs.plan, inputs.request, Path(), Kept(store, keys), SILENT)
+
+
+def inputs(here: Path, *units: Unit, flavour: Flavour = "release") -> Any:  # a stand-in
+    plan = fakes.plan(here, units, flavour=flavour)
+    return SimpleNamespace(plan=plan, request=SimpleNamespace(jobs=2, batched=True))
+
+
+def test_accounts_are_in_the_order_of_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers end when they end; what is said of their batches must not depend on that."""
-    made = [compiling._Batch(objects={}, raw={}, account=Account(notes=(f"of batch {n}",))) for n in range(3)]
+    made = [Batch(account=Account(notes=(f"of batch {n}",))) for n in range(3)]
     monkeypatch.setattr(compiling, "_run", lambda *_: (item for item in ((2, made[2]), (0, made[0]), (1, made[1]))))
     session: Any = None
-    found = compiling._compile_missing(session, (), 1, {}, NoStore(), SILENT)
+    found = making(inputs(tmp_path), NoStore())._compile(session, (), None)
     assert sum((batch.account for batch in found), Account()).notes == ("of batch 0", "of batch 1", "of batch 2")
 
 
@@ -104,31 +116,113 @@ IDENTITY = Identity(program="1", libraries={})
 NAMES = ("_INSENSITIVE", "_SENSITIVE", "_UNASKED")
 
 
-def test_what_needs_its_dead_code_is_remembered(tmp_path: Path) -> None:
-    """What else changes then costs one compilation of it and not two; a unit that nobody asked about is asked about."""
+class Clang:
+    """Stands for sessions: `live` is what is live for each unit of a text, by that text; notes what is compiled."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, live: Mapping[str, Mapping[str, str]]) -> None:
+        self._live = live
+        self.asked: list[str] = []
+        self.compiled: list[str] = []
+        monkeypatch.setattr(compiler, "prepare", self._prepare)
+        monkeypatch.setattr(compiling, "_compile", self._compile)
+
+    def _prepare(self, plan: Plan, *_: object, single: bool, **__: object) -> Any:  # a stand-in
+        return SimpleNamespace(plan=plan, notes=(), precompiled=not single, live=self._asked)
+
+    def _asked(self, unit: Unit, names: Sequence[str]) -> Mapping[str, str]:
+        self.asked.append(unit.body)
+        return {name: digest for name, digest in self._live.get(unit.body, {}).items() if name in names}
+
+    def _compile(self, _: object, units: Sequence[Unit]) -> Batch:
+        names = [unit.name for unit in units]
+        self.compiled += names
+        account = Account(
+            shortened=frozenset({"_INSENSITIVE"} & set(names)), alone=frozenset({"_UNASKED"} & set(names))
+        )
+        return Batch(objects=dict.fromkeys(names, ObjectFile(sections=())), account=account)
+
+    def said(self) -> tuple[list[str], list[str]]:
+        """Return what was asked about and what was compiled since the last time."""
+        found = sorted(self.asked), sorted(self.compiled)
+        self.asked, self.compiled = [], []
+        return found
+
+
+def built(clang: Clang, store: Store, made: Any) -> tuple[list[str], list[str]]:  # a stand-in
+    """Build; return what clang was asked about, and what it compiled."""
+    work = making(made, store)
+    missing = [unit for unit in made.plan.units if not len(work.kept.recall(unit))]
+    if missing:
+        batches = work.make(missing)
+        assert sorted(name for batch in batches for name in batch.objects) == sorted(unit.name for unit in missing)
+    return clang.said()
+
+
+def shared(here: Path, body: str, flavour: Flavour = "release") -> Any:  # a stand-in
+    """Plan units of which each has the text of all."""
+    return inputs(here, *(fakes.unit(name, body=body, short_body=f"{name}\n") for name in NAMES), flavour=flavour)
+
+
+def test_what_needs_its_dead_code_is_compiled_where_that_alters_what_is_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(tmp_path / "entries")
-    before = fakes.plan(tmp_path, tuple(fakes.unit(name, body="dead\n", short_body="short\n") for name in NAMES))
-    after = replace(before, units=tuple(replace(unit, body="changed\n") for unit in before.units))
-    keys, changed = (compiling._keys(plan, CLOSURE, IDENTITY, ()) for plan in (before, after))
-    made = compiling._Batch(
-        objects=dict.fromkeys(NAMES, ObjectFile(sections=())),
-        raw={},
-        account=Account(shortened=frozenset({"_INSENSITIVE"}), alone=frozenset({"_UNASKED"})),
-    )
-    compiling._keep(made, keys, store)
-    found = {unit.name: len(compiling._recall(unit, keys[unit.name], store)) for unit in before.units}
-    assert found == dict.fromkeys(NAMES, 1)
-    found = {unit.name: len(compiling._recall(unit, changed[unit.name], store)) for unit in after.units}
-    assert found == {"_INSENSITIVE": 1, "_SENSITIVE": 0, "_UNASKED": 0}
-    known = [compiling._known(unit, changed[unit.name], store) for unit in after.units]
-    assert [unit.short_body for unit in known] == ["short\n", None, "short\n"]
+    one, two = dict.fromkeys(NAMES, "1"), {"_INSENSITIVE": "1", "_SENSITIVE": "2", "_UNASKED": "1"}
+    clang = Clang(monkeypatch, {"a\n": one, "b\n": one, "c\n": two})
+    assert built(clang, store, shared(tmp_path, "a\n")) == (["a\n"], sorted(NAMES))
+    assert built(clang, store, shared(tmp_path, "a\n")) == ([], [])
+    assert built(clang, store, shared(tmp_path, "b\n")) == (["b\n"], ["_UNASKED"]), "nothing is known of that one"
+    assert built(clang, store, shared(tmp_path, "c\n")) == (["c\n"], ["_SENSITIVE", "_UNASKED"])
+    assert built(clang, store, shared(tmp_path, "c\n")) == ([], [])
+    assert built(clang, store, shared(tmp_path, "a\n")) == ([], []), "both are there"
 
 
-def test_units_that_need_their_dead_code_are_in_small_batches() -> None:
-    whole = [fakes.unit(f"_W{number}") for number in range(5)]
-    short = [fakes.unit(f"_S{number}", short_body="short\n") for number in range(9)]
-    shim = fakes.unit("shim", role="object")
-    batches = compiling._batches([*short, shim, *whole], 2)
-    assert [[unit.name for unit in batch] for batch in batches[:3]] == [["shim"], ["_W0", "_W1", "_W2"], ["_W3", "_W4"]]
-    assert [len(batch) for batch in batches[3:]] == [8, 1]
-    assert [len(batch) for batch in compiling._batches(whole, 2)] == [5], "where no unit has any, they are ordinary"
+@pytest.mark.parametrize("flavour", ["release", "debug"])
+def test_where_nothing_is_known_of_dead_code_all_of_it_counts(
+    flavour: Flavour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """clang may be silent; and of debug builds, it is not asked."""
+    store = Store(tmp_path / "entries")
+    clang = Clang(monkeypatch, {} if flavour == "release" else dict.fromkeys("ab", dict.fromkeys(NAMES, "1")))
+    assert built(clang, store, shared(tmp_path, "a", flavour))[1] == sorted(NAMES)
+    assert built(clang, store, shared(tmp_path, "a", flavour))[1] == []
+    asked, compiled = built(clang, store, shared(tmp_path, "b", flavour))
+    assert asked == (["b"] if flavour == "release" else [])
+    assert compiled == ["_SENSITIVE", "_UNASKED"]
+
+
+@pytest.mark.parametrize("entry", [b"[1]", b"{", b"\xff", b"[" * 100_000])
+def test_an_entry_about_dead_code_that_is_not_one_is_not_used(
+    entry: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "entries")
+    clang = Clang(monkeypatch, {"a\n": dict.fromkeys(NAMES, "1")})
+    made = shared(tmp_path, "a\n")
+    store.put(making(made, store).kept.keys.body, entry)
+    assert built(clang, store, made) == (["a\n"], sorted(NAMES))
+    assert store.damaged == 1
+
+
+def test_what_needs_its_dead_code_is_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [fakes.unit(f"_S{number}", body="a", short_body=f"{number}\n") for number in range(5)]
+    found: list[Sequence[Sequence[Unit]]] = []
+
+    def run(_: object, batches: Sequence[Sequence[Unit]], *__: object) -> Iterator[tuple[int, Batch]]:
+        found.append(batches)
+        yield from ()
+
+    monkeypatch.setattr(compiler, "prepare", lambda *_, **__: SimpleNamespace(notes=(), precompiled=True))
+    monkeypatch.setattr(compiling, "_run", run)
+    work = making(inputs(tmp_path, *units), Store(tmp_path / "entries"))
+    for unit in units:
+        work.kept.store.put(work.kept.keys.short[unit.name], b"s")
+    work.make(units)
+    assert [[(unit.name, unit.short_body) for unit in batch] for batch in found[1]] == [
+        [("_S0", None), ("_S1", None), ("_S2", None)],
+        [("_S3", None), ("_S4", None)],
+    ]
+
+
+def test_batches_get_smaller() -> None:
+    uops, shim = [fakes.unit(f"_S{number}") for number in range(40)], fakes.unit("shim", role="object")
+    assert [len(batch) for batch in compiling._batches([*uops, shim], 2)] == [1, 10, 8, 8, 8, 6]

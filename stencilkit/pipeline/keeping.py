@@ -1,0 +1,185 @@
+"""Compiled units in the cache: under which keys, what an entry is, and what is remembered of dead code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, get_args
+
+from stencilkit.compiler import Account
+from stencilkit.errors import ObjectError
+from stencilkit.model.build import Closure, Driver, Plan
+from stencilkit.model.objectfile import ObjectFile
+from stencilkit.model.source import Unit
+from stencilkit.model.target import Step
+from stencilkit.model.toolchain import Identity
+from stencilkit.objects import stored
+from stencilkit.support import resources
+from stencilkit.support.cache import Store
+
+# The code between a unit and its ObjectFile: a change there makes old cache entries useless.
+_CODE: Final = (
+    *("asmopt", "compiler", "dialects/_ghccc.py", "merge.py", "objects"),
+    *("pipeline/compiling.py", "pipeline/keeping.py"),
+    *("model/build.py", "model/objectfile.py", "model/source.py"),
+)
+# The first byte of a cache entry says which driver compiled it.
+_MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
+# What stands under the key of a unit whose bytes may depend on its dead code: the entry has another key. The second
+# is of one that clang was asked about: without its dead code, it is not compiled again, and its key has what is live.
+_UNASKED: Final = b"d"
+_SENSITIVE: Final = b"s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What came of some units: raw bytes of those that stay objects, parsed files of the others; how.
+
+    `live` is what was found out about the dead code of all units (compiler/live.py).
+    """
+
+    objects: Mapping[str, ObjectFile] = field(default_factory=dict)
+    raw: Mapping[str, bytes] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
+    live: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.objects) + len(self.raw)
+
+    def driver_of(self, name: str) -> Driver:
+        """Return the driver that compiled a unit."""
+        return "plain" if name in self.account.alone else "batched"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The cache keys of units, by name: by their texts without dead code, and by all of it. Often they are the same.
+
+    `body` is that of what is known of the text that has all of it, "" where units have no dead code.
+    """
+
+    short: Mapping[str, str]
+    whole: Mapping[str, str]
+    body: str
+
+
+def keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str]) -> Keys:
+    """Make the cache keys of every unit: all that its object depends on, and no path."""
+    shared = json.dumps(
+        [
+            resources.code_digest(*_CODE),
+            plan.tree.version.series,
+            plan.target.code_key,
+            plan.flavour,
+            str(plan.toolchain.version),
+            plan.toolchain.vendor,
+            identity.program,
+            sorted(identity.libraries.items()),
+            # With the order, and the step that each flag is for.
+            [plan.line(entry=entry, step=step) for entry in (False, True) for step in get_args(Step)],
+            plan.cflags,
+            # A wrapper may take its flags from anywhere:
+            list(unasked),
+            plan.headers.origin,
+            closure.digest,
+        ]
+    )
+    base = hashlib.sha256(shared.encode())
+    # Units of one build may share a body of hundreds of kilobytes (3.13's dead cases): it is hashed once.
+    bodies: dict[str, bytes] = {}
+    short, whole = {}, {}
+    for unit in plan.units:
+        hasher = base.copy()
+        hasher.update(unit.short_tail.encode())
+        short[unit.name] = hasher.hexdigest()
+        if unit.short_body is not None:
+            if unit.body not in bodies:
+                bodies[unit.body] = hashlib.sha256(unit.body.encode()).digest()
+            hasher.update(bodies[unit.body])
+        whole[unit.name] = hasher.hexdigest()
+    # The names are the cases of the body.
+    parts = [base.hexdigest(), *(digest.hex() for digest in bodies.values())]
+    return Keys(short, whole, hashlib.sha256(repr(parts).encode()).hexdigest() if bodies else "")
+
+
+@dataclass(slots=True)
+class Kept:
+    """The units of one build in a store. `live` has a digest of what is live for each unit, where that is known."""
+
+    store: Store
+    keys: Keys
+    live: Mapping[str, str] = field(default_factory=dict)
+    _waiting: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def recall_live(self) -> None:
+        """Recall what is live for each unit, if it was found out for the same text."""
+        entry = self.store.get(self.keys.body) if self.keys.body else None
+        try:
+            found: Mapping[str, str] = json.loads(entry or b"{}")
+            self.live = {name: str(digest) for name, digest in found.items()}
+        except (ValueError, AttributeError, RecursionError):
+            # Somebody wrote it who computed a digest: clang is asked again.
+            self.store.forget(self.keys.body)
+
+    def recall(self, unit: Unit) -> Batch:
+        """Take a unit's object from the store; nothing where there is nothing of use."""
+        name = self.keys.short[unit.name]
+        entry = self.store.get(name)
+        if entry in (_UNASKED, _SENSITIVE):
+            name = self.keys.whole[unit.name] if entry == _UNASKED else self._with_live(unit.name)
+            entry = self.store.get(name)
+        if entry is None:
+            return Batch()
+        try:
+            return _stored(unit, entry)
+        except ObjectError:
+            # Somebody wrote it who computed a digest: it is compiled again.
+            self.store.forget(name)
+            return Batch()
+
+    def is_sensitive(self, unit: Unit) -> bool:
+        """Return whether a unit is known to need its dead code."""
+        return unit.short_body is not None and self.store.get(self.keys.short[unit.name]) == _SENSITIVE
+
+    def keep(self, batch: Batch) -> None:
+        """Keep what came of a batch; what needs its dead code waits until it is known what is live."""
+        if batch.live:
+            self.live = batch.live
+            self.store.put(self.keys.body, json.dumps(batch.live).encode())
+        contents = {name: stored.dump(obj) for name, obj in batch.objects.items()} | dict(batch.raw)
+        for name, content in contents.items():
+            driver = batch.driver_of(name)
+            data = next(mark for mark, known in _MARKS.items() if known == driver) + content
+            short, whole = self.keys.short[name], self.keys.whole[name]
+            if name in batch.account.shortened or short == whole:
+                self.store.put(short, data)
+            elif driver == "plain":
+                self.store.put(short, _UNASKED)
+                self.store.put(whole, data)
+            else:
+                self._waiting.append((name, data))
+
+    def keep_waiting(self) -> None:
+        """Keep what needs its dead code."""
+        for name, data in self._waiting:
+            self.store.put(self.keys.short[name], _SENSITIVE)
+            self.store.put(self._with_live(name), data)
+        self._waiting.clear()
+
+    def _with_live(self, name: str) -> str:
+        """Make the key of a unit with its dead code: by what is live of it, or by all of it where that is not known."""
+        if name not in self.live:
+            return self.keys.whole[name]
+        return hashlib.sha256(f"{self.keys.short[name]} live {self.live[name]}".encode()).hexdigest()
+
+
+def _stored(unit: Unit, entry: bytes) -> Batch:
+    driver, content = _MARKS.get(entry[:1]), entry[1:]
+    if driver is None:
+        raise ObjectError("no driver compiles to this")
+    account = Account(alone=frozenset({unit.name} if driver == "plain" else ()))
+    if unit.role == "object":
+        return Batch(raw={unit.name: content}, account=account)
+    return Batch(objects={unit.name: stored.load(content)}, account=account)
