@@ -96,7 +96,8 @@ class _Making:
         others = [unit for unit in missing if unit not in known]
         concerned = [unit for unit in missing if unit.short_body is not None]
         self.kept.recall_live()
-        asked = None if self.kept.live or self.plan.flavour != "release" else next(iter(concerned), None)
+        asks = self.kept.store.keeps and not self.kept.live and self.plan.flavour == "release"
+        asked = next(iter(concerned), None) if asks else None
         session = self._session(others) if others or asked else None
         made = self._compile(session, _batches(others, self.request.jobs), asked) if session else []
         recalled = [self.kept.recall(unit) for unit in known]

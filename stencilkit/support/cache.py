@@ -50,6 +50,11 @@ class Store:
         self.damaged = 0
         self._added: list[str] = []
 
+    @property
+    def keeps(self) -> bool:
+        """Return whether it is worth while to find something out for the next run."""
+        return True
+
     def get(self, key: str) -> bytes | None:
         """Return an entry's content, or None where there is none that is whole."""
         path = self._path(key)
@@ -149,6 +154,11 @@ class NoStore(Store):
 
     def __init__(self) -> None:
         super().__init__(Path(os.devnull))
+
+    @property
+    def keeps(self) -> bool:
+        """Return that there is no next run."""
+        return False
 
     def get(self, key: str) -> None:
         """Find nothing."""
