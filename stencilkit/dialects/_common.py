@@ -27,6 +27,8 @@ from stencilkit.support import trees
 TEMPLATE: Final = "Tools/jit/template.c"
 CASES: Final = "Python/executor_cases.c.h"
 _PLACEHOLDER: Final = "CASE"
+# The name of a unit of several uops, and the variable whose number says which of them is next.
+EVERY_UOP: Final = "stencilkit_uop"
 # Direct branches to symbols outside the stencil go through a trampoline; COFF's do not (-fplt, or slots).
 TRAMPOLINE_KINDS: Final = frozenset({"R_AARCH64_CALL26", "R_AARCH64_JUMP26", "ARM64_RELOC_BRANCH26"})
 
@@ -109,15 +111,15 @@ def template_units(tree: SourceTree, uops: Sequence[Uop]) -> list[Unit]:
     ]
 
 
-def joined(uops: Sequence[Uop]) -> Uop:
-    """Put the cases of all uops one after the other."""
-    return Uop(name="all", text="\n".join(uop.text for uop in uops), line=uops[0].line)
+def marked(uops: Sequence[Uop]) -> Uop:
+    """Put the cases of uops one after the other; each begins with its number, and behind them is a negative one."""
+    cases = [uop.text.replace("{\n", f"{{\n{EVERY_UOP} = {number};\n", 1) for number, uop in enumerate(uops)]
+    return Uop(name="all", text="\n".join([*cases, f"{EVERY_UOP}_end: {EVERY_UOP} = -1;"]), line=0)
 
 
 def every_uop(unit: Unit) -> Unit:
-    """Make one unit of a template and all uops: what it uses is what any of them uses. It is never a stencil."""
-    name = "stencilkit_uop"
-    return replace(unit, name=name, body=f"extern int {name};\n{unit.body}", short_body=None)
+    """Make one unit of a template and marked uops. It is never a stencil."""
+    return replace(unit, name=EVERY_UOP, body=f"extern int {EVERY_UOP};\n{unit.body}", short_body=None)
 
 
 def whole_unit(tree: SourceTree, name: str, path: str, role: UnitRole = "group") -> Unit:

@@ -138,7 +138,7 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
     if not include:
         raise SourceError("the template does not include the uops", where=str(tree.root / _common.TEMPLATE))
     cases = trees.read(tree, _common.CASES)
-    head, tail = _around_cases(cases, uops)
+    head, tail = _around_cases(cases)
     start = f'{before}#line 1 "./{_common.CASES}"\n'
     end = f'#line {line + before.count(_NEWLINE) + 1} "./{_common.TEMPLATE}"\n{after}'
     # Of 160 KB, and one text for all 235, so that it is hashed once, too.
@@ -161,15 +161,17 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
 
 
 def every_uop(tree: SourceTree, uops: Sequence[Uop], target: Target) -> Unit:
-    """Make one unit of all uops: each of them has all the cases."""
-    return _common.every_uop(units(tree, uops, target)[0])
+    """Make one unit of some uops, with their cases one after the other."""
+    unit = units(tree, uops, target)[0]
+    cases = trees.read(tree, _common.CASES)
+    head, tail = _around_cases(cases)
+    return _common.every_uop(replace(unit, body=unit.body.replace(cases, f"{head}{_common.marked(uops).text}\n{tail}")))
 
 
-def _around_cases(text: str, uops: Sequence[Uop]) -> tuple[str, str]:
+def _around_cases(text: str) -> tuple[str, str]:
     """Return what the file has before the first case and after the last (it defines TIER_TWO there)."""
-    lines = text.splitlines(keepends=True)
-    last = uops[-1]
-    return "".join(lines[: uops[0].line - 1]), "".join(lines[last.line + last.text.count("\n") :])
+    first, end = "\n        case ", "\n        }\n"
+    return text[: text.index(first) + 1], text[text.rindex(end) + len(end) :]
 
 
 def edit_ir(text: str) -> str:

@@ -133,7 +133,7 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
 def every_uop(tree: SourceTree, uops: Sequence[Uop], target: Target) -> Unit:
     """Make one unit of all uops, with their cases one after the other."""
     del target
-    return _common.every_uop(_common.template_units(tree, [_common.joined(uops)])[0])
+    return _common.every_uop(_common.template_units(tree, [_common.marked(uops)])[0])
 
 
 def edit_ir(text: str) -> str:

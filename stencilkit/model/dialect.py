@@ -56,7 +56,11 @@ class Dialect(Protocol):
         """List the C units in the order in which their stencils are finished."""
 
     def every_uop(self, tree: SourceTree, uops: Sequence[Uop], target: Target) -> Unit:
-        """Make one C unit of all uops, which is never a stencil: what it uses is what any of them uses."""
+        """Make one C unit of some uops, which is never a stencil: what it uses is what any of them uses.
+
+        Each begins with `NAME = NUMBER;`: the name of the unit, and the number in the sequence; behind them stands a
+        negative one.
+        """
 
     def edit_ir(self, text: str) -> str:
         """Edit the LLVM IR of a unit (where `emits` says so)."""

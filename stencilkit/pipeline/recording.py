@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from stencilkit import manifest, source, witness
 from stencilkit.compiler import frontend
-from stencilkit.errors import CompileError
+from stencilkit.errors import REPORT, CompileError
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.layout import Layout, Row
+from stencilkit.model.source import Unit, Uop
 from stencilkit.model.toolchain import Identity
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store
+from stencilkit.witness import Part
 
 _CODE: Final = ("witness", "compiler/frontend.py", "dialects", "manifest", "model/layout.py", "pipeline/recording.py")
 # Lines that clang refuses are taken out.
 _ROUNDS: Final = 4
+_NOTHING: Final = Uop(name="", text="", line=0)
 
 
 def record(
@@ -34,18 +37,57 @@ def record(
     kept = store.get(key)
     if kept is not None:
         return manifest.parse_layout(kept.decode())
-    tree = plan.tree
-    unit = tree.python.dialect.every_uop(tree, source.uops(tree), plan.target)
-    with process.workers(2) as pool:
-        preprocessed = pool.submit(frontend.preprocessed, plan, unit.whole, work, "words")
-        ir = frontend.ir(plan, unit.whole, work, "layout")
-    own = (str(tree.root), str(plan.pyconfig), *([str(plan.build)] if plan.build else []))
-    pointer = plan.target.pointer_bytes
-    draft = witness.find(ir, preprocessed.result(), root=str(tree.root), own=own, words=words(), pointer=pointer)
+    unit, used, preprocessed = _used(plan, shared, included, store, work)
+    own = (str(plan.tree.root), str(plan.pyconfig), *([str(plan.build)] if plan.build else []))
+    draft = witness.find(used, preprocessed, own=own, words=words())
     rows = list(draft.rows())
     found = witness.measured(draft, _measured(shared, plan, unit.prefix, rows, store, work))
     store.put(key, manifest.render_layout(found).encode())
     return found
+
+
+def _used(
+    plan: Plan, shared: Sequence[object], included: Closure, store: Store, work: Path
+) -> tuple[Unit, Iterable[Part], str]:
+    """Find what each uop uses: ask of those alone that changed since the last time, and of the template.
+
+    Return also the unit that was asked, and what the preprocessor made of it.
+    """
+    tree, uops = plan.tree, source.uops(plan.tree)
+    digests = [hashlib.sha256(uop.text.encode()).hexdigest() for uop in uops]
+    dialect = tree.python.dialect
+    frame = dialect.every_uop(tree, (_NOTHING,), plan.target).whole
+    headers = [(file.origin, file.name, file.sha256) for file in included.files if file.name != source.CASES]
+    key = _key("uses", *shared, frame, headers)
+    known = _stored(key, store)
+    # One at least, for the template's own sake.
+    new = {digest: uop for digest, uop in zip(digests, uops, strict=True) if digest not in known} or {
+        digests[0]: uops[0]
+    }
+    unit = dialect.every_uop(tree, tuple(new.values()), plan.target)
+    with process.workers(2) as pool:
+        preprocessed = pool.submit(frontend.preprocessed, plan, unit.whole, work, "words")
+        ir = frontend.ir(plan, unit.whole, work, "layout")
+    found = witness.parts(
+        ir, preprocessed.result(), root=str(tree.root), mark=unit.name, pointer=plan.target.pointer_bytes
+    )
+    asked = {digest: found[str(number)] for number, digest in enumerate(new) if str(number) in found}
+    if len(asked) < len(new):
+        raise CompileError("what clang says of some uops is not where it should be", fix=REPORT)
+    used = {digest: asked.get(digest) or known[digest] for digest in dict.fromkeys(digests)}
+    store.put(key, witness.dump(used).encode())
+    return unit, [found[""], *used.values()], preprocessed.result()
+
+
+def _stored(key: str, store: Store) -> Mapping[str, Part]:
+    """Recall what uops use, by the digest of their text."""
+    kept = store.get(key)
+    try:
+        return witness.load(kept.decode()) if kept is not None else {}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        # Somebody wrote it who computed a digest: clang is asked again.
+        store.forget(key)
+        return {}
 
 
 def _key(*parts: object) -> str:

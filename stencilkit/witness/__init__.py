@@ -6,7 +6,7 @@ compiler is asked for them later.
 
 _types  sizes of LLVM's types          _debug  clang's debug information
 _used   the members that uops touch    _macros constants of system headers
-_text   C that asks for the numbers
+_text   C that asks for the numbers    _parts  what each uop uses, for the cache
 
 Judges text and values; runs nothing. A member that a uop touches and that has no name in C is an error.
 """
@@ -19,38 +19,77 @@ from stencilkit.errors import REPORT, CompileError
 from stencilkit.model.layout import CONFIGURATION, PLATFORM, Layout, Row, Span
 from stencilkit.model.verdict import Check
 from stencilkit.witness import _debug, _macros, _types, _used
+from stencilkit.witness._parts import Part, dump, load
 from stencilkit.witness._text import Text, asserting, measuring, numbers, spans
 
-__all__ = ["Text", "asserting", "find", "judge", "measured", "measuring", "numbers", "spans"]
+__all__ = [
+    "Part",
+    "Text",
+    "asserting",
+    "dump",
+    "find",
+    "judge",
+    "load",
+    "measured",
+    "measuring",
+    "numbers",
+    "parts",
+    "spans",
+]
 
 _SHOWN = 200
 
 
-def find(ir: str, preprocessed: str, *, root: str, own: Iterable[str], words: frozenset[str], pointer: int) -> Layout:
-    """Find what uops use; all numbers of the result are still 0, but sizes and bit-fields.
+def parts(ir: str, preprocessed: str, *, root: str, mark: str, pointer: int) -> Mapping[str, Part]:
+    """Find what uops use, each of which begins with `mark = NUMBER;`: by that number, and under "" what all have.
 
-    `root` is the tree, `own` are folders whose macros are not the system's, `words` those of the tree's included files,
-    `pointer` is the size of one in bytes.
+    `root` is the tree, `pointer` is the size of one in bytes.
 
     Raises: CompileError for what cannot be said in C.
     """
     debug = _debug.read(ir, root)
-    uses = _used.find(ir, debug, _types.read(ir, pointer))
-    if uses.unknown:
+    uses = _used.find(ir, debug, _types.read(ir, pointer), mark)
+    if unknown := sorted(name for part in uses.values() for name in part.unknown):
         raise CompileError(
-            f"uops use a structure without a name, of which nothing says where it is: {min(uses.unknown)}", fix=REPORT
+            f"uops use a structure without a name, of which nothing says where it is: {unknown[0]}", fix=REPORT
         )
-    counts = _macros.counted(preprocessed)
+    counts, words = _macros.counted(preprocessed, mark)
+    enumerators = frozenset(debug.enumerators())
     # One is in the definition of the type.
-    named = sorted({name for name in debug.enumerators() if counts[name] > 1})
+    named = {"": frozenset(name for name in enumerators if counts[name] > 1)}
+    named |= {number: enumerators & found for number, found in words.items()}
+    nothing = _used.Uses(debug)
+    return {
+        number: Part(
+            types=frozenset(part.types),
+            members={name: Span(start=0, size=place.size // 8) for name, place in part.members.items()},
+            bits=part.bits,
+            enumerators=named.get(number, frozenset()),
+        )
+        for number in uses.keys() | named.keys()
+        for part in [uses.get(number, nothing)]
+    }
+
+
+def find(used: Iterable[Part], preprocessed: str, *, own: Iterable[str], words: frozenset[str]) -> Layout:
+    """Put together what uops use; all numbers of the result are still 0, but sizes and bit-fields.
+
+    `own` are folders whose macros are not the system's, `words` those of the tree's included files.
+    """
+    types, enumerators, members, bits = set[str](), set[str](), dict[str, Span](), dict[str, Span]()
+    for part in used:
+        types |= part.types
+        enumerators |= part.enumerators
+        members.update(part.members)
+        bits.update(part.bits)
     return Layout(
         platform=dict.fromkeys(PLATFORM, 0),
         configuration=dict.fromkeys(CONFIGURATION, 0),
         macros=dict.fromkeys(_macros.constants(preprocessed, words, own), 0),
-        enumerators=dict.fromkeys(named, 0),
-        types={name: Span(start=0, size=0) for name in sorted(uses.types)},
-        members={name: Span(start=0, size=place.size // 8) for name, place in sorted(uses.members.items())},
-        bits=dict(sorted(uses.bits.items())),
+        enumerators=dict.fromkeys(sorted(enumerators), 0),
+        types={name: Span(start=0, size=0) for name in sorted(types)},
+        members=dict(sorted(members.items())),
+        bits=dict(sorted(bits.items())),
     )
 
 

@@ -45,7 +45,18 @@ def _is_number(name: str, values: Mapping[str, str]) -> bool:
     return False
 
 
-def counted(text: str) -> Counter[str]:
-    """Count the words of a text; lines of the preprocessor's are left out."""
+def counted(text: str, mark: str) -> tuple[Counter[str], Mapping[str, frozenset[str]]]:
+    """Count the words of a text, and list those of the parts that begin where a variable `mark` gets a number.
+
+    Lines of the preprocessor's are left out. What is behind a negative number is counted.
+    """
     rest = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    return Counter(_WORD.findall(rest))
+    first, *marked = re.split(rf"\b{mark} = (-?\d+);", rest)
+    counts = Counter(_WORD.findall(first))
+    parts: dict[str, frozenset[str]] = {}
+    for number, part in zip(marked[::2], marked[1::2], strict=True):
+        if number.startswith("-"):
+            counts.update(_WORD.findall(part))
+        else:
+            parts[number] = frozenset(_WORD.findall(part))
+    return counts, parts

@@ -12,7 +12,7 @@ from stencilkit.errors import CompileError, ManifestError, WitnessError
 from stencilkit.model.layout import CONFIGURATION, PLATFORM, Layout, Row, Span
 from stencilkit.model.manifest import Manifest
 from stencilkit.pipeline import opening, witnessing
-from stencilkit.witness import _types
+from stencilkit.witness import Part, _types
 from tests import samples
 
 # struct frame { int a; char b : 3, c : 5; union { struct { short x, y; }; long both; }; struct cell { long v; } cell; }
@@ -86,7 +86,8 @@ WORDS = frozenset({"PATH_MAX", "INT_MAX", "NAME", "_POSIX_X", "CALL", "PyTree"})
 
 
 def found(ir: str = IR) -> Layout:
-    return witness.find(ir, PREPROCESSED, root="/tree", own=["/tree"], words=WORDS, pointer=8)
+    parts = witness.parts(ir, PREPROCESSED, root="/tree", mark="mark", pointer=8)
+    return witness.find(parts.values(), PREPROCESSED, own=["/tree"], words=WORDS)
 
 
 def test_only_members_that_are_touched_are_found() -> None:
@@ -122,6 +123,91 @@ def test_a_structure_without_a_name_is_looked_for_by_its_size() -> None:
     """Through a pointer to a union, nothing says what the structure is in."""
     layout = found(IR.replace("%struct.anon.0, ptr %3", "%struct.anon.0, ptr %1"))
     assert {"struct frame.x", "struct frame.y"} <= layout.members.keys()
+
+
+# Two uops, of which the second one calls a function and refers to a table of functions.
+MARKED = """\
+%struct.frame = type { i32, i8, i64, %struct.cell }
+%struct.cell = type { i64 }
+%struct.Plain = type { i64 }
+@mark = external global i32
+@table = internal constant [1 x ptr] [ptr @in_table]
+define i32 @uop(ptr %0) {
+  %2 = getelementptr inbounds %struct.frame, ptr %0, i32 0, i32 2
+  store i32 0, ptr @mark, align 4
+  %3 = getelementptr inbounds %struct.frame, ptr %0, i32 0, i32 0
+  store i32 1, ptr @mark, align 4
+  call void @called()
+  %4 = load ptr, ptr @table
+  store i32 -1, ptr @mark, align 4
+  call void @behind()
+}
+define internal void @called() {
+  call void @below()
+}
+define internal void @below() {
+  %1 = getelementptr inbounds %struct.frame, ptr %0, i32 0, i32 3
+}
+define internal void @in_table() {
+  %1 = getelementptr inbounds %struct.Plain, ptr %0, i32 0, i32 0
+}
+define internal void @behind() {
+  %1 = getelementptr inbounds %struct.cell, ptr %0, i32 0, i32 0
+}
+"""
+TEXT = """\
+enum { USED = 1, UNUSED = 2 };
+int x; mark = 0; y = USED; mark = 1; z = 3; mark = -1; w = 3;
+"""
+
+
+def part(number: str, ir: str = MARKED, text: str = TEXT) -> Part:
+    debug = IR[IR.index("!1 = ") :]
+    return witness.parts(ir + debug, text, root="/tree", mark="mark", pointer=8)[number]
+
+
+def test_each_uop_uses_what_is_behind_its_mark_and_what_that_calls() -> None:
+    assert part("0").members.keys() == {"struct frame.a"}
+    assert part("1").members.keys() == {"struct frame.cell", "struct frame.cell.v", "Plain.first"}
+    assert part("").members.keys() == {"struct frame.both", "struct frame.x", "struct cell.v"}
+    assert [part(number).enumerators for number in ("0", "1", "")] == [{"USED"}, set(), set()]
+    assert part("", text=TEXT.replace("w = 3", "w = USED")).enumerators == {"USED"}
+
+
+def test_what_all_have_does_not_depend_on_which_uops_are_asked_about() -> None:
+    lines = MARKED.splitlines(keepends=True)
+    start, end = (lines.index(f"  store i32 {number}, ptr @mark, align 4\n") for number in (1, -1))
+    without = "".join([*lines[:start], *lines[end:]])
+    # Of what nothing refers to, clang writes nothing.
+    for name in ("called", "below", "in_table"):
+        at = without.index(f"define internal void @{name}(")
+        without = without[:at] + without[without.index("}\n", at) + 2 :]
+    without = without.replace("@table = internal constant [1 x ptr] [ptr @in_table]\n", "")
+    for number in ("", "0"):
+        assert part(number, without) == part(number)
+
+
+def test_what_uops_use_is_written_and_read() -> None:
+    known = {f"uop {number}": part(number) for number in ("", "0", "1")}
+    known["bits"] = Part(types=frozenset(), members={}, bits={"s.b": Span(start=3, size=5)}, enumerators=frozenset())
+    assert witness.load(witness.dump(known)) == known
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        "[[], []]",
+        '[[["type", "x", 0, "0"]], {"a": [0]}]',
+        '[[["other", "x", 0, 0]], {"a": [0]}]',
+        '[[], {"a": [0]}]',
+    ],
+)
+def test_an_entry_that_is_not_what_uops_use_is_refused(text: str) -> None:
+    with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
+        witness.load(text)
 
 
 def test_a_structure_that_is_nowhere_is_an_error() -> None:
