@@ -264,7 +264,7 @@ def read_all(folder: Path) -> Iterator[Entry]:
 
 
 def check(found: Entry, expected: Entry | None) -> Iterator[Check]:
-    """Hold what was found against the ledger."""
+    """Compare what was found with the ledger."""
     what = f"CPython {found.cpython}, {found.triple}, {found.flavour}, LLVM {found.llvm}"
     if expected is None:
         yield Check(kind="ledger", status="failed", what=f"the ledger has no entry for {what}")

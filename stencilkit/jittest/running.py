@@ -189,7 +189,7 @@ def judge_module(run: Callable[[Run], ModuleRun]) -> ModuleVerdict:
 
 
 def suspected(jit: ModuleRun, without: ModuleRun) -> tuple[str, ...]:
-    """Name what fails with the JIT and not without it: test cases, or the module if it ended without telling."""
+    """Name what fails with the JIT and not without it: test cases, or the module if it ended without a word."""
     if jit.good:
         return ()
     if not jit.failures:
