@@ -8,17 +8,20 @@ that refuses this (a wrapper that does not pass -cc1 on, say); which driver was 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from stencilkit.compiler import completeness, live, phis
-from stencilkit.errors import CompileError, ProcessError
+from stencilkit.compiler.outcome import Account, Outputs, alone, check_failures, failed
+from stencilkit.errors import ProcessError
 from stencilkit.model import cc1
 from stencilkit.model.build import Driver, Emits, Plan
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Step
 from stencilkit.support import process
+
+__all__ = ["Account", "Outputs", "Session", "check_failures", "prepare"]
 
 # What the driver is told to make, and the suffix of the result:
 _EMIT: Final[dict[Emits, tuple[tuple[str, ...], str]]] = {
@@ -33,40 +36,6 @@ _PER_INPUT: Final = ("-main-file-name", "-o", "-x", "-dumpdir")
 _UNWANTED: Final = ("-disable-free",)
 _EMIT_ACTIONS: Final = ("-emit-obj", "-emit-llvm", "-S")
 _TIMEOUT_SECONDS: Final = 600.0
-_SHOWN_LINES: Final = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """How some units were compiled.
-
-    `alone` names those that needed a process of their own, `shortened` those compiled without their dead code;
-    `failures` has the diagnostics of those that did not compile; `notes` say what did not work out, in order.
-    """
-
-    alone: frozenset[str] = frozenset()
-    shortened: frozenset[str] = frozenset()
-    failures: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def __add__(self, later: Account) -> Account:
-        return Account(
-            alone=self.alone | later.alone,
-            shortened=self.shortened | later.shortened,
-            failures={**self.failures, **later.failures},
-            notes=(*self.notes, *later.notes),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """The bytes of those units that compiled, by name, and the account of all."""
-
-    data: Mapping[str, bytes] = field(default_factory=dict)
-    account: Account = field(default_factory=Account)
-
-    def __add__(self, later: Outputs) -> Outputs:
-        return Outputs(data={**self.data, **later.data}, account=self.account + later.account)
 
 
 def prepare(plan: Plan, work: Path, *, batched: bool = True, single: bool = False) -> Session:
@@ -189,7 +158,7 @@ class Session:
         source.write_text(unit.whole, "utf-8")
         files = (*_EMIT[emits][0], "-o", f"{unit.name}{_EMIT[emits][1]}", source.name)
         arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="emit", files=files)
-        return _alone(unit.name) + self._run_driver(arguments, source, emits)
+        return alone(unit.name) + self._run_driver(arguments, source, emits)
 
     def _run_driver(self, arguments: Sequence[str], source: Path, emits: Emits) -> Outputs:
         """Compile or assemble one file, named after its unit."""
@@ -198,10 +167,10 @@ class Session:
         done = process.run(command, cwd=source.parent, timeout=_TIMEOUT_SECONDS)
         if done.returncode or not output.is_file():
             killed = [f"clang {done.ending}"] if done.returncode < 0 or not done.err.strip() else []
-            return _failed(name, "\n".join([*killed, done.err.strip()]).strip())
+            return failed(name, "\n".join([*killed, done.err.strip()]).strip())
         data = output.read_bytes()
         if cut := completeness.problem(emits, self.plan.target.format, data):
-            return _failed(name, f"clang wrote {output.name} in part, although it ended with 0: {cut}")
+            return failed(name, f"clang wrote {output.name} in part, although it ended with 0: {cut}")
         return Outputs(data={name: data})
 
     def _collect(self, done: process.Completed, folder: Path, names: Iterable[str], emits: Emits) -> Outputs:
@@ -235,7 +204,7 @@ class Session:
         source = folder / f"{unit.name}.ll"
         files = ("-c", "-o", f"{unit.name}.o", source.name)
         arguments = self.plan.driver_arguments(entry=unit.role != "uop", step="finish", files=files)
-        return _alone(unit.name) + self._run_driver(arguments, source, "object")
+        return alone(unit.name) + self._run_driver(arguments, source, "object")
 
     def assemble(self, texts: Mapping[str, str]) -> Outputs:
         """Assemble every text to an object of its own.
@@ -262,44 +231,8 @@ class Session:
         return folder
 
 
-def check_failures(plan: Plan, failures: Mapping[str, str]) -> None:
-    """Report every unit that did not compile, each with its diagnostics.
-
-    Raises: CompileError.
-    """
-    if failures:
-        raise CompileError(
-            f"{len(failures)} of {len(plan.units)} units did not compile",
-            where=plan.toolchain.label,
-            details=_by_diagnostics(failures),
-            fix="fix the source or the flags (--cflags); nothing was written",
-        )
-
-
-def _alone(name: str) -> Outputs:
-    return Outputs(account=Account(alone=frozenset({name})))
-
-
-def _failed(name: str, why: str) -> Outputs:
-    return Outputs(account=Account(failures={name: why}))
-
-
 class _RefusedError(Exception):
     """This clang does not take the fast path."""
-
-
-def _by_diagnostics(failures: Mapping[str, str]) -> str:
-    """List all failures, those with the same first error together; long diagnostics are cut."""
-    groups: dict[str, list[str]] = {}
-    for name in sorted(failures):
-        errors = [line.partition("error: ")[2] for line in failures[name].splitlines() if "error: " in line]
-        groups.setdefault(errors[0] if errors else "", []).append(name)
-    blocks = []
-    for names in sorted(groups.values()):
-        lines = failures[names[0]].splitlines()
-        cut = [f"... {len(lines) - _SHOWN_LINES} more lines"] if len(lines) > _SHOWN_LINES else []
-        blocks.append("\n".join([f"[{', '.join(names)}]", *lines[:_SHOWN_LINES], *cut]))
-    return "\n".join(blocks)
 
 
 def _without_resource(command: tuple[str, ...]) -> tuple[str, ...]:
