@@ -96,6 +96,20 @@ def test_what_is_refused(words: list[str], message: str, alike: Machine, capsys:
     assert message in capsys.readouterr().err
 
 
+def test_a_bundle_is_taken_if_one_build_in_it_is_meant(
+    alike: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both, one = str(tmp_path / "both.tar"), str(tmp_path / "one.tar")
+    assert cli.main(["pack", str(alike.out), "-o", both]) == 0
+    assert cli.main(["pack", str(alike.folder()), "-o", one]) == 0
+    assert cli.main(["prove", one, str(alike.folder("20.1.8")), "--jobs", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2].endswith("1 identical, 2 proved")
+    assert cli.main(["prove", both, str(alike.folder())]) == 2
+    said = capsys.readouterr().err
+    assert f"{both} has 2 builds that could be meant" in said
+    assert "name one by --target, or unpack the bundle and give a folder" in said
+
+
 @pytest.fixture
 def ledger(alike: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """A ledger that expects both builds, and knows no proofs."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit import cli
-from stencilkit.errors import ManifestError
+from stencilkit.errors import ManifestError, UsageError
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import surveying
 from stencilkit.support import limits
@@ -54,6 +54,15 @@ def test_what_no_manifest_names_is_refused(name: str, folder: Path, capsys: pyte
     code, out = verify(folder, capsys)
     assert code == 1
     assert path.name.replace("manifest-", "jit_stencils-").replace(".toml", ".h") in out
+
+
+def test_a_folder_with_too_many_files_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a home folder."""
+    monkeypatch.setattr(limits, "FOUND", 4)
+    assert surveying.survey(folder).covered == 3
+    (folder / "log").write_text("")
+    with pytest.raises(UsageError, match="more than 4 files are below the folder"):
+        surveying.survey(folder)
 
 
 def test_a_link_to_a_folder_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -525,6 +525,26 @@ def test_policies_that_demand_nothing_are_no_policies(text: str, message: str) -
         verify.parse_policy(f"schema = 1\n{text}", "policy.toml")
 
 
+SIGNER = 'name = "one"\nidentity = "a@b"\nissuer = "https://example.org"'
+
+
+@pytest.mark.parametrize(
+    ("threshold", "signer", "message"),
+    [
+        (0, SIGNER, "threshold: must be from 1 to the number of builders named, 1"),
+        (2, SIGNER, "threshold: must be from 1 to the number of builders named, 1"),
+        (1, SIGNER.replace('"one"', '""'), r"signer\[0\].name: must be 1 to 80 printable characters"),
+        (1, SIGNER.partition("\n")[0], "must have a key"),
+        (1, f'{SIGNER}\nkey = "x"', "must have a key .* or an identity with its issuer, and not both"),
+        (1, SIGNER.rpartition("\n")[0], "must have a key .* or an identity with its issuer"),
+    ],
+)
+def test_policies_name_signers_that_can_be_counted(threshold: int, signer: str, message: str) -> None:
+    text = f'require = ["attested"]\n[attestations]\nthreshold = {threshold}\n[[attestations.signer]]\n{signer}\n'
+    with pytest.raises(PolicyError, match=message):
+        verify.parse_policy(f"schema = 1\n{text}", "policy.toml")
+
+
 def test_nothing_checked_is_no_yes() -> None:
     assert not Verdict(subject="x", checks=(), digests={}).accepted
     assert not verify.conclude("x", [], {}, verify.DEFAULT_POLICY, "").accepted
