@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stencilkit.compiler import phis
-from stencilkit.model.source import Unit
+from stencilkit.model.source import NO_LINES, Unit
 
 _ASKING: Final = "stencilkit_numbers"
 _DUMP: Final = re.compile(r"^; \*\*\* IR Dump After CallSiteSplittingPass on (\S+) \*\*\*$", re.MULTILINE)
@@ -35,9 +35,14 @@ _STRING: Final = re.compile(r"@\.str(?:\.\d+)?")
 
 
 def asking(unit: Unit, names: Sequence[str]) -> Unit:
-    """Let a unit with all of its dead code say the numbers of some uops, too. It is never a stencil."""
+    """Let a unit with all of its dead code say the numbers of some uops, too. It is never a stencil.
+
+    It does not compile where something asks for a line number: in a text, that cannot be seen in a function.
+    """
     stores = "".join(f"    *to = {name};\n" for name in names)
-    return replace(unit, body=f"{unit.body}\nvoid {_ASKING}(volatile int *to)\n{{\n{stores}}}\n", short_body=None)
+    return replace(
+        unit, body=f"{NO_LINES}{unit.body}\nvoid {_ASKING}(volatile int *to)\n{{\n{stores}}}\n", short_body=None
+    )
 
 
 def digests(printed: str, names: Sequence[str]) -> Mapping[str, str]:

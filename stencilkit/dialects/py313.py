@@ -14,7 +14,7 @@ from stencilkit.errors import SourceError
 from stencilkit.model.build import Emits
 from stencilkit.model.header import HeaderFormat
 from stencilkit.model.manifest import FileRole
-from stencilkit.model.source import Entered, SourceTree, Unit, Uop, Variant
+from stencilkit.model.source import NO_LINES, Entered, SourceTree, Unit, Uop, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -36,17 +36,6 @@ EXTRAS: Final = False
 ENTRY_SYMBOLS: Final = ("_JIT_ENTRY", "_ENTRY")
 _CASES_INCLUDE: Final = '#include "executor_cases.c.h"\n'
 _NEWLINE: Final = "\n"
-# A line that is added to one uop moves all others behind it. Release builds do not ask for line numbers, so a case that
-# is compiled alone has none: what asks for one does not compile, and is compiled in full. A stray @ is an error
-# wherever the macro is expanded, except where it becomes text; there, the macro call that nothing closes is one.
-_NO_LINES: Final = """\
-#define stencilkit_line(x)
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wbuiltin-macro-redefined"
-#define __LINE__ @ stencilkit_line(
-#define __builtin_LINE @ stencilkit_line(
-#pragma clang diagnostic pop
-"""
 _GHCCC_ARCHS: Final = ("x86_64", "i686")
 
 HEADER: Final = HeaderFormat(
@@ -148,7 +137,7 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
             name=uop.name,
             prefix=prefix,
             body=body,
-            short_body=f"{start}{head}{_NO_LINES}        {uop.text}\n{tail}{end}",
+            short_body=f"{start}{head}{NO_LINES}        {uop.text}\n{tail}{end}",
             body_line=line,
             file=f"./{_common.TEMPLATE}",
             sources=(_common.TEMPLATE, _common.CASES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -14,6 +15,22 @@ if TYPE_CHECKING:  # a dialect's methods are about trees
 
 # The folders of a tree that stencils are made from.
 STENCIL_PARTS: Final = ("Include", "PC", "Python", "Tools/jit")
+
+# A line that is added to one uop moves all others behind it. Release builds do not ask for line numbers, so what must
+# not depend on them has none: what asks for one does not compile. A stray @ is an error wherever the macro is expanded,
+# except where it becomes text; there, the macro call that nothing closes is one.
+NO_LINES: Final = """\
+#define stencilkit_line(x)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wbuiltin-macro-redefined"
+#define __LINE__ @ stencilkit_line(
+#define __builtin_LINE @ stencilkit_line(
+#pragma clang diagnostic pop
+"""
+# Conditions end where they begin; these do not.
+_ALTERING: Final = re.compile(
+    r"^\s*(?:#|%:|\?\?=)\s*(?!(?:if|ifdef|ifndef|elif|else|endif)\b)\w|_Pragma|__COUNTER__", re.MULTILINE
+)
 
 # Beside the folder of a tree that was fetched: the kind of origin of the tarball's hash, and the hash.
 VOUCHED: Final = ".vouched"
@@ -83,6 +100,11 @@ class Uop:
     name: str
     text: str
     line: int
+
+    @property
+    def alters_others(self) -> bool:
+        """Return whether the cases behind it may mean something else because of it: no CPython has such a case."""
+        return _ALTERING.search(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

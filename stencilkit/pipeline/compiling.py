@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import asmopt, compiler, merge, objects
+from stencilkit import asmopt, compiler, merge, objects, source
 from stencilkit.compiler import Account, Session
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Driver, Emits, Plan
@@ -96,8 +96,7 @@ class _Making:
         others = [unit for unit in missing if unit not in known]
         concerned = [unit for unit in missing if unit.short_body is not None]
         self.kept.recall_live()
-        asks = self.kept.store.keeps and not self.kept.live and self.plan.flavour == "release"
-        asked = next(iter(concerned), None) if asks else None
+        asked = concerned[0] if concerned and not self.kept.live and self._may_ask() else None
         session = self._session(others) if others or asked else None
         made = self._compile(session, _batches(others, self.request.jobs), asked) if session else []
         recalled = [self.kept.recall(unit) for unit in known]
@@ -108,6 +107,12 @@ class _Making:
         again = self._compile(session, _pieces(rest, _SENSITIVE_BATCH), None) if session and rest else []
         notes = Batch(account=Account(notes=session.notes if session else ()))
         return [notes, *made, *recalled, *again]
+
+    def _may_ask(self) -> bool:
+        """Return whether it is of use, and right, to ask what is live: not where cases alter those behind them."""
+        if self.plan.flavour != "release" or not self.kept.store.keeps:
+            return False
+        return not any(uop.alters_others for uop in source.uops(self.plan.tree))
 
     def _session(self, units: Sequence[Unit]) -> Session:
         single = sum(unit.role == "uop" for unit in units) < 2

@@ -59,7 +59,9 @@ def _used(
     frame = dialect.every_uop(tree, (_NOTHING,), plan.target).whole
     headers = [(file.origin, file.name, file.sha256) for file in included.files if file.name != source.CASES]
     key = _key("uses", *shared, frame, headers)
-    known = _stored(key, store)
+    # Where a case defines a macro, say, those behind it are others than alone.
+    apart = not any(uop.alters_others for uop in uops)
+    known = _stored(key, store) if apart else {}
     # One at least, for the template's own sake.
     new = {digest: uop for digest, uop in zip(digests, uops, strict=True) if digest not in known} or {
         digests[0]: uops[0]
@@ -75,7 +77,8 @@ def _used(
     if len(asked) < len(new):
         raise CompileError("what clang says of some uops is not where it should be", fix=REPORT)
     used = {digest: asked.get(digest) or known[digest] for digest in dict.fromkeys(digests)}
-    store.put(key, witness.dump(used).encode())
+    if apart:
+        store.put(key, witness.dump(used).encode())
     return unit, [found[""], *used.values()], preprocessed.result()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit.dialects import py313
+from stencilkit.model.source import NO_LINES
 from stencilkit.support import process
 from tests import workbench as wb
 
@@ -46,7 +46,7 @@ OTHERS = {
 
 
 def compiles(text: str, major: int, folder: Path) -> bool:
-    (folder / "x.c").write_text(f"{MACROS}{py313._NO_LINES}{text}\n")
+    (folder / "x.c").write_text(f"{MACROS}{NO_LINES}{text}\n")
     clang = wb.debian_llvm(major) / "clang"
     done = process.run(
         [clang, "-std=c11", "-Wall", "-Werror", "-Wno-error=unused", "-c", "x.c", "-o", "x.o"], cwd=folder

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from stencilkit import dialects, source, targets
-from stencilkit.dialects import _common, _ghccc, _pairs, py313
+from stencilkit.dialects import _common, _ghccc, _pairs
 from stencilkit.errors import CompileError, ObjectError, RelocationError, SourceError
 from stencilkit.model.dialect import Dialect
-from stencilkit.model.source import SourceTree, Variant
+from stencilkit.model.source import NO_LINES, SourceTree, Variant
 from stencilkit.model.stencil import (
     Hole,
     HoleValue,
@@ -172,7 +172,7 @@ def test_313_includes_all_uops_and_offers_each_alone(tmp_path: Path) -> None:
     assert nop.body == f"{start}{fakes.CASES}{end}"
     head, _, rest = fakes.CASES.partition("        case _NOP: {")
     case = "        case _NOP: {\n            break;\n        }\n"
-    assert nop.short_body == f"{start}{head}{py313._NO_LINES}{case}{rest[rest.index(LAST_LINES) :]}{end}"
+    assert nop.short_body == f"{start}{head}{NO_LINES}{case}{rest[rest.index(LAST_LINES) :]}{end}"
     assert nop.body_line == 2
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from stencilkit.compiler import live
+from stencilkit.model.source import NO_LINES
 from tests import fakes
 
 NAMES = ("_A", "_B")
@@ -174,4 +175,5 @@ def test_nothing_is_known_of_what_is_not_understood(text: str) -> None:
 def test_a_unit_says_the_numbers_of_uops() -> None:
     unit = live.asking(fakes.unit("_A", body="all\n", short_body="short\n"), NAMES)
     assert unit.tail == unit.short_tail
+    assert f"{NO_LINES}all\n" in unit.tail
     assert unit.tail.endswith("all\n\nvoid stencilkit_numbers(volatile int *to)\n{\n    *to = _A;\n    *to = _B;\n}\n")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stencilkit.model.build import Closure, Plan
+from stencilkit import source, witness
+from stencilkit.compiler import frontend
+from stencilkit.errors import CompileError
+from stencilkit.model.build import Closure, IncludedFile, Plan
 from stencilkit.model.layout import Row
 from stencilkit.model.toolchain import Identity
 from stencilkit.pipeline import recording
 from stencilkit.support.cache import Store
+from stencilkit.witness import Part
 from tests import fakes
 
 ROWS = [
@@ -48,3 +53,92 @@ def test_numbers_are_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         before = len(asked)
         numbers(**changes)
         assert len(asked) > before, changes
+
+
+CASE = "        case {name}: {{\n            {text}\n        }}\n\n"
+
+
+class Clang:
+    """Stands for clang: a uop uses the type that it names; notes which uops it is asked about."""
+
+    def __init__(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.store = Store(here / "cache")
+        self._here = here
+        monkeypatch.setattr(frontend, "ir", lambda plan, text, work, name: text)
+        monkeypatch.setattr(frontend, "preprocessed", lambda plan, text, work, name: "")
+        monkeypatch.setattr(witness, "parts", self._parts)
+
+    def _parts(self, ir: str, _: str, **__: object) -> dict[str, Part]:
+        found = dict(re.findall(r"stencilkit_uop = (\d+);\n +use\((\w+)\)", ir))
+        self.asked = sorted(found.values())
+        return {"": part("common"), **{number: part(name) for number, name in found.items()}}
+
+    def used(self, *uses: str, digest: str = "0", cases: str = "0", template: str = "") -> list[str]:
+        """Give uops these uses; return what is found to be used by all."""
+        texts = (CASE.format(name=f"_U{number}", text=f"use({use});") for number, use in enumerate(uses))
+        plan = fakes.plan(self._here, ())
+        (plan.tree.root / source.CASES).write_text("".join(["\n", *texts, "#undef TIER_TWO\n"]))
+        (plan.tree.root / "Tools/jit/template.c").write_text(f"#include <x.h>\n{template}\nCASE\n")
+        files = (("tree", source.CASES, cases), ("tree", "Include/x.h", digest))
+        included = Closure(
+            files=tuple(IncludedFile(origin="tree", name=name, sha256=sha256) for _, name, sha256 in files),
+            digest="0",
+            paths=(),
+        )
+        shared = recording._shared(plan, included, Identity(program="1", libraries={}))
+        _, parts, _ = recording._used(plan, shared, included, self.store, self._here)
+        return sorted(name for part in parts for name in part.types)
+
+
+def part(name: str) -> Part:
+    return Part(types=frozenset({name}), members={}, bits={}, enumerators=frozenset())
+
+
+def test_clang_is_asked_about_uops_that_are_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang(tmp_path, monkeypatch)
+    assert clang.used("a", "b", "c") == ["a", "b", "c", "common"]
+    assert clang.asked == ["a", "b", "c"]
+    assert clang.used("a", "d", "c", cases="1") == ["a", "c", "common", "d"]
+    # The same text under another name is another uop.
+    assert clang.asked == ["d"]
+    assert clang.used("a", "d", cases="2") == ["a", "common", "d"]
+    assert clang.asked == ["a"], "the template is asked about each time"
+    assert clang.used("a", "d", "c", cases="1") == ["a", "c", "common", "d"]
+    assert clang.asked == ["c"], "what is not there any more is forgotten"
+
+
+@pytest.mark.parametrize("changes", [{"digest": "1"}, {"template": "int x;"}])
+def test_what_uops_use_depends_on_headers_and_template(
+    changes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clang = Clang(tmp_path, monkeypatch)
+    clang.used("a", "b")
+    clang.used("a", "b", **changes)
+    assert clang.asked == ["a", "b"]
+
+
+def test_cases_that_alter_others_are_asked_about_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang(tmp_path, monkeypatch)
+    for _ in range(2):
+        clang.used("a", "b);\n#define X\n(c")
+        assert clang.asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("entry", [b"[]", b"[[], []]", b"\xff", b"[" * 100_000])
+def test_an_entry_that_says_something_else_is_not_used(
+    entry: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clang = Clang(tmp_path, monkeypatch)
+    clang.used("a", "b")
+    (key,) = clang.store.added()
+    clang.store.put(key, entry)
+    assert clang.used("a", "b") == ["a", "b", "common"]
+    assert clang.asked == ["a", "b"]
+
+
+def test_what_clang_does_not_say_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang(tmp_path, monkeypatch)
+    monkeypatch.setattr(witness, "parts", lambda *_, **__: {"": part("common"), "0": part("a")})
+    with pytest.raises(CompileError, match="where it should be"):
+        clang.used("a", "b")

@@ -9,6 +9,7 @@ import pytest
 
 from stencilkit import source
 from stencilkit.errors import SourceError
+from stencilkit.model.source import Uop
 from stencilkit.pipeline import knowing
 from tests import fakes
 
@@ -106,3 +107,25 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / source.CASES).unlink()
     with pytest.raises(SourceError, match="No such file"):
         source.uops(tree)
+
+
+@pytest.mark.parametrize(
+    ("line", "alters"),
+    [
+        ("#if defined(Py_GIL_DISABLED)\n  x;\n  # else\n  #endif", False),
+        ("/* # of items */ x;", False),
+        ("a = b;  // #1", False),
+        ("#define X 1", True),
+        ("  #  undef X", True),
+        ("#pragma clang optimize off", True),
+        ("%: define X 1", True),
+        ('#line 1 "x.c"', True),
+        ('_Pragma("GCC poison x")', True),
+        ("x = __COUNTER__;", True),
+        ('#include "x.h"', True),
+        ("#ifx", True),
+    ],
+)
+def test_a_case_may_alter_those_behind_it(line: str, alters: bool) -> None:
+    uop = Uop(name="_A", text=f"case _A: {{\n{line}\n        }}", line=1)
+    assert uop.alters_others == alters
