@@ -36,6 +36,7 @@ _PURE_INSTRUCTIONS: Final = 0x80000000
 _DEBUG: Final = 0x02000000
 # S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL
 _ZERO_FILLED: Final = (0x01, 0x0C, 0x12)
+_STRINGS: Final = "__cstring"
 # Tables for unwinding have the attribute of debug information, but the shim needs them.
 _UNWIND: Final = "__compact_unwind"
 # Mach-O protects segments; which one a section of an object becomes part of, the section says. `__const` of this one
@@ -268,8 +269,17 @@ class _Object:
         """Return what upstream adds to a displacement into a section of data.
 
         Upstream puts the name of every such section at (size of the code) in the data, wherever it starts, and takes
-        a displacement between addresses for an offset (docs/adr/0102: message strings are missed).
+        a displacement between addresses for an offset (docs/adr/0102). Message strings are missed, which upstream's own
+        stencils do, too. Numbers that are missed are computed with, and refused.
+
+        Raises: ObjectError.
         """
         if entry.role is not SectionRole.DATA:
             return 0
+        if entry.name != _STRINGS:
+            raise ObjectError(
+                f"the code reads constants in section {entry.name!r}, which a stencil would read from beside its data: "
+                "CPython's Tools/jit takes the distance to them for an offset",
+                fix="use another LLVM, best the one that upstream uses: it may need no constant there",
+            )
         return 2 * self._code_size - entry.address
