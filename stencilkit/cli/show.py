@@ -65,7 +65,8 @@ def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, 
     _render.say(f"{group.name}  CPython {header.format.series}  sha256:{digest.group_digest(group)}")
     holes = counted(group.hole_count, "hole")
     _render.say(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {holes}")
-    _render.say("\ncode:")
+    if code:
+        _render.say("\ncode:")
     for line in code:
         _render.say(f"  {line}")
     if group.data.body:

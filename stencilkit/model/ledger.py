@@ -33,7 +33,7 @@ class Entry:
     """The digests that one CPython, target, flavour and exact LLVM version must give, whoever built that LLVM.
 
     `stencils` maps a name to the first digits of its content digest, `extras` a role to a whole one; `deviations`
-    name what is done in another way than upstream's generator does it. `proofs` are not part of what must be the same.
+    name what is done differently from upstream's generator. `proofs` are not part of what must be the same.
     """
 
     cpython: str

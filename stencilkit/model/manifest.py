@@ -89,7 +89,7 @@ class FlagRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """Something that was done in another way than CPython's own generator does, why, and what it costs."""
+    """Something that was done differently from CPython's own generator, why, and what it costs."""
 
     what: str
     why: str

@@ -71,7 +71,7 @@ class Policy:
     """What a verdict must rest on.
 
     Every kind in `require` must have been checked and have passed. None and () demand nothing. `deviations` allows what
-    was built in another way than upstream does, `mingw` what was compiled for msvc with mingw's headers, `provisional`
+    was built differently from upstream, `mingw` what was compiled for msvc with mingw's headers, `provisional`
     what was built as an older CPython or LLVM than it is of, `consistent` what
     was compared with nothing that others made. `demand` says whose attestations count.
     """

@@ -96,7 +96,7 @@ def _built(subject: Subject) -> _Answer:
     figure = f"{len(described.stencils)} stencils"
     if described.deviations:
         what = ", ".join(item.what for item in described.deviations)
-        return _Answer(outcome="noted", figure=figure, reason=f"in another way than upstream's generator: {what}")
+        return _Answer(outcome="noted", figure=figure, reason=f"differently from upstream's generator: {what}")
     return _Answer(outcome="passed", figure=figure)
 
 

@@ -70,10 +70,12 @@ def is_half(path: Path, described: Described) -> bool:
 def header_of(path: Path, described: Manifest | None) -> Path:
     """Name the header that is meant: the path itself, or the one of a folder, whether it is there or not.
 
-    Raises: UsageError where nothing says which one of the folder's it is, and for a bundle.
+    Raises: UsageError where nothing says which one of the folder's it is, and for a bundle or a manifest.
     """
     if not path.is_dir():
         _refuse_bundle(path)
+        if path.name == MANIFEST_NAME:
+            raise UsageError(f"{path} is a manifest, not a header", fix=f"give its folder: {path.parent}")
         return path
     if described is not None:
         return path / described.file("stencils").name

@@ -58,7 +58,7 @@ def _of_ledger(item: matrix.Supported) -> Result:
             name="built",
             outcome="noted" if otherwise else "passed",
             figure=figure,
-            reason=f"in another way than upstream's generator: {otherwise}" if otherwise else "",
+            reason=f"differently from upstream's generator: {otherwise}" if otherwise else "",
         ),
         "varied": Check(name="varied", outcome="passed", reason=_IN_LEDGER),
         "ledger": Check(name="ledger", outcome="passed", figure=figure),

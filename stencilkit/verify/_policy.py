@@ -103,7 +103,7 @@ def obey(policy: Policy, manifest: Manifest) -> Iterator[Check]:
         yield Check(kind="policy", status="failed", what=f"{vendor} is not one of the vendors that the policy names")
     if not policy.deviations and manifest.deviations:
         details = tuple(f"{item.what}: {item.why}" for item in manifest.deviations)
-        what = "it was built in another way than CPython's own generator does"
+        what = "it was built differently from CPython's own generator"
         yield Check(kind="policy", status="failed", what=what, details=details)
     if not policy.provisional and manifest.doubts:
         details = (*manifest.doubts, *(f"{item.what}: {item.why}" for item in manifest.differences))

@@ -39,7 +39,9 @@ def canonical(original: bytes, rendered: str, header: ReadHeader) -> Check:
     if outside:
         return Check(kind="canonical", status="failed", what="it patches what is not its own", details=outside)
     count = len(header.stencils.groups)
-    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, no more")
+    return Check(
+        kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, nothing else"
+    )
 
 
 def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterator[str]:
@@ -80,7 +82,9 @@ def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
     if problems:
         return Check(kind="canonical", status="failed", what="it holds more than stencils", details=tuple(problems))
     count = len(header.stencils.groups)
-    return Check(kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, no more")
+    return Check(
+        kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, nothing else"
+    )
 
 
 def content_claim(header: ReadHeader) -> str:

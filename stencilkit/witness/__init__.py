@@ -135,7 +135,7 @@ def judge(
             wrong.append(f"{member}: {there} in the stencils, {here} here")
     if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
-        what = "the runtime is laid out in another way than the stencils expect"
+        what = "the runtime is laid out differently from what the stencils expect"
         yield Check(kind="witness", status="failed", what=what, details=(*wrong[:_SHOWN], *more))
     if rest := tuple(errors):
         what = "what stencils include does not compile with the flags of the runtime"

@@ -47,6 +47,8 @@ CASES: dict[str, tuple[str, str]] = {
         "LLVM 99 was not installed by stencilkit",
         "stencilkit toolchains lists what is installed",
     ),
+    "compare {out}/manifest.toml {out}": ("manifest.toml is a manifest, not a header", "give its folder: {out}"),
+    "verify {out}/manifest.toml": ("manifest.toml is a manifest, not a header", "give its folder: {out}"),
     "verify nowhere": ("nowhere does not exist", "check the path"),
     "verify {out} {out} --manifest {file}": ("--manifest is for one header", "verify them one by one"),
 }
@@ -80,7 +82,7 @@ def test_what_does_not_go_together_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    what, fix = CASES[words]
+    what, fix = (text.format(**places) for text in CASES[words])
     monkeypatch.chdir(tmp_path)
     assert main([word.format(**places) for word in shlex.split(words)]) == 2
     out, err = capsys.readouterr()

@@ -361,7 +361,7 @@ def test_a_dispatcher_follows_the_spelling_of_the_header_beside_it(case: Case, t
         ("3.14", "jit_stencils-x86_64-pc-linux-gnu.h", "x86_64-pc-linux-gnu"),
         ("3.14", "jit_stencils-aarch64-unknown-linux-gnu.h", samples.TRIPLE),
         ("3.14", "stencils.h", samples.TRIPLE),
-        # The name is the manifest's; it spells the triple in another way than the manifest.
+        # The name is the manifest's; it spells the triple differently from the manifest.
         ("3.15", "jit_stencils-x86_64-unknown-linux-gnu.h", "x86_64-redhat-linux-gnu"),
     ],
 )
@@ -507,7 +507,7 @@ def test_policies_are_obeyed(case: Case) -> None:
     )
     assert "Sample clang is not one" in failures(case.verify(policy=parsed('require = ["canonical"]\nvendors = ["x"]')))
     strict = parsed('require = ["canonical"]\ndeviations = false')
-    assert "in another way than CPython's own generator does: -fno-plt" in failures(case.verify(policy=strict))
+    assert "differently from CPython's own generator: -fno-plt" in failures(case.verify(policy=strict))
 
 
 @pytest.mark.parametrize(
