@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from stencilkit.errors import UsageError
+from stencilkit.prove import terms
 from stencilkit.prove.terms import Term
 
 _QUESTION: Final = 1000
@@ -48,18 +49,21 @@ class Solver:
     model: Any = None
     _lowered: dict[Term, Any] = field(default_factory=dict)
     _opaque: dict[Term, Any] = field(default_factory=dict)
+    _summed: dict[Term, Any] = field(default_factory=dict)
     _z3: Any = None
     _count: int = 0
 
-    def impossible(self, facts: Iterable[Term]) -> bool:
+    def impossible(self, facts: Iterable[Term], *, sums: bool = False) -> bool:
         """Answer whether facts contradict each other whatever is read over writes that may be elsewhere.
 
-        Each such read is an unknown of its own, the same wherever it occurs. So there are more values than those of
-        `satisfiable`, and where there are none, it has none. Most often that is far cheaper to find.
+        Each such read is an unknown of its own, the same wherever it occurs. With `sums`, so is all that is read or
+        worked out by an uninterpreted function, and what is added up, but for the number in it. So there are more
+        values than those of `satisfiable`, and where there are none, it has none. Most often that is far cheaper to
+        find.
 
         Raises: LimitError.
         """
-        return self._check(facts, self._opaque, min(self.step, _CHEAP)) == "no"
+        return self._check(facts, self._summed if sums else self._opaque, min(self.step, _CHEAP)) == "no"
 
     def satisfiable(self, facts: Iterable[Term], most: int | None = None) -> Answer:
         """Answer whether there are values for which all facts are true; keeps the model of a "yes".
@@ -112,8 +116,9 @@ class Solver:
             if one in lowered:
                 todo.pop()
                 continue
-            if lowered is self._opaque and one.op == "over":
-                lowered[one] = self._z3.BitVec(f"read {len(lowered)}", one.width)
+            unknown = self._unknown(one, lowered)
+            if unknown is not None:
+                lowered[one] = unknown
                 continue
             missing = [arg for arg in one.args if arg not in lowered]
             if missing:
@@ -122,6 +127,21 @@ class Solver:
             lowered[one] = self._node(one, [lowered[arg] for arg in one.args])
             todo.pop()
         return lowered[term]
+
+    def _unknown(self, term: Term, lowered: dict[Term, Any]) -> Any | None:  # noqa: ANN401  # z3 has no annotations
+        """Write a term as an unknown, where a cheap question does not look into it; None where it does."""
+        sums = lowered is self._summed
+        if lowered is self._lowered or (term.op == "sum" and not sums):
+            return None
+        if term.op == "over" or (sums and term.op in ("call", "word")):
+            return self._z3.BitVec(f"unknown {len(lowered)}", term.width)
+        if term.op != "sum" or len(term.args) == 1:
+            return None
+        number = int(term.extra[0])
+        rest = terms.offset(term, -number)
+        if rest not in lowered:
+            lowered[rest] = self._z3.BitVec(f"unknown {len(lowered)}", term.width)
+        return lowered[rest] + number
 
     def _node(self, term: Term, args: list[Any]) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  # one row per operation
         z3, width = self._z3, term.width

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from stencilkit.prove import memory, terms
 from stencilkit.prove.memory import Memory
+from stencilkit.prove.solver import Solver
 from stencilkit.prove.terms import Term
 
 WIDTHS = (1, 8, 16, 32, 64)
@@ -123,6 +124,25 @@ def expressions(draw: st.DrawFn) -> tuple[Term, int, dict[str, int]]:
 def test_a_term_is_worth_what_its_operations_say(drawn: tuple[Term, int, dict[str, int]]) -> None:
     term, value, values = drawn
     assert terms.evaluate(term, Given(values), {}) == value, term
+
+
+@st.composite
+def truths(draw: st.DrawFn) -> list[Term]:
+    """Draw conditions that some values make true."""
+    values = {name: draw(NUMBERS) for name in SYMBOLS}
+    rows = []
+    for _ in range(draw(st.integers(1, 3))):
+        width = draw(st.sampled_from(WIDTHS))
+        (one, x), (other, y) = (build(draw, width, 3, values) for _ in range(2))
+        less = terms.less(one, other, is_signed=False)
+        rows.append(terms.eq(one, terms.const(x, width)) if x == y else less if x < y else terms.invert(less))
+    return rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(truths(), st.booleans())
+def test_a_cheap_question_never_rules_out_what_is_true(rows: list[Term], sums: bool) -> None:
+    assert not Solver(10_000_000, 1_000_000).impossible(rows, sums=sums)
 
 
 ACCESSES = st.lists(

@@ -32,6 +32,20 @@ def test_what_only_the_distance_of_writes_rules_out_is_left_to_the_whole_questio
     assert solver().satisfiable([terms.eq(X, Y), equals(read, 5)]) == "yes"
 
 
+def test_what_is_added_up_is_one_unknown_but_for_its_number() -> None:
+    """A range check of a sum of products, once as two comparisons and once as one: LLVM 21 and 23 on aarch64."""
+    total = terms.add(terms.mul(X, Y), terms.sub(X, Y))
+    within = terms.less(terms.offset(total, 5), terms.const(10, 64), is_signed=False)
+    below = terms.less(total, terms.const(-5, 64), is_signed=False)
+    above = terms.less(terms.const(4, 64), total, is_signed=False)
+    assert solver().impossible([within, below, above], sums=True)
+    assert not solver().impossible([within, below], sums=True)
+    assert not solver().impossible([within, above], sums=True)
+    other = terms.add(total, X)
+    assert not solver().impossible([equals(total, 1), equals(other, 2), equals(X, 0)], sums=True)
+    assert solver().satisfiable([equals(total, 1), equals(other, 2), equals(X, 0)]) == "no"
+
+
 def test_every_question_costs_something() -> None:
     one = solver()
     one.impossible([equals(X, 1)])
