@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit import cli, manifest
+from stencilkit.dialects._common import EVERY_UOP
 from stencilkit.model.layout import Span, member_expressions
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.verdict import Check
@@ -23,7 +24,9 @@ BOTH = "__builtin_offsetof(struct frame, both)"
 def built(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
     """Stencils that have structures compiled in, and another compiler that agrees."""
     clang = machine.clang
-    clang.ir = IR.replace("/tree", str(machine.tree))
+    # As if the first uop used everything, and the other one nothing.
+    marks = "".join(f"  store i32 {number}, ptr @{EVERY_UOP}, align 4\n" for number in (1, 0))
+    clang.ir = IR.replace("/tree", str(machine.tree)).replace(") {\n", f") {{\n{marks}")
     clang.preprocessed = PREPROCESSED.replace("/tree", str(machine.tree))
     clang.spans = {"b": (32, 3), "c": (35, 5)}
     compiler = machine.programs / "cc"
