@@ -65,7 +65,7 @@ def command(
     asked: _attestations.Asked,
     form: str,
 ) -> int:
-    """Verify headers or output folders. Only --rebuild needs a compiler.
+    """Verify headers or output folders. Only --rebuild and --witness need a compiler.
 
     A folder with output folders below it stands for all of them; every file in it is accounted for.
 

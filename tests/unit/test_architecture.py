@@ -74,6 +74,9 @@ FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "exists
 FILES |= {"glob", "rglob", "mkdir", "unlink", "resolve", "stat", "touch", "symlink_to"}
 OUTSIDE = {"os", "sys", "io", "shutil", "argparse"}
 
+# A module of 300 lines is not split for five more.
+LONGEST = 350
+
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
@@ -244,6 +247,13 @@ def docstrings_count_no_stages(_name: str, tree: ast.Module) -> Iterator[str]:
         yield str(ast.get_docstring(tree))[:20]
 
 
+def modules_have_one_subject(_name: str, tree: ast.Module) -> Iterator[str]:
+    """What is longer than about 300 lines has had two so far."""
+    lines = max((node.end_lineno or 0 for node in tree.body), default=0)
+    if lines > LONGEST:
+        yield f"{lines} lines"
+
+
 RULES: tuple[Rule, ...] = (
     imports_go_one_way,
     outside_things_have_one_door,
@@ -253,6 +263,7 @@ RULES: tuple[Rule, ...] = (
     models_are_nouns,
     public_things_have_docstrings,
     docstrings_count_no_stages,
+    modules_have_one_subject,
 )
 
 
@@ -293,6 +304,7 @@ def test_rule(rule: Rule) -> None:
         (public_things_have_docstrings, "emit", '"""Doc."""\ndef f(): pass'),
         (public_things_have_docstrings, "emit", '"""Doc."""\nclass A:\n    """Doc."""\n    def f(self): pass'),
         (docstrings_count_no_stages, "emit", '"""Stage 3: emit."""'),
+        (modules_have_one_subject, "emit", "x = 1" + "\n" * LONGEST + "y = 2"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
