@@ -182,8 +182,8 @@ def _search(
     tables = _TABLES.get(setting.arch)
     if convention is None or passing is None or tables is None:
         raise UnsupportedError(f"{setting.triple} of CPython {setting.series}")
-    entry = left.name == setting.entry
-    if entry:
+    outside = convention if left.name == setting.entry else None
+    if outside is not None:
         convention, passing = conventions.of_entry(convention, passing)
     shared = left.data == right.data
     codes = [
@@ -199,5 +199,5 @@ def _search(
         )
         for group, side in ((left, "left"), (right, "right"))
     ]
-    world = World(convention, passing, setting.prototypes, setting.series, setting.layout, entry)
+    world = World(convention, passing, setting.prototypes, setting.series, setting.layout, outside)
     return Search(codes[0], codes[1], world, *tables, solver, given, objects.regions(world, codes[0]))

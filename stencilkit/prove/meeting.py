@@ -101,7 +101,7 @@ def at_call(pair: Pair, targets: tuple[Term, Term], world: World) -> tuple[list[
     found = [Obligation("the function that is called", *targets)]
     name = left.code.used.get(targets[0], "")
     prototype = world.prototypes.get(name) or (None if name else _of_pointer(left.code.name, targets[0], world))
-    if name and (prototype is None or world.entry):
+    if name and prototype is None:
         raise UnsupportedError(f"a call of {name}, whose prototype is not known")
     found += memories(left.state.heap, right.state.heap, "memory")
     found += _aligned(pair, world)

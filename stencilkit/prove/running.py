@@ -245,7 +245,7 @@ class Run:
 
     def _answer(self, name: str, prototype: Prototype | None, number: int) -> None:
         """Do what a callee does: leave results, and nothing of what it need not keep."""
-        convention = self.world.convention
+        convention = self.world.calling(name).convention
         kinds = prototype.arguments if prototype is not None else ()
         for index, place in enumerate(convention.places(kinds, len(kinds))):
             extent = FRAME_POINTERS.get(name, {}).get(index)
@@ -268,7 +268,7 @@ class Run:
             self._register(register, self.seed.value(f"{register} {number}"))
 
     def _arguments(self, name: str, prototype: Prototype | None) -> list[int | str]:
-        convention = self.world.convention
+        convention = self.world.calling(name).convention
         kinds = prototype.arguments if prototype is not None else ("ptr",)
         if prototype is None and not convention.unknown:
             kinds = STACKED_CALLEES.get(self._uop, kinds)

@@ -192,10 +192,11 @@ class Search:
         if one.kind == "call":
             if one.target is not other.target and self._ask(facts) == "no":
                 return  # no values lead to both
-            found, callee = meeting.at_call(pair, (one.target, other.target), self.world)
+            world = self.world.calling(self.left.used.get(one.target, ""))
+            found, callee = meeting.at_call(pair, (one.target, other.target), world)
             self.require(found, facts, events)
             if callee.prototype is None or callee.prototype.returns:
-                self.explore(returning.after_call(pair, self.world, callee, self.fresh()), facts, assumed, depth + 1)
+                self.explore(returning.after_call(pair, world, callee, self.fresh()), facts, assumed, depth + 1)
                 return
         else:
             targets = [Obligation("the address that it goes to", one.target, other.target)]

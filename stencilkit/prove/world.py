@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stencilkit.model.proof import Prototype
 from stencilkit.prove import terms
@@ -39,8 +39,9 @@ class Obligation:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What both sides share: how they call, what they pass on, and C's prototypes; in the shim, a call is no C one.
+    """What both sides share: how they call, what they pass on, and C's prototypes.
 
+    The shim (`entry`) calls stencils by `convention`, and C functions, which have names, by C's, which is `outside`.
     `layout` has sizes of CPython's types and offsets of their fields, in bytes.
     """
 
@@ -49,7 +50,16 @@ class World:
     prototypes: Mapping[str, Prototype]
     series: str
     layout: Mapping[str, int]
-    entry: bool = False
+    outside: Convention | None = None
+
+    @property
+    def entry(self) -> bool:
+        """Whether this is about the shim, which C calls."""
+        return self.outside is not None
+
+    def calling(self, name: str) -> World:
+        """Return how what has this name is called, "" for a pointer or a stencil."""
+        return replace(self, convention=self.outside) if name and self.outside is not None else self
 
     @property
     def frame(self) -> Term:

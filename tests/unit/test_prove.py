@@ -512,6 +512,29 @@ def test_the_shim_is_called_by_c_and_calls_a_stencil() -> None:
     assert lost.verdict is Verdict.NOT_PROVED
 
 
+def test_the_shim_calls_functions_as_c_does() -> None:
+    """3.13's shim frees an executor behind the call of a stencil."""
+
+    def shim(behind: str, last: str = "48 89 d8") -> StencilGroup:
+        # push rbp, r15-r12, rbx, rax; call [rdi+0x40]; BEHIND; esi = 0; call PyOne; LAST (rax = rbx); add rsp, 8; ...
+        head = f"55 41 57 41 56 41 55 41 54 53 50 ff 57 40 {behind} 31 f6"
+        after = f"{last} 48 83 c4 08 5b 41 5c 41 5d 41 5e 41 5f 5d c3"
+        return group(f"{head} {CALL} {after}", called(len(bytes.fromhex(head)) + 2, "PyOne"))
+
+    linux = "x86_64-unknown-linux-gnu"
+    plain = shim("48 89 c3 48 89 c7")  # rbx = rax, rdi = rax
+    for other, verdict in (
+        (shim("48 89 c7 48 89 c3"), Verdict.PROVED),
+        (shim("48 89 c3 31 ff"), Verdict.NOT_PROVED),  # another argument: edi = 0
+        (shim("48 89 c3 48 89 c7", "90"), Verdict.NOT_PROVED),  # the result of PyOne
+        (shim("49 89 c2 48 89 c7", "4c 89 d0"), Verdict.NOT_PROVED),  # in r10, which PyOne need not keep
+    ):
+        assert on(linux, plain, other, entry="_UOP_r00").verdict is verdict
+    # A stencil need not keep rbx for its caller: behind the call, it is no longer the argument.
+    early = shim("48 89 df")
+    assert on(linux, early, shim("48 89 c7"), entry="_UOP_r00").verdict is Verdict.NOT_PROVED
+
+
 def test_with_cs_convention_3_13_gives_back_what_c_keeps_on_aarch64() -> None:
     nothing, lost, used = arm("d503201f"), arm("d2800013"), arm("d2800009")  # nop; mov x19, #0; mov x9, #0
     linux = "aarch64-unknown-linux-gnu"

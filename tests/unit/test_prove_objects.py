@@ -284,7 +284,8 @@ def found(
     """Find the regions of a uop on x86_64 Linux."""
     passing = conventions.passing(LINUX, series)
     assert passing is not None
-    world = World(conventions.CONVENTIONS[LINUX], passing, {}, series, layout, entry)
+    convention = conventions.CONVENTIONS[LINUX]
+    world = World(convention, passing, {}, series, layout, convention if entry else None)
     one = group("90", name=name)
     code = Code({}, one.code, one.data, one.name, {}, shared_data=True, side="left")
     return objects.regions(world, code), world
