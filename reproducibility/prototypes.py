@@ -37,6 +37,8 @@ FLAGS = ("-DPy_BUILD_CORE", "-D_Py_JIT", "-D_PyJIT_ACTIVE", "-O0", "-std=c11", "
 LAYOUT = (
     "PyThreadState",
     "PyThreadState.datastack_top",
+    "PyThreadState.exc_info",
+    "_PyErr_StackItem",
     "_PyInterpreterFrame.f_executable",
     "_PyInterpreterFrame.localsplus",
     "PyFunctionObject",
@@ -48,13 +50,15 @@ LAYOUT = (
     "PyTupleObject.ob_item",
     "_PyExitData",
 )
-# And of one series alone.
+# And of some series alone.
+_SINCE_314 = ("PyGenObject.gi_iframe", "_PyBinaryOpSpecializationDescr", "_PyInterpreterFrame.previous")
 LAYOUT_OF = {
+    "3.14": _SINCE_314,
     "3.15": (
-        "_PyInterpreterFrame.previous",
+        *_SINCE_314,
         "_PyThreadStateImpl.refcount",
         "_PyThreadStateImpl.asyncio_tasks_head",
-    )
+    ),
 }
 PARTS = ("functions", "objects")
 INCLUDES = ("", "Include", "Include/internal", "Include/internal/mimalloc", "Python", "Tools/jit")

@@ -86,8 +86,15 @@ class _Finder:
             return address(row.symbol, self.code.alignments, word)
         if row.hole:
             return terms.extract(terms.sym(row.hole), 0, word)
-        start, within = self.arguments.get(row.argument), self._first(row)
+        start, within = self.arguments.get(row.argument), self._within(row)
         return terms.offset(start, within) if start is not None and within is not None else None
+
+    def _within(self, row: Object) -> int | None:
+        """Return how far behind the address that is given an object begins."""
+        if not row.before:
+            return self._first(row)
+        before = self.world.layout.get(row.before)
+        return -before if before is not None else None
 
     def _first(self, row: Object) -> int | None:
         """Return how far from the start of its type an object begins."""

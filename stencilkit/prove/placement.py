@@ -17,9 +17,10 @@ class Object:
     values on the evaluation stack: `items`, and as many as the uop's oparg says, are the object. Of a tuple, the `item`
     of the number `oparg >> shift` is it, a word behind the field that is named.
 
-    The object begins where its type's field `start` is, if there is one; `size` is the size of the type, or how far a
-    field is from the type's start, of prototypes.toml. Behind that are as many
-    words as the field `words` of the object of the row `owner` says, an int, which is not negative.
+    The object begins where its type's field `start` is, if there is one; or the argument is the address of its field
+    `before`, and it begins in front of that. `size` is the size of the type, or how far a field is from the type's
+    start, of prototypes.toml. Behind that are as many words as the field `words` of the object of the row `owner` says,
+    an int, which is not negative.
 
     `uops` and `series` are those in which the object is there, all if none are given. Two rows of one `kind` may be one
     object.
@@ -29,6 +30,7 @@ class Object:
     kind: str
     source: str
     start: str = ""
+    before: str = ""
     size: str = ""
     argument: str = ""
     hole: str = ""
@@ -60,9 +62,13 @@ _NAMED: Final = re.compile(
     "|".join(one.pattern for one in (_NAMING, _NAMING_HALF, _NAMING_QUARTER, _NAMING_LOCAL, _IMPORTING))
 )
 _YIELDING: Final = re.compile(r"_YIELD_VALUE")
+# Uops that read or write what tstate->exc_info points to. None of these may have a row for a generator.
+_HANDLING: Final = re.compile(r"_POP_EXCEPT|_PUSH_EXC_INFO")
+_EXTENDING: Final = re.compile(r"_BINARY_OP_EXTEND")
 _TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
-# Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, and in 3.15 one is in
-# _PyThreadStateImpl, behind the PyThreadState: no row is about either. What a row needs comes before it.
+# Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, whose row has only what
+# is in front of that. In 3.15 one is in _PyThreadStateImpl, behind the PyThreadState: no row has that. What a row needs
+# comes before it.
 OBJECTS: Final = (
     Object(
         name="thread state",
@@ -194,6 +200,18 @@ OBJECTS: Final = (
         series=("3.15",),
         source="Include/internal/pycore_tstate.h, _PyThreadStateImpl",
     ),
+    # The bytes in front of its frame, which tstate->exc_info points into.
+    Object(
+        name="generator",
+        kind="generator",
+        argument="frame",
+        before="PyGenObject.gi_iframe",
+        size="PyGenObject.gi_iframe",
+        uops=_YIELDING,
+        series=("3.14", "3.15"),
+        source="Include/internal/pycore_genobject.h, _PyGen_GetGeneratorFromFrame: the frame is the generator's; "
+        "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar",
+    ),
     Object(
         name="previous frame",
         kind="frame",
@@ -201,7 +219,28 @@ OBJECTS: Final = (
         field="_PyInterpreterFrame.previous",
         size="_PyInterpreterFrame.localsplus",
         uops=_YIELDING,
-        series=("3.15",),
+        series=("3.14", "3.15"),
         source="Python/bytecodes.c, _YIELD_VALUE: the frame of what resumed the generator",
+    ),
+    # Of one kind with the thread state, which it is mostly a part of. Otherwise it is in front of a generator's frame.
+    Object(
+        name="exception state",
+        kind="thread state",
+        behind="thread state",
+        field="PyThreadState.exc_info",
+        size="_PyErr_StackItem",
+        uops=_HANDLING,
+        source="Python/pystate.c, init_threadstate: the thread state's exc_state; Objects/genobject.c, gen_send_ex2; "
+        "Python/bytecodes.c, _SEND_GEN_FRAME, _FOR_ITER_GEN_FRAME: a generator's gi_exc_state, before gi_iframe",
+    ),
+    Object(
+        name="specialization",
+        kind="specialization",
+        hole="operand0",
+        size="_PyBinaryOpSpecializationDescr",
+        uops=_EXTENDING,
+        series=("3.14", "3.15"),
+        source="Python/bytecodes.c, _BINARY_OP_EXTEND; Python/specialize.c, binary_op_extended_specialization: in a "
+        "static array",
     ),
 )

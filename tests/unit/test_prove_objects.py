@@ -14,7 +14,7 @@ from stencilkit.pipeline import proving
 from stencilkit.prove import conventions, objects
 from stencilkit.prove.code import Code
 from stencilkit.prove.objects import Region
-from stencilkit.prove.placement import OBJECTS
+from stencilkit.prove.placement import OBJECTS, Object
 from stencilkit.prove.possible import arranged, possible
 from stencilkit.prove.seeds import HEAP, Seed
 from stencilkit.prove.world import World
@@ -24,11 +24,14 @@ FACT = "objects-do-not-overlap"
 LAYOUT = {
     "PyThreadState": 0x180,
     "PyThreadState.datastack_top": 0x100,
+    "PyThreadState.exc_info": 0x90,
+    "_PyErr_StackItem": 0x10,
     "_PyInterpreterFrame.f_executable": 0,
     "_PyInterpreterFrame.localsplus": 0x50,
     "_PyInterpreterFrame.previous": 8,
     "_PyThreadStateImpl.refcount": 0x1D0,
     "_PyThreadStateImpl.asyncio_tasks_head": 0x220,
+    "PyGenObject.gi_iframe": 0x48,
     "PyFunctionObject": 0x98,
     "PyFunctionObject.func_code": 0x30,
     "PyCodeObject.co_code_adaptive": 0xD0,
@@ -37,6 +40,7 @@ LAYOUT = {
     "PyCodeObject.co_nlocalsplus": 0x48,
     "PyTupleObject.ob_item": 0x18,
     "_PyExitData": 0x10,
+    "_PyBinaryOpSpecializationDescr": 0x38,
 }
 LINUX = "x86_64-unknown-linux-gnu"
 PUSHING = "_INIT_CALL_PY_EXACT_ARGS"
@@ -271,6 +275,121 @@ def test_a_generator_yields_to_the_previous_frame() -> None:
     assert_not_proved(verdict(*pair("c0 01")))  # in the frame that the thread state has
 
 
+# Of CPython 3.14: rdi = [r12 + 8], the previous frame; r13 = [rdi + 0x40]; [r12 - 0x20] = 0, a field of the generator
+PREVIOUS, RESUMED, LEFT = "49 8b 7c 24 08", "4c 8b 6f 40", "49 c7 44 24 e0 00 00 00 00"
+
+
+def yielding(
+    *, previous: str = PREVIOUS, read: str = RESUMED, write: str = LEFT, name: str = "_YIELD_VALUE"
+) -> tuple[StencilGroup, StencilGroup]:
+    return group(f"{previous} {read} {write}", name=name), group(f"{previous} {write} {read}", name=name)
+
+
+def test_a_generator_is_in_front_of_its_frame_and_apart_from_the_previous_one() -> None:
+    assert_given(verdict(*yielding(), series="3.14"))
+    # The first word of the generator, the last before its frame, and the previous frame's last.
+    assert_given(verdict(*yielding(write="49 c7 44 24 b8 00 00 00 00"), series="3.14"))
+    assert_given(verdict(*yielding(write="49 c7 44 24 f8 00 00 00 00"), series="3.14"))
+    assert_given(verdict(*yielding(read="4c 8b 6f 48"), series="3.14"))
+    # Of CPython 3.15: rdi = [r13 + 8]; r14 = [rdi + 0x40]; [r13 - 0x20] = 0
+    words = {"previous": "49 8b 7d 08", "read": "4c 8b 77 40", "write": "49 c7 45 e0 00 00 00 00"}
+    assert_given(verdict(*yielding(**words, name="_YIELD_VALUE_r11")))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # In front of the generator, and the previous frame's last word; and half there.
+        {"write": "49 c7 44 24 b0 00 00 00 00", "read": "4c 8b 6f 48"},
+        {"write": "49 c7 44 24 b4 00 00 00 00", "read": "4c 8b 6f 48"},
+        # The generator's first word, and the one behind the previous frame's fields.
+        {"write": "49 c7 44 24 b8 00 00 00 00", "read": "4c 8b 6f 50"},
+        # Its last word, and the one in front of the previous frame.
+        {"write": "49 c7 44 24 f8 00 00 00 00", "read": "4c 8b 6f f8"},
+        {"write": "49 c7 44 24 48 00 00 00 00"},  # in the generator's frame
+        {"write": "48 c7 46 e0 00 00 00 00"},  # [rsi - 0x20]: anything
+        {"previous": "49 8b 7c 24 10"},  # another field of the frame
+        {"previous": "49 89 7c 24 08 49 8b 7c 24 08"},  # [r12 + 8] = rdi: not what it was
+        {"name": "_UOP"},  # its frame may be in no generator
+    ],
+)
+def test_what_is_no_generator_keeps_its_order(other: dict[str, str]) -> None:
+    assert_not_proved(verdict(*yielding(**other), series="3.14"))
+
+
+# rax = [r15 + 0x90], what tstate->exc_info points to; rcx = [rax]; [r13 + 0x40] = r14
+STATE, HANDLED = "49 8b 87 90 00 00 00", "48 8b 08"
+
+
+def handling(
+    *, state: str = STATE, read: str = HANDLED, write: str = SAVE, name: str = "_POP_EXCEPT_r10"
+) -> tuple[StencilGroup, StencilGroup]:
+    """Read the exception before the frame's stack pointer is saved, or behind that; it is kept."""
+    one, other = (group(f"{state} {rest} 49 89 4f 30", name=name) for rest in (f"{read} {write}", f"{write} {read}"))
+    return one, other
+
+
+def test_what_is_handled_is_in_no_frame() -> None:
+    assert_given(verdict(*handling(), runs=20))
+    assert_given(verdict(*handling(read="48 8b 48 08")))
+    assert_given(verdict(*handling(name="_PUSH_EXC_INFO_r02")))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"write": "4d 89 77 38"},  # [r15 + 0x38] = r14: the thread state, which it may be in
+        {"write": "4d 89 76 38"},  # [r14 + 0x38]: the evaluation stack
+        {"write": "4d 89 75 f8", "read": "48 8b 48 08"},  # in front of the frame, where a generator's is
+        {"write": "4d 89 75 50"},  # behind the frame's fields
+        {"write": "4d 89 75 00", "read": "48 8b 48 10"},  # the frame's first word, and the one behind the state
+        {"write": "4d 89 75 48", "read": "48 8b 48 f8"},  # its last, and the one in front of the state
+        {"state": "49 8b 87 98 00 00 00"},  # another field of the thread state
+        {"state": f"49 89 bf 90 00 00 00 {STATE}"},  # [r15 + 0x90] = rdi: not what it was
+        {"name": "_UOP_r00"},
+    ],
+)
+def test_what_may_be_handled_keeps_its_order(other: dict[str, str]) -> None:
+    assert_not_proved(verdict(*handling(**other)))
+
+
+def test_an_exception_state_may_be_in_the_thread_state_and_in_a_generator() -> None:
+    for series in conventions.ARGUMENTS:
+        kinds = [[one.kind for one in found(name, series)[0]] for name in ("_POP_EXCEPT", "_PUSH_EXC_INFO")]
+        assert kinds == [["thread state", "frame", "thread state"]] * 2
+    assert [one.kind for one in found("_YIELD_VALUE", "3.14")[0]] == ["thread state", "frame", "generator", "frame"]
+    assert "generator" not in [one.kind for one in found("_YIELD_VALUE", "3.13")[0]]
+    # Where it is the thread state's own, or a generator's in front of the frame, is possible, and in the frame is not.
+    regions, world = found("_POP_EXCEPT_r10")
+    start = Seed(0, {"r15": HEAP, "r13": HEAP + 0x1000})
+    places = (HEAP + 0x100, HEAP + 0xFF0, HEAP + 0xFF8, HEAP + 0x1048, HEAP + 0x1050)
+    states = [replace(start, words={HEAP + 0x90: place}) for place in places]
+    assert possible(states, regions, world) == [states[0], states[1], states[4]]
+
+
+def test_a_specialization_is_in_no_frame() -> None:
+    # rax = operand0, a pointer to a specialization; rcx = a field of it; [r13 + 0x40] = r14; [r15 + 0x30] = rcx
+    def pair(
+        offset: str,
+        save: str = SAVE,
+        name: str = "_BINARY_OP_EXTEND_r23",
+        hole: HoleValue = HoleValue.OPERAND0,
+    ) -> tuple[StencilGroup, StencilGroup]:
+        patch = Patch(func="patch_64", offsets=(2,), value=hole)
+        head, read = "48 b8 00 00 00 00 00 00 00 00", f"48 8b 48 {offset}"
+        one, other = (
+            group(f"{head} {rest} 49 89 4f 30", patch, name=name) for rest in (f"{read} {save}", f"{save} {read}")
+        )
+        return one, other
+
+    for offset in ("00", "10", "30"):
+        assert_given(verdict(*pair(offset)))
+    assert_not_proved(verdict(*pair("38", "4d 89 75 00")))  # behind it, and the frame's first word
+    assert_not_proved(verdict(*pair("f8", "4d 89 75 48")))  # in front of it, and the frame's last word
+    assert_not_proved(verdict(*pair("10", name="_UOP_r23")))
+    assert_not_proved(verdict(*pair("10", hole=HoleValue.OPERAND1)))
+
+
 def test_a_reference_has_a_tag() -> None:
     # Of CPython 3.14: rax = [r13 - 0x10]; and rax, -2; rcx = [r14 + 0x100]
     plain, frame = "49 8b 45 f0", "49 8b 8e 00 01 00 00"
@@ -316,7 +435,14 @@ def test_where_objects_are_can_be_in_memory() -> None:
 
 
 def test_random_states_are_made_so_that_objects_do_not_overlap() -> None:
-    for name, series in (("_UOP_r00", "3.15"), (f"{PUSHING}_0", "3.13"), (PUSHING, "3.14")):
+    for name, series in (
+        ("_UOP_r00", "3.15"),
+        ("_POP_EXCEPT_r10", "3.15"),
+        ("_YIELD_VALUE", "3.14"),
+        ("_BINARY_OP_EXTEND_r23", "3.15"),
+        (f"{PUSHING}_0", "3.13"),
+        (PUSHING, "3.14"),
+    ):
         regions, world = found(name, series)
         states = [Seed(number) for number in range(60)]
         made = [arranged(one, regions, world) for one in states]
@@ -334,14 +460,20 @@ def test_the_shim_gets_other_arguments() -> None:
 
 
 def test_where_the_layout_is_not_known_nothing_is() -> None:
-    for name in ("_UOP_r00", f"{PUSHING}_0", "_CREATE_INIT_FRAME_r01"):
+    names = ("_UOP_r00", f"{PUSHING}_0", "_CREATE_INIT_FRAME_r01", "_YIELD_VALUE_r11", "_BINARY_OP_EXTEND_r23")
+    for name in names:
         assert [one.kind for one in found(name, layout={})[0]] in ([], ["evaluation stack"])
+
+
+def names_of(row: Object) -> tuple[str, ...]:
+    """List what a row needs of the layout."""
+    return row.start, row.before, row.size, row.field, row.words, row.item
 
 
 def test_the_layout_of_every_cpython_is_known() -> None:
     for series in conventions.ARGUMENTS:
         rows = [row for row in OBJECTS if series in (row.series or (series,))]
-        names = {name for row in rows for name in (row.start, row.size, row.field, row.words, row.item)} - {""}
+        names = {name for row in rows for name in names_of(row)} - {""}
         for table in (series, f"{series}-32", f"{series}-windows"):
             layout = proving._sizes(table)
             assert names <= layout.keys(), table
