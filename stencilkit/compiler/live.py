@@ -6,15 +6,17 @@ function is the same for all of them but for the number in one `switch`, so it i
 from there with the number of a uop is all that LLVM goes on with for it: as long as that is the same text, phi nodes in
 their order and names of constants with it, dead code has altered nothing.
 
-Numbers of values, blocks and metadata are counted anew, since they are numbers of places in the whole function. Blocks
-that are shared keep what they have of live predecessors. All else that is doubtful is a part of the text.
+Numbers of values, blocks, metadata and groups of attributes are counted anew, since they are numbers of places in the
+whole function or module. Blocks that are shared keep what they have of live predecessors. All else that is doubtful is
+part of the text: so are the names of strings, which have a number for each one before, also of tables, and the numbers
+that clang gives to places behind the end of a variable's life.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,8 +31,9 @@ _CHOICE: Final = re.compile(r"  switch i32 -?\d+, label %([\w.]+) \[")
 _CASE: Final = re.compile(r"    i32 (-?\d+), label %([\w.]+)")
 _TARGET: Final = re.compile(r"label %([\w.]+)")
 _PHI: Final = re.compile(r"  %\S+ = phi ")
-_INCOMING: Final = re.compile(r"\[ (.+?), %([\w.]+) \](?:, )?")
-_COUNTED: Final = re.compile(r"([%!]|^)(\d+)(?![\w.])", re.MULTILINE)
+_INCOMING: Final = re.compile(r"\[ .+?, %([\w.]+) \]")
+_COUNTED: Final = re.compile(r"([%!#]|^)(\d+)(?![\w.])", re.MULTILINE)
+# Strings have numbers in the order in which clang made them; the first one has none.
 _STRING: Final = re.compile(r"@\.str(?:\.\d+)?")
 
 
@@ -56,7 +59,7 @@ def digests(printed: str, names: Sequence[str]) -> Mapping[str, str]:
     if function is None or len(numbers) != len(names):
         return {}
     # What is called is as it was, and in the same order.
-    others = hashlib.sha256("".join(f"{name}\n{text}" for name, text in dumps.items()).encode())
+    others = hashlib.sha256("".join(f"{name}\n{_counted(text)}" for name, text in dumps.items()).encode())
     found = {}
     for name, number in zip(names, numbers, strict=True):
         text = function.live(number)
@@ -90,26 +93,24 @@ class _Function:
 
     def live(self, number: str) -> str:
         """Write what is reached for a number: of one that has no case, everything."""
-        blocks = {
-            label: self._chosen(lines, number) if label == self.choosing else lines
-            for label, lines in self.blocks.items()
-        }
-        reached, left = set[str](), [""]
+        blocks = dict(self.blocks)
+        if number in self.cases:
+            lines = blocks[self.choosing]
+            start = next(index for index, line in enumerate(lines) if _CHOICE.match(line))
+            blocks[self.choosing] = [*lines[:start], f"  br label %{self.cases[number]}"]
+        reached: dict[str, set[str]] = {}
+        left = [""]
         while left:
             label = left.pop()
             if label not in reached:
-                reached.add(label)
-                left += _TARGET.findall("\n".join(blocks[label]))
-        dead = blocks.keys() - reached
-        lines = [self.head]
+                reached[label] = set(_TARGET.findall("\n".join(blocks[label])))
+                left += reached[label]
+        found = [self.head]
         for label, inside in blocks.items():
             if label in reached:
-                lines += [f"{label}:", *(_without(line, dead) for line in inside)]
-        return "\n".join(lines)
-
-    def _chosen(self, lines: Sequence[str], number: str) -> Sequence[str]:
-        start = next(index for index, line in enumerate(lines) if _CHOICE.match(line))
-        return [*lines[:start], f"  br label %{self.cases[number]}"] if number in self.cases else lines
+                dead = {start for start in blocks if label not in reached.get(start, ())}
+                found += [f"{label}:", *(_incoming(line, dead) for line in inside)]
+        return "\n".join(found)
 
 
 def _read(text: str) -> _Function | None:
@@ -133,11 +134,16 @@ def _read(text: str) -> _Function | None:
     return _Function(head, blocks, label, cases) if targets <= blocks.keys() else None
 
 
-def _without(line: str, dead: set[str]) -> str:
-    """Leave out of a phi node what comes from dead blocks."""
-    if not _PHI.match(line):
+def _incoming(line: str, dead: Container[str]) -> str:
+    """Leave out of a phi node what comes from dead blocks; of a switch with several ways to the same block, write one.
+
+    The first block has no label; what comes from there stays.
+    """
+    first = _INCOMING.search(line) if _PHI.match(line) else None
+    if first is None:
         return line
-    return _INCOMING.sub(lambda match: "" if match[2] in dead else match[0], line)
+    kept = dict.fromkeys(match[0] for match in _INCOMING.finditer(line) if match[1] not in dead)
+    return line[: first.start()] + ", ".join(kept)
 
 
 def _counted(text: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from stencilkit import holes, manifest, source
 from stencilkit.errors import CompileError, RelocationError
 from stencilkit.model import pyconfig
-from stencilkit.model.build import Closure
+from stencilkit.model.build import Closure, IncludedFile
 from stencilkit.model.layout import Layout
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.objectfile import ObjectFile
@@ -20,7 +21,7 @@ from stencilkit.model.source import Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.pipeline import companions, compiling, recording, rendering
 from stencilkit.pipeline.remembering import Inputs
-from stencilkit.support import process
+from stencilkit.support import process, resources
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
 
@@ -42,7 +43,7 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
     dialect = request.tree.python.dialect
     with process.workers(2) as helpers:
         # The layout takes the longest where one uop has changed.
-        reading = helpers.submit(_words, inputs.closure)
+        reading = helpers.submit(_words, inputs.closure, store)
         layouts = helpers.submit(_layout, inputs, reading, store, work) if request.layout else None
         compiled = compiling.compile_all(inputs, work, store, progress)
         stencils = _finish(request, inputs.variants, compiled.objects)
@@ -102,12 +103,30 @@ class _Words:
     foreign: frozenset[str]
 
 
-def _words(included: Closure) -> _Words:
-    # Most words are in many files, so all files are read as one.
-    texts: dict[bool, list[bytes]] = {True: [], False: []}
+def _words(included: Closure, store: Store) -> _Words:
+    """List words of files; those of all but the uops, which change, are in the store."""
+    files: dict[str, list[tuple[Path, IncludedFile]]] = {"uops": [], "tree": [], "foreign": []}
     for path, file in included.paths:
-        texts[file.origin == "tree"].append(path.read_bytes())
-    return _Words(*(pyconfig.words(b"\n".join(texts[own])) for own in (True, False)))
+        own = "uops" if file.name == source.CASES else "tree"
+        files[own if file.origin == "tree" else "foreign"].append((path, file))
+    uops = _read_words([path for path, _ in files["uops"]])
+    return _Words(tree=_kept_words(files["tree"], store) | uops, foreign=_kept_words(files["foreign"], store))
+
+
+def _kept_words(files: Sequence[tuple[Path, IncludedFile]], store: Store) -> frozenset[str]:
+    parts = ["words", resources.code_digest("model/pyconfig.py"), sorted({file.sha256 for _, file in files})]
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    kept = store.get(key)
+    if kept is not None:
+        return frozenset(kept.decode("ascii", "replace").split())
+    found = _read_words([path for path, _ in files])
+    store.put(key, " ".join(sorted(found)).encode())
+    return found
+
+
+def _read_words(paths: Iterable[Path]) -> frozenset[str]:
+    # Most words are in many files, so all files are read as one.
+    return pyconfig.words(b"\n".join([path.read_bytes() for path in paths]))
 
 
 def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:

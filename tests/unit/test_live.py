@@ -79,10 +79,14 @@ def differing(text: str) -> set[str]:
         ({"b": "  %6 = load ptr, ptr %1, align 8, !tbaa !9\n"}, set()),
         ({"b": "  %6 = load ptr, ptr %1, align 8\n"}, {"_B"}),
         ({"b": "  %6 = load ptr, ptr @.str.3, align 8, !tbaa !4\n"}, {"_B"}),
+        ({"end": END.replace("[ %6, %7 ], [ null, %8 ]", "[ null, %8 ], [ %6, %7 ]")}, set()),
+        ({"end": END.replace("[ %0, %5 ], [ %6, %7 ]", "[ %6, %7 ], [ %0, %5 ]")}, set()),
+        ({"end": END.replace("[ null, %8 ]", "[ null, %8 ], [ null, %4 ], [ null, %4 ]")}, set()),
     ],
     ids=[
         *("dead code", "own code", "own code of another", "order of phi nodes", "a dead value", "a live value"),
         *("a local that is in memory", "a number of metadata", "no metadata", "a constant"),
+        *("order of dead values", "order of values of which one is live", "ways from the switch"),
     ],
 )
 def test_what_is_live_counts(changes: Mapping[str, str], concerned: set[str]) -> None:
@@ -114,6 +118,21 @@ def test_the_order_of_what_is_called_counts() -> None:
         printed().replace(DUMP.format("Py_INCREF", SHARED), "".join(order)) for order in (dumps, dumps[::-1])
     )
     assert not set(live.digests(first, NAMES).values()) & set(live.digests(second, NAMES).values())
+
+
+def test_blocks_reached_by_a_switch_alone_are_reached_once() -> None:
+    """A case without anything in it leads to where the others end."""
+    before, after = (
+        printed({"c": "  store ptr %0, ptr %1\n", "end": END.replace("[ null, %8 ]", incoming)}).replace(
+            "i32 301, label %7", f"i32 301, label %10\n{more}    i32 303, label %7"
+        )
+        for incoming, more in (
+            ("[ null, %4 ], [ null, %8 ]", ""),
+            ("[ null, %4 ], [ null, %4 ], [ null, %8 ]", "    i32 305, label %10\n"),
+        )
+    )
+    assert live.digests(before, NAMES) == live.digests(after, NAMES)
+    assert live.digests(before, NAMES) != live.digests(before.replace("[ null, %4 ]", "[ %0, %4 ]"), NAMES)
 
 
 def test_a_case_that_is_not_there_has_the_whole_function() -> None:
