@@ -126,6 +126,19 @@ def test_a_term_is_worth_what_its_operations_say(drawn: tuple[Term, int, dict[st
     assert terms.evaluate(term, Given(values), {}) == value, term
 
 
+def test_multiples_of_choices_have_one_form() -> None:
+    """8 * (csel 0, 1), widened from 32 bits or not, csel 0, 8 and 8 - 8 * cset: clang 19 and 22 on aarch64."""
+    truth, base = terms.eq(terms.sym("a"), terms.const(0)), terms.sym("b")
+    narrow = terms.ite(truth, terms.const(0, 32), terms.const(1, 32))
+    wide = terms.ite(truth, terms.const(0), terms.const(8))
+    bit = terms.zext(truth, 64)
+    forms = [terms.scale(terms.zext(narrow, 64), 8), wide, terms.sub(terms.const(8), terms.scale(bit, 8))]
+    assert len({terms.add(base, form) for form in forms}) == 1
+    signed_bit = terms.scale(terms.sext(narrow, 64), 8)
+    assert terms.add(base, signed_bit) is terms.add(base, wide)
+    assert terms.add(base, terms.scale(bit, 8)) is not terms.add(base, wide)
+
+
 @st.composite
 def truths(draw: st.DrawFn) -> list[Term]:
     """Draw conditions that some values make true."""

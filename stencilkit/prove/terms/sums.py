@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stencilkit.prove.terms.node import Term, call, const, make, mask
+from stencilkit.prove.terms.node import Term, call, const, make, mask, signed
 
 
 def parts(term: Term) -> tuple[int, dict[Term, int]]:
@@ -49,22 +49,30 @@ def _choice(term: Term) -> tuple[int, int, Term] | None:
 
     So multiples of choices have one form, whichever of choice and multiple is made first.
     """
-    width = term.width
+    width, inner = term.width, _narrow(term)
     if width == 1:
         return None
-    if term.op == "ite":
-        condition, (yes, no) = term.args[0], (one.value for one in term.args[1:])
-        if yes is None or no is None:
-            return None
-    elif term.op == "sext" and term.args[0].width == 1:
-        condition, yes, no = term.args[0], -1, 0
-    elif term.op == "concat" and len(term.args) == 2 and term.args[0].value == 0 and term.args[1].width == 1:
-        condition, yes, no = term.args[1], 1, 0
+    if inner.op == "ite":
+        condition, (yes, no) = inner.args[0], (one.value for one in inner.args[1:])
+    elif inner.width == 1:
+        condition, yes, no = inner, 1, 0
     else:
         return None
+    if yes is None or no is None:
+        return None
+    if term.op == "sext":
+        yes, no = signed(yes, inner.width), signed(no, inner.width)
     if condition.op == "xor" and condition.args[-1].value == 1 and len(condition.args) == 2:
         condition, yes, no = condition.args[0], no, yes
     return no, yes - no, make("concat", (const(0, width - 1), condition), width)
+
+
+def _narrow(term: Term) -> Term:
+    """Return what was widened, or the term itself."""
+    if term.op == "sext":
+        return term.args[0]
+    widened = term.op == "concat" and len(term.args) == 2 and term.args[0].value == 0
+    return term.args[1] if widened else term
 
 
 def _add_scaled(kept: dict[Term, int], term: Term, factor: int, width: int) -> None:
