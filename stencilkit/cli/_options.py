@@ -131,6 +131,8 @@ def open_tree(given: str | None, progress: Progress, *, provisional: bool = Fals
 def _tree_folder(given: str | None, progress: Progress) -> Path:
     if given is None:
         return Path.cwd()
+    if not given:
+        raise UsageError("--cpython is empty", fix="leave it out for the current folder, or name a source")
     path = Path(given)
     if path.is_dir():
         return path.resolve()

@@ -23,6 +23,7 @@ CASES: dict[str, tuple[str, str]] = {
     "pack {out} -o x.tar.gz --attest --sign-key {file} --sigstore": ("are two ways to sign", "leave one of them out"),
     "pack {out} -o x.tar.gz --attest --trust-config {file}": ("--trust-config is for --sigstore", "or add --sigstore"),
     "audit ''": ("Invalid value for 'PATH...': the path is empty", "stencilkit audit --help"),
+    "build --cpython ''": ("--cpython is empty", "leave it out for the current folder, or name a source"),
     "compare {out}": ("compare takes 2 to 6 paths, not 1", "name headers or output folders"),
     "identify --against '' {file}": ("Invalid value for '--against': the path is empty", "stencilkit identify --help"),
     "prove": ("prove takes two or more paths, or --self and one", "name headers or output folders"),
