@@ -36,7 +36,7 @@ from stencilkit import (
 )
 from stencilkit import verify as verifying
 from stencilkit.attest import _statement
-from stencilkit.compiler import closure, completeness, phis
+from stencilkit.compiler import closure, completeness, live, phis
 from stencilkit.model import cc1, pyconfig
 from stencilkit.model.attestation import Build, Claim, Material, Statement
 from stencilkit.model.ledger import Entry
@@ -243,6 +243,7 @@ def ir(data: bytes) -> None:
         dialects.dialect_for(series).edit_ir(body)
     completeness.problem("llvm-ir", "elf", data)
     phis.insensitive(body, ["_A"])
+    live.digests(body, ["_A"])
     closure._dependencies(body)
 
 
