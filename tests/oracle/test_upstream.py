@@ -100,22 +100,28 @@ def test_a_sample_is_the_same_as_upstreams(
     compare(version, triple, wb.built(version, major, tmp_path / "out", *more, triple=triple, source_tree=tree), theirs)
 
 
+# By CPython and flavour: which LLVMs put a constant of which uop where upstream's generator does not find it.
+MISPLACED: dict[tuple[str, str], dict[int, str]] = {
+    ("3.13.15", "release"): {23: "_SET_FUNCTION_ATTRIBUTE"},
+    ("3.15.0rc1", "release"): {19: "_UNARY_NEGATIVE_FLOAT_INPLACE"},
+}
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("flavour", ["release", "debug"])
 @pytest.mark.parametrize("version", wb.PINNED)
 def test_numbers_that_stencils_would_read_from_elsewhere_are_refused(
     version: str, flavour: Flavour, tmp_path: Path
 ) -> None:
-    """Of x86_64 macOS: LLVM 19 with 3.15 alone; and nothing that upstream's LLVM makes (adr/0102)."""
+    """Of x86_64 macOS: two LLVMs, and nothing that upstream's LLVM makes (adr/0102)."""
     config = wb.config_for(version, wb.MAC_X86, flavour, tmp_path / "config")
     debug = ["--debug"] if flavour == "debug" else []
     base: list[str | Path] = ["build", "--cpython", wb.tree(version), "--target", wb.MAC_X86, "--pyconfig-dir", config]
-    refused = []
+    refused = {}
     for major in (19, 21, 22, 23):
         llvm: list[str | Path] = ["--llvm", wb.debian_llvm(major) / "clang", "--out", tmp_path / str(major)]
         done = wb.stencilkit(*base, *llvm, *debug, check=False)
         if done.returncode:
-            assert "_UNARY_NEGATIVE_FLOAT_INPLACE" in done.stderr
             assert "from beside its data" in done.stderr
-            refused.append(major)
-    assert refused == ([19] if version.startswith("3.15") else [])
+            refused[major] = done.stderr.partition("where: uop ")[2].partition(",")[0].partition("_r")[0]
+    assert refused == MISPLACED.get((version, flavour), {})
