@@ -57,8 +57,8 @@ class Clang:
     `numbers` are the values of constant expressions (their length where they are not there), `spans` the first bit and
     the size of bit-fields; expressions in `refused` do not compile.
 
-    stencilkit itself runs here, too, in its environment; where that has NOP, uops start with one. Of CPython's
-    generator, `upstream` are the files that it writes.
+    stencilkit itself runs here, too, in its environment; where that has NOP, uops whose text has its
+    value start with one. Of CPython's generator, `upstream` are the files that it writes.
     """
 
     def __init__(self, programs: Mapping[Path, Program]) -> None:
@@ -181,7 +181,11 @@ def _object(text: str, before: bytes) -> bytes:
     """Make the object of a uop, or of the shim: its text has no case."""
     match = _BYTES.search(text)
     if "case " in text:
-        code = before + bytes.fromhex(match[1] if match else "") + (b"\x90" if "NOP" in os.environ else b"")
+        code = (
+            before
+            + bytes.fromhex(match[1] if match else "")
+            + (b"\x90" if os.environ.get("NOP", text + "-") in text else b"")
+        )
         code += b"\x48\xb8" + bytes(8)  # movabs rax, _JIT_OPERAND0
         relocations = [(len(code) - 8, 1, _64, 0), (len(code) + 1, 2, _PLT32, -4)]
         code += b"\xe9" + bytes(4)

@@ -48,7 +48,8 @@ from stencilkit.support import environ
     default=8,
     show_default=True,
     metavar="N",
-    help="Compare N uops with what this tree's own generator makes; 0: all of them.",
+    help="Compare N uops with what this tree's own generator makes, and vary the build of these alone where the whole "
+    "is as the ledger says; 0: all of them.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, such as tcp://host:8786.")
 @_options.shared("--jobs", help="Cells to do at once on this machine. [default: one per processor]")

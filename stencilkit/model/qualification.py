@@ -179,8 +179,9 @@ class Job:
 
     `tree` and `pyconfig` are folders, `program` is the clang, `reference` the one that upstream pins ("" if this
     machine has none). `ledger` has the texts of the ledger's entries of this CPython, target and flavour, by file name.
-    `sample` is how many uops this tree's own generator is asked for, 0 for all of them. `cached` allows to recall what
-    was answered before. `inputs` is a digest of what the folders and programs hold, and of all else that is asked.
+    `sample` is how many uops this tree's own generator is asked for, 0 for all of them; where the ledger has the whole,
+    these alone are varied. `cached` allows to recall what was answered before. `inputs` is a digest of what the folders
+    and programs hold, and of all else that is asked.
     """
 
     cell: Cell

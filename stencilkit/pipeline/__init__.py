@@ -25,7 +25,7 @@ planning      the cells of a matrix                 questions     the questions 
 rebuilding    a manifest to a second build          recalling     answers that are known already
 recording     what stencils have compiled in        remembering   whole builds that were made before
 rendering     stencils to the text of files         requesting    words to what can be built here
-scheduling    cells on this machine's processors    subject       what answering asks about
-surveying     find the stencils below a folder      universal     two builds to one for both halves
-varying       put a build under variations
+sampling      a tree with some of its uops          scheduling    cells on this machine's processors
+subject       what answering asks about             surveying     find the stencils below a folder
+universal     two builds to one for both halves     varying       put a build under variations
 """

@@ -7,7 +7,6 @@ Needs a POSIX shell. Refuses nothing by itself: what comes out is a `Judgement`.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -23,8 +22,8 @@ from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.model.stencil import StencilGroup
 from stencilkit.model.toolchain import Toolchain
-from stencilkit.pipeline import building, knowing
-from stencilkit.support import files, trees
+from stencilkit.pipeline import building, knowing, sampling
+from stencilkit.support import files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT, Progress
 
@@ -47,33 +46,43 @@ def judge(
 
     Raises: ToolchainError where a program of LLVM's is missing; SourceError, CompileError where the generator fails.
     """
-    request = build.request
-    uops = source.uops(request.tree)
-    chosen = [uop.name for uop in uops] if sample is None else choose([uop.name for uop in uops], sample)
+    if sample is None:
+        return judge_by(build, build, others, progress=progress)
+    with files.scratch("sample") as work:
+        tree = sampling.shrink(build.request.tree, sample, work / "tree")
+        small = building.build(replace(build.request, tree=tree), store)
+        return judge_by(build, small, others, seed=sample.seed, progress=progress)
+
+
+def judge_by(
+    build: Build, small: Build, others: Iterable[Toolchain], *, seed: str = "", progress: Progress = SILENT
+) -> Judgement:
+    """Run the generator on the tree of `small`, which is a build of some of the uops of `build`, or that build itself.
+
+    `seed` chose the uops, "" where they are all.
+
+    Raises: ToolchainError where a program of LLVM's is missing; SourceError, CompileError where the generator fails.
+    """
+    request = small.request
     call = call_of(request, others)
-    progress.say(f"running the tree's own Tools/jit/build.py on {len(chosen)} of {len(uops)} uops")
+    uops, all_ = len(source.uops(request.tree)), len(source.uops(build.request.tree))
+    progress.say(f"running the tree's own Tools/jit/build.py on {uops} of {all_} uops")
     with files.scratch("judge") as work:
         copy = work / "tree"
         files.copy_parts(request.tree.root, copy, STENCIL_PARTS)
-        ours, strays = build.files, set[str]()
-        if sample is not None:
-            cases = copy / source.CASES
-            files.write(cases, source.only(trees.read(request.tree, source.CASES), frozenset(chosen)).encode())
-            small = building.build(replace(request, tree=replace(request.tree, root=copy)), store)
-            ours, strays = small.files, _strays(build, small)
         made = generator.run(call, copy, work)
+    ours = small.files
     theirs = _renamed(made.files, call, request, ours)
-    compared = compare(ours, theirs)
     header = request.tree.python.dialect.file_names(request.asked)["stencils"]
-    different = strays | different_uops(ours.get(header, b""), theirs.get(header, b""))
+    different = different_uops(ours.get(header, b""), theirs.get(header, b""))
     return Judgement(
-        uops=len(chosen),
-        of=len(uops),
-        files=compared,
-        different=tuple(sorted(different)),
+        uops=uops,
+        of=all_,
+        files=compare(ours, theirs),
+        different=tuple(sorted({*different, *sampling.strays(build.manifest, small.manifest)})),
         allowed=(*allowed(building.plan_of(request)), *made.allowed),
         programs=call.programs,
-        seed="" if sample is None else sample.seed,
+        seed=seed,
     )
 
 
@@ -90,13 +99,6 @@ def _renamed(
     return {
         name.replace(call.spelling, spelt): data.replace(*names).replace(*conditions) for name, data in theirs.items()
     }
-
-
-def choose(names: list[str], sample: Sample) -> list[str]:
-    """Choose some uops, in the order of the file."""
-    ranked = sorted(names, key=lambda name: hashlib.sha256(f"{sample.seed}:{name}".encode()).digest())
-    chosen = frozenset(ranked[: sample.count])
-    return [name for name in names if name in chosen]
 
 
 def call_of(request: BuildRequest, others: Iterable[Toolchain]) -> Call:
@@ -166,9 +168,3 @@ def different_uops(ours: bytes, theirs: bytes) -> set[str]:
 def _stencils(data: bytes) -> tuple[StencilGroup, ...]:
     text = data.decode("utf-8", "replace")
     return reader.read(text, dialects.header_forms(), "a header").stencils.groups
-
-
-def _strays(build: Build, small: Build) -> set[str]:
-    """Name the stencils of a sample that are not those of the whole build."""
-    whole = {record.name: record.content for record in build.manifest.stencils}
-    return {record.name for record in small.manifest.stencils if whole.get(record.name) != record.content}

@@ -10,16 +10,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
+from stencilkit import source
 from stencilkit.errors import ManifestError, StencilkitError
 from stencilkit.model.comparison import Comparison
 from stencilkit.model.gate import Configuration
+from stencilkit.model.judgement import Sample
+from stencilkit.model.ledger import place
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.proof import Proofs
 from stencilkit.model.qualification import Job
 from stencilkit.model.testing import TestReport
-from stencilkit.pipeline import admitting, bundling, comparing, gate, knowing, proving, recalling, requesting, testing
+from stencilkit.pipeline import (
+    admitting,
+    bundling,
+    comparing,
+    gate,
+    knowing,
+    proving,
+    recalling,
+    requesting,
+    sampling,
+    testing,
+)
 from stencilkit.pipeline.opening import Opened
-from stencilkit.support import environ
+from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import SILENT
 
@@ -78,6 +92,26 @@ class Subject:
         if key:
             recalling.put_folder(key, built, self.store)
         return built
+
+    @_Once
+    def small(self) -> Subject | None:
+        """Build a sample of the uops by themselves, None where all of them are asked for."""
+        tree, sample = self.configuration.tree, Sample(count=self.job.sample)
+        if not 0 < sample.count < len(source.uops(tree)):
+            return None
+        scratch = self.scratch / "small"
+        few = replace(self.configuration, tree=sampling.shrink(tree, sample, scratch / "cpython"))
+        return replace(self, configuration=few, scratch=scratch, plain=gate.build(few, scratch))
+
+    @_Once
+    def unexpected(self) -> tuple[str, ...] | None:
+        """List how the stencils differ from what the ledger expects, None where it has no entry for them."""
+        cell, ledger = self.job.cell, self.job.ledger
+        if place(cell.cpython, cell.target, cell.flavour, cell.llvm).name not in ledger:
+            return None
+        folder = self.scratch / "ledger"
+        files.write_together(folder / cell.cpython, {name: text.encode() for name, text in ledger.items()})
+        return tuple(gate.unexpected_of(self.plain, folder))
 
     @_Once
     def opened(self) -> Opened:

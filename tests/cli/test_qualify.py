@@ -87,19 +87,24 @@ def test_a_planted_difference_is_found_and_named(small: Path, tmp_path: Path) ->
     harmless = tmp_path / "variations.toml"
     harmless.write_text('schema = 1\n[[variation]]\nname = "time zone"\nwhy = "x"\nenvironment = { TZ = "UTC" }\n')
     wb.stencilkit(*gate, "--ledger", ledger, "--variations", harmless, "--update")
-    done = qualify(small, out / "good", "--llvm", zig, "--ledger", ledger, here=tmp_path)
+    done = qualify(small, out / "good", "--llvm", zig, "--ledger", ledger, "--sample", "2", here=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     (good,) = read(out / "good")
     # Where a container lets nobody be another user, that is a note.
     assert good.verdict == "qualified" or "not varied: user" in good.why, good.why
-    assert {check.name: check.figure for check in good.checks}["generator"] == "5 of 5 uops"
+    figures = {check.name: check.figure for check in good.checks}
+    assert figures["generator"] == "2 of 5 uops"
+    assert figures["varied"].endswith(" variations at once, 2 of 5 uops")
     tree = wb.small_tree(VERSION, tmp_path / "planted", uops=5, edit={"_NOP": PLANTED})
-    done = qualify(tree, out / "bad", "--llvm", zig, "--ledger", ledger, "--sample", "1", here=tmp_path)
+    done = qualify(tree, out / "bad", "--llvm", zig, "--ledger", ledger, "--sample", "0", here=tmp_path)
     assert done.returncode == 1, done.stderr
     assert re.search(r"not qualified \(as the ledger says: .*_NOP differs", done.stderr)
     (bad,) = read(out / "bad")
     # Its own generator makes the same of that tree: the two checks do not stand for each other.
     outcomes = {check.name: check.outcome for check in bad.checks}
+    figures = {check.name: check.figure for check in bad.checks}
+    assert figures["generator"] == "5 of 5 uops"
+    assert figures["varied"].endswith(" variations at once")
     assert (outcomes["ledger"], outcomes["generator"]) == ("failed", "passed")
     assert outcomes["varied"] == {check.name: check.outcome for check in good.checks}["varied"] != "failed"
     wb.stencilkit("report", out / "bad", "--out", tmp_path / "site")

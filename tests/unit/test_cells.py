@@ -7,10 +7,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from stencilkit import cli, results
+from stencilkit import cli, results, source
 from stencilkit.errors import ProcessError
-from stencilkit.model.qualification import Job
-from stencilkit.pipeline import auditing, recalling
+from stencilkit.model.judgement import Sample
+from stencilkit.model.qualification import Check, Job, Name
+from stencilkit.pipeline import answering, auditing, recalling, sampling
+from stencilkit.pipeline import gate as gates
 from stencilkit.support.cache import NoStore
 from tests import samples
 from tests.results import cell
@@ -56,7 +58,7 @@ def test_a_gate_writes_a_ledger_and_finds_what_is_not_in_it(
 
 def test_a_gate_names_what_a_build_depends_on(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     """And leaves the ledger as it is."""
-    nop = '\n[[variation]]\nname = "a nop"\nwhy = "a test"\nenvironment = { NOP = "1" }\n'
+    nop = '\n[[variation]]\nname = "a nop"\nwhy = "a test"\nenvironment = { NOP = "case" }\n'
     assert gate(machine, "--update", more=nop) == 1
     said = capsys.readouterr().out
     assert "VARIES" in said
@@ -123,6 +125,93 @@ def test_answers_are_kept_for_the_next_run(judged: Machine, capsys: pytest.Captu
     assert judged.compiled() == set()
     qualify(judged, "--depth", "build", "--no-cache", llvm="19", out="once more")
     assert judged.compiled()
+
+
+# Of the two uops of that CPython, a sample of one has the first.
+CHOSEN, OTHER = sorted(
+    ("_NOP", "_POP_TOP"), key=lambda name: sampling.choose(["_NOP", "_POP_TOP"], Sample(count=1)) != [name]
+)
+
+
+@pytest.fixture
+def known(judged: Machine) -> Machine:
+    """A machine with a ledger that has what LLVM 19 makes."""
+    assert gate(judged, "--update") == 0
+    return judged
+
+
+def vary(monkeypatch: pytest.MonkeyPatch, machine: Machine, nop: str = "nothing") -> None:
+    """Let one thing be varied, which puts an instruction before some uops."""
+    path = machine.out.with_name("one variation.toml")
+    path.write_text(f'{GATE}\n[[variation]]\nname = "a nop"\nwhy = "a test"\nenvironment = {{ NOP = "{nop}" }}\n')
+    monkeypatch.setattr(answering, "variations", lambda: gates.load(path))
+
+
+def checks(machine: Machine, *words: str, out: str) -> dict[Name, Check]:
+    """Qualify LLVM 19 by the ledger; return the checks."""
+    qualify(machine, "--ledger", str(machine.out.with_name("ledger")), *words, llvm="19", out=out)
+    (found,) = results.read_all(machine.out.with_name(out))
+    return {check.name: check for check in found.checks}
+
+
+def test_what_is_as_in_a_ledger_is_varied_by_a_sample(known: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is varied where nothing says what variations do to the rest."""
+    vary(monkeypatch, known)
+    # What fails is not kept, and this generator makes the same of all trees: let it not be asked.
+    known.clang.upstream = {}
+    whole = Check(name="varied", outcome="passed", figure="2 variations at once")
+    found = checks(known, "--sample", "1", out="sample")
+    assert (found["varied"].outcome, found["varied"].figure) == ("passed", "2 variations at once, 1 of 2 uops")
+    assert "as in the ledger, which has only what the gate built the same" in found["varied"].reason
+    # Answers are kept, each under what it was asked with.
+    assert checks(known, "--sample", "0", out="all")["varied"] == whole
+    assert checks(known, "--sample", "2", out="as many")["varied"] == whole
+    qualify(known, "--sample", "1", llvm="19", out="no ledger")
+    (alone,) = results.read_all(known.out.with_name("no ledger"))
+    assert {check.name: check for check in alone.checks}["varied"] == whole
+    (entry,) = known.out.with_name("ledger").rglob("*-llvm-*.toml")
+    text = entry.read_text()
+    entry.rename(entry.with_name(entry.name.replace("19.1.7", "19.1.0")))
+    assert checks(known, "--sample", "1", out="another's entry")["varied"] == whole
+    entry.write_text(text.replace("code-bytes = ", "code-bytes = 1"))
+    found = checks(known, "--sample", "1", out="another entry")
+    assert (found["varied"], found["ledger"].outcome) == (whole, "failed")
+    entry.write_text(text)
+    assert checks(known, "--sample", "1", out="sample again")["varied"].figure.endswith("1 of 2 uops")
+
+
+def test_a_variation_that_changes_the_sample_is_named(known: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    vary(monkeypatch, known, f"case {CHOSEN}:")
+    found = checks(known, "--sample", "1", out="sample")["varied"]
+    assert (found.outcome, found.figure) == ("failed", "2 variations at once, 1 of 2 uops")
+    assert found.reason.startswith("differs with a nop (a test): ")
+    assert f"{CHOSEN}: same-holes" in found.reason
+    # What is not in the sample is not seen, as docs/qualify.md says.
+    vary(monkeypatch, known, f"case {OTHER}:")
+    assert checks(known, "--sample", "1", "--no-cache", out="other")["varied"].outcome == "passed"
+    found = checks(known, "--sample", "0", "--no-cache", out="all")["varied"]
+    assert found.outcome == "failed"
+    assert f"{OTHER}: same-holes" in found.reason
+
+
+def test_a_sample_that_does_not_stand_for_the_whole_fails(known: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stencil that depends on which others there are."""
+    vary(monkeypatch, known)
+    only = source.only
+    monkeypatch.setattr(source, "only", lambda *words: only(*words).replace("break;", "/* BYTES: 90 */ break;"))
+    found = checks(known, "--sample", "1", out="sample")
+    assert found["varied"].outcome == "failed"
+    assert found["varied"].reason == f"{CHOSEN} differs where only a sample of the uops is built"
+    assert found["generator"].outcome == "failed"
+
+
+def test_a_ledger_that_cannot_be_read_stands_for_nothing(known: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    vary(monkeypatch, known)
+    (entry,) = known.out.with_name("ledger").rglob("*-llvm-*.toml")
+    entry.write_text(entry.read_text()[:-40])
+    found = checks(known, "--sample", "1", out="sample")
+    assert (found["varied"].outcome, found["varied"].figure) == ("passed", "2 variations at once")
+    assert found["ledger"].outcome == "failed"
 
 
 def job(machine: Machine, **more: Any) -> Job:

@@ -1,4 +1,4 @@
-"""What is compared of two generators, and which uops a sample has."""
+"""What is compared of two generators."""
 
 from __future__ import annotations
 
@@ -6,25 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import generator, source
+from stencilkit import generator
 from stencilkit.errors import SourceError
-from stencilkit.model.judgement import Call, ComparedFile, Judgement, Sample
+from stencilkit.model.judgement import Call, ComparedFile, Judgement
 from stencilkit.pipeline import judging
-
-NAMES = [f"_UOP_{number}" for number in range(40)]
 
 
 def judgement(*files: ComparedFile, different: tuple[str, ...] = ()) -> Judgement:
     return Judgement(uops=1, of=1, files=files, different=different, allowed=(), programs={})
-
-
-def test_a_sample_is_the_same_each_time_and_another_with_another_seed() -> None:
-    first = judging.choose(NAMES, Sample(count=7))
-    assert len(first) == 7
-    assert first == sorted(first, key=NAMES.index)
-    assert judging.choose(NAMES[::-1], Sample(count=7)) == first[::-1]
-    assert judging.choose(NAMES, Sample(count=7, seed="1")) != first
-    assert judging.choose(NAMES, Sample(count=100)) == NAMES
 
 
 def test_only_comments_may_differ() -> None:
@@ -44,14 +33,6 @@ def test_nothing_compared_is_not_equal() -> None:
     assert not judgement().equal
     assert judgement(ComparedFile(name="a.h")).equal
     assert not judgement(ComparedFile(name="a.h"), different=("_NOP",)).equal
-
-
-def test_cases_that_are_not_wanted_go() -> None:
-    cases = "".join(f"\n        case {name}: {{\n            break;\n        }}\n" for name in ("_A", "_B", "_C"))
-    left = source.only(f"head{cases}#undef TIER_TWO\n", {"_B"})
-    assert [name in left for name in ("_A", "_B", "_C")] == [False, True, False]
-    assert left.startswith("head\n")
-    assert left.endswith("#undef TIER_TWO\n")
 
 
 @pytest.mark.parametrize("pin", ["_LLVM_VERSION = os.environ['V']\n", "_LLVM_VERSION = 19\n_LLVM_VERSION = 20\n", ""])
