@@ -91,8 +91,8 @@ def test_no_mutant_is_proved_by_objects_that_do_not_overlap(tmp_path: Path) -> N
 )
 def test_no_mutant_of_thousands_is_proved_that_does_something_else(triple: str, count: int, tmp_path: Path) -> None:
     folder = workbench.built("3.15.0rc1", 21, tmp_path, triple=triple)
-    # What is refused most often takes the whole budget, and short stencils have every kind of instruction.
-    counts, wrong = survivors(folder, count, 10_000, 2, longest=300, budget=1_000_000)
+    # Short stencils have every kind of instruction; a thousand states of what is accepted take seconds.
+    counts, wrong = survivors(folder, count, 1000, 2, longest=300, budget=1_000_000)
     print(counts)
     assert not wrong
     assert counts["died"] == 0
