@@ -17,7 +17,7 @@ from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
 from stencilkit.support import resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import Store, key_of
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = (
@@ -100,8 +100,8 @@ def keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str
             hasher.update(bodies[unit.body])
         whole[unit.name] = hasher.hexdigest()
     # The names are the cases of the body.
-    parts = [base.hexdigest(), *(digest.hex() for digest in bodies.values())]
-    return Keys(short, whole, hashlib.sha256(repr(parts).encode()).hexdigest() if bodies else "")
+    body = key_of(base.hexdigest(), *(digest.hex() for digest in bodies.values())) if bodies else ""
+    return Keys(short, whole, body)
 
 
 @dataclass(slots=True)
@@ -115,13 +115,8 @@ class Kept:
 
     def recall_live(self) -> None:
         """Recall what is live for each unit, if it was found out for the same text."""
-        entry = self.store.get(self.keys.body) if self.keys.body else None
-        try:
-            found: Mapping[str, str] = json.loads(entry or b"{}")
-            self.live = {name: str(digest) for name, digest in found.items()}
-        except (ValueError, AttributeError, RecursionError):
-            # Somebody wrote it who computed a digest: clang is asked again.
-            self.store.forget(self.keys.body)
+        if self.keys.body:
+            self.live = self.store.read(self.keys.body, _live, ValueError, AttributeError, RecursionError) or {}
 
     def recall(self, unit: Unit) -> Batch:
         """Take a unit's object from the store; nothing where there is nothing of use."""
@@ -173,6 +168,10 @@ class Kept:
         if name not in self.live:
             return self.keys.whole[name]
         return hashlib.sha256(f"{self.keys.short[name]} live {self.live[name]}".encode()).hexdigest()
+
+
+def _live(entry: bytes) -> Mapping[str, str]:
+    return {name: str(digest) for name, digest in json.loads(entry).items()}
 
 
 def _stored(unit: Unit, entry: bytes) -> Batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from stencilkit.model.stencil import StencilSet
 from stencilkit.pipeline import companions, compiling, recording, rendering
 from stencilkit.pipeline.remembering import Inputs
 from stencilkit.support import process, resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import Store, key_of
 from stencilkit.support.progress import Progress
 
 
@@ -114,8 +113,7 @@ def _words(included: Closure, store: Store) -> _Words:
 
 
 def _kept_words(files: Sequence[tuple[Path, IncludedFile]], store: Store) -> frozenset[str]:
-    parts = ["words", resources.code_digest("model/pyconfig.py"), sorted({file.sha256 for _, file in files})]
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    key = key_of("words", resources.code_digest("model/pyconfig.py"), sorted({file.sha256 for _, file in files}))
     kept = store.get(key)
     if kept is not None:
         return frozenset(kept.decode("ascii", "replace").split())

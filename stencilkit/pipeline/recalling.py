@@ -18,7 +18,7 @@ from stencilkit.model.qualification import Cell, Job
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.pipeline import building, configuring, requesting, varying
 from stencilkit.support import files, resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import Store, key_of
 
 # The files of an output folder as JSON, which has no bytes: each byte is a character.
 _BYTES = "latin-1"
@@ -28,7 +28,7 @@ def answers(job: Job, varied: tuple[Variation, ...], store: Store) -> str:
     """Make the key of all answers about a cell."""
     works, fails = varying.usable(varied)
     programs = [program for program in (job.program, job.reference) if program]
-    return _key(
+    return key_of(
         "answers",
         *_inputs(job),
         [[_identity(program, store), _included(job, program, store)] for program in programs],
@@ -41,7 +41,7 @@ def answers(job: Job, varied: tuple[Variation, ...], store: Store) -> str:
 def stencils(job: Job, store: Store) -> str:
     """Make the key of the stencils that the LLVM makes which upstream pins."""
     compiler = [_identity(job.reference, store), _included(job, job.reference, store)]
-    return _key("stencils", *_inputs(job), compiler, job.cell.target, job.cell.flavour)
+    return key_of("stencils", *_inputs(job), compiler, job.cell.target, job.cell.flavour)
 
 
 def inputs(job: Job, store: Store) -> str:
@@ -51,7 +51,7 @@ def inputs(job: Job, store: Store) -> str:
     """
     programs = [program for program in (job.program, job.reference) if program]
     identities = [_identity(program, store) for program in programs]
-    return _key("job", *_inputs(job), identities, _lent(job, store), job.sample, sorted(job.ledger.items()))
+    return key_of("job", *_inputs(job), identities, _lent(job, store), job.sample, sorted(job.ledger.items()))
 
 
 def put_folder(key: str, folder: Path, store: Store) -> None:
@@ -67,10 +67,6 @@ def get_folder(key: str, folder: Path, store: Store) -> Path | None:
         return None
     files.write_together(folder, {name: text.encode(_BYTES) for name, text in json.loads(found).items()})
     return folder
-
-
-def _key(*rows: object) -> str:
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _inputs(job: Job) -> list[str]:

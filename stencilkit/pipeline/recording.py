@@ -16,7 +16,7 @@ from stencilkit.model.layout import Layout, Row
 from stencilkit.model.source import Unit, Uop
 from stencilkit.model.toolchain import Identity
 from stencilkit.support import process, resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import Store, key_of
 from stencilkit.witness import Part
 
 _CODE: Final = ("witness", "compiler/frontend.py", "dialects", "manifest", "model/layout.py", "pipeline/recording.py")
@@ -33,7 +33,7 @@ def record(
     Raises: CompileError.
     """
     shared = _shared(plan, included, identity)
-    key = _key("layout", *shared, [(file.origin, file.name, file.sha256) for file in included.files])
+    key = key_of("layout", *shared, [(file.origin, file.name, file.sha256) for file in included.files])
     kept = store.get(key)
     if kept is not None:
         return manifest.parse_layout(kept.decode())
@@ -58,7 +58,7 @@ def _used(
     dialect = tree.python.dialect
     frame = dialect.every_uop(tree, (_NOTHING,), plan.target).whole
     headers = [(file.origin, file.name, file.sha256) for file in included.files if file.name != source.CASES]
-    key = _key("uses", *shared, frame, headers)
+    key = key_of("uses", *shared, frame, headers)
     # Where a case defines a macro, say, those behind it are others than alone.
     apart = not any(uop.alters_others for uop in uops)
     known = _stored(key, store) if apart else {}
@@ -84,17 +84,8 @@ def _used(
 
 def _stored(key: str, store: Store) -> Mapping[str, Part]:
     """Recall what uops use, by the digest of their text."""
-    kept = store.get(key)
-    try:
-        return witness.load(kept.decode()) if kept is not None else {}
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        # Somebody wrote it who computed a digest: clang is asked again.
-        store.forget(key)
-        return {}
-
-
-def _key(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    damage = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+    return store.read(key, lambda kept: witness.load(kept.decode()), *damage) or {}
 
 
 def _shared(plan: Plan, included: Closure, identity: Identity) -> list[object]:
@@ -118,7 +109,7 @@ def _measured(
 ) -> dict[Row, int]:
     """Recall the numbers of some rows, or have clang compute them: a changed uop seldom touches something new."""
     names = [f"{row.kind} {row.subject}" for row in rows]
-    key = _key("numbers", *shared, [(name, row.expression) for name, row in zip(names, rows, strict=True)])
+    key = key_of("numbers", *shared, [(name, row.expression) for name, row in zip(names, rows, strict=True)])
     kept = store.get(key)
     if kept is not None:
         values: dict[str, int] = json.loads(kept)

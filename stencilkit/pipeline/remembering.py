@@ -152,15 +152,8 @@ def _refuse(found: Sequence[str]) -> None:
 
 def recall(key: str, request: BuildRequest, store: Store) -> Build | None:
     """Return what was kept under a key, without notes; None where there is nothing of use."""
-    entry = store.get(key)
-    if entry is None:
-        return None
-    try:
-        return _read(entry, request)
-    except (ValueError, TypeError, RecursionError, zlib.error, ManifestError):
-        # Somebody wrote it who computed a digest: it is made again.
-        store.forget(key)
-        return None
+    damage = (ValueError, TypeError, RecursionError, zlib.error, ManifestError)
+    return store.read(key, lambda entry: _read(entry, request), *damage)
 
 
 def _read(entry: bytes, request: BuildRequest) -> Build:

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from stencilkit.errors import OutputError
 from stencilkit.support import files, private, words
+
+T = TypeVar("T")
 
 _TAG_NAME: Final = "CACHEDIR.TAG"
 _TAG: Final = (
@@ -39,6 +42,11 @@ class StoreInfo:
 
     entries: int
     size: int
+
+
+def key_of(*parts: object) -> str:
+    """Make the key of an entry from all that it depends on: texts, numbers, and lists of these."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class Store:
@@ -69,6 +77,21 @@ class Store:
         with contextlib.suppress(OSError, NotImplementedError):
             os.utime(path, follow_symlinks=False)
         return content
+
+    def read(self, key: str, parse: Callable[[bytes], T], *damage: type[Exception]) -> T | None:
+        """Return what an entry says, or None where there is none of use.
+
+        One that `parse` cannot read, for which it raises `damage`, was written by somebody who computed a digest: it
+        is removed.
+        """
+        content = self.get(key)
+        if content is None:
+            return None
+        try:
+            return parse(content)
+        except damage:
+            self.forget(key)
+            return None
 
     def put(self, key: str, content: bytes) -> None:
         """Store an entry. A store that cannot be written is a store that forgets: no error.

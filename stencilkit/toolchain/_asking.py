@@ -6,8 +6,6 @@ name, and a program whose version is not the one in its name.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -18,7 +16,7 @@ from stencilkit.errors import ProcessError, ToolchainError
 from stencilkit.model.toolchain import Identity, Origin, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.support import files, process
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import Store, key_of
 
 _VERSION: Final = re.compile(r"^(?P<vendor>.*\b(?:clang|LLVM) version (?P<version>\d+\.\d+\.\d+)\S*.*)$", re.MULTILINE)
 NAME: Final = re.compile(r"clang(?:-(?P<major>\d+))?(?:\.exe)?")
@@ -123,8 +121,7 @@ def _stat_key(*words: str | Path) -> str:
     if not magic.startswith(_BINARY_MAGICS):
         return ""
     # Of two files in one place, images and packages whose times are all set to one differ in the time of their change.
-    text = json.dumps([*map(str, words), str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return key_of(*map(str, words), str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def real(program: Path) -> Path:

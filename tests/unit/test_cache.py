@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit.errors import OutputError
-from stencilkit.support.cache import NoStore, Store
+from stencilkit.support.cache import NoStore, Store, key_of
 
 KEYS = [f"{number:02x}{'0' * 62}" for number in range(8)]
 
@@ -28,6 +28,24 @@ def test_what_was_put_is_got(store: Store) -> None:
     assert store.get(KEYS[0]) == b"content"
     assert store.info().entries == 1
     assert (store.root.parent / "CACHEDIR.TAG").read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
+
+
+def test_what_cannot_be_read_is_forgotten_and_other_errors_are_not(store: Store) -> None:
+    for key, content in zip(KEYS, (b"7", b"seven", b"8"), strict=False):
+        store.put(key, content)
+    assert store.read(KEYS[0], int, ValueError) == 7
+    assert store.read(KEYS[1], int, ValueError) is None
+    assert store.read(KEYS[3], int, ValueError) is None
+    assert (store.get(KEYS[1]), store.damaged) == (None, 1)
+    with pytest.raises(TypeError):
+        store.read(KEYS[2], len(b""), ValueError)  # type: ignore[arg-type]  # a bug, and not damage
+    assert store.get(KEYS[2]) == b"8"
+
+
+def test_a_key_is_of_all_its_parts() -> None:
+    keys = {key_of("a", "b"), key_of("ab"), key_of(["a", "b"]), key_of("a", "b", 1), key_of("a", "b", "1")}
+    assert len(keys) == 5
+    assert key_of("a", ["b", 1]) == key_of("a", ("b", 1))
 
 
 @pytest.mark.parametrize("position", [0, 31, 32, 38])
