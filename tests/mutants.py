@@ -49,14 +49,14 @@ def bit_flip(group: StencilGroup, ops: list[Operation], seed: random.Random) -> 
 
 def dropped(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
     """Leave an instruction out: a store, a load, an argument's set-up, a saved register."""
-    found = [op for op in ops if not op.patches and not JUMPS.fullmatch(op.name) and op.name != "nop"]
-    return leave_out(group, found, b"\x90", seed)
+    return leave_out(group, ops, b"\x90", seed)
 
 
 def leave_out(group: StencilGroup, ops: list[Operation], nop: bytes, seed: random.Random) -> StencilGroup | None:
-    if not ops:
+    found = [op for op in ops if not op.patches and not JUMPS.fullmatch(op.name) and op.name != "nop"]
+    if not found:
         return None
-    op = seed.choice(ops)
+    op = seed.choice(found)
     return bytes_changed(group, op.offset, nop * (op.size // len(nop)))
 
 
@@ -135,15 +135,20 @@ def hole(group: StencilGroup, ops: list[Operation], seed: random.Random) -> Sten
 
 def aarch64_dropped(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
     """Leave an instruction out."""
-    found = [op for op in ops if not op.patches and not JUMPS.fullmatch(op.name) and op.name != "nop"]
-    return leave_out(group, found, bytes.fromhex("1f2003d5"), seed)
+    return leave_out(group, ops, bytes.fromhex("1f2003d5"), seed)
 
 
 def encoded(
-    group: StencilGroup, ops: list[Operation], names: str, seed: random.Random, change: Callable[[int], int]
+    group: StencilGroup,
+    ops: list[Operation],
+    names: str,
+    seed: random.Random,
+    change: Callable[[int], int],
+    *,
+    holes: bool = False,
 ) -> StencilGroup | None:
-    """Change the encoding of an instruction of aarch64 whose name matches."""
-    found = [op for op in ops if re.fullmatch(names, op.name) and not op.patches]
+    """Change the encoding of an instruction of aarch64 whose name matches; `holes` are in other bits of it."""
+    found = [op for op in ops if re.fullmatch(names, op.name) and (holes or not op.patches)]
     if not found:
         return None
     op = seed.choice(found)
@@ -168,9 +173,7 @@ def aarch64_condition(group: StencilGroup, ops: list[Operation], seed: random.Ra
     bit, names = seed.choice(
         ((0, r"b\.\w+"), (3, r"b\.\w+"), (24, "cbn?z|tbn?z"), (12, "cs.*|cinc|cinv"), (15, "ccm[pn]"))
     )
-    found = [op for op in ops if re.fullmatch(names, op.name)]
-    bare = [replace(op, patches=()) for op in found]
-    return encoded(group, bare, names, seed, lambda word: word ^ 1 << bit)
+    return encoded(group, ops, names, seed, lambda word: word ^ 1 << bit, holes=True)
 
 
 def aarch64_register(group: StencilGroup, ops: list[Operation], seed: random.Random) -> StencilGroup | None:
