@@ -107,7 +107,7 @@ def test_it_can_be_used_without_a_mouse(site: Path, page: Page) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    page.wait_for_url("**/index.html#main")
     for _ in range(100):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.closest('.heat:not(.brief) .no') !== null"):
