@@ -19,8 +19,9 @@ PGO = ("--enable-optimizations", "--with-lto", "PROFILE_TASK=-m test test_list")
 # Compiler, CPython, LLVMs of the stencils, arguments of configure; and how many percent of the stencils are visible
 # at least. gcc without PGO makes instructions of what is not longer than 256 bytes; --with-pydebug means -O0 or -Og.
 BUILDS: dict[str, tuple[str, tuple[int, ...], tuple[str, ...], int]] = {
-    "gcc-O2-3.14": ("3.14.7", (19, 20, 21, 22), O2, 14),
-    "gcc-O2-3.15": ("3.15.0rc1", (20, 21, 22), O2, 5),
+    "gcc-O2-3.13": ("3.13.15", (19, 20, 21, 22, 23), O2, 5),
+    "gcc-O2-3.14": ("3.14.7", (19, 20, 21, 22, 23), O2, 14),
+    "gcc-O2-3.15": ("3.15.0rc1", (19, 20, 21, 22, 23), O2, 5),
     "gcc-O3-3.13": ("3.13.15", (18, 21), O3, 5),
     "gcc-O3-3.14": ("3.14.7", (19, 22), O3, 14),
     "gcc-O3-3.15": ("3.15.0rc1", (21,), O3, 5),
@@ -39,12 +40,8 @@ def test_each_is_identified_as_exactly_that_llvm(build: str, tmp_path: Path) -> 
     version, majors, arguments, seen = BUILDS[build]
     flavour = ["--debug"] if "debug" in build else []
     configure = [word for argument in arguments for word in ("--configure", argument.format(zig=wb.pypi_llvm(20)))]
-    for major in majors:
-        wb.pypi_llvm(major)
-    llvms = ",".join(map(str, majors))
-    wb.stencilkit(
-        "build", "--cpython", wb.tree(version), "--llvm", llvms, "--out", tmp_path / "out", *flavour, timeout=3600
-    )
+    llvms = [word for major in majors for word in ("--llvm", llvm(major))]
+    wb.stencilkit("build", "--cpython", wb.tree(version), *llvms, "--out", tmp_path / "out", *flavour, timeout=3600)
     words = ["--no-benchmarks", "--module", "test_list", *configure, *flavour]
     out, work = tmp_path / "out", tmp_path / "work"
     wb.stencilkit("test", out, "--cpython", wb.tree(version), "--work", work, *words, timeout=7200)
@@ -55,6 +52,14 @@ def test_each_is_identified_as_exactly_that_llvm(build: str, tmp_path: Path) -> 
         assert 100 * best["stencils"] >= seen * (best["stencils"] + best["hidden"]), best
         if build == "gcc-O3-3.14" and major == majors[-1]:
             identified(linked_statically(work / "build", program), version)
+
+
+def llvm(major: int) -> str:
+    """Bring an LLVM, and spell it for --llvm."""
+    if major not in wb.WHEELS:
+        return str(wb.debian_llvm(major) / "clang")
+    wb.pypi_llvm(major)
+    return str(major)
 
 
 # How a distribution may compile Python/jit.c, and how many percent of the stencils are visible then at least. Link-time
