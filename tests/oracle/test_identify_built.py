@@ -40,8 +40,9 @@ def test_each_is_identified_as_exactly_that_llvm(build: str, tmp_path: Path) -> 
     version, majors, arguments, seen = BUILDS[build]
     flavour = ["--debug"] if "debug" in build else []
     configure = [word for argument in arguments for word in ("--configure", argument.format(zig=wb.pypi_llvm(20)))]
-    llvms = [word for major in majors for word in ("--llvm", llvm(major))]
-    wb.stencilkit("build", "--cpython", wb.tree(version), *llvms, "--out", tmp_path / "out", *flavour, timeout=3600)
+    for major in majors:
+        words = ["--llvm", llvm(major), "--out", str(tmp_path / "out"), *flavour]
+        wb.stencilkit("build", "--cpython", wb.tree(version), *words, timeout=3600)
     words = ["--no-benchmarks", "--module", "test_list", *configure, *flavour]
     out, work = tmp_path / "out", tmp_path / "work"
     wb.stencilkit("test", out, "--cpython", wb.tree(version), "--work", work, *words, timeout=7200)
