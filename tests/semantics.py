@@ -95,10 +95,6 @@ def _divide(one: float, other: float) -> float:
 FUNCTIONS: dict[str, Callable[..., int]] = {
     **{f"mul{width}": lambda one, other: one * other for width in (8, 16, 32, 64)},
     **{f"imul{width} overflows": _overflows(width) for width in (16, 32, 64)},
-    **{
-        f"trailing zeros {width}": lambda one, width=width: (one & -one).bit_length() - 1 if one else width
-        for width in (16, 32, 64)
-    },
     "float add": lambda one, other: as_bits(as_float(one) + as_float(other)),
     "float sub": lambda one, other: as_bits(as_float(one) - as_float(other)),
     "float mul": lambda one, other: as_bits(as_float(one) * as_float(other)),

@@ -17,6 +17,7 @@ meeting      what must be equal at calls and exits
 arguments    what a callee can see of its arguments
 returning    what is known behind a call
 loops        coinduction
+tables       jumps through a table in the data
 asking       questions about a path, the cheap ones first
 search       paths of both sides, in pairs
 filling      a stencil's bytes with its holes filled
@@ -36,8 +37,8 @@ from typing import Final
 
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
-from stencilkit.model.stencil import StencilGroup
-from stencilkit.prove import aarch64, conventions, emulate, objects, running, seeds, x86
+from stencilkit.model.stencil import HoleValue, StencilGroup
+from stencilkit.prove import aarch64, conventions, emulate, objects, running, seeds, tables, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import optional
 from stencilkit.prove.machine import UnsupportedError
@@ -115,7 +116,7 @@ class _Attempt:
     @property
     def undecided(self) -> bool:
         """Whether the two may differ, so that a fact could help."""
-        return self.stuck is not None or self.proof.why == _LOOPS
+        return self.stuck is not None or self.proof.why in (_LOOPS, f"unsupported: {tables.BESIDE}")
 
 
 def _attempt(left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...]) -> _Attempt:
@@ -185,7 +186,8 @@ def _search(
     outside = convention if left.name == setting.entry else None
     if outside is not None:
         convention, passing = conventions.of_entry(convention, passing)
-    shared = left.data == right.data
+    # A table of places in the code is not the same beside another code.
+    shared = left.data == right.data and all(patch.value is not HoleValue.CODE for patch in left.data.patches)
     codes = [
         Code(
             operations={op.offset: op for op in setting.decode(group)},

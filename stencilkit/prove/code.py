@@ -14,7 +14,7 @@ from stencilkit.model.machine import Operation
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil
 from stencilkit.prove import machine, terms
 from stencilkit.prove.assumptions import EXITS, HOLES
-from stencilkit.prove.machine import State, UnsupportedError
+from stencilkit.prove.machine import CODE_NAME, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
 
@@ -22,9 +22,12 @@ _ABSOLUTE: Final = {"patch_64": 8, "patch_32": 4}
 """How many bytes are patched in."""
 _RELATIVE: Final = ("patch_32r", "patch_x86_64_32rx", "patch_x86_64_trampoline")
 _RELAXING: Final = "patch_x86_64_32rx"
+_OFFSET: Final = "patch_32r"
 # What patch_x86_64_32rx looks for before the displacement, and the instruction that it must be.
 _RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 2, "jmp"))
 TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
+RELATIVE: Final = "relative"
+"""The function of the terms for what is patched into 32 bits of data, of the distance."""
 _LONGEST: Final = 8
 """How many bytes a patch function of any name may write into data."""
 _MOST_CHOICES: Final = 64
@@ -56,6 +59,16 @@ class Code:
     def end(self) -> int:
         """The offset behind the code, where the next stencil is."""
         return len(self.stencil.body)
+
+    @property
+    def start(self) -> Term:
+        """The address of the code."""
+        return terms.sym(f"{CODE_NAME}{self.side}", self.word)
+
+    @property
+    def _beginning(self) -> Term:
+        """The address of the data."""
+        return terms.sym("data" if self.shared_data else f"data of {self.side}", self.word)
 
     def hole(self, op: Operation, place: tuple[int, int], *, relative: bool = False) -> Term | None:
         """Return what a hole at this place of an instruction holds, None where there is no hole.
@@ -102,7 +115,7 @@ class Code:
         if patch.value in EXITS:
             return terms.sym(f"exit {patch.value.value}", self.word)
         if patch.value is HoleValue.DATA:
-            return terms.sym("data" if self.shared_data else f"data of {self.side}", self.word)
+            return self._beginning
         if patch.value not in HOLES:
             raise UnsupportedError(f"a hole of {patch.value.value}")
         name, low, width = HOLES[patch.value]
@@ -128,6 +141,8 @@ class Code:
         names = [str(one.extra[0]) for one in factors if one.op == "sym"]
         if any(name.startswith("slot of ") for name in names):
             raise UnsupportedError("a part of a slot")
+        if any(name.startswith(CODE_NAME) for name in names):
+            raise UnsupportedError("a load from the code")
         if any(name.startswith("data") for name in names):
             if self.shared_data and not any(patch.offsets for patch in self.data.patches):
                 return Memory("data").read(address, size)
@@ -160,13 +175,23 @@ class Code:
         if not 0 <= start <= len(self.data.body) - size:
             raise UnsupportedError("a load from beside the stencil's data")
         for patch in self.data.patches:
-            whole = _ABSOLUTE.get(patch.func, 0)
+            whole = 4 if patch.func == _OFFSET else _ABSOLUTE.get(patch.func, 0)
             for place in patch.offsets:
                 if place < start + size and start < place + (whole or _LONGEST):
                     if not place <= start <= start + size <= place + whole or 8 * whole > self.word:
                         raise UnsupportedError("more than a hole in the stencil's data")
-                    return terms.extract(self.value(patch), 8 * (start - place), 8 * size)
+                    held = self._relative(patch, place) if patch.func == _OFFSET else self._held(patch)
+                    return terms.extract(held, 8 * (start - place), 8 * size)
         return terms.const(int.from_bytes(self.data.body[start : start + size], "little"), 8 * size)
+
+    def _held(self, patch: Patch) -> Term:
+        """Return what a hole of the data holds, which can be a place in the code: an entry of a table of jumps."""
+        return terms.offset(self.start, patch.addend) if patch.value is HoleValue.CODE else self.value(patch)
+
+    def _relative(self, patch: Patch, place: int) -> Term:
+        """Return what is patched into 32 bits of the data, relative to its place: nothing but the distance counts."""
+        distance = terms.sub(self._held(patch), terms.offset(self._beginning, place))
+        return terms.call(RELATIVE, (distance,), 32)
 
     def text(self, address: Term) -> bytes | None:
         """Return the text with its NUL that an address in the data points to, None where it is no such address."""

@@ -14,6 +14,8 @@ from stencilkit.prove import terms
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import FRAME_NAME, Term
 
+CODE_NAME: Final = "code of "
+"""How the symbols of the codes' addresses begin."""
 FRAMES: Final = {width: terms.sym(FRAME_NAME, width) for width in (32, 64)}
 """The stack pointer as it was at entry, by the width of an address."""
 LazyFlag = Callable[[], Term]
@@ -130,6 +132,8 @@ def store(state: State, address: Term, value: Term) -> None:
     for one in terms.parts(address)[1]:
         if one.op == "sym" and str(one.extra[0]).startswith(("data", "slot of ")):
             raise UnsupportedError("a write to the stencil's data")
+        if one.op == "sym" and str(one.extra[0]).startswith(CODE_NAME):
+            raise UnsupportedError("a write to the code")
     if in_frame(address):
         _own(state, address, value.width // 8)
         state.frame = state.frame.write(address, value)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
-from stencilkit.prove import asking, loops, meeting, objects, returning, terms
+from stencilkit.prove import asking, loops, meeting, objects, returning, tables, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.loops import Head
@@ -120,6 +120,10 @@ class Search:
             state, known, start = todo.pop()
             while (control := self._straight(side.code, state, start=start)) is None:
                 start = False
+            if isinstance(control, Jump) and tables.is_through(side.code, control.target):
+                rows = tables.ways(self, side.code, control.target, (state, known), decide=decide)
+                todo += [(*way, False) for way in rows]
+                continue
             if not isinstance(control, Branch):
                 yield self._event(control, state, known, side.code)
                 continue

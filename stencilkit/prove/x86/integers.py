@@ -145,7 +145,9 @@ def _imul(state: State, code: Code, op: Operation) -> Control:
 def _trailing_zeros(state: State, code: Code, op: Operation) -> Control:
     value = read(state, code, op, op.operands[1])
     zero = terms.const(0, value.width)
-    result = terms.call(f"trailing zeros {value.width}", (value,), value.width)
+    result = terms.const(value.width, value.width)
+    for bit in reversed(range(value.width)):
+        result = terms.ite(terms.extract(value, bit, 1), terms.const(bit, value.width), result)
     write(state, code, op, op.operands[0], result)
     state.flags = {
         "c": lambda: terms.eq(value, zero),
