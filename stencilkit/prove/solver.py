@@ -140,7 +140,11 @@ class Solver:
         number = int(term.extra[0])
         rest = terms.offset(term, -number)
         if rest not in lowered:
-            lowered[rest] = self._z3.BitVec(f"unknown {len(lowered)}", term.width)
+            # A sum and its negation are one unknown, u and -u: which of them is u follows from their order.
+            negated = terms.scale(rest, -1)
+            first, second = sorted((rest, negated), key=lambda one: one.order)
+            lowered[first] = self._z3.BitVec(f"unknown {len(lowered)}", term.width)
+            lowered[second] = -lowered[first]
         return lowered[rest] + number
 
     def _node(self, term: Term, args: list[Any]) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912  # one row per operation

@@ -46,6 +46,24 @@ def test_what_is_added_up_is_one_unknown_but_for_its_number() -> None:
     assert solver().satisfiable([equals(total, 1), equals(other, 2), equals(X, 0)]) == "no"
 
 
+def test_a_sum_and_its_negation_are_one_unknown() -> None:
+    """The same range check, once of a sum of products and once of the negated sum: LLVM 23 and 21 on aarch64."""
+    for factor in (1, -1):  # whichever comes first in order
+        total = terms.scale(terms.sub(terms.mul(X, Y), terms.add(X, Y)), factor)
+        negated = terms.scale(total, -1)
+        within = terms.less(terms.offset(total, 5), terms.const(10, 64), is_signed=False)  # -5 to 4
+        also = terms.less(terms.offset(negated, 4), terms.const(10, 64), is_signed=False)  # -(-4 to 5)
+        assert solver().impossible([within, terms.invert(also)], sums=True)
+        assert solver().impossible([also, terms.invert(within)], sums=True)
+        shifted = terms.less(terms.offset(negated, 5), terms.const(10, 64), is_signed=False)
+        assert not solver().impossible([within, terms.invert(shifted)], sums=True)
+        assert not solver().impossible([shifted, terms.invert(within)], sums=True)
+        # The sum with another sign in it is another one.
+        other = terms.scale(terms.add(terms.mul(X, Y), terms.sub(X, Y)), factor)
+        assert not solver().impossible([equals(total, 1), equals(other, 1)], sums=True)
+        assert not solver().impossible([equals(total, 1), equals(other, -1)], sums=True)
+
+
 def test_every_question_costs_something() -> None:
     one = solver()
     one.impossible([equals(X, 1)])
