@@ -120,9 +120,10 @@ class Search:
             state, known, start = todo.pop()
             while (control := self._straight(side.code, state, start=start)) is None:
                 start = False
-            if isinstance(control, Jump) and tables.is_through(side.code, control.target):
-                rows = tables.ways(self, side.code, control.target, (state, known), decide=decide)
-                todo += [(*way, False) for way in rows]
+            target = tables.target(control, side.code)
+            if target is not None:
+                ways = tables.ways(self, side.code, target, (state, known), decide=decide)
+                todo += [(*way, False) for way in ways]
                 continue
             if not isinstance(control, Branch):
                 yield self._event(control, state, known, side.code)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from stencilkit.prove import asking, terms
 from stencilkit.prove.code import RELATIVE, Code
 from stencilkit.prove.facts import Facts
-from stencilkit.prove.machine import CODE_NAME, State, UnsupportedError
+from stencilkit.prove.machine import Control, Jump, State, UnsupportedError
 from stencilkit.prove.terms import Term
 
 if TYPE_CHECKING:
@@ -25,18 +25,20 @@ BESIDE: Final = "a jump through a table to what may be beside it"
 Way = tuple[State, Facts]
 
 
-def is_through(code: Code, target: Term) -> bool:
-    """Say whether an address is made from a place in the code."""
-    return f"{CODE_NAME}{code.side}" in terms.symbols(target)
+def target(control: Control | Literal["loop"], code: Code) -> Term | None:
+    """Return where a jump goes to if that is made from a place in the code, else None."""
+    if not isinstance(control, Jump) or isinstance(control.target, int):
+        return None
+    return control.target if code.start in terms.below((control.target,)) else None
 
 
-def ways(search: Search, code: Code, target: Term, way: Way, *, decide: bool) -> Iterator[Way]:
+def ways(search: Search, code: Code, to: Term, way: Way, *, decide: bool) -> Iterator[Way]:
     """Yield the state and the facts of each way on; `decide` asks the solver which are open.
 
     Raises: UnsupportedError where there are too many, or one goes to anything but an instruction; LimitError.
     """
     state, facts = way
-    rows = [*itertools.islice(_choices(target), MOST + 1)]
+    rows = [*itertools.islice(_choices(to), MOST + 1)]
     if len(rows) > MOST:
         raise UnsupportedError(f"a jump through a table of more than {MOST} entries")
     for conditions, address in rows:
