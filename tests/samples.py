@@ -124,7 +124,7 @@ def describe(opened: SourceTree, files: dict[str, bytes], held: StencilSet, line
     summary = manifest.summarise(held, {})
     contents = {name: (opened.root / name).read_bytes() for name in INCLUDED}
     config = (opened.root / "pyconfig.h").read_bytes()
-    words = FOREIGN.union(*map(pyconfig.words, contents.values()))
+    words = FOREIGN | pyconfig.words(contents.values())
     used: list[tuple[Use, str]] = [("line-1", name) for name in dialects.digested_files(opened)]
     used.append(("runtime", "Python/jit.c"))
     return Manifest(

@@ -112,7 +112,7 @@ class _Making:
         """Return whether it is of use, and right, to ask what is live: not where cases alter those behind them."""
         if self.plan.flavour != "release" or not self.kept.store.keeps:
             return False
-        return not any(uop.alters_others for uop in source.uops(self.plan.tree))
+        return source.are_apart(source.uops(self.plan.tree))
 
     def _session(self, units: Sequence[Unit]) -> Session:
         single = sum(unit.role == "uop" for unit in units) < 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from stencilkit.model import cc1, pyconfig
 from stencilkit.model.build import IncludedFile
 from stencilkit.model.manifest import Manifest
 from stencilkit.model.pyconfig import PyConfig
-from stencilkit.model.source import SourceTree
+from stencilkit.model.source import SourceTree, Unit
 from stencilkit.model.target import Flavour, SpelledTarget
 from stencilkit.model.verdict import TreeFacts
 from stencilkit.pipeline import knowing
@@ -39,12 +39,10 @@ def compare(tree: SourceTree, folder: Path, known: Described, functions: frozens
     request = _request(config.host or described.spelling, tree, described)
     flavour = _flavour(config, request, described)
     cflags = build.cflags if build else described.cflags
-    contents = dict(_contents(tree, known))
-    # Most words are in many files, so all files are read as one.
-    words = pyconfig.words(b"\n".join(filter(None, contents.values()))).union(described.foreign_words)
-    dialect = tree.python.dialect
-    uops = source.uops(tree)
+    dialect, uops = tree.python.dialect, source.uops(tree)
     units = dialect.units(tree, uops[:1], known.request.target)
+    contents = dict(_contents(tree, described, units))
+    words = pyconfig.words(filter(None, contents.values())).union(described.foreign_words)
     included = {file.name for file in described.includes if file.origin == "tree"}
     return TreeFacts(
         version=str(tree.version),
@@ -101,13 +99,12 @@ def _flavour(config: PyConfig, request: SpelledTarget, described: Manifest) -> F
     return config.flavour
 
 
-def _contents(tree: SourceTree, known: Described) -> Iterator[tuple[str, bytes | None]]:
+def _contents(tree: SourceTree, described: Manifest, units: Sequence[Unit]) -> Iterator[tuple[str, bytes | None]]:
     """Read the files of the tree that the stencils were made from; None for one that is missing.
 
-    The uops, the template and the shim are among them, whatever the manifest says.
+    The uops, the template and the shim, of which units are made, are among them, whatever the manifest says.
     """
-    names = {file.name for file in known.manifest.includes if file.origin == "tree"}
-    units = known.dialect.units(tree, source.uops(tree)[:1], known.request.target)
+    names = {file.name for file in described.includes if file.origin == "tree"}
     for name in sorted(names.union(*(unit.sources for unit in units))):
         path = tree.root / name
         yield name, files.read_bytes(path, error=SourceError) if path.is_file() else None
@@ -117,7 +114,7 @@ def _changed(tree: SourceTree, contents: Mapping[str, bytes | None], described: 
     """Name what differs of the files that were included, and of all that those name in an #include."""
     recorded = {file.name: file.sha256 for file in described.includes if file.origin == "tree"}
     recorded |= {file.name: file.sha256 for file in described.used if file.use == "conditional"}
-    mentioned = source.mentioned(tree, contents, (record.flag for record in described.flags))
+    mentioned = source.mentioned(tree, contents, (record.flag for record in described.flags), contents)
     more = {name: files.read_bytes(tree.root / name, error=SourceError) for name in mentioned if name not in contents}
     gone = dict.fromkeys(recorded.keys() - contents.keys() - more.keys())
     found: Mapping[str, bytes | None] = {**contents, **more, **gone}

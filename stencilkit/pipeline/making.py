@@ -123,8 +123,7 @@ def _kept_words(files: Sequence[tuple[Path, IncludedFile]], store: Store) -> fro
 
 
 def _read_words(paths: Iterable[Path]) -> frozenset[str]:
-    # Most words are in many files, so all files are read as one.
-    return pyconfig.words(b"\n".join([path.read_bytes() for path in paths]))
+    return pyconfig.words(path.read_bytes() for path in paths)
 
 
 def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:

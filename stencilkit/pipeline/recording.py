@@ -59,8 +59,7 @@ def _used(
     frame = dialect.every_uop(tree, (_NOTHING,), plan.target).whole
     headers = [(file.origin, file.name, file.sha256) for file in included.files if file.name != source.CASES]
     key = key_of("uses", *shared, frame, headers)
-    # Where a case defines a macro, say, those behind it are others than alone.
-    apart = not any(uop.alters_others for uop in uops)
+    apart = source.are_apart(uops)
     known = _stored(key, store) if apart else {}
     # One at least, for the template's own sake.
     new = {digest: uop for digest, uop in zip(digests, uops, strict=True) if digest not in known} or {

@@ -90,7 +90,11 @@ def read_bytes(path: Path, *, error: type[StencilkitError], limit: int = limits.
     """
     with open_regular(path, limit, error=error, fix=fix) as file, limits.bounded(error, str(path)):
         try:
-            return file.read(limit)
+            # Python makes room for what is asked for: for all of the limit, that took longer than to read a header.
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size + 1, limit))
+            # It grows, or it is one of the kernel's, which say that they are empty.
+            return data + file.read(limit - len(data)) if len(data) > size else data
         except OSError as problem:
             raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
 

@@ -250,7 +250,7 @@ def ir(data: bytes) -> None:
 def config(data: bytes) -> None:
     body = text(data)
     pyconfig.macros(body)
-    pyconfig.visible(body, pyconfig.words(data))
+    pyconfig.visible(body, pyconfig.words([data]))
 
 
 # What clang's driver and a makefile say

@@ -288,3 +288,17 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="it is not a regular file") as caught:
         files.read_text(tmp_path, error=SourceError)
     assert caught.value.where == str(tmp_path)
+
+
+def test_a_file_that_says_that_it_is_empty_is_read_as_far_as_the_limit() -> None:
+    data = files.read_bytes(Path("/proc/self/status"), error=SourceError, limit=1 << 20)
+    assert data.startswith(b"Name:")
+    assert files.read_bytes(Path("/proc/self/status"), error=SourceError, limit=20) == data[:20]
+
+
+def test_a_file_as_large_as_the_limit_is_read_and_a_larger_one_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"12345")
+    assert files.read_bytes(path, error=SourceError, limit=5) == b"12345"
+    with pytest.raises(SourceError, match="it has 5 bytes"):
+        files.read_bytes(path, error=SourceError, limit=4)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stencilkit import source
 from stencilkit.errors import SourceError
@@ -129,3 +132,22 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 def test_a_case_may_alter_those_behind_it(line: str, alters: bool) -> None:
     uop = Uop(name="_A", text=f"case _A: {{\n{line}\n        }}", line=1)
     assert uop.alters_others == alters
+
+
+# The expression of CPython's Tools/jit/_targets.py.
+UPSTREAMS = re.compile(r"\n {8}(case (\w+): \{\n.*?\n {8}\})", re.DOTALL)
+LINES = st.sampled_from(
+    ["", "        case _A: {", "        case _B: {", "        }", "         }", "        }}", "\r", "\x0c}"]
+)
+
+
+@given(st.lists(LINES, max_size=12))
+def test_the_cases_are_those_that_upstreams_expression_finds(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    assert source.only(text, ()) == UPSTREAMS.sub("", text)
+
+
+def test_uops_are_apart_where_none_alters_another() -> None:
+    plain = Uop(name="_A", text="case _A: {\n        }", line=1)
+    assert source.are_apart([plain])
+    assert not source.are_apart([plain, Uop(name="_B", text="case _B: {\n#define X 1\n        }", line=3)])
