@@ -59,7 +59,8 @@ def command(
 
     Every configuration is built once as it is, and once with all variations together; if the results differ, once with
     each variation alone, to find the cause. LLVMs outside a CPython's range are skipped. With --update, results that
-    are the same under all variations and from all vendors are written to the ledger.
+    are the same under all variations and from all vendors are written to the ledger, those of a CPython and target as
+    soon as all of their LLVMs are done.
 
     Exits with 0 if every build is the same and matches the ledger, 1 if not, 2 if something could not be built.
     """
@@ -70,13 +71,14 @@ def command(
     if not first:
         # Told now, not after the builds.
         stage.entries(ledger)
-    outcomes = []
-    for item in _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress, hardened=hardened):
-        label = f"CPython {item.tree.version}, {item.asked.target.triple}, {item.toolchain.label}"
-        with progress.during(label):
-            outcomes.append(gate.examine(item, varied, None if first else ledger))
+    outcomes, settled = list[Examined](), Settlement()
+    every = _configurations(sources, wanted, triples, flavour, pyconfig_dir, progress, hardened=hardened)
+    for group in gate.groups(every):
+        found = [_examine(item, varied, None if first else ledger, progress) for item in group]
+        outcomes += found
+        # An hour of builds for other groups may end before its end.
+        settled = settled + gate.settle(found, ledger) if update else settled
     disagreements = gate.disagreements(outcomes)
-    settled = gate.settle(outcomes, ledger) if update else Settlement()
     rows = [_row(item, settled.written) for item in outcomes]
     remarks = [*_remarks(outcomes, settled.written), *disagreements, *_settled(settled), *_varied(outcomes, varied)]
     remarks += gate.unproved(outcomes, ledger)
@@ -99,6 +101,11 @@ def command(
             _render.say_wrapped(line)
     stable = not disagreements and not any(item.unstable for item in outcomes)
     return ExitCode.OK if stable and (update or all(item.passed for item in outcomes)) else ExitCode.DIFFERENT
+
+
+def _examine(item: Configuration, variations: Sequence[Variation], ledger: Path | None, progress: Progress) -> Examined:
+    with progress.during(f"CPython {item.tree.version}, {item.asked.target.triple}, {item.toolchain.label}"):
+        return gate.examine(item, variations, ledger)
 
 
 def _configurations(

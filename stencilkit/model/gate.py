@@ -41,6 +41,11 @@ class Configuration:
     pyconfig: Path
     hardened: bool = False
 
+    @property
+    def group(self) -> tuple[str, str, Flavour]:
+        """Return what all entries have in common that a ledger writes together: all but the LLVM."""
+        return str(self.tree.version), self.asked.target.triple, self.flavour
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Varied:
@@ -80,3 +85,7 @@ class Settlement:
 
     written: tuple[PurePosixPath, ...] = ()
     left: tuple[PurePosixPath, ...] = ()
+
+    def __add__(self, other: Settlement) -> Settlement:
+        """Add what came of other builds."""
+        return Settlement(written=self.written + other.written, left=self.left + other.left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -31,6 +31,14 @@ def load(path: Path) -> tuple[Variation, ...]:
     Raises: LedgerError.
     """
     return varying.load(path)
+
+
+def groups(configurations: Iterable[Configuration]) -> tuple[tuple[Configuration, ...], ...]:
+    """Gather what is settled together: the LLVMs of a CPython for a target, also where a CPython is named twice."""
+    found: dict[tuple[str, str, str], list[Configuration]] = {}
+    for item in configurations:
+        found.setdefault(item.group, []).append(item)
+    return tuple(map(tuple, found.values()))
 
 
 def examine(configuration: Configuration, variations: Sequence[Variation], folder: Path | None) -> Examined:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stencilkit import cli, ledger, manifest
-from stencilkit.errors import LedgerError
-from stencilkit.model.gate import Examined, Settlement, Variation
+from stencilkit import cli, ledger, manifest, signatures
+from stencilkit.errors import CompileError, LedgerError
+from stencilkit.model.gate import Configuration, Examined, Settlement, Variation
 from stencilkit.model.ledger import Entry, Proven
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.signature import Candidate, Made, Signature
 from stencilkit.model.target import Kind
-from stencilkit.pipeline import gate, varying
+from stencilkit.model.version import LlvmVersion
+from stencilkit.pipeline import gate, knowing, varying
 from stencilkit.support import process
-from tests import samples
+from tests import fakes, samples
 
 ROOT = Path(__file__).parents[2]
 OURS = ROOT / "reproducibility" / "variations.toml"
@@ -137,6 +139,36 @@ def test_an_update_writes_what_is_stable(entry: Entry, tmp_path: Path) -> None:
     assert gate.settle(two, folder) == Settlement(left=(entry.place,))
     assert gate.disagreements(two) == (f"{entry.place}: A and B do not make the same",)
     assert list(ledger.read_all(folder)) == [entry]
+
+
+@pytest.mark.parametrize(("end", "code"), [(CompileError("no", fix="see above"), 2), (KeyboardInterrupt(), 130)])
+def test_a_finished_group_is_in_the_ledger_whatever_becomes_of_the_next(
+    entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException, code: int
+) -> None:
+    opened = samples.tree(tmp_path / "sources")
+    folder, first, second = tmp_path / "ledger", entry.triple, "aarch64-unknown-linux-gnu"
+    # As if the same CPython were named twice: all its LLVMs are one group.
+    asked = [(first, "21.1.0"), (second, "21.1.0"), (first, "22.1.8")]
+
+    def configurations(*_: object, **__: object) -> Iterator[Configuration]:
+        for triple, llvm in asked:
+            tool = replace(fakes.TOOL, version=LlvmVersion(*map(int, llvm.split("."))))
+            yield Configuration(
+                tree=opened, asked=knowing.target(triple), flavour="release", toolchain=tool, pyconfig=tmp_path
+            )
+
+    def examine(item: Configuration, *_: object) -> Examined:
+        if item.asked.target.triple == second:
+            raise end
+        return outcome(replace(entry, llvm=str(item.toolchain.version)))
+
+    monkeypatch.setattr("stencilkit.cli.gate._configurations", configurations)
+    monkeypatch.setattr(gate, "examine", examine)
+    words = ["--cpython", str(opened.root), "--ledger", str(folder), "--variations", str(OURS)]
+    assert cli.main(["gate", *words, "--update"]) == code
+    assert [(found.triple, found.llvm) for found in ledger.read_all(folder)] == [(first, "21.1.0"), (first, "22.1.8")]
+    (signed,) = (folder / "signatures").rglob("*.json")
+    assert [found.made.llvm for found in signatures.parse(signed.read_text(), str(signed))] == ["21.1.0", "22.1.8"]
 
 
 def test_signatures_are_of_what_is_shipped(entry: Entry, tmp_path: Path) -> None:
