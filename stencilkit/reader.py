@@ -16,6 +16,9 @@ from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, Stenc
 from stencilkit.support import limits
 
 _FIRST: Final = re.compile(r"// ([0-9a-f]{64})")
+# In what includes the headers (model/manifest.py: dispatcher). One platform may have two.
+_INCLUDED: Final = re.compile(r'^#include "(jit_stencils-[\w.-]{1,80}\.h)"$', re.ASCII | re.MULTILINE)
+_SHOWN: Final = 2
 _FUNCTION: Final = re.compile(
     r"void\nemit_(?P<name>\w+)\(\n"
     r"    unsigned char \*code, unsigned char \*data, _PyExecutorObject \*executor,\n"
@@ -68,6 +71,8 @@ def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
         )
     lines = text.split("\n")
     first = _FIRST.fullmatch(lines[0])
+    if not first and (included := _INCLUDED.findall(text)):
+        raise _dispatcher(where, included)
     if not first:
         raise _error(where, 1, "line 1 is not a comment with CPython's input digest (64 hex digits)")
     if len(lines) < 3 or not lines[1].startswith("// "):
@@ -85,6 +90,16 @@ def read(text: str, forms: Iterable[HeaderFormat], where: str) -> ReadHeader:
 
 def _error(where: str, line: int, what: str) -> HeaderError:
     return HeaderError(what, where=f"{where}, line {line}", fix="build it again, or restore it from where it came from")
+
+
+def _dispatcher(where: str, included: list[str]) -> HeaderError:
+    """Make the error about the header that make includes, and that includes one with stencils."""
+    names = " or ".join(dict.fromkeys(included[:_SHOWN]))
+    return HeaderError(
+        f"it is the dispatcher: it has no stencils, and includes {names}",
+        where=where,
+        fix=f"give {names}, which is beside it, or the folder",
+    )
 
 
 def _without_comments(lines: list[str]) -> tuple[str, list[int]]:

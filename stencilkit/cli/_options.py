@@ -12,7 +12,7 @@ from stencilkit.cli import _completion
 from stencilkit.errors import UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.pipeline import knowing
-from stencilkit.support import environ
+from stencilkit.support import environ, files
 from stencilkit.support.cache import ENTRIES, NoStore, Store
 from stencilkit.support.progress import Progress
 
@@ -29,9 +29,16 @@ class _Place(click.Path):
         super().__init__(path_type=Path, **kinds)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  # click's interface
-        """Refuse an empty path."""
+        """Refuse an empty path, and one that is missing or of the other kind, of which click names only the manual."""
         if value == "":
             self.fail("the path is empty", param, ctx)
+        path, where = Path(value), param.get_error_hint(ctx).strip("'") if param and ctx else ""
+        if self.exists and not path.exists():
+            raise files.missing(path, UsageError, where)
+        if path.is_dir() and not self.dir_okay:
+            raise UsageError(f"{path} is a folder", where=where, fix="name a file")
+        if path.exists() and not path.is_dir() and not self.file_okay:
+            raise UsageError(f"{path} is not a folder", where=where, fix="name a folder")
         return super().convert(value, param, ctx)
 
 

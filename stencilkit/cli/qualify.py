@@ -53,7 +53,7 @@ from stencilkit.support import environ
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, such as tcp://host:8786.")
 @_options.shared("--jobs", help="Cells to do at once on this machine. [default: one per processor]")
-@_options.shared("--timeout", default=7200.0, metavar="SECONDS", help="Give up on a cell after this time.")
+@_options.shared("--timeout", default=7200, metavar="SECONDS", help="Give up on a cell after this time.")
 @_options.shared("--out", default=Path("qualified"), show_default=True, help="Folder of results.")
 @click.option("--resume", is_flag=True, help="Keep the results in OUT, and do the cells that are missing.")
 @_options.shared("--no-cache", help="Ask everything again; do not use answers of earlier runs.")

@@ -37,7 +37,7 @@ from stencilkit.support import environ, files
     "--configure", "arguments", multiple=True, metavar="ARG", help="Additional argument for configure. Repeatable."
 )
 @_options.shared("--jobs", help="Compilers and tests to run at once. [default: one per processor]")
-@_options.shared("--timeout", default=1200.0, help="Seconds per test module.")
+@_options.shared("--timeout", default=1200, help="Seconds per test module.")
 @click.option(
     "--junit", "junit_file", type=_options.ANY_PATH, metavar="FILE", help="Also write JUnit XML to this file."
 )

@@ -57,7 +57,7 @@ def find(subject: Subject, described: Described | None) -> Found:
 def read(name: str, original: bytes, described: Described | None) -> Found:
     """Read a header's bytes.
 
-    Raises: UnreadableError where they are not what a stencil generator writes.
+    Raises: UnreadableError where they are not stencils as a generator writes them.
     """
     try:
         header, python = opening.read_header(original.decode("ascii"), name)
@@ -65,13 +65,13 @@ def read(name: str, original: bytes, described: Described | None) -> Found:
         line = original.count(b"\n", 0, error.start) + 1
         raise _unreadable("there are non-ASCII bytes", f"{name}, line {line}") from None
     except HeaderError as error:
-        raise _unreadable(error.what, error.where) from error
+        raise _unreadable(error.what, error.where, f"next: {error.fix}") from error
     arch = described.request.target.arch if described else ""
     return Found(name=name, original=original, header=header, python=python, arch=arch)
 
 
 def _unreadable(*details: str) -> UnreadableError:
-    what = "it is not what a stencil generator writes"
+    what = "these are not stencils as a generator writes them"
     return UnreadableError(Check(kind="canonical", status="failed", what=what, details=details))
 
 

@@ -17,6 +17,7 @@ from stencilkit.model.verdict import Check
 from stencilkit.pipeline import knowing
 from stencilkit.pipeline.evidence import Evidence
 from stencilkit.pipeline.opening import Opened
+from stencilkit.support import words
 
 # The values of --enable-experimental-jit, as the flags that CPython's configure.ac makes of them; sysconfig has those.
 _SETTINGS: Final = {
@@ -27,6 +28,7 @@ _SETTINGS: Final = {
 }
 _TIER2: Final = re.compile(rb"-D_Py_TIER2=(\d)")
 _SHOWN: Final = 8
+_EXPECTED: Final = "next: name the python or libpython that make built, a package with it, or the folder that it is in"
 _MAPPED: Final = re.compile(r"^\S+ \S+ \S+ \S+ \S+ +(/.*)$", re.MULTILINE)
 _LIBRARY: Final = re.compile(r"(?:lib)?python3[^/]*$")
 
@@ -176,10 +178,11 @@ def is_it_in_the_binary(known: Evidence, path: Path) -> Iterator[Check]:
         flavour=described.kind,
         llvm=described.toolchain.version,
     )
-    found = run(path, Known([signatures.of(made, known.header.stencils, "it")])).found
-    if not found:
-        yield Check(kind="binary", status="failed", what=f"no CPython was found in {path}, so nothing was compared")
-    for item in found:
+    answer = run(path, Known([signatures.of(made, known.header.stencils, "it")]))
+    if not answer.found:
+        what = f"no CPython was found among {words.counted(answer.members, 'file')} in {path}, so nothing was compared"
+        yield Check(kind="binary", status="failed", what=what, details=(_EXPECTED,))
+    for item in answer.found:
         coverage = item.best[0] if item.best else None
         if coverage is not None and coverage.whole:
             what = f"{item.program.label} contains all {coverage.stencils} stencils that can be found in a program"

@@ -54,9 +54,10 @@ def starts_with(path: Path, beginning: bytes) -> bool:
         return False
 
 
-def missing(path: Path, error: type[StencilkitError]) -> StencilkitError:
-    """Make the error about a path at which there is nothing."""
-    return error(f"{path} does not exist", fix="check the path; relative ones start from the current folder")
+def missing(path: Path, error: type[StencilkitError], where: str = "") -> StencilkitError:
+    """Make the error about a path at which there is nothing; `where` says who named it."""
+    fix = "check the path; relative ones start from the current folder"
+    return error(f"{path} does not exist", where=where, fix=fix)
 
 
 def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: str = "") -> IO[bytes]:

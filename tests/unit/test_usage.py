@@ -18,6 +18,18 @@ CASES: dict[str, tuple[str, str]] = {
     "audit {out} --against {out} --growth nan": ("--growth nan is not a percentage", "give one like 2 or 0.5"),
     "build --cpython {tree} --trusted-root {file}": ("--trusted-root is for --verify-source", "add --verify-source"),
     "identify": ("nothing was named", "name a program, a package or a folder, or a process with --pid"),
+    "pack nowhere": (
+        "nowhere does not exist where: OUT-DIR...",
+        "check the path; relative ones start",
+    ),
+    "inspect nowhere": ("nowhere does not exist where: BUNDLE", "check the path"),
+    "verify {out} --ledger nowhere": ("nowhere does not exist where: --ledger", "check the path"),
+    "verify {out} --ledger {file}": ("{file} is not a folder where: --ledger", "name a folder"),
+    "verify {out} --key {out}": ("{out} is a folder where: --key", "name a file"),
+    "compare {out}/jit_stencils.h {out}": (
+        "it is the dispatcher: it has no stencils, and includes jit_stencils-x86_64-unknown-linux-gnu.h",
+        "give jit_stencils-x86_64-unknown-linux-gnu.h, which is beside it, or the folder",
+    ),
     "pack {out} -o x.tar.gz --ledger {out}": ("--ledger is for the signed statement", "leave it out, or add --attest"),
     "pack {out} -o x.tar.gz --attest": ("--attest goes together with", "give --attest with --sign-key FILE"),
     "pack {out} -o x.tar.gz --attest --sign-key {file} --sigstore": ("are two ways to sign", "leave one of them out"),

@@ -465,6 +465,23 @@ def test_a_dispatcher_that_does_more_is_named(case: Case) -> None:
     assert "canonical: jit_stencils.h is not what stencilkit writes" in failures(case.verify())
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ("", "jit_stencils-x86_64-unknown-linux-gnu.h"),
+        ("jit_stencils-b.h", "jit_stencils-x86_64-unknown-linux-gnu.h or jit_stencils-b.h"),
+        ("../jit_stencils-c.h", "jit_stencils-x86_64-unknown-linux-gnu.h"),
+    ],
+)
+def test_a_dispatcher_alone_is_said_to_be_one_and_the_header_is_named(case: Case, more: str, named: str) -> None:
+    path = case.header.with_name("jit_stencils.h")
+    path.write_text(path.read_text().replace("#else", f'#include "{more}"\n#else'))
+    said = failures(verifying.run(Subject(path=path)))
+    assert (
+        f"it is the dispatcher: it has no stencils, and includes {named}; jit_stencils.h; next: give {named}," in said
+    )
+
+
 COMMAND = "// $ python3.14 /src/Tools/jit/build.py x86_64-pc-linux-gnu --cflags=-DX"
 
 
