@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+_DIRECTIVE: Final = re.compile(r"\n(#.*)")
 _MARKER: Final = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
 _DEFINE: Final = re.compile(r"#define (\w+) (.+)")
 _NUMBER: Final = re.compile(r"[-+(\s]*(?:0[xX][0-9a-fA-F]+|\d+)[uUlL]*[)\s]*")
@@ -21,15 +22,14 @@ def constants(text: str, words: frozenset[str], own: Iterable[str]) -> tuple[str
     Those that begin with an underscore are the implementation's, such as the version of the C library.
     """
     inside = tuple(f"{folder}/" for folder in own)
-    place, values, foreign = "", dict[str, str](), set[str]()
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            continue
+    outside, values, foreign = False, dict[str, str](), set[str]()
+    for line in _DIRECTIVE.findall(f"\n{text}"):
         if match := _MARKER.match(line):
-            place = match[1]
+            # "<built-in>" is not a place.
+            outside = match[1].startswith("/") and not match[1].startswith(inside)
         elif match := _DEFINE.match(line):
             values[match[1]] = match[2]
-            if not place.startswith((*inside, "<")) and place.startswith("/"):
+            if outside:
                 foreign.add(match[1])
             else:
                 foreign.discard(match[1])
@@ -50,8 +50,9 @@ def counted(text: str, mark: str) -> tuple[Counter[str], Mapping[str, frozenset[
 
     Lines of the preprocessor's are left out. What is behind a negative number is counted.
     """
-    rest = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    first, *marked = re.split(rf"\b{mark} = (-?\d+);", rest)
+    rest = _DIRECTIVE.sub("", f"\n{text}")
+    # What is before the name is looked at behind it: texts are searched fast for an expression that begins with one.
+    first, *marked = re.split(rf"{mark}(?<!\w{mark}) = (-?\d+);", rest)
     counts = Counter(_WORD.findall(first))
     parts: dict[str, frozenset[str]] = {}
     for number, part in zip(marked[::2], marked[1::2], strict=True):

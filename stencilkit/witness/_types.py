@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-_NAMED: Final = re.compile(r"^(%[\w.]+|%\"[^\"]+\") = type (.+)$", re.MULTILINE)
+_NAMED: Final = re.compile(r"\n(%[\w.]+|%\"[^\"]+\") = type (.+)")
 _SPLIT: Final = re.compile(r"[\[\]{}<>(),]")
 _ARRAY: Final = re.compile(r"\[(\d+) x (.+)\]")
 _VECTOR: Final = re.compile(r"<(\d+) x (.+)>")
@@ -83,7 +83,7 @@ class Types:
 
 def read(text: str, pointer: int) -> Types:
     """Read the named types of a module."""
-    return Types({match[1]: match[2] for match in _NAMED.finditer(text)}, pointer)
+    return Types({match[1]: match[2] for match in _NAMED.finditer(f"\n{text}")}, pointer)
 
 
 def _elements(body: str) -> list[str]:

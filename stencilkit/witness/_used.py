@@ -20,7 +20,7 @@ _ACCESS: Final = re.compile(
     r"getelementptr (?:inbounds |nuw |nusw |inrange\([^)]*\) )*\(?"
     r"(\{.*?\}|[^,]+), ptr (%[\w.]+|@[\w.]+|getelementptr)((?:, i\d+ [^,) ]+)*)"
 )
-_GLOBAL: Final = re.compile(r"^(@[\w.]+) = (?:[\w()]+ )*?(?:global|constant) (%[\w.]+)", re.MULTILINE)
+_GLOBAL: Final = re.compile(r"\n(@[\w.]+) = (?:[\w()]+ )*?(?:global|constant) (%[\w.]+)")
 _INDEX: Final = re.compile(r"i\d+ (-?\d+|%[\w.]+)")
 _NAMED: Final = re.compile(r"%(?:struct|union)\.[\w.]+")
 _ANONYMOUS: Final = re.compile(r"%(?:struct|union)\.anon(?:\.\d+)?")
@@ -83,7 +83,7 @@ class _Module:
 
     def __init__(self, text: str, debug: Debug, types: Types, mark: str) -> None:
         self._debug, self._types = debug, types
-        self._kinds = dict(_GLOBAL.findall(text))
+        self._kinds = dict(_GLOBAL.findall(f"\n{text}"))
         self._direct: dict[str, tuple[Uses, set[str]]] = {}
         self.parts: dict[str, tuple[Uses, set[str]]] = {}
         # Most accesses are spelt alike many times: what they use, and where that is.
@@ -192,7 +192,7 @@ def _roots(uses: Uses, types: Types, structure: str, known: tuple[str, int] | No
     elif known is not None:
         yield known
     else:
-        found = list(uses.debug.anonymous(types.extent(structure)[0]))
+        found = uses.debug.anonymous(types.extent(structure)[0])
         if not found:
             uses.unknown.add(structure)
         yield from found
