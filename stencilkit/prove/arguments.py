@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from stencilkit.model.proof import Prototype
@@ -22,20 +22,23 @@ UNREAD: Final = ("word",)
 """What a format asks for that is not in the stencil, where that is on the stack."""
 
 
-def of_unknown(pair: Pair, world: World, known: int = 0) -> Iterator[Obligation]:
+def of_unknown(pair: Pair, world: World, named: Sequence[str] = ()) -> Iterator[Obligation]:
     """Of a callee that is not known, every place that could be an argument; but not what a call left undefined.
+
+    Where its `named` arguments are known, every one behind those.
 
     Raises: UnsupportedError where arguments are on the stack alone, and nothing says how many.
     """
     convention = world.convention
-    if not convention.unknown and not known:
+    if not convention.unknown and not named:
         raise UnsupportedError("a call with arguments on the stack, of which is not known how many there are")
+    known = len(named)
     if not known and convention.indirect_results:
         first = convention.arguments[0]
         known = int(all(side.state.registers[first].frame for side in pair))  # where the result goes: `returning`
     places: tuple[Place, ...] = convention.unknown[known:]
-    if known and convention.spilled:
-        places = tuple(convention.places([*["ptr"] * known, *UNREAD], known))[known:]
+    if named and convention.spilled:
+        places = tuple(convention.places([*named, *UNREAD], known))[known:]
     for place in places:
         one, other = (argument(side, place, convention) for side in pair)
         name = place if isinstance(place, str) else f"the stack at {place}"
@@ -56,7 +59,7 @@ def of_known(pair: Pair, world: World, name: str, prototype: Prototype) -> Itera
         raise UnsupportedError(f"floating point for {name}, which is variadic")
     varying = of_format(pair, world, prototype)
     if varying is None:
-        yield from of_unknown(pair, world, named)
+        yield from of_unknown(pair, world, prototype.arguments)
     kinds = [*prototype.arguments, *(varying or ())]
     rows = _passed(pair, world, kinds, named)
     for number, (kind, (one, other)) in enumerate(zip(kinds, rows, strict=True)):
@@ -68,7 +71,7 @@ def of_known(pair: Pair, world: World, name: str, prototype: Prototype) -> Itera
             texts = [side.code.text(term) for side, term in zip(pair, (one, other), strict=True)]
             if texts[0] is not None and texts[0] == texts[1]:
                 continue
-        width = 32 if kind in ("i1", "i8", "i16") else min(width_of(kind, world.convention.word) or 64, one.width)
+        width = min(32 if kind in ("i1", "i8", "i16") else width_of(kind, world.convention.word) or 64, one.width)
         yield Obligation(what, terms.extract(one, 0, width), terms.extract(other, 0, width))
 
 
@@ -85,12 +88,10 @@ def _passed(pair: Pair, world: World, kinds: list[str], named: int) -> list[tupl
     """Find the arguments: in registers, then on the stack."""
     convention = world.convention
     rows: list[tuple[Term, Term]] = []
-    for number, (kind, place) in enumerate(zip(kinds, convention.places(kinds, named), strict=True)):
+    for kind, place in zip(kinds, convention.places(kinds, named), strict=True):
         width = width_of(kind, convention.word)
         if not width and kind != "double":
             raise UnsupportedError(f"an argument of the type {kind}")
-        if isinstance(place, int) and number < named and convention.packed and width != convention.word:
-            raise UnsupportedError(f"an argument of the type {kind} on the stack")
         one, other = (argument(side, place, convention, kind) for side in pair)
         rows.append((terms.extract(one, 0, min(64, one.width)), terms.extract(other, 0, min(64, other.width))))
     return rows

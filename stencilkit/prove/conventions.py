@@ -16,6 +16,8 @@ Place = str | int
 """A register, or how far above the stack pointer as it is before a call."""
 _WIDE: Final = {"i64": 64, "double": 64}
 """What takes more than a word on the stack where a word has less."""
+_NARROW: Final = {"i1": 8, "i8": 8, "i16": 16, "i32": 32}
+"""What takes less than a word on the stack where arguments are packed, and is aligned to its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +27,9 @@ class Convention:
     `arguments` are the registers of integers and pointers in order, `vectors` those of floating point; `positional`
     ones are taken by the position among all arguments. `kept` are what a callee keeps, `halves` of which it keeps the
     low 64 bits, `results` where its result is. `alignment` is that of the stack pointer at a call, `shadow` the bytes
-    above it that belong to the callee, `popped` how far a return moves it, `link` the register of the address to
-    return to, "" where it is on the stack. Where `spilled`, variadic arguments are on the stack. `packed` says that
-    arguments on the stack take no more room than they need. Where `indirect_results`, a result of more than 8 bytes is
+    above it that belong to the callee, `popped` how far a return moves it, `link` the register of the address to return
+    to, "" where it is on the stack. Where `spilled`, variadic arguments are on the stack. `packed` says that those that
+    are not variadic take no more room there than they need. Where `indirect_results`, a result of more than 8 bytes is
     written to where the first argument points. `word` is the width in bits of an address, and of what the stack is
     counted in. A floating point result is in `returned`; `level` counts what is on the stack of floating point
     registers where there is one: at calls and exits as much as at entry. `stacked` are where a callee without a
@@ -58,8 +60,10 @@ class Convention:
         """Where a callee without a prototype could have arguments; none where nothing is known of that."""
         return (*self.arguments, *self.stacked)
 
-    def size(self, kind: str) -> int:
-        """Return how many bytes an argument takes on the stack."""
+    def size(self, kind: str, *, named: bool = True) -> int:
+        """Return how many bytes an argument takes on the stack; variadic ones are not `named`."""
+        if self.packed and named and kind in _NARROW:
+            return _NARROW[kind] // 8
         return max(self.word, _WIDE.get(kind, 0)) // 8
 
     def places(self, kinds: Sequence[str], named: int) -> Iterator[Place]:
@@ -74,13 +78,23 @@ class Convention:
             else:
                 place = next(vectors if kind == "double" else plain, "")
             if place == "":
-                place, slot = slot, slot + self.size(kind)
+                size = self.size(kind, named=number < named)
+                # Where a word has 32 bits, what takes two is not aligned to both.
+                place = slot + -slot % min(size, self.word // 8)
+                slot = place + size
             yield place
 
     def room(self, kinds: Sequence[str], named: int) -> int:
         """Return how many bytes above the stack pointer are the callee's: room for registers, and arguments."""
-        places = zip(kinds, self.places(kinds, named), strict=True)
-        return max((place + self.size(kind) for kind, place in places if isinstance(place, int)), default=self.shadow)
+        places = enumerate(zip(kinds, self.places(kinds, named), strict=True))
+        return max(
+            (
+                place + self.size(kind, named=number < named)
+                for number, (kind, place) in places
+                if isinstance(place, int)
+            ),
+            default=self.shadow,
+        )
 
     @property
     def unknown_room(self) -> int:

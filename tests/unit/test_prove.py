@@ -24,6 +24,7 @@ SETTING = prove.Setting(
         "PyOne": Prototype(result="ptr", arguments=("ptr", "ptr")),
         "PyInt": Prototype(result="i32", arguments=("i32",)),
         "PyEnd": Prototype(result="void", arguments=(), returns=False),
+        "PyMany": Prototype(result="void", arguments=(*["ptr"] * 8, "i32", "i8", "ptr")),
         "PyDict_Pop": Prototype(result="i32", arguments=("ptr", "ptr", "ptr")),
         "PyObject_Vectorcall": Prototype(result="ptr", arguments=("ptr", "ptr", "i64", "ptr")),
     },
@@ -492,6 +493,31 @@ def test_x18_is_the_platforms(triple: str) -> None:
     spoilt = arm("d2800012")  # mov x18, #0
     assert on(triple, arm("d503201f"), spoilt).why == "x18, which is kept may differ"
     assert arm_verdict(arm("d503201f"), spoilt).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize(
+    ("other", "apple", "linux"),
+    [
+        ("f90003f8 390013f9 f90007fa", True, True),  # a whole word, half of which is an argument: str x24, [sp]
+        ("b90003f8 b90007f9 f90007fa", True, True),  # four bytes, one of which is one: str w25, [sp, #4]
+        ("b90003f9 390013f9 f90007fa", False, False),  # another number: str w25, [sp]
+        ("790003f8 390013f9 f90007fa", False, False),  # half of it: strh w24, [sp]
+        ("b90003f8 390017f9 f90007fa", False, True),  # beside the byte: strb w25, [sp, #5]
+        ("b90003f8 d503201f f90007fa", False, True),  # no byte
+        ("b90003f8 390013f9 b9000bfa", False, True),  # half of the address: str w26, [sp, #8]
+        ("b90003f8 390013f9 f9000bfa", False, False),  # at the next word: str x26, [sp, #0x10]
+    ],
+)
+def test_arguments_on_the_stack_are_packed_on_macos_alone(other: str, *, apple: bool, linux: bool) -> None:
+    def call(store: str) -> StencilGroup:
+        # sub sp, sp, #0x30; str x30, [sp, #0x20]; STORE; bl PyMany; ldr x30, [sp, #0x20]; add sp, sp, #0x30
+        patch = Patch(func="patch_aarch64_trampoline", offsets=(20,), form=PatchForm.TRAMPOLINE, symbol="PyMany")
+        return arm(f"d100c3ff f90013fe {store} 94000000 f94013fe 9100c3ff", patch)
+
+    # str w24, [sp]; strb w25, [sp, #4]; str x26, [sp, #8]: a number, a byte, and an address that is aligned
+    plain = call("b90003f8 390013f9 f90007fa")
+    for triple, same in (("aarch64-apple-darwin", apple), ("aarch64-unknown-linux-gnu", linux)):
+        (assert_proved if same else assert_not_proved)(on(triple, plain, call(other)))
 
 
 def test_the_shim_is_called_by_c_and_calls_a_stencil() -> None:
