@@ -48,12 +48,30 @@ LAYOUT = (
     "PyCodeObject.co_names",
     "PyCodeObject.co_nlocalsplus",
     "PyTupleObject.ob_item",
+    "PyObject",
+    "PyObject.ob_type",
+    "PyGenObject.gi_iframe",
     "_PyExitData",
 )
 # And of some series alone.
-_SINCE_314 = ("PyGenObject.gi_iframe", "_PyBinaryOpSpecializationDescr", "_PyInterpreterFrame.previous")
+_SINCE_314 = ("_PyBinaryOpSpecializationDescr", "_PyInterpreterFrame.previous")
 LAYOUT_OF = {
-    "3.14": _SINCE_314,
+    "3.13": (
+        "PyCodeObject.co_executors",
+        "PyThreadState.previous_executor",
+        "_PyExecutorArray.executors",
+        "_PyExecutorObject.exits",
+        "_PyExitData.target",
+        "_PyInterpreterFrame.stacktop",
+        "_Py_CODEUNIT",
+        "_Py_CODEUNIT.op.arg",
+        "_Py_CODEUNIT.op.code",
+    ),
+    "3.14": (
+        *_SINCE_314,
+        "PyCFunctionObject.m_ml",
+        "PyMethodDef",
+    ),
     "3.15": (
         *_SINCE_314,
         "_PyThreadStateImpl.refcount",

@@ -9,7 +9,10 @@ aarch64      the same for aarch64
 conventions  who passes what where, by target
 assumptions  everything that is taken for granted, as a table
 facts        what is known on a path
-placement    where CPython's objects are that do not overlap, as a table
+placing      how a row says where an object is
+executors    where CPython's executors and their exits are, as a table
+generators   the same of generators
+placement    where all of CPython's objects are that do not overlap, as a table
 objects      the same as regions of memory, for one uop
 solver       the one door to z3
 world        what both sides share, the two sides, and what they owe each other

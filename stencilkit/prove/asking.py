@@ -80,7 +80,7 @@ def _rows(search: Search, facts: Facts, more: tuple[Term, ...]) -> list[Term]:
     rows += knowledge.of_sizes(search.given, search.left.name, rows)
     rows += knowledge.of_opargs(search.given, search.left.name)
     if objects.FACT in search.given:
-        rows += objects.apart(search.regions, rows)
+        rows += objects.apart(search.there(Facts().plus(*rows)), rows)
     return rows + knowledge.of_symbols(used, rows)
 
 

@@ -49,6 +49,12 @@ class Facts:
             return None if None in rows else not absorbing
         return None
 
+    def chosen(self, term: Term) -> Term:
+        """Return what a choice comes to, in so far as the form of its condition says it."""
+        while term.op == "ite" and (truth := self.value(term.args[0])) is not None:
+            term = term.args[1 if truth else 2]
+        return term
+
 
 def near(facts: Facts, conditions: Iterable[Term]) -> list[Term]:
     """List conditions and the facts about no other symbols, if none reads memory: often these contradict already."""

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from stencilkit.prove import terms
+from stencilkit.prove import returning, terms
 from stencilkit.prove.assumptions import SUFFIX
 from stencilkit.prove.code import Code, address
 from stencilkit.prove.conventions import ARGUMENTS
-from stencilkit.prove.placement import OBJECTS, TAGS, Object
-from stencilkit.prove.terms import Term
+from stencilkit.prove.facts import Facts
+from stencilkit.prove.memory import Memory
+from stencilkit.prove.placement import OBJECTS, TAGS
+from stencilkit.prove.placing import Condition, Index, Object
+from stencilkit.prove.terms import TRUE, Term
 from stencilkit.prove.world import World
 
 FACT: Final = "objects-do-not-overlap"
@@ -29,21 +32,47 @@ _INT: Final = 31
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Some bytes of memory that are one object, or a part of one: no other kind has any of them."""
+    """Some bytes of memory that are one object, or a part of one: no other kind has any of them.
+
+    So it is where the condition `where` is true.
+    """
 
     kind: str
     start: Term
     size: Term
+    where: Term = TRUE
 
 
 def regions(world: World, code: Code) -> tuple[Region, ...]:
     """Find what is known of a uop; nothing where the layout of CPython's types is not known, or in the shim."""
     finder = _Finder(world, code, {} if world.entry else _arguments(world))
+    for row, oparg in _rows(world, code):
+        if not row.call:
+            finder.add(row, oparg)
+    return tuple(finder.found.values())
+
+
+def made(world: World, code: Code, callee: str, serial: int) -> tuple[Region, ...]:
+    """Find what is known behind a call, the one of this number, beside what was known before it."""
+    word = world.convention.word
+    return tuple(
+        Region(
+            row.kind,
+            returning.written(row.out, 0, word, serial),
+            terms.const(world.layout[row.size], word),
+            returning.positive(serial),
+        )
+        for row, _ in _rows(world, code)
+        if row.call and row.call == callee and row.size in world.layout and not world.entry
+    )
+
+
+def _rows(world: World, code: Code) -> Iterator[tuple[Object, str | None]]:
+    """Yield the rows that are about a uop, with the oparg that its name says."""
     for row in OBJECTS:
         match = row.uops.fullmatch(SUFFIX.sub("", code.name)) if row.uops is not None else None
         if (row.uops is None or match is not None) and world.series in (row.series or (world.series,)):
-            finder.add(row, match.groupdict().get("oparg") if match is not None else None)
-    return tuple(finder.found.values())
+            yield row, match.groupdict().get("oparg") if match is not None else None
 
 
 def _arguments(world: World) -> dict[str, Term]:
@@ -70,8 +99,18 @@ class _Finder:
         """Find the region of a row, if all that it needs is known; `oparg` is the one that the uop's name says."""
         start = self._items(row, oparg) if row.items else self._start(row)
         size = self._size(row, oparg)
-        if start is not None and size is not None:
-            self.found[row.name] = Region(row.kind, start, size)
+        where = self._where(row.where) if row.where is not None else TRUE
+        if start is not None and size is not None and where is not None:
+            self.found[row.name] = Region(row.kind, start, size, where)
+
+    def _where(self, condition: Condition) -> Term | None:
+        word = self.world.convention.word
+        found = self._read(condition.of, condition.field, condition.bits or word)
+        if found is None:
+            return None
+        if condition.symbol:
+            return terms.eq(found, address(condition.symbol, self.code.alignments, word))
+        return terms.eq(found, terms.const(condition.number, condition.bits))
 
     def _start(self, row: Object) -> Term | None:
         word = self.world.convention.word
@@ -79,7 +118,9 @@ class _Finder:
             start = self._field(row.behind, row.field)
             if start is not None and row.tagged:
                 start = terms.bitwise("and", start, terms.const(~TAGS[self.world.series], word))
-            return self._item(start, row) if start is not None and row.item else start
+            return self._item(start, row)
+        if row.within:
+            return self._item(self.found[row.within].start if row.within in self.found else None, row)
         if not self.arguments:
             return None
         if row.symbol:
@@ -100,11 +141,32 @@ class _Finder:
         """Return how far from the start of its type an object begins."""
         return self.world.layout.get(row.start) if row.start else 0
 
-    def _item(self, start: Term, row: Object) -> Term | None:
-        word, first = self.world.convention.word, self.world.layout.get(row.item)
-        number = terms.zext(terms.extract(terms.sym("oparg", _OPARG), row.shift, _OPARG - row.shift), word)
-        rest = terms.scale(number, word // 8)
-        return terms.offset(terms.add(start, rest), first) if first is not None else None
+    def _item(self, start: Term | None, row: Object) -> Term | None:
+        """Go on to the item that a row is about, if it is about one."""
+        if start is None or not row.item:
+            return start
+        first = self.world.layout.get(row.item)
+        rest = self._rest(row.index) if row.index is not None else terms.const(0, start.width)
+        return terms.offset(terms.add(start, rest), first) if first is not None and rest is not None else None
+
+    def _rest(self, index: Index) -> Term | None:
+        """Count how many bytes are in front of an item."""
+        word = self.world.convention.word
+        step = self.world.layout.get(index.step) if index.step else word // 8
+        if index.of:
+            number = self._read(index.of, index.field, index.bits)
+        else:
+            number = terms.extract(terms.sym("oparg", _OPARG), index.shift, _OPARG - index.shift)
+        if number is None or step is None:
+            return None
+        return terms.scale(terms.sext(number, word) if index.signed else terms.zext(number, word), step)
+
+    def _read(self, name: str, what: str, bits: int) -> Term | None:
+        """Read a number of an object that is at a field, as it is at entry."""
+        place = self.world.layout.get(what)
+        if name not in self.found or place is None:
+            return None
+        return Memory(ENTRY).read(terms.offset(self.found[name].start, place), bits // 8)
 
     def _field(self, name: str, what: str) -> Term | None:
         """Read the word of an object that a field starts in, as it is at entry; the first word if none is named."""
@@ -119,6 +181,8 @@ class _Finder:
 
     def _count(self, row: Object, oparg: str | None) -> Term:
         word = self.world.convention.word
+        if not row.counted:
+            return terms.const(row.items, word)
         more = terms.zext(terms.sym("oparg", _OPARG), word) if oparg is None else terms.const(int(oparg), word)
         return terms.offset(more, row.items)
 
@@ -126,7 +190,7 @@ class _Finder:
         word = self.world.convention.word
         if row.items:
             return terms.scale(self._count(row, oparg), word // 8)
-        if row.item:
+        if row.item and not row.size:
             return terms.const(word // 8, word)
         if row.size not in self.world.layout:
             return None
@@ -138,6 +202,11 @@ class _Finder:
             return None
         count = terms.zext(terms.extract(words, 8 * (place % (word // 8)), _INT), word)
         return terms.add(size, terms.scale(count, word // 8))
+
+
+def sure(known: Iterable[Region], facts: Facts) -> list[Region]:
+    """List the regions that are there given some facts, whatever else is true."""
+    return [replace(one, where=TRUE) for one in known if facts.value(one.where)]
 
 
 def apart(known: Iterable[Region], rows: Iterable[Term]) -> list[Term]:
@@ -154,9 +223,10 @@ def all_apart(known: Sequence[Region]) -> list[Term]:
 
 def _apart(one: Region, other: Region) -> Iterator[Term]:
     """Say that neither starts within the other: the gap is counted upwards, around the end of memory if need be."""
+    unless = [terms.invert(region.where) for region in (one, other)]
     for left, right in ((one, other), (other, one)):
         gap = terms.sub(left.start, right.start)
-        yield terms.invert(terms.less(gap, right.size, is_signed=False))
+        yield terms.either(*unless, terms.invert(terms.less(gap, right.size, is_signed=False)))
 
 
 def kinds(known: Sequence[Region]) -> Callable[[Term], str]:

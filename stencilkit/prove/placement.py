@@ -4,48 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Object:
-    """An object of CPython that an optional fact is about: how its address is found, and how much of it counts.
-
-    One of these has the address: the `argument` of a stencil, a `hole`, a `symbol`, or the word at a `field` of the
-    object of the row `behind`, whose low bits are TAGS if it is `tagged`. The argument `stack_pointer` is above the
-    values on the evaluation stack: `items`, and as many as the uop's oparg says, are the object. Of a tuple, the `item`
-    of the number `oparg >> shift` is it, a word behind the field that is named.
-
-    The object begins where its type's field `start` is, if there is one; or the argument is the address of its field
-    `before`, and it begins in front of that. `size` is the size of the type, or how far a field is from the type's
-    start, of prototypes.toml. Behind that are as many words as the field `words` of the object of the row `owner` says,
-    an int, which is not negative.
-
-    `uops` and `series` are those in which the object is there, all if none are given. Two rows of one `kind` may be one
-    object.
-    """
-
-    name: str
-    kind: str
-    source: str
-    start: str = ""
-    before: str = ""
-    size: str = ""
-    argument: str = ""
-    hole: str = ""
-    symbol: str = ""
-    items: int = 0
-    item: str = ""
-    shift: int = 0
-    behind: str = ""
-    field: str = ""
-    owner: str = ""
-    words: str = ""
-    tagged: bool = False
-    uops: re.Pattern[str] | None = None
-    series: tuple[str, ...] = ()
-
+from stencilkit.prove.executors import EXECUTORS
+from stencilkit.prove.generators import GENERATORS
+from stencilkit.prove.placing import Condition, Index, Object
 
 # What is no part of an address in a value of the evaluation stack. Include/internal/pycore_stackref.h, Py_TAG_REFCNT.
 TAGS: Final[Mapping[str, int]] = {"3.13": 0, "3.14": 1, "3.15": 1}
@@ -61,10 +24,12 @@ _IMPORTING: Final = re.compile(r"_IMPORT_NAME")
 _NAMED: Final = re.compile(
     "|".join(one.pattern for one in (_NAMING, _NAMING_HALF, _NAMING_QUARTER, _NAMING_LOCAL, _IMPORTING))
 )
-_YIELDING: Final = re.compile(r"_YIELD_VALUE")
 # Uops that read or write what tstate->exc_info points to. None of these may have a row for a generator.
 _HANDLING: Final = re.compile(r"_POP_EXCEPT|_PUSH_EXC_INFO")
 _EXTENDING: Final = re.compile(r"_BINARY_OP_EXTEND")
+_LEAVING: Final = re.compile(r"_COLD_EXIT")
+_CALLING_C: Final = re.compile(r"_CALL_BUILTIN_FAST_WITH_KEYWORDS")
+_IS_BUILTIN: Final = Condition(of="callable", field="PyObject.ob_type", symbol="PyCFunction_Type")
 _TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
 # Only what was read in CPython 3.13.15, 3.14.7 and 3.15.0rc1. A frame can be in a generator, whose row has only what
 # is in front of that. In 3.15 one is in _PyThreadStateImpl, behind the PyThreadState: no row has that. What a row needs
@@ -153,9 +118,9 @@ OBJECTS: Final = (
         field="_PyInterpreterFrame.f_executable",
         tagged=True,
         size="PyCodeObject.co_code_adaptive",
-        uops=_NAMED,
+        uops=re.compile(f"{_NAMED.pattern}|{_LEAVING.pattern}"),
         source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_GetCode; these uops are made of "
-        "instructions of a code object, which its frame has",
+        "instructions of a code object, which its frame has, or end with one of them",
     ),
     *(
         Object(
@@ -164,7 +129,7 @@ OBJECTS: Final = (
             behind="code object of the frame",
             field=f"PyCodeObject.{field}",
             item="PyTupleObject.ob_item",
-            shift=shift,
+            index=Index(shift=shift),
             uops=uops,
             series=series,
             source=f"{_TUPLES}: {how}",
@@ -178,49 +143,6 @@ OBJECTS: Final = (
                 ("co_localsplusnames", 0, _NAMING_LOCAL, (), "PyTuple_GET_ITEM(.., oparg)"),
             )
         )
-    ),
-    Object(
-        name="exit",
-        kind="executor",
-        hole="operand0",
-        size="_PyExitData",
-        uops=re.compile(r"_EXIT_TRACE"),
-        series=("3.14",),
-        source="Python/bytecodes.c, _EXIT_TRACE; Python/optimizer.c, allocate_executor: allocated by "
-        "PyObject_GC_NewVar",
-    ),
-    # The thread state has a frame between PyThreadState and these fields.
-    Object(
-        name="thread state behind its frame",
-        kind="thread state",
-        argument="tstate",
-        start="_PyThreadStateImpl.refcount",
-        size="_PyThreadStateImpl.asyncio_tasks_head",
-        uops=_YIELDING,
-        series=("3.15",),
-        source="Include/internal/pycore_tstate.h, _PyThreadStateImpl",
-    ),
-    # The bytes in front of its frame, which tstate->exc_info points into.
-    Object(
-        name="generator",
-        kind="generator",
-        argument="frame",
-        before="PyGenObject.gi_iframe",
-        size="PyGenObject.gi_iframe",
-        uops=_YIELDING,
-        series=("3.14", "3.15"),
-        source="Include/internal/pycore_genobject.h, _PyGen_GetGeneratorFromFrame: the frame is the generator's; "
-        "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar",
-    ),
-    Object(
-        name="previous frame",
-        kind="frame",
-        behind="frame",
-        field="_PyInterpreterFrame.previous",
-        size="_PyInterpreterFrame.localsplus",
-        uops=_YIELDING,
-        series=("3.14", "3.15"),
-        source="Python/bytecodes.c, _YIELD_VALUE: the frame of what resumed the generator",
     ),
     # Of one kind with the thread state, which it is mostly a part of. Otherwise it is in front of a generator's frame.
     Object(
@@ -243,4 +165,38 @@ OBJECTS: Final = (
         source="Python/bytecodes.c, _BINARY_OP_EXTEND; Python/specialize.c, binary_op_extended_specialization: in a "
         "static array",
     ),
+    Object(
+        name="evaluation stack of a call",
+        kind="evaluation stack",
+        argument="stack_pointer",
+        items=2,
+        uops=_CALLING_C,
+        series=("3.14",),
+        source="Python/bytecodes.c, _CALL_BUILTIN_FAST_WITH_KEYWORDS: callable, self, and oparg arguments are on the "
+        "stack of the frame, behind localsplus",
+    ),
+    Object(
+        name="callable",
+        kind="callable",
+        behind="evaluation stack of a call",
+        tagged=True,
+        size="PyObject",
+        uops=_CALLING_C,
+        series=("3.14",),
+        source="Include/object.h: what every object begins with",
+    ),
+    Object(
+        name="method definition",
+        kind="method definition",
+        behind="callable",
+        field="PyCFunctionObject.m_ml",
+        size="PyMethodDef",
+        uops=_CALLING_C,
+        series=("3.14",),
+        where=_IS_BUILTIN,
+        source="Objects/methodobject.c, PyCMethod_New: what the caller gives, in a static array most often, and anyhow "
+        "an object of C's that is there as long as the function (Doc/c-api/structures.rst, PyMethodDef)",
+    ),
+    *EXECUTORS,
+    *GENERATORS,
 )

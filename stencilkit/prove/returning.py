@@ -37,6 +37,16 @@ def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
     return sides[0], sides[1]
 
 
+def written(number: int, start: int, width: int, serial: int) -> Term:
+    """Name what the callee of a call has written behind an argument that points into the frame."""
+    return terms.sym(f"out {number}+{start} {serial}", width)
+
+
+def positive(serial: int) -> Term:
+    """Say that what a call has returned, an int, is positive."""
+    return terms.invert(terms.less(terms.sym(f"result {serial}", 32), terms.const(1, 32), is_signed=True))
+
+
 def _spoilt(register: str, old: Term, world: World, where: str) -> Term:
     """Make what a callee leaves of a register: nothing that is known, or the low half."""
     unknown = terms.sym(f"undefined {register} of {where}", old.width)
@@ -59,13 +69,12 @@ def _written(state: State, pointer: Term, number: int, extent: Extent, world: Wo
     size = extent.bytes(world.convention.word)
     for start in range(0, size if extent.written and pointer.frame else 0, 8):
         width = 8 * min(8, size - start)
-        unknown = terms.sym(f"out {number}+{start} {serial}", width)
+        unknown = written(number, start, width, serial)
         place = terms.offset(pointer, start)
         if extent.written_if_positive:
             # Whether it was written otherwise is unknown, and the same for both.
-            positive = terms.less(terms.const(0, 32), terms.sym(f"result {serial}", 32), is_signed=True)
-            written = terms.either(positive, terms.sym(f"out {number} is written {serial}", 1))
-            unknown = terms.ite(written, unknown, state.frame.read(place, width // 8))
+            sure = terms.either(positive(serial), terms.sym(f"out {number} is written {serial}", 1))
+            unknown = terms.ite(sure, unknown, state.frame.read(place, width // 8))
         state.frame = state.frame.write(place, unknown)
 
 

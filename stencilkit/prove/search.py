@@ -55,7 +55,8 @@ class Event:
 class Search:
     """One attempt at a proof; `steps` and `registers` are the tables of the architecture.
 
-    `given` are the optional facts that it may use, `regions` where the objects are that one of them is about.
+    `given` are the optional facts that it may use, `regions` where the objects are that one of them is about, `made`
+    those that callees have made.
     """
 
     left: Code
@@ -66,10 +67,12 @@ class Search:
     solver: Solver
     given: tuple[str, ...] = ()
     regions: tuple[Region, ...] = ()
+    made: tuple[Region, ...] = ()
     pairs: int = 0
     serial: int = 0
     exits: list[Facts] = field(default_factory=list)
     heads: dict[str, frozenset[int]] = field(default_factory=dict)
+    kinds: dict[tuple[Region, ...], Callable[[Term], str]] = field(default_factory=dict)
 
     def prove(self) -> None:
         """Prove that both do the same.
@@ -88,10 +91,23 @@ class Search:
     def _start(self, code: Code) -> Side:
         registers = {name: terms.sym(name, width) for name, width in self.registers.items()}
         registers[self.world.convention.stack] = self.world.frame
-        heap = Memory(objects.ENTRY)
+        return Side(code, State(0, registers, Memory(objects.ENTRY), Memory("frame")))
+
+    def there(self, facts: Facts) -> tuple[Region, ...]:
+        """Return where the objects are of which facts say that they are there."""
+        return tuple(objects.sure((*self.regions, *self.made), facts))
+
+    def _knowing(self, state: State, facts: Facts) -> State:
+        """Let memory know which objects its words are in, if that may be assumed, and the frame what was written."""
         if objects.FACT in self.given:
-            heap = replace(heap, kind=objects.kinds(self.regions))
-        return Side(code, State(0, registers, heap, Memory("frame")))
+            known = self.there(facts)
+            if known not in self.kinds:
+                self.kinds[known] = objects.kinds(known)
+            state.heap = replace(state.heap, kind=self.kinds[known])
+        if any(value.op == "ite" for _, value in state.frame.writes):
+            writes = tuple((address, facts.chosen(value)) for address, value in state.frame.writes)
+            state.frame = replace(state.frame, writes=writes)
+        return state
 
     def _ask(self, facts: Facts, *more: Term) -> Answer:
         """Ask whether facts and more conditions can be true together."""
@@ -115,7 +131,7 @@ class Search:
 
     def _paths(self, side: Side, facts: Facts, *, decide: bool) -> Iterator[Event]:
         """Run one side on every path to its next event; `decide` asks the solver which ways are open."""
-        todo = [(side.state.copy(), facts, True)]
+        todo = [(self._knowing(side.state.copy(), facts), facts, True)]
         while todo:
             state, known, start = todo.pop()
             while (control := self._straight(side.code, state, start=start)) is None:
@@ -137,7 +153,7 @@ class Search:
                 more = known if truth is not None else known.plus(fact)
                 if way:
                     self._go(then, control)
-                todo.append((then, more, False))
+                todo.append((self._knowing(then, more), more, False))
 
     def _go(self, state: State, branch: Branch) -> None:
         """Take a branch: to an offset, or beyond the stencil, which `_straight` sees next."""
@@ -201,7 +217,9 @@ class Search:
             found, callee = meeting.at_call(pair, (one.target, other.target), world)
             self.require(found, facts, events)
             if callee.prototype is None or callee.prototype.returns:
-                self.explore(returning.after_call(pair, world, callee, self.fresh()), facts, assumed, depth + 1)
+                serial = self.fresh()
+                self.made += objects.made(self.world, self.left, callee.name, serial)
+                self.explore(returning.after_call(pair, world, callee, serial), facts, assumed, depth + 1)
                 return
         else:
             targets = [Obligation("the address that it goes to", one.target, other.target)]
@@ -232,7 +250,7 @@ class Search:
         They are of a state in which objects do not overlap. `addresses` are those of symbols where they will be run,
         `reach` is where words may lie, `stack` where the frame begins.
         """
-        rows = [*facts.rows, *objects.apart(self.regions, facts.rows)]
+        rows = [*facts.rows, *objects.apart(self.there(facts), facts.rows)]
         rows.append(terms.eq(self.world.frame, terms.const(stack, self.world.frame.width)))
         for term, name in {**self.left.used, **self.right.used}.items():
             if name in addresses:

@@ -7,65 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from stencilkit import disassemble, prove
-from stencilkit.model.proof import Proof, Verdict
+from stencilkit.model.proof import Verdict
 from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
 from stencilkit.pipeline import proving
 from stencilkit.prove import conventions, objects
 from stencilkit.prove.code import Code
 from stencilkit.prove.objects import Region
-from stencilkit.prove.placement import OBJECTS, Object
+from stencilkit.prove.placement import OBJECTS
+from stencilkit.prove.placing import Object
 from stencilkit.prove.possible import arranged, possible
 from stencilkit.prove.seeds import HEAP, Seed
 from stencilkit.prove.world import World
-from tests.proofs import arm, assert_not_proved, group
+from tests.proofs import LAYOUT, LINUX, arm, assert_given, assert_not_proved, given, group
 
-FACT = "objects-do-not-overlap"
-LAYOUT = {
-    "PyThreadState": 0x180,
-    "PyThreadState.datastack_top": 0x100,
-    "PyThreadState.exc_info": 0x90,
-    "_PyErr_StackItem": 0x10,
-    "_PyInterpreterFrame.f_executable": 0,
-    "_PyInterpreterFrame.localsplus": 0x50,
-    "_PyInterpreterFrame.previous": 8,
-    "_PyThreadStateImpl.refcount": 0x1D0,
-    "_PyThreadStateImpl.asyncio_tasks_head": 0x220,
-    "PyGenObject.gi_iframe": 0x48,
-    "PyFunctionObject": 0x98,
-    "PyFunctionObject.func_code": 0x30,
-    "PyCodeObject.co_code_adaptive": 0xD0,
-    "PyCodeObject.co_localsplusnames": 0x60,
-    "PyCodeObject.co_names": 0x20,
-    "PyCodeObject.co_nlocalsplus": 0x48,
-    "PyTupleObject.ob_item": 0x18,
-    "_PyExitData": 0x10,
-    "_PyBinaryOpSpecializationDescr": 0x38,
-}
-LINUX = "x86_64-unknown-linux-gnu"
 PUSHING = "_INIT_CALL_PY_EXACT_ARGS"
-
-
-def verdict(
-    left: StencilGroup, right: StencilGroup, *, series: str = "3.15", triple: str = LINUX, runs: int = 0
-) -> Proof:
-    arch = triple.partition("-")[0]
-    setting = prove.Setting(
-        series=series,
-        triple=triple,
-        arch=arch,
-        entry=None,
-        prototypes={},
-        alignments={},
-        layout=LAYOUT,
-        decode=lambda one: disassemble.operations(one.code, arch),
-        runs=runs,
-    )
-    return prove.prove(left, right, setting)
-
-
-def assert_given(found: Proof) -> None:
-    assert (found.verdict, found.facts) == (Verdict.GIVEN, (FACT,)), found
 
 
 # [r13 + 0x40] = r14, the frame's stack pointer; eax = [r15 + 0x30] - 1, a counter of the thread state, which is
@@ -78,8 +33,8 @@ def swapped(save: str = SAVE, count: str = COUNT, back: str = BACK) -> tuple[Ste
 
 
 def test_a_frame_and_the_thread_state_are_read_and_written_in_any_order_given_the_fact() -> None:
-    assert_given(verdict(*swapped()))
-    assert_given(verdict(*reversed(swapped()), runs=20))
+    assert_given(given(*swapped()))
+    assert_given(given(*reversed(swapped()), runs=20))
 
 
 @pytest.mark.parametrize(
@@ -101,30 +56,30 @@ def test_a_frame_and_the_thread_state_are_read_and_written_in_any_order_given_th
     ],
 )
 def test_what_may_overlap_keeps_its_order(other: dict[str, str]) -> None:
-    assert_not_proved(verdict(*swapped(**other)))
+    assert_not_proved(given(*swapped(**other)))
 
 
 def test_the_first_and_last_words_of_objects_are_theirs() -> None:
     for save in ("4d 89 75 00", "4d 89 75 48"):
-        assert_given(verdict(*swapped(save, "41 8b 07 ff c8", "41 89 07")))
-        assert_given(verdict(*swapped(save, "41 8b 87 78 01 00 00 ff c8", "41 89 87 78 01 00 00")))
+        assert_given(given(*swapped(save, "41 8b 07 ff c8", "41 89 07")))
+        assert_given(given(*swapped(save, "41 8b 87 78 01 00 00 ff c8", "41 89 87 78 01 00 00")))
 
 
 def test_another_place_differs_whatever_overlaps() -> None:
     left, _ = swapped()
     for save, count, back in (("4d 89 75 48", COUNT, BACK), (SAVE, "41 8b 47 30 ff c0", BACK), (SAVE, COUNT, "90")):
         _, right = swapped(save, count, back)
-        found = verdict(left, right, runs=20)
+        found = given(left, right, runs=20)
         assert found.verdict is Verdict.DIFFERS, found
 
 
 def test_aarch64_too() -> None:
     # str x22, [x21, #0x40]; ldr w8, [x23, #0x34]; sub w8, w8, #1; str w8, [x23, #0x34]
     left, right = arm("f90022b6 b94036e8 51000508 b90036e8"), arm("b94036e8 51000508 f90022b6 b90036e8")
-    assert_given(verdict(left, right, triple="aarch64-unknown-linux-gnu"))
+    assert_given(given(left, right, triple="aarch64-unknown-linux-gnu"))
     # The second address is x24's.
     left, right = arm("f90022b6 b9403708 51000508 b9003708"), arm("b9403708 51000508 f90022b6 b9003708")
-    assert_not_proved(verdict(left, right, triple="aarch64-unknown-linux-gnu"))
+    assert_not_proved(given(left, right, triple="aarch64-unknown-linux-gnu"))
 
 
 def test_arguments_on_the_stack_too() -> None:
@@ -135,8 +90,8 @@ def test_arguments_on_the_stack_too() -> None:
             group(f"53 8b 44 24 08 8b 4c 24 {later} 8b 5c 24 0c 8b 51 18 4a 89 58 20 89 51 18 5b"),
         )
 
-    assert_given(verdict(*pair("0c", "10"), series="3.14", triple="i686-pc-windows-msvc"))
-    assert_not_proved(verdict(*pair("08", "0c"), series="3.14", triple="i686-pc-windows-msvc"))
+    assert_given(given(*pair("0c", "10"), series="3.14", triple="i686-pc-windows-msvc"))
+    assert_not_proved(given(*pair("08", "0c"), series="3.14", triple="i686-pc-windows-msvc"))
 
 
 # Of CPython 3.13: rax = the function, [rbp - 0x10]; rcx = the new frame, [r12 + 0x100].
@@ -152,15 +107,15 @@ def pushing(before: str, name: str, *patches: Patch) -> tuple[StencilGroup, Sten
 
 
 def test_a_function_is_copied_to_a_new_frame_in_any_order_given_the_fact() -> None:
-    assert_given(verdict(*pushing(f"{FUNCTION} {FRAME}", f"{PUSHING}_0"), series="3.13"))
+    assert_given(given(*pushing(f"{FUNCTION} {FRAME}", f"{PUSHING}_0"), series="3.13"))
     # [rax + 0x30] is the code object; 48 8b 40 30: rax = it
-    assert_given(verdict(*pushing(f"{FUNCTION} 48 8b 40 30 {FRAME}", f"{PUSHING}_0"), series="3.13"))
+    assert_given(given(*pushing(f"{FUNCTION} 48 8b 40 30 {FRAME}", f"{PUSHING}_0"), series="3.13"))
     # Two arguments are above self, and the function is below that.
-    assert_given(verdict(*pushing(f"48 8b 45 e0 {FRAME}", f"{PUSHING}_2"), series="3.13"))
+    assert_given(given(*pushing(f"48 8b 45 e0 {FRAME}", f"{PUSHING}_2"), series="3.13"))
     # The function is below as many arguments as the oparg says: [rbp - 8*oparg - 0x10].
     oparg = Patch(func="patch_64", offsets=(2,), value=HoleValue.OPARG)
     before = f"48 b8 00 00 00 00 00 00 00 00 48 f7 d8 48 8b 44 c5 f0 {FRAME}"
-    assert_given(verdict(*pushing(before, PUSHING, oparg), series="3.13"))
+    assert_given(given(*pushing(before, PUSHING, oparg), series="3.13"))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +130,7 @@ def test_a_function_is_copied_to_a_new_frame_in_any_order_given_the_fact() -> No
     ],
 )
 def test_what_is_no_function_or_frame_keeps_its_order(before: str, name: str) -> None:
-    assert_not_proved(verdict(*pushing(before, name), series="3.13"))
+    assert_not_proved(given(*pushing(before, name), series="3.13"))
 
 
 def test_a_new_frame_has_room_for_locals_given_the_fact() -> None:
@@ -190,8 +145,8 @@ def test_a_new_frame_has_room_for_locals_given_the_fact() -> None:
         )
         return one, other
 
-    assert_given(verdict(*pair("48"), series="3.13"))  # [rdi + 8*rcx + 0x48], where localsplus is at 0x50
-    assert_not_proved(verdict(*pair("50"), series="3.13"))  # beyond it
+    assert_given(given(*pair("48"), series="3.13"))  # [rdi + 8*rcx + 0x48], where localsplus is at 0x50
+    assert_not_proved(given(*pair("50"), series="3.13"))  # beyond it
 
 
 def test_the_frame_of_a_trampoline_is_new() -> None:
@@ -206,9 +161,9 @@ def test_the_frame_of_a_trampoline_is_new() -> None:
         )
         return one, other
 
-    assert_given(verdict(*pair("_CREATE_INIT_FRAME_r01", "_Py_InitCleanup")))
-    assert_not_proved(verdict(*pair("_CREATE_INIT_FRAME_r01", "_Py_NoneStruct")))
-    assert_not_proved(verdict(*pair("_UOP_r00", "_Py_InitCleanup")))
+    assert_given(given(*pair("_CREATE_INIT_FRAME_r01", "_Py_InitCleanup")))
+    assert_not_proved(given(*pair("_CREATE_INIT_FRAME_r01", "_Py_NoneStruct")))
+    assert_not_proved(given(*pair("_UOP_r00", "_Py_InitCleanup")))
 
 
 # Of CPython 3.14: rax = the names of the frame's code object, [([r12] & -2) + 0x20]; rcx = the oparg
@@ -224,9 +179,9 @@ def naming(name: str, before: str = NAMES, read: str = "48 8b 54 c8 18") -> tupl
 
 
 def test_a_name_is_in_a_tuple() -> None:
-    assert_given(verdict(*naming("_STORE_GLOBAL"), series="3.14"))
-    assert_given(verdict(*naming("_LOAD_ATTR", f"{NAMES} d1 e9"), series="3.14"))  # shr ecx, 1
-    assert_given(verdict(*naming("_LOAD_FROM_DICT_OR_DEREF", NAMES.replace("40 20", "40 60")), series="3.14"))
+    assert_given(given(*naming("_STORE_GLOBAL"), series="3.14"))
+    assert_given(given(*naming("_LOAD_ATTR", f"{NAMES} d1 e9"), series="3.14"))  # shr ecx, 1
+    assert_given(given(*naming("_LOAD_FROM_DICT_OR_DEREF", NAMES.replace("40 20", "40 60")), series="3.14"))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +195,7 @@ def test_a_name_is_in_a_tuple() -> None:
     ],
 )
 def test_what_is_no_name_keeps_its_order(name: str, before: str, read: str) -> None:
-    assert_not_proved(verdict(*naming(name, before, read), series="3.14"))
+    assert_not_proved(given(*naming(name, before, read), series="3.14"))
 
 
 def test_the_number_of_a_name_depends_on_the_series() -> None:
@@ -259,8 +214,8 @@ def test_an_exit_is_in_an_executor() -> None:
         )
         return one, other
 
-    assert_given(verdict(*pair("04"), series="3.14"))
-    assert_not_proved(verdict(*pair("10"), series="3.14"))
+    assert_given(given(*pair("04"), series="3.14"))
+    assert_not_proved(given(*pair("10"), series="3.14"))
 
 
 def test_a_generator_yields_to_the_previous_frame() -> None:
@@ -270,9 +225,9 @@ def test_a_generator_yields_to_the_previous_frame() -> None:
         one, other = (group(f"49 8b 7d 08 {rest}", name=name) for rest in (f"{read} {write}", f"{write} {read}"))
         return one, other
 
-    assert_given(verdict(*pair("18 02")))
-    assert_not_proved(verdict(*pair("18 02", "_UOP_r00")))
-    assert_not_proved(verdict(*pair("c0 01")))  # in the frame that the thread state has
+    assert_given(given(*pair("18 02")))
+    assert_not_proved(given(*pair("18 02", "_UOP_r00")))
+    assert_not_proved(given(*pair("c0 01")))  # in the frame that the thread state has
 
 
 # Of CPython 3.14: rdi = [r12 + 8], the previous frame; r13 = [rdi + 0x40]; [r12 - 0x20] = 0, a field of the generator
@@ -286,14 +241,14 @@ def yielding(
 
 
 def test_a_generator_is_in_front_of_its_frame_and_apart_from_the_previous_one() -> None:
-    assert_given(verdict(*yielding(), series="3.14"))
+    assert_given(given(*yielding(), series="3.14"))
     # The first word of the generator, the last before its frame, and the previous frame's last.
-    assert_given(verdict(*yielding(write="49 c7 44 24 b8 00 00 00 00"), series="3.14"))
-    assert_given(verdict(*yielding(write="49 c7 44 24 f8 00 00 00 00"), series="3.14"))
-    assert_given(verdict(*yielding(read="4c 8b 6f 48"), series="3.14"))
+    assert_given(given(*yielding(write="49 c7 44 24 b8 00 00 00 00"), series="3.14"))
+    assert_given(given(*yielding(write="49 c7 44 24 f8 00 00 00 00"), series="3.14"))
+    assert_given(given(*yielding(read="4c 8b 6f 48"), series="3.14"))
     # Of CPython 3.15: rdi = [r13 + 8]; r14 = [rdi + 0x40]; [r13 - 0x20] = 0
     words = {"previous": "49 8b 7d 08", "read": "4c 8b 77 40", "write": "49 c7 45 e0 00 00 00 00"}
-    assert_given(verdict(*yielding(**words, name="_YIELD_VALUE_r11")))
+    assert_given(given(*yielding(**words, name="_YIELD_VALUE_r11")))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +269,7 @@ def test_a_generator_is_in_front_of_its_frame_and_apart_from_the_previous_one() 
     ],
 )
 def test_what_is_no_generator_keeps_its_order(other: dict[str, str]) -> None:
-    assert_not_proved(verdict(*yielding(**other), series="3.14"))
+    assert_not_proved(given(*yielding(**other), series="3.14"))
 
 
 # rax = [r15 + 0x90], what tstate->exc_info points to; rcx = [rax]; [r13 + 0x40] = r14
@@ -330,9 +285,9 @@ def handling(
 
 
 def test_what_is_handled_is_in_no_frame() -> None:
-    assert_given(verdict(*handling(), runs=20))
-    assert_given(verdict(*handling(read="48 8b 48 08")))
-    assert_given(verdict(*handling(name="_PUSH_EXC_INFO_r02")))
+    assert_given(given(*handling(), runs=20))
+    assert_given(given(*handling(read="48 8b 48 08")))
+    assert_given(given(*handling(name="_PUSH_EXC_INFO_r02")))
 
 
 @pytest.mark.parametrize(
@@ -350,7 +305,7 @@ def test_what_is_handled_is_in_no_frame() -> None:
     ],
 )
 def test_what_may_be_handled_keeps_its_order(other: dict[str, str]) -> None:
-    assert_not_proved(verdict(*handling(**other)))
+    assert_not_proved(given(*handling(**other)))
 
 
 def test_an_exception_state_may_be_in_the_thread_state_and_in_a_generator() -> None:
@@ -383,18 +338,18 @@ def test_a_specialization_is_in_no_frame() -> None:
         return one, other
 
     for offset in ("00", "10", "30"):
-        assert_given(verdict(*pair(offset)))
-    assert_not_proved(verdict(*pair("38", "4d 89 75 00")))  # behind it, and the frame's first word
-    assert_not_proved(verdict(*pair("f8", "4d 89 75 48")))  # in front of it, and the frame's last word
-    assert_not_proved(verdict(*pair("10", name="_UOP_r23")))
-    assert_not_proved(verdict(*pair("10", hole=HoleValue.OPERAND1)))
+        assert_given(given(*pair(offset)))
+    assert_not_proved(given(*pair("38", "4d 89 75 00")))  # behind it, and the frame's first word
+    assert_not_proved(given(*pair("f8", "4d 89 75 48")))  # in front of it, and the frame's last word
+    assert_not_proved(given(*pair("10", name="_UOP_r23")))
+    assert_not_proved(given(*pair("10", hole=HoleValue.OPERAND1)))
 
 
 def test_a_reference_has_a_tag() -> None:
     # Of CPython 3.14: rax = [r13 - 0x10]; and rax, -2; rcx = [r14 + 0x100]
     plain, frame = "49 8b 45 f0", "49 8b 8e 00 01 00 00"
-    assert_given(verdict(*pushing(f"{plain} 48 83 e0 fe {frame}", f"{PUSHING}_0"), series="3.14"))
-    assert_not_proved(verdict(*pushing(f"{plain} {frame}", f"{PUSHING}_0"), series="3.14"))
+    assert_given(given(*pushing(f"{plain} 48 83 e0 fe {frame}", f"{PUSHING}_0"), series="3.14"))
+    assert_not_proved(given(*pushing(f"{plain} {frame}", f"{PUSHING}_0"), series="3.14"))
 
 
 def found(
@@ -467,7 +422,9 @@ def test_where_the_layout_is_not_known_nothing_is() -> None:
 
 def names_of(row: Object) -> tuple[str, ...]:
     """List what a row needs of the layout."""
-    return row.start, row.before, row.size, row.field, row.words, row.item
+    index = (row.index.step, row.index.field) if row.index is not None else ()
+    where = (row.where.field,) if row.where is not None else ()
+    return row.start, row.before, row.size, row.field, row.words, row.item, *index, *where
 
 
 def test_the_layout_of_every_cpython_is_known() -> None:

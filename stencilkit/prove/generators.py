@@ -1,0 +1,103 @@
+"""Where generators are, and whom they yield to: rows of the fact `objects-do-not-overlap`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from stencilkit.prove.placing import Condition, Index, Object
+
+_YIELDING: Final = re.compile(r"_YIELD_VALUE")
+_ITERATING: Final = re.compile(r"_FOR_ITER_GEN_FRAME")
+_IS_GENERATOR: Final = Condition(of="iterator", field="PyObject.ob_type", symbol="PyGen_Type")
+
+GENERATORS: Final = (
+    # The thread state has a frame between PyThreadState and these fields.
+    Object(
+        name="thread state behind its frame",
+        kind="thread state",
+        argument="tstate",
+        start="_PyThreadStateImpl.refcount",
+        size="_PyThreadStateImpl.asyncio_tasks_head",
+        uops=_YIELDING,
+        series=("3.15",),
+        source="Include/internal/pycore_tstate.h, _PyThreadStateImpl",
+    ),
+    # The bytes in front of its frame, which tstate->exc_info points into.
+    Object(
+        name="generator",
+        kind="generator",
+        argument="frame",
+        before="PyGenObject.gi_iframe",
+        size="PyGenObject.gi_iframe",
+        uops=_YIELDING,
+        series=("3.14", "3.15"),
+        source="Include/internal/pycore_genobject.h, _PyGen_GetGeneratorFromFrame: the frame is the generator's; "
+        "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar",
+    ),
+    Object(
+        name="previous frame",
+        kind="frame",
+        behind="frame",
+        field="_PyInterpreterFrame.previous",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_YIELDING,
+        series=("3.14", "3.15"),
+        source="Python/bytecodes.c, _YIELD_VALUE: the frame of what resumed the generator",
+    ),
+    # Of one kind with the frame: a generator can be asked for what it does itself, and says that it is running.
+    Object(
+        name="top of the evaluation stack",
+        kind="frame",
+        argument="stack_pointer",
+        items=1,
+        counted=False,
+        uops=_ITERATING,
+        series=("3.13",),
+        source="Python/bytecodes.c, _FOR_ITER_GEN_FRAME: an iterator is on the stack of the frame",
+    ),
+    Object(
+        name="iterator",
+        kind="generator",
+        behind="top of the evaluation stack",
+        size="PyObject",
+        uops=_ITERATING,
+        series=("3.13",),
+        source="Include/object.h: what every object begins with; of a generator, it is in front of the frame",
+    ),
+    Object(
+        name="generator that is asked",
+        kind="generator",
+        within="iterator",
+        size="PyGenObject.gi_iframe",
+        uops=_ITERATING,
+        series=("3.13",),
+        where=_IS_GENERATOR,
+        source="Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar",
+    ),
+    Object(
+        name="frame of the generator that is asked",
+        kind="frame",
+        within="iterator",
+        item="PyGenObject.gi_iframe",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_ITERATING,
+        series=("3.13",),
+        where=_IS_GENERATOR,
+        source="Include/cpython/genobject.h, _PyGenObject_HEAD; Objects/genobject.c, make_gen",
+    ),
+    Object(
+        name="value for the generator that is asked",
+        kind="frame",
+        within="frame of the generator that is asked",
+        item="_PyInterpreterFrame.localsplus",
+        index=Index(
+            of="frame of the generator that is asked", field="_PyInterpreterFrame.stacktop", bits=32, signed=True
+        ),
+        uops=_ITERATING,
+        series=("3.13",),
+        where=_IS_GENERATOR,
+        source="Include/internal/pycore_frame.h, _PyFrame_StackPush: within the generator, or the last word before "
+        "localsplus if it is running (_PyFrame_GetStackPointer)",
+    ),
+)
