@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stencilkit import disassemble, emit, objects, unwind
+from stencilkit import emit, objects, unwind
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.objectfile import ObjectFile, SectionRole
 from stencilkit.model.target import Target
+from stencilkit.model.unwind import UnwindInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,7 @@ def derive(target: Target, shim: bytes | None) -> Companions:
         return Companions(shim=None, unwind=(), digests={})
     obj = objects.parse(shim, target, unwind=True)
     linked = objects.account(shim, target)
-    table = objects.frame_table(shim, target)
-    code = b"".join(section.data for section in obj.sections if section.role is SectionRole.CODE)
-    info = unwind.derive(table, disassemble.calls(code, target.arch), target.arch) if table is not None else None
-    constants = unwind.rows(info)
+    constants = unwind.rows(_unwind(obj, shim, target))
     return Companions(
         shim=shim,
         unwind=constants,
@@ -54,6 +52,16 @@ def derive(target: Target, shim: bytes | None) -> Companions:
         },
         producer=linked.producer,
     )
+
+
+def _unwind(obj: ObjectFile, shim: bytes, target: Target) -> UnwindInfo | None:
+    table = objects.frame_table(shim, target)
+    if table is None:
+        return None
+    from stencilkit import disassemble  # noqa: PLC0415  # CPythons without a shim need none of it
+
+    code = b"".join(section.data for section in obj.sections if section.role is SectionRole.CODE)
+    return unwind.derive(table, disassemble.calls(code, target.arch), target.arch)
 
 
 def canonical_object(obj: ObjectFile, varying: Sequence[str] = ()) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from stencilkit import asmopt, compiler, merge, objects, source
+from stencilkit import compiler, merge, objects, source
 from stencilkit.compiler import Account, Session
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Driver, Emits, Plan
@@ -23,12 +23,15 @@ from stencilkit.support import process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
 
+if TYPE_CHECKING:
+    from stencilkit.asmopt import Frames
+
 # A batch costs the start of a compiler (30 ms), and the last one keeps one worker busy while the others have nothing.
 _LARGEST_BATCH: Final = 96
 _SMALLEST_BATCH: Final = 8
 # With its dead code, a unit takes as long as ten.
 _SENSITIVE_BATCH: Final = 3
-_FRAMES: Final[Mapping[str, asmopt.Frames]] = {
+_FRAMES: Final[Mapping[str, Frames]] = {
     "-mframe-pointer=reserved": "reserved",
     "-mframe-pointer=all": "all",
 }
@@ -201,9 +204,11 @@ def _from_ir(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
 
 
 def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
+    from stencilkit import asmopt  # noqa: PLC0415  # loading it takes as long as a uop, and few builds emit assembly
+
     plan = session.plan
     arguments = plan.driver_arguments(entry=False, step="emit")
-    frames: asmopt.Frames = next((_FRAMES[word] for word in arguments if word in _FRAMES), "any")
+    frames: Frames = next((_FRAMES[word] for word in arguments if word in _FRAMES), "any")
     texts = {name: asmopt.rewrite(name, text.decode("utf-8"), plan.target, frames) for name, text in outputs.items()}
     if session.driver == "plain" or not plan.target.text_section:
         return _one_by_one(session, texts)
