@@ -15,7 +15,7 @@ from stencilkit.model.header import ReadHeader
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import SpelledTarget
 from stencilkit.model.verdict import Check, TreeFacts
-from stencilkit.pipeline import companions, fitting, knowing, opening, requesting
+from stencilkit.pipeline import companions, fitting, knowing, opening
 from stencilkit.pipeline.evidence import Evidence, Found, Subject, UnreadableError
 from stencilkit.pipeline.opening import Described
 from stencilkit.support import environ, files, limits
@@ -194,6 +194,8 @@ def config_folder(subject: Subject, tree: SourceTree, described: Described) -> P
         return configure.from_tree(tree, target, cache).folder
     if (tree.root / configure.NAME).is_file():
         return tree.root
+    from stencilkit.pipeline import requesting  # noqa: PLC0415  # most name the folder, and ask for no LLVM
+
     machine = requesting.machine(subject.store)
     made = configure.made(tree, described.request, described.manifest.flavour, machine, cache)
     if made is None:
