@@ -139,6 +139,37 @@ def test_multiples_of_choices_have_one_form() -> None:
     assert terms.add(base, terms.scale(bit, 8)) is not terms.add(base, wide)
 
 
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from((8, 16, 31)),
+    st.lists(st.tuples(st.sampled_from(SYMBOLS), st.one_of(st.integers(-4, 4), NUMBERS)), min_size=1, max_size=3),
+    st.one_of(st.integers(-4, 4), NUMBERS),
+    st.fixed_dictionaries(dict.fromkeys(SYMBOLS, NUMBERS)),
+)
+def test_a_wide_sum_is_worth_what_the_narrow_one_is(
+    size: int, rows: list[tuple[str, int]], number: int, values: dict[str, int]
+) -> None:
+    narrow = [(terms.zext(terms.extract(terms.sym(name), 0, size), 32), factor) for name, factor in rows]
+    one = terms.add(terms.const(number, 32), *(terms.scale(term, factor) for term, factor in narrow))
+    whole = number + sum(factor * (values[name] & mask(size)) for name, factor in rows)
+    assert terms.evaluate(terms.sext(one, 64), Given(values), {}) == signed(whole & mask(32), 32) & mask(64)
+    inverted, value = terms.invert(narrow[0][0]), ~(values[rows[0][0]] & mask(size)) & mask(64)
+    assert terms.evaluate(terms.sext(inverted, 64), Given(values), {}) == value
+
+
+def test_what_is_below_a_number_has_one_form_where_it_cannot_wrap() -> None:
+    """-2 - oparg, and ~oparg, of 32 bits or 64: clang on aarch64 finds values on the stack by them."""
+    oparg = terms.sym("oparg", 16)
+    narrow, wide = terms.zext(oparg, 32), terms.zext(oparg, 64)
+    for least in (0, -2, -0x7FFF0001):
+        assert terms.sext(terms.sub(terms.const(least, 32), narrow), 64) is terms.sub(terms.const(least), wide)
+    assert terms.sext(terms.invert(narrow), 64) is terms.sub(terms.const(-1), wide)
+    for below in (terms.sub(terms.const(-0x7FFF0002, 32), narrow), terms.scale(narrow, 0x8001), terms.sym("a", 32)):
+        assert terms.sext(below, 64).op == "sext"
+    assert terms.sext(terms.add(narrow, terms.const(0x7FFF0000, 32)), 64).op == "sum"
+    assert terms.sext(terms.add(narrow, terms.const(0x7FFF0001, 32)), 64).op == "sext"
+
+
 @st.composite
 def truths(draw: st.DrawFn) -> list[Term]:
     """Draw conditions that some values make true."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
-from stencilkit.prove.terms.sums import add, join, mul, parts, scale
+from stencilkit.prove.terms.sums import add, join, mul, parts, scale, sub
 
 
 def concat(*terms: Term) -> Term:
@@ -149,7 +149,30 @@ def sext(term: Term, width: int) -> Term:
         return sext(term.args[0], width)
     if term.op == "concat" and term.args[0].value is not None and term.args[0].value >> (term.args[0].width - 1) == 0:
         return zext(term, width)
-    return make("sext", (term,), width)
+    wide = _wide_sum(term, width)
+    return make("sext", (term,), width) if wide is None else wide
+
+
+def _wide_sum(term: Term, width: int) -> Term | None:
+    """Widen with copies of the sign bit what is counted up or down from a number and cannot wrap, None for all else.
+
+    That is a sum of numbers that were narrower. And all bits of one, inverted, are -1 minus it.
+    """
+    if term.op == "concat" and len(term.args) == 2 and term.args[0].value == mask(term.args[0].width):
+        rest = term.args[1]
+        if rest.op == "xor" and rest.args[-1].value == mask(rest.width):
+            return sub(const(-1, width), zext(invert(rest), width))
+    number, factors = parts(term)
+    least = most = signed(number, term.width)
+    for one, factor in factors.items():
+        if one.op != "concat" or one.args[0].value != 0:
+            return None
+        reach = signed(factor, term.width) * mask(one.width - one.args[0].width)
+        least, most = least + min(reach, 0), most + max(reach, 0)
+    if not -(1 << term.width - 1) <= least <= most < 1 << term.width - 1:
+        return None
+    rows = (scale(zext(one, width), signed(factor, term.width)) for one, factor in factors.items())
+    return add(const(signed(number, term.width), width), *rows)
 
 
 def bitwise(op: str, *terms: Term) -> Term:
