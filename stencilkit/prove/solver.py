@@ -16,7 +16,7 @@ from stencilkit.prove.terms import Term
 
 _QUESTION: Final = 1000
 _CHEAP: Final = 500_000
-_MEGABYTES: Final = 300
+_MEGABYTES: Final = 600
 
 Answer = Literal["yes", "no", "unknown"]
 
