@@ -112,7 +112,7 @@ def _without_comments(lines: list[str]) -> tuple[str, list[int]]:
 
 def _recognise(body: str, forms: Iterable[HeaderFormat], where: str) -> HeaderFormat:
     """Return which CPython's header this is, by the last parameter of its functions and the columns of its table."""
-    masks = re.findall(r"^    symbol_mask (\w+)_mask;$", body, re.MULTILINE)
+    masks = re.findall(r"\n    symbol_mask (\w+)_mask;(?=\n)", body)
     function = _FUNCTION.search(body)
     for form in forms:
         if function and function["state"] == form.state and tuple(masks) == form.masks:

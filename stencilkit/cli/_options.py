@@ -35,9 +35,9 @@ class _Place(click.Path):
         path, where = Path(value), param.get_error_hint(ctx).strip("'") if param and ctx else ""
         if self.exists and not path.exists():
             raise files.missing(path, UsageError, where)
-        if path.is_dir() and not self.dir_okay:
+        if not self.dir_okay and path.is_dir():
             raise UsageError(f"{path} is a folder", where=where, fix="name a file")
-        if path.exists() and not path.is_dir() and not self.file_okay:
+        if not self.file_okay and path.exists() and not path.is_dir():
             raise UsageError(f"{path} is not a folder", where=where, fix="name a folder")
         return super().convert(value, param, ctx)
 
