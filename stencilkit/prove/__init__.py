@@ -90,14 +90,15 @@ class Setting:
 def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
     """Prove that two stencils of one uop do the same, or say why that is not proved.
 
-    Deterministic in a process that has proved nothing before: the solver's answers depend on what it was asked.
+    Deterministic in a process that has proved nothing before: the solver's answers depend on what it was asked. The
+    budget is for all attempts together.
     """
     first = _attempt(left, right, setting, ())
     if first.proof.verdict is Verdict.PROVED or first.search is None:
         return first.proof
     spent, last = first.proof.spent, first
     for facts in optional(left.name, setting.series) if first.undecided else ():
-        given = _attempt(left, right, setting, facts)
+        given = _attempt(left, right, replace(setting, budget=max(setting.budget - spent, 1)), facts)
         spent += given.proof.spent
         if given.proof.verdict is Verdict.PROVED:
             return replace(given.proof, verdict=Verdict.GIVEN, facts=facts, spent=spent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from stencilkit.errors import UsageError
 from stencilkit.prove import terms
@@ -51,7 +51,8 @@ class Solver:
     _opaque: dict[Term, Any] = field(default_factory=dict)
     _summed: dict[Term, Any] = field(default_factory=dict)
     _z3: Any = None
-    _count: int = 0
+    # z3 counts on from one question to the next, whoever asks them in this process.
+    _count: ClassVar[int] = 0
 
     def impossible(self, facts: Iterable[Term], *, sums: bool = False) -> bool:
         """Answer whether facts contradict each other whatever is read over writes that may be elsewhere.
@@ -91,15 +92,16 @@ class Solver:
         except self._z3.Z3Exception:
             # Out of memory: nothing more is to be had from this process.
             raise LimitError from None
-        # z3 counts on from one question to the next. Every question costs something, or there could be endless ones.
+        # Every question costs something, or there could be endless ones; behind one that went over its limit, z3 counts
+        # on from that limit.
         statistics = solver.statistics()
         count = (
             int(statistics.get_key_value("rlimit count"))
             if any(key == "rlimit count" for key, _ in statistics)
-            else self._count
+            else Solver._count
         )
-        self.spent += count - self._count + _QUESTION
-        self._count = count
+        self.spent += max(count - Solver._count, 0) + _QUESTION
+        Solver._count = count
         self.asked += 1
         self.model = solver.model() if found == self._z3.sat else None
         return {"sat": "yes", "unsat": "no"}.get(str(found), "unknown")  # type: ignore[return-value]  # of three texts

@@ -72,6 +72,14 @@ def test_every_question_costs_something() -> None:
     assert 0 < before < one.spent
 
 
+def test_a_solver_is_not_charged_with_what_another_one_asked() -> None:
+    first, second = solver(), solver()
+    for number in range(20):
+        first.satisfiable([equals(terms.mul(X, Y), number)])
+    second.satisfiable([equals(X, 1)])
+    assert 20 * second.spent < 2 * first.spent
+
+
 def test_near_are_the_facts_about_the_same_symbols() -> None:
     about_x, about_both = equals(X, 1), terms.eq(X, Y)
     read = equals(terms.word("memory", X), 3)

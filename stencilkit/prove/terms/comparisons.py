@@ -11,6 +11,8 @@ def eq(left: Term, right: Term) -> Term:
     """Compare for equality: the difference, with the sign that comes first in order, is zero."""
     if left is right:
         return TRUE
+    if left.value is not None and right.value is not None:
+        return FALSE
     if left.width == 1:
         return bitwise("xor", left, right, TRUE)
     for one, other in ((left, right), (right, left)):
