@@ -96,7 +96,10 @@ class Clang:
             said = _CC1.format(program=words[0], triple=samples.TRIPLE, name=name, flags=_CPU)
             return _done(words, err=f"{self.programs[words[0]].vendor}\n {said}\n")
         assert cwd is not None
-        return self._translate(words, cwd)
+        done = self._translate(words, cwd)
+        if stdout_to is not None:
+            stdout_to.write_bytes(done.stdout + done.stderr)
+        return done
 
     def _python(self, words: tuple[str, ...], cwd: Path | None, env: Mapping[str, str]) -> process.Completed:
         if words[1:3] == ("-m", "stencilkit"):

@@ -92,10 +92,10 @@ class Session:
                 kept.append(word)
         return tuple(kept)
 
-    def _run_cc1(self, arguments: Sequence[str], folder: Path) -> process.Completed:
+    def _run_cc1(self, arguments: Sequence[str], folder: Path, printed: Path | None = None) -> process.Completed:
         # -### names the program as it sees itself, which behind a wrapper is not what can be called.
         command = [*_without_resource(self.plan.toolchain.command), *arguments]
-        return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS)
+        return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS, stdout_to=printed)
 
     def precompile(self) -> None:
         """Compile what all units share."""
@@ -139,8 +139,11 @@ class Session:
         for name, text in texts.items():
             (folder / f"{name}.c").write_text(text, "utf-8")
         pch = ("-include-pch", str(self.work / "prefix.pch")) if self.precompiled else ()
-        done = self._run_cc1([*self.cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder)
-        return self._collect(done, folder, texts, self.plan.emits), done.err
+        # LLVM prints functions in hundreds of thousands of pieces, each of which would wake the reader of a pipe.
+        printed = folder / "printed" if more else None
+        done = self._run_cc1([*self.cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder, printed)
+        said = printed.read_text("utf-8", "replace") if printed else done.err
+        return self._collect(done, folder, texts, self.plan.emits), said
 
     def live(self, unit: Unit, names: Sequence[str]) -> Mapping[str, str]:
         """Digest what the bytes of uops can depend on, of a unit with all of them; nothing where that is not known."""

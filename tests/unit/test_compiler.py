@@ -38,8 +38,16 @@ class Clang:
         self.answer = '"/usr/bin/clang" "-cc1" "-triple" "t" {action} "-disable-free" "-main-file-name" "{name}" "-O3" "-o" "probe.out" "-x" "c" "{name}"'  # noqa: E501  # one line, as clang prints it
         self.calls: list[tuple[str, ...]] = []
 
-    def __call__(self, command: Sequence[str | Path], *, cwd: Path, timeout: float = 0) -> process.Completed:
-        words = tuple(map(str, command))
+    def __call__(
+        self, command: Sequence[str | Path], *, cwd: Path, timeout: float = 0, stdout_to: Path | None = None
+    ) -> process.Completed:
+        done = self._answer(tuple(map(str, command)), cwd)
+        if stdout_to is None:
+            return done
+        stdout_to.write_bytes(done.stdout + done.stderr)
+        return replace(done, stdout=b"", stderr=b"")
+
+    def _answer(self, words: tuple[str, ...], cwd: Path) -> process.Completed:
         self.calls.append(words)
         if "-###" in words:
             name = next(word for word in words if word.startswith("probe.") and word != "probe.out")
