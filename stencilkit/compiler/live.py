@@ -108,8 +108,8 @@ class _Function:
         found = [self.head]
         for label, inside in blocks.items():
             if label in reached:
-                dead = {start for start in blocks if label not in reached.get(start, ())}
-                found += [f"{label}:", *(_incoming(line, dead) for line in inside)]
+                live = {start for start, targets in reached.items() if label in targets}
+                found += [f"{label}:", *(_incoming(line, live, blocks) for line in inside)]
         return "\n".join(found)
 
 
@@ -134,7 +134,7 @@ def _read(text: str) -> _Function | None:
     return _Function(head, blocks, label, cases) if targets <= blocks.keys() else None
 
 
-def _incoming(line: str, dead: Container[str]) -> str:
+def _incoming(line: str, live: Container[str], blocks: Container[str]) -> str:
     """Leave out of a phi node what comes from dead blocks; of a switch with several ways to the same block, write one.
 
     The first block has no label; what comes from there stays.
@@ -142,7 +142,8 @@ def _incoming(line: str, dead: Container[str]) -> str:
     first = _INCOMING.search(line) if _PHI.match(line) else None
     if first is None:
         return line
-    kept = dict.fromkeys(match[0] for match in _INCOMING.finditer(line) if match[1] not in dead)
+    found = _INCOMING.finditer(line)
+    kept = dict.fromkeys(match[0] for match in found if match[1] in live or match[1] not in blocks)
     return line[: first.start()] + ", ".join(kept)
 
 
