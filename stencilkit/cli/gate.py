@@ -76,7 +76,7 @@ def command(
     for group in gate.groups(every):
         found = [_examine(item, varied, None if first else ledger, progress) for item in group]
         outcomes += found
-        # An hour of builds for other groups may end before its end.
+        # The other groups may take hours, and be interrupted.
         settled = settled + gate.settle(found, ledger) if update else settled
     disagreements = gate.disagreements(outcomes)
     rows = [_row(item, settled.written) for item in outcomes]
