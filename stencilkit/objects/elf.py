@@ -1,4 +1,4 @@
-"""ELF objects (gABI, "Object Files"); frames with pyelftools.
+"""ELF objects, with pyelftools.
 
 Follows CPython's `_ELF._handle_section` in what it keeps: PROGBITS sections that are loaded, and the RELA sections
 that apply to them. Refuses section types that no stencil can hold, instead of dropping them.
@@ -9,39 +9,34 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct import ConstructError
 from elftools.dwarf.callframe import FDE, RegisterRule
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
-from elftools.elf.enums import (
-    ENUM_RELOC_TYPE_AARCH64,
-    ENUM_SH_TYPE_AARCH64,
-    ENUM_SH_TYPE_AMD64,
-    ENUM_RELOC_TYPE_x64,
-)
+from elftools.elf.enums import ENUM_RELOC_TYPE_AARCH64, ENUM_RELOC_TYPE_x64
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import Section as ElfSection
+from elftools.elf.sections import SymbolTableSection
 
 from stencilkit.errors import REPORT, ObjectError
 from stencilkit.model.objectfile import ObjectFile, Relocation, Section, SectionRole, Symbol
 from stencilkit.model.unwind import FrameRow, FrameTable
 from stencilkit.objects.structures import WRITABLE, WRITABLE_FIX, Reader
 
-# Elf64_Ehdr: e_ident, e_type, e_machine, e_shoff, e_shentsize, e_shnum, e_shstrndx; the rest is not of interest here
-_HEADER: Final = struct.Struct("<6s10x2H20xQ10x3H")
-# Elf64_Shdr: sh_name, sh_type, sh_flags, sh_offset, sh_size, sh_link, sh_info, sh_entsize
-_SECTION: Final = struct.Struct("<2IQ8x2Q2I8xQ")
-# Elf64_Sym: st_name, st_info, st_shndx, st_value
-_SYMBOL: Final = struct.Struct("<IBxHQ8x")
-# Elf64_Rela: r_offset, type and symbol of r_info, r_addend
-_RELOCATION: Final = struct.Struct("<Q2Iq")
+# Elf64_Ehdr: e_ident; of the rest, e_shoff, e_shentsize and e_shnum are of interest here
+_HEADER: Final = struct.Struct("<6s10x24xQ10xHH2x")
+# Elf64_Shdr: sh_name, sh_type, sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info, sh_addralign, sh_entsize
+_SECTION: Final = struct.Struct("<4xI16x2Q16xQ")
 _LITTLE_64: Final = b"\x7fELF\x02\x01"
-_RELOCATABLE: Final = 1
-_STT_SECTION: Final = 3
-# From here on, an index is not that of a section; or there are so many that it is in a table of its own.
-_RESERVED: Final = 0xFF00
+_SHT_SYMTAB: Final = 2
+_SHT_NOBITS: Final = 8
+_SYMBOL_SIZE: Final = 24
+# Of these, pyelftools reads what their contents say, not their headers.
+_HASHES: Final = {0x5: "SHT_HASH", 0x6FFFFFF6: "SHT_GNU_HASH"}
 # The shim's has less than 100 bytes; rows of a table of frames are as wide as all rows before them together.
 _LARGEST_FRAMES: Final = 0x1000
 # What pyelftools raises on damaged input, beside its own errors:
@@ -79,33 +74,25 @@ _NEWER_AARCH64: Final = {
     564: "R_AARCH64_TLSDESC_ADD_LO12",
     569: "R_AARCH64_TLSDESC_CALL",
 }
-# By e_machine:
-_RELOCATION_NAMES: Final[Mapping[int, Mapping[int, str]]] = {
-    62: {number: name for name, number in ENUM_RELOC_TYPE_x64.items()} | _NEWER_X86_64,
-    183: {number: name for name, number in ENUM_RELOC_TYPE_AARCH64.items()} | _NEWER_AARCH64,
-}
-_SECTION_TYPES: Final[Mapping[int, Mapping[int, str]]] = {
-    62: {number: name for name, number in ENUM_SH_TYPE_AMD64.items()},
-    183: {number: name for name, number in ENUM_SH_TYPE_AARCH64.items()},
+_RELOCATION_NAMES: Final = {
+    "EM_X86_64": {number: name for name, number in ENUM_RELOC_TYPE_x64.items()} | _NEWER_X86_64,
+    "EM_AARCH64": {number: name for name, number in ENUM_RELOC_TYPE_AARCH64.items()} | _NEWER_AARCH64,
 }
 # Section types without content for a stencil; anything else is an error.
 _SKIPPED: Final = {
     "SHT_NULL": "the reserved first entry",
     "SHT_STRTAB": "names",
     "SHT_SYMTAB": "read as a table of its own",
-    "SHT_RELA": "read with the section that it is for",
-    "SHT_REL": "refused, if it has anything in it",
     "SHT_NOTE": "notes for the linker",
     "SHT_GROUP": "COMDAT membership, for the linker",
     "SHT_AARCH64_ATTRIBUTES": "build attributes, for the linker (-mbranch-protection with LLVM 21 and later)",
+    "SHT_LLVM_ADDRSIG": "address significance, for the linker (.addrsig)",
 }
-_SHT_LLVM_ADDRSIG: Final = 0x6FFF4C03  # .addrsig, for the linker; LLVM's BinaryFormat/ELF.h, no name in pyelftools
+_SHT_LLVM_ADDRSIG: Final = 0x6FFF4C03  # LLVM's BinaryFormat/ELF.h; pyelftools has no name for it
 _EH_FRAME: Final = ".eh_frame"
 # Constants that hold addresses: written by whoever relocates them, by no code. GNU's assembler writes an empty .data.
 _CONSTANT: Final = re.compile(r"\.l?data\.rel\.ro(\..+)?")
 _MEANINGS: Final = {
-    "SHT_HASH": "no relocatable object has such a section",
-    "SHT_GNU_HASH": "no relocatable object has such a section",
     "SHT_NOBITS": "zero-initialised writable data; a stencil has nowhere to keep state",
     "SHT_AMD64_UNWIND": "unwind tables; -fno-asynchronous-unwind-tables is missing from the flags",
     "SHT_INIT_ARRAY": "constructors, which nobody would run",
@@ -113,20 +100,7 @@ _MEANINGS: Final = {
 }
 
 
-class _Section(NamedTuple):
-    """A row of the section table; `kind` is the name of its type, or the number of one without a name."""
-
-    name: str
-    kind: str | int
-    flags: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    entry_size: int
-
-
-_Names = Sequence[tuple[str, int, int]]
+_Tables = Mapping[int, list[tuple[str, int, int]]]
 
 
 def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile:  # noqa: FBT001, FBT002  # an interface
@@ -134,111 +108,105 @@ def parse(data: bytes, symbol_prefix: str, unwind: bool = False) -> ObjectFile: 
 
     Raises: ObjectError.
     """
-    reader = Reader(data)
-    ident, kind, machine, place, entry_size, count, names = reader.record(_HEADER, 0, "the ELF header")
-    if ident != _LITTLE_64 or entry_size != _SECTION.size:
-        raise ObjectError("not an ELF object of 64 bits, lowest byte first, or a damaged one")
-    if kind != _RELOCATABLE or machine not in _RELOCATION_NAMES:
-        raise ObjectError(f"not a relocatable object for a machine that has a JIT: type {kind}, machine {machine}")
-    sections = _sections(reader, place, count, names, _SECTION_TYPES[machine])
+    try:
+        return _parse(data, symbol_prefix, unwind=unwind)
+    except _DAMAGE as error:
+        raise ObjectError(f"the ELF object is damaged: {str(error) or type(error).__name__}") from None
+
+
+def _parse(data: bytes, prefix: str, *, unwind: bool) -> ObjectFile:
+    reader = _survey(data)
+    elf = ELFFile(io.BytesIO(data))
+    machine = str(elf["e_machine"])
+    if elf["e_type"] != "ET_REL" or machine not in _RELOCATION_NAMES:
+        raise ObjectError(f"not a relocatable object for a machine that has a JIT: {elf['e_type']}, {machine}")
+    sections = []
+    for section in elf.iter_sections():
+        reader.spend(len(section.name))
+        sections.append(section)
     roles = [SectionRole.DATA if unwind and section.name == _EH_FRAME else _role(section) for section in sections]
     # Read once, by the index of its section: symbols and relocations want it.
     tables = {
-        index: tuple(_symbol_names(reader, sections, section, symbol_prefix))
+        index: list(_symbol_names(reader, sections, section, prefix))
         for index, section in enumerate(sections)
-        if section.kind == "SHT_SYMTAB"
+        if isinstance(section, SymbolTableSection)
     }
     symbols = _symbols(tables)
-    relocations = _relocations(reader, sections, tables, _RELOCATION_NAMES[machine])
-    return ObjectFile(
-        sections=tuple(
-            Section(
-                name=section.name,
-                role=role,
-                data=reader.part(section.offset, section.size, f"section {section.name!r}"),
-                symbols=tuple(symbols.get(index, ())),
-                relocations=tuple(relocations.get(index, ())),
+    relocations = _relocations(sections, tables, _RELOCATION_NAMES[machine])
+    kept = []
+    for index, (section, role) in enumerate(zip(sections, roles, strict=True)):
+        if role is not None:
+            kept.append(
+                Section(
+                    name=section.name,
+                    role=role,
+                    data=section.data(),
+                    symbols=tuple(symbols.get(index, ())),
+                    relocations=tuple(relocations.get(index, ())),
+                )
             )
-            for index, (section, role) in enumerate(zip(sections, roles, strict=True))
-            if role is not None
-        )
-    )
+    return ObjectFile(sections=tuple(kept))
 
 
-def _sections(reader: Reader, place: int, count: int, names: int, types: Mapping[int, str]) -> list[_Section]:
-    """Read the section table; the file holds all of every section.
+def _survey(data: bytes) -> Reader:
+    """Check all places and sizes in the headers before a library believes them; what is read later is small.
 
     Raises: ObjectError.
     """
+    reader = Reader(data)
+    ident, place, entry_size, count = reader.record(_HEADER, 0, "the ELF header")
+    if ident != _LITTLE_64 or entry_size != _SECTION.size:
+        raise ObjectError("not an ELF object of 64 bits, lowest byte first, or a damaged one")
     if place and not count:
         # "Extended" numbering, where the first section's size is the count.
-        _, _, _, _, count, _, _, _ = reader.record(_SECTION, place, "the section table")
-    rows = list(reader.table(_SECTION, place, count, "the section table"))
-    if names >= len(rows):
-        raise ObjectError("the object is damaged: its table of names is not among its sections")
-    _, _, _, start, length, *_ = rows[names]
-    strings = reader.part(start, length, "the table of names")
-    found = []
-    for name, number, flags, offset, size, *rest in rows:
-        kind = types.get(number, number)
-        if kind != "SHT_NOBITS":
+        _, _, count, _ = reader.record(_SECTION, place, "the section table")
+    for kind, offset, size, row_size in reader.table(_SECTION, place, count, "the section table"):
+        if kind != _SHT_NOBITS:
             reader.part(offset, size, "a section")
-        found.append(_Section(_name(reader, strings, name), kind, flags, offset, size, *rest))
-    return found
+        if kind == _SHT_SYMTAB and row_size != _SYMBOL_SIZE:
+            raise ObjectError(f"the object is damaged: symbols of {row_size} bytes")
+        if kind in _HASHES:
+            raise ObjectError(f"a section is {_HASHES[kind]}: no relocatable object has such a section")
+    return reader
 
 
-def _name(reader: Reader, strings: bytes, offset: int) -> str:
-    """Read a name; 0 is that of what has none, also where there is no table (gABI, "String Table")."""
-    return reader.name(strings, offset) if offset else ""
-
-
-def _role(section: _Section) -> SectionRole | None:
-    if section.kind in _SKIPPED or section.kind == _SHT_LLVM_ADDRSIG:
+def _role(section: ElfSection) -> SectionRole | None:
+    # A string where pyelftools has a name for the type, a number where not:
+    kind: str | int = section["sh_type"]
+    if kind in _SKIPPED or kind == _SHT_LLVM_ADDRSIG or isinstance(section, RelocationSection):
         return None
-    if section.kind == "SHT_NOBITS" and not section.size:
+    if kind == "SHT_NOBITS" and not section["sh_size"]:
         # GNU's assembler writes an empty .bss always.
         return None
-    if section.kind != "SHT_PROGBITS":
-        shown = section.kind if isinstance(section.kind, str) else f"type {section.kind:#x}"
-        meaning = _MEANINGS.get(str(section.kind), "no stencil has such a section")
+    if kind != "SHT_PROGBITS":
+        shown = kind if isinstance(kind, str) else f"type {kind:#x}"
+        meaning = _MEANINGS.get(str(kind), "no stencil has such a section")
         raise ObjectError(f"section {section.name!r} is {shown}: {meaning}")
-    if not section.flags & SH_FLAGS.SHF_ALLOC:
+    if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
         return None
-    if section.flags & SH_FLAGS.SHF_COMPRESSED:
+    if section["sh_flags"] & SH_FLAGS.SHF_COMPRESSED:
         raise ObjectError(f"section {section.name!r} is compressed, which only debug information can be")
-    if section.flags & SH_FLAGS.SHF_WRITE and section.size and not _CONSTANT.fullmatch(section.name):
+    if section["sh_flags"] & SH_FLAGS.SHF_WRITE and section["sh_size"] and not _CONSTANT.fullmatch(section.name):
         raise ObjectError(f"section {section.name!r} is writable: {WRITABLE}", fix=WRITABLE_FIX)
-    return SectionRole.CODE if section.flags & SH_FLAGS.SHF_EXECINSTR else SectionRole.DATA
-
-
-def _rows(reader: Reader, section: _Section, layout: struct.Struct) -> Iterator[tuple[Any, ...]]:
-    """Unpack the records of a section.
-
-    Raises: ObjectError.
-    """
-    if section.entry_size != layout.size or section.size % layout.size:
-        what = f"section {section.name!r} has records of {section.entry_size} bytes in {section.size}"
-        raise ObjectError(f"the object is damaged: {what}")
-    return reader.table(layout, section.offset, section.size // layout.size, f"section {section.name!r}")
+    return SectionRole.CODE if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR else SectionRole.DATA
 
 
 def _symbol_names(
-    reader: Reader, sections: Sequence[_Section], table: _Section, prefix: str
+    reader: Reader, sections: list[ElfSection], table: SymbolTableSection, prefix: str
 ) -> Iterator[tuple[str, int, int]]:
     """Yield name, section index (-1: none) and value of every symbol, in table order."""
-    rows = _rows(reader, table, _SYMBOL)
-    names = sections[table.link] if table.link < len(sections) else table
-    if names.kind != "SHT_STRTAB":
-        raise ObjectError(f"the object is damaged: the names of section {table.name!r} are in no table of names")
-    strings = reader.part(names.offset, names.size, "a table of names")
-    for start, info, index, value in rows:
+    for symbol in table.iter_symbols():
+        index = symbol["st_shndx"]
+        index = index if isinstance(index, int) else -1
+        name = symbol.name
+        reader.spend(len(name))
         # Section symbols have no name of their own; llvm-readobj shows the section's.
-        own = info & 0xF == _STT_SECTION and 0 < index < len(sections)
-        name = sections[index].name if own else _name(reader, strings, start)
-        yield name.removeprefix(prefix), index if 0 < index < _RESERVED else -1, value
+        if symbol["st_info"]["type"] == "STT_SECTION" and 0 <= index < len(sections):
+            name = sections[index].name
+        yield name.removeprefix(prefix), index, symbol["st_value"]
 
 
-def _symbols(tables: Mapping[int, _Names]) -> dict[int, list[Symbol]]:
+def _symbols(tables: _Tables) -> dict[int, list[Symbol]]:
     found: dict[int, list[Symbol]] = {}
     for table in tables.values():
         for name, index, value in table:
@@ -247,27 +215,24 @@ def _symbols(tables: Mapping[int, _Names]) -> dict[int, list[Symbol]]:
     return found
 
 
-def _relocations(
-    reader: Reader, sections: Sequence[_Section], tables: Mapping[int, _Names], kinds: Mapping[int, str]
-) -> dict[int, list[Relocation]]:
+def _relocations(sections: list[ElfSection], tables: _Tables, kinds: dict[int, str]) -> dict[int, list[Relocation]]:
     found: dict[int, list[Relocation]] = {}
     for section in sections:
-        if section.kind not in ("SHT_RELA", "SHT_REL") or not section.size:
+        if not isinstance(section, RelocationSection) or section.num_relocations() == 0:
             continue
-        if section.kind == "SHT_REL":
+        if not section.is_RELA():
             raise ObjectError(f"section {section.name!r} has relocations without addends (SHT_REL)")
-        names = tables.get(section.link)
-        if names is None or section.info >= len(sections):
-            raise ObjectError(f"the object is damaged: section {section.name!r} refers to sections that do not fit")
-        for offset, number, symbol, addend in _rows(reader, section, _RELOCATION):
-            if symbol >= len(names):
-                raise ObjectError(f"the object is damaged: a relocation wants symbol {symbol}, which does not exist")
-            found.setdefault(section.info, []).append(
+        link, info = section["sh_link"], section["sh_info"]
+        if not isinstance(sections[link], SymbolTableSection) or info >= len(sections):
+            raise ObjectError(f"section {section.name!r} refers to sections that do not fit")
+        for relocation in section.iter_relocations():
+            number = relocation["r_info_type"]
+            found.setdefault(info, []).append(
                 Relocation(
-                    offset=offset,
+                    offset=relocation["r_offset"],
                     kind=kinds.get(number, f"relocation type {number}"),
-                    symbol=names[symbol][0],
-                    addend=addend,
+                    symbol=tables[link][relocation["r_info_sym"]][0],
+                    addend=relocation["r_addend"],
                 )
             )
     return found

@@ -244,7 +244,7 @@ def test_tables_of_the_dynamic_linker_are_refused_unread(kind: int, name: str) -
 
 
 def test_symbols_of_an_odd_size_are_refused() -> None:
-    with pytest.raises(ObjectError, match="has records of 1 bytes"):
+    with pytest.raises(ObjectError, match="symbols of 1 bytes"):
         objects.parse(_elf_file(bytes(64) + _elf_row(2, 0, 64, 1)), TARGETS["x86_64-unknown-linux-gnu"])
 
 

@@ -67,7 +67,7 @@ def test_relocation_kinds_are_named(number: int, name: str, machine: int) -> Non
         (patched(1, TYPE, "<I", 14), "constructors"),
         (patched(1, TYPE, "<I", 0x70000001), "-fno-asynchronous-unwind-tables"),
         (patched(1, TYPE, "<I", 0x12345), "no stencil has such a section"),
-        (patched(1, TYPE, "<I", 5), "is SHT_HASH: no relocatable object"),
+        (patched(1, TYPE, "<I", 5), "a section is SHT_HASH: no relocatable object"),
         (patched(1, OFFSET, "<Q", 1 << 40), "outside the file"),
         (patched(1, SIZE, "<Q", 1 << 63), "outside the file"),
         (patched(1, FLAGS, "<Q", 0x806), "damaged|compressed"),

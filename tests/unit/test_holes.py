@@ -184,7 +184,7 @@ def test_objects_survive_the_cache() -> None:
 @pytest.mark.parametrize("number", range(43, 52))
 def test_relocations_of_apx_name_the_flag(number: int) -> None:
     """llvm/llvm-project#106681; the names are those of llvm-readobj."""
-    kind = elf._RELOCATION_NAMES[62][number]
+    kind = elf._RELOCATION_NAMES["EM_X86_64"][number]
     text = section(data=bytes(8), relocations=(relocation(kind),))
     with pytest.raises(RelocationError, match=f"{kind} against .* cannot be patched: .*-mapx-features"):
         holes.lower("_UOP", ObjectFile(sections=(text,)), VALUES)
