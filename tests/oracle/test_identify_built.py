@@ -75,24 +75,38 @@ SEEN = {
 @pytest.mark.parametrize("flavour", ["release", "debug"])
 @pytest.mark.parametrize("version", wb.PINNED)
 def test_jit_c_with_every_kind_of_optimisation(version: str, flavour: Flavour, tmp_path: Path) -> None:
-    """Of a CPython, jit.c alone decides what can be seen: a library of it stands for python."""
-    tree, major = wb.tree(version), wb.PINNED[version]
+    stencils = wb.built(version, wb.PINNED[version], tmp_path / "out", *(["--debug"] if flavour == "debug" else []))
     series = version.rpartition(".")[0]
-    stencils = wb.built(version, major, tmp_path / "out", *(["--debug"] if flavour == "debug" else []))
-    includes = [stencils, wb.pyconfig(version, wb.X86, flavour), tree / "Include", tree / "Include/internal", tree]
-    defines = ["-DPy_BUILD_CORE", "-D_Py_JIT", "-D_Py_TIER2=1", *([] if flavour == "debug" else ["-DNDEBUG"])]
-    texts = [f'static const char version[] = "{version}", tag[] = "cpython-{series.replace(".", "")}";']
-    texts += ['__attribute__((used)) static const char *const texts[] = {version, tag, "PYTHONHOME"};']
-    (tmp_path / "jit.c").write_text("\n".join([*texts, '#include "Python/jit.c"']))
     for options in OPTIONS:
-        program = tmp_path / f"python-llvm-{stencils.name.removeprefix('llvm-')}"
-        words: list[str | Path] = ["gcc", "-w", "-shared", "-fPIC", *options.split(), *defines]
-        words += [f"-I{folder}" for folder in includes]
-        subprocess.run([*words, "-o", program, tmp_path / "jit.c"], check=True)
+        program = library(version, flavour, stencils, options, tmp_path)
         print(f"{version} {flavour} gcc {options}:", end=" ")
         best = identified(program, version)
         assert best["flavour"] == flavour
         assert 100 * best["stencils"] >= SEEN[flavour][series] * (best["stencils"] + best["hidden"]), best
+
+
+@pytest.mark.parametrize("version", wb.RELEASES)
+def test_other_releases_are_not_taken_for_the_newest(version: str, tmp_path: Path) -> None:
+    (major,) = (major for newest, major in wb.PINNED.items() if newest.startswith(version[:5]))
+    stencils = wb.built(version, major, tmp_path / "out")
+    for options in ("-O0", "-O2"):
+        identified(library(version, "release", stencils, options, tmp_path), version)
+
+
+def library(version: str, flavour: Flavour, stencils: Path, options: str, work: Path) -> Path:
+    """Compile a library of jit.c, which alone decides what can be seen of stencils: it stands for python."""
+    tree = wb.tree(version)
+    includes = [stencils, wb.pyconfig(version, wb.X86, flavour), tree / "Include", tree / "Include/internal", tree]
+    defines = ["-DPy_BUILD_CORE", "-D_Py_JIT", "-D_Py_TIER2=1", *([] if flavour == "debug" else ["-DNDEBUG"])]
+    tag = f"cpython-{''.join(version.split('.')[:2])}"
+    texts = [f'static const char version[] = "{version}", tag[] = "{tag}";']
+    texts += ['__attribute__((used)) static const char *const texts[] = {version, tag, "PYTHONHOME"};']
+    (work / "jit.c").write_text("\n".join([*texts, '#include "Python/jit.c"']))
+    program = work / f"python-llvm-{stencils.name.removeprefix('llvm-')}"
+    words: list[str | Path] = ["gcc", "-w", "-shared", "-fPIC", *options.split(), *defines]
+    words += [f"-I{folder}" for folder in includes]
+    subprocess.run([*words, "-o", program, work / "jit.c"], check=True)
+    return program
 
 
 def linked_statically(build: Path, program: Path) -> Path:
