@@ -24,8 +24,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.setattr(process, "run", made.clang)
-    # A run that ends early lets no more programs start in its process, which is that of all tests here.
-    monkeypatch.setattr(process, "_stopping", threading.Event())
     for name in ("STENCILKIT_LLVM", "LLVM_TOOLS_INSTALL_DIR", "LLVM_ROOT", "CONDA_PREFIX", "LLVM_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(_finding, "_FOLDERS", ())
@@ -43,6 +41,12 @@ def judged(machine: Machine, capsys: pytest.CaptureFixture[str]) -> Machine:
     shutil.rmtree(machine.out)
     capsys.readouterr()
     return machine
+
+
+@pytest.fixture(autouse=True)
+def _going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let programs start: a run that is interrupted starts no more in its process, which is that of all tests here."""
+    monkeypatch.setattr(process, "_stopping", threading.Event())
 
 
 @pytest.fixture(autouse=True)

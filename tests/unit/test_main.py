@@ -13,15 +13,12 @@ import pytest
 
 from stencilkit import cli
 from stencilkit.errors import ExitCode, StencilkitError
-from stencilkit.support import process
 
 
 def _answer(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     def command(**_: Any) -> int:
         raise error
 
-    # For good, it would refuse every later process of this test run.
-    monkeypatch.setattr(process, "stop_all", lambda: None)
     monkeypatch.setattr(cli.group, "main", command)
     return cli.main([])
 

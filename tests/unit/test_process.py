@@ -17,9 +17,8 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test's interruption reach another test."""
-    monkeypatch.setattr(process, "_stopping", threading.Event())
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop programs sooner."""
     monkeypatch.setattr(process, "_STOP_SIGNALS", ((signal.SIGINT, 0.3), (signal.SIGTERM, 0.3)))
 
 

@@ -172,12 +172,6 @@ def doing(outcomes: dict[str, Result | BaseException]) -> Callable[..., Iterator
     return do
 
 
-@pytest.fixture(autouse=True)
-def _going_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stops all programs of a process is not for the tests' own."""
-    monkeypatch.setattr(process, "stop_all", lambda: None)
-
-
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     def run(do: Callable[..., Iterator[Result]], board: Quiet, *, resume: bool) -> tuple[Result, ...]:
         return scheduling.run(JOBS, Run(folder=tmp_path, jobs=1, timeout=1, resume=resume), board, do)
