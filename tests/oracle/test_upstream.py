@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from stencilkit.model.stencil import HoleValue
 from stencilkit.model.target import Flavour
+from stencilkit.pipeline import admitting
 from tests import workbench as wb
 
 # `make test` runs every uop of each dialect for one target, and a sample of them for each dialect and object format;
@@ -125,3 +127,16 @@ def test_numbers_that_stencils_would_read_from_elsewhere_are_refused(
             assert "from beside its data" in done.stderr
             refused[major] = done.stderr.partition("where: uop ")[2].partition(",")[0].partition("_r")[0]
     assert refused == MISPLACED.get((version, flavour), {})
+
+
+@pytest.mark.parametrize("major", [18, 19])
+def test_what_is_imported_is_called_through_its_slot(major: int, tmp_path: Path) -> None:
+    """With -fno-plt, LLVM 19 loads what is at the function itself, on aarch64 Windows: 3.13 has no -fplt for it."""
+    tree = wb.small_tree("3.13.15", tmp_path / "tree", uops=12, step=12)
+    config = wb.config_for("3.13.15", wb.WIN_ARM, "release", tmp_path / "config")
+    out = tmp_path / "out"
+    folder = wb.built("3.13.15", major, out, "--pyconfig-dir", config, triple=wb.WIN_ARM, source_tree=tree)
+    patches = [patch for uop in admitting.header(folder).header.stencils.uops for patch in uop.code.patches]
+    loads = [patch for patch in patches if patch.func == "patch_aarch64_12"]
+    assert loads
+    assert {patch.value for patch in loads} == {HoleValue.DATA}
