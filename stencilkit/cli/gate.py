@@ -76,8 +76,9 @@ def command(
     for group in gate.groups(every):
         found = [_examine(item, varied, None if first else ledger, progress) for item in group]
         outcomes += found
-        # The other groups may take hours, and be interrupted.
-        settled = settled + gate.settle(found, ledger) if update else settled
+        if update:
+            # The other groups may take hours, and be interrupted.
+            settled += gate.settle(found, ledger)
     disagreements = gate.disagreements(outcomes)
     rows = [_row(item, settled.written) for item in outcomes]
     remarks = [*_remarks(outcomes, settled.written), *disagreements, *_settled(settled), *_varied(outcomes, varied)]
