@@ -16,7 +16,8 @@ from stencilkit.prove.seeds import PAGE, Seed
 from stencilkit.prove.world import World
 
 _CODE: Final = 0x1000_0000
-_DATA: Final = 0x1100_0000
+# Not where memory may say that an object is: words that begin in the middle of others can be multiples of 0x100_0000.
+_DATA: Final = 0x1108_0000
 _SLOTS: Final = 0x1200_0000
 _EXITS: Final = _CODE + 0x8_0000  # a conditional branch of aarch64 reaches a megabyte
 _SYMBOLS: Final = 0x1400_0000
@@ -27,6 +28,7 @@ _BACK: Final = _EXITS + 0x800
 _PARTS: Final = {HoleValue.CODE: _CODE, HoleValue.DATA: _DATA}
 _MOST_STEPS: Final = 5000
 _CALLS: Final = ("call", "bl", "blr")
+_INDIRECT: Final = ("call", "blr", "jmp", "br")
 
 
 class EndlessError(Exception):
@@ -66,6 +68,7 @@ class Run:
     pages: dict[int, bytes] = field(default_factory=dict)
     steps: int = 0
     last: int = 0
+    ran: bool = False
     back: int = -1
     over: bool = False
 
@@ -80,8 +83,12 @@ class Run:
             self.engine.hook_add(self.unicorn.UC_HOOK_MEM_WRITE, self._write),
             self.engine.hook_add(self.unicorn.UC_HOOK_MEM_UNMAPPED, self._unmapped),
             *(
-                self.engine.hook_add(self.unicorn.UC_HOOK_MEM_READ, self._beside, begin=begin, end=end)
-                for begin, end in ((_EXITS + PAGE, _DATA - 1), (_DATA + len(self.code.data.body), _SLOTS - 1))
+                self.engine.hook_add(kind, self._beside, begin=begin, end=end - 1)
+                for kind, begin, end in (
+                    (self.unicorn.UC_HOOK_MEM_READ, _CODE, _DATA),
+                    (self.unicorn.UC_HOOK_MEM_READ, _DATA + len(self.code.data.body), _SLOTS),
+                    (self.unicorn.UC_HOOK_MEM_WRITE, _CODE, _SYMBOLS),
+                )
             ),
         ]
         try:
@@ -176,9 +183,13 @@ class Run:
         return True
 
     def _beside(self, engine: Any, *_: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
-        """End a run that reads beside the stencil's data: an operand is not one that the uop has."""
+        """End a run that reads code or beside the data, or writes to either: no object of CPython is there.
+
+        What is there is not the same on both sides. An operand is not one that the uop has, or a random pointer is the
+        address of the code.
+        """
         engine.emu_stop()
-        raise EndlessError("a read beside the stencil's data")
+        raise EndlessError("an access to code, or beside the stencil's data")
 
     def _write(self, _engine: Any, _access: int, address: int, size: int, value: int, _data: Any) -> None:  # noqa: ANN401  # unicorn has no annotations
         if not _STACK <= address < self._own:
@@ -192,11 +203,14 @@ class Run:
             if self.steps > _MOST_STEPS:
                 engine.emu_stop()
                 raise EndlessError("too many steps")
+            if self._by_chance():
+                engine.emu_stop()
+                raise EndlessError("a random pointer to the code")
             back = self._behind_call()
-            if back not in (-1, place):
+            if back >= 0:
                 # A call of a trampoline within the stencil: what that jumps to is called.
                 self.back = back
-            self.last = place
+            self.last, self.ran = place, True
             return
         back = self._behind_call()
         if back < 0:
@@ -207,10 +221,17 @@ class Run:
         self._left(address)
         engine.emu_stop()
 
-    def _behind_call(self) -> int:
-        """Return the place behind the instruction that ran last, if it is a call, else -1."""
+    def _by_chance(self) -> bool:
+        """Whether the instruction that ran last went into the stencil by an address that is not in its data."""
         op = self.code.operations.get(self.last)
-        return self.last + op.size if op is not None and op.name in _CALLS else -1
+        if not self.ran or op is None or op.name not in _INDIRECT or op.operands[0].kind == "number":
+            return False
+        return op.name in _CALLS or all(patch.value is not HoleValue.CODE for patch in self.code.data.patches)
+
+    def _behind_call(self) -> int:
+        """Return the place behind the instruction that ran last, if it is a call that has not returned, else -1."""
+        op = self.code.operations.get(self.last)
+        return op.end if self.ran and op is not None and op.name in _CALLS else -1
 
     def _read(self, name: str) -> int:
         return int(self.engine.reg_read(self.numbers[name]))
@@ -238,7 +259,8 @@ class Run:
             self.engine.emu_stop()
             return
         self._answer(name, prototype, number)
-        # Back to the caller, without running the stub.
+        # Back to the caller, without running the stub: it is not the call that leads to what comes next.
+        self.ran = False
         convention = self.world.convention
         self._register(convention.stack, self._read(convention.stack) + convention.popped)
         self.engine.reg_write(self.counter, _CODE + back)
