@@ -28,7 +28,7 @@ _SHORT_DIGEST: Final = re.compile(rf"[0-9a-f]{{{SHORT}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _SHOWN: Final = 8
 _PROVE: Final = "prove it again: stencilkit prove --ledger --update"
-_AGAIN: Final = "restore the ledger, or have it written again: stencilkit gate --update"
+RESTORE: Final = "restore the ledger, or have it written again: stencilkit gate --update"
 
 
 def render(entry: Entry, base: Entry | None = None) -> str:
@@ -75,7 +75,7 @@ def _texts(entry: Entry) -> dict[str, str]:
 
 
 def _no_base(where: PurePosixPath) -> Entry:
-    raise LedgerError("an entry that others differ from must itself be whole", where=str(where), fix=_AGAIN)
+    raise LedgerError("an entry that others differ from must itself be whole", where=str(where), fix=RESTORE)
 
 
 def parse(text: str, where: str, read_base: Callable[[PurePosixPath], Entry] = _no_base) -> Entry:
@@ -198,7 +198,7 @@ def _read(folder: Path, wanted: PurePosixPath) -> Entry:
 def _read_one(folder: Path, wanted: PurePosixPath, read_base: Callable[[PurePosixPath], Entry] = _no_base) -> Entry:
     path = folder / wanted
     if not path.is_file():
-        raise LedgerError("an entry that others differ from is missing", where=str(path), fix=_AGAIN)
+        raise LedgerError("an entry that others differ from is missing", where=str(path), fix=RESTORE)
     return parse(files.read_text(path, error=LedgerError, limit=limits.MANIFEST), str(path), read_base)
 
 
@@ -228,7 +228,7 @@ def _llvms(folder: Path, entry: Entry) -> list[str]:
 def _version(entry: Entry) -> LlvmVersion:
     version = LlvmVersion.parse(entry.llvm)
     if version is None:
-        raise LedgerError(f"llvm: is not a version: {entry.llvm!r}", where=str(entry.place), fix=_AGAIN)
+        raise LedgerError(f"llvm: is not a version: {entry.llvm!r}", where=str(entry.place), fix=RESTORE)
     return version
 
 
@@ -239,7 +239,7 @@ def base_of(folder: Path, entry: Entry, pinned: int) -> Entry:
     """
     group = sorted((_read(folder, place(*entry.group, llvm)) for llvm in _llvms(folder, entry)), key=_version)
     if not group:
-        raise LedgerError(f"the ledger has no entry for {entry.place}", where=str(folder), fix=_AGAIN)
+        raise LedgerError(f"the ledger has no entry for {entry.place}", where=str(folder), fix=RESTORE)
     return next((item for item in group if _version(item).major == pinned), group[0])
 
 

@@ -32,7 +32,6 @@ _PASTING: Final = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)\((\w+)\)([^\n]*##
 _DIRECTIVE: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _STATEMENTS: Final = frozenset({"if", "for", "while", "switch", "do", "else", "return", "sizeof"})
 _BRACE: Final = re.compile(r"[{}]")
-_AGAIN: Final = "use a complete release tarball or a checkout"
 
 
 def reachable(tree: SourceTree, uops: Sequence[Uop]) -> Mapping[str, frozenset[str]]:
@@ -70,7 +69,7 @@ def _definitions(tree: SourceTree) -> Mapping[str, set[str]]:
     """Map macros and functions with a body to the identifiers in it; all that have one name together."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in _headers(tree):
-        text = _COMMENT.sub(" ", _JOINED.sub(" ", files.read_text(path, error=SourceError, fix=_AGAIN)))
+        text = _COMMENT.sub(" ", _JOINED.sub(" ", files.read_text(path, error=SourceError, fix=trees.COMPLETE)))
         for match in _MACRO.finditer(text):
             found[match[1]] |= _words(match[2])
         code = _DIRECTIVE.sub("", text)

@@ -57,7 +57,7 @@ def open_tree(root: Path, known: Mapping[str, Python], *, newer: Python | None =
             raise SourceError(
                 f"CPython {version} has no JIT here: {needed} is missing",
                 where=str(root),
-                fix="use a complete release tarball or a checkout",
+                fix=trees.COMPLETE,
             )
     return SourceTree(root=root, version=version, python=python, vouched=_vouched(root))
 
@@ -91,7 +91,7 @@ def _unknown(version: PythonVersion, known: tuple[str, ...]) -> str:
 
 
 def _version(patchlevel: Path) -> PythonVersion:
-    text = files.read_text(patchlevel, error=SourceError, fix="use a complete release tarball or a checkout")
+    text = files.read_text(patchlevel, error=SourceError, fix=trees.COMPLETE)
     match = re.search(r'^#define PY_VERSION\s+"([^"]+)"', text, re.MULTILINE)
     version = PythonVersion.parse(match[1]) if match else None
     if version is None:

@@ -12,8 +12,8 @@ from typing import Final
 from stencilkit.errors import ObjectError
 from stencilkit.model.unwind import FrameTable, UnwindInfo
 
-_SHIM: Final = "Tools/jit/shim.c"
-_FIX: Final = "compare this file with the release's, or report this with the version of clang and the flags"
+SHIM: Final = "Tools/jit/shim.c"
+FIX: Final = "compare this file with the release's, or report this with the version of clang and the flags"
 # DWARF numbers of the frame pointer and the return address: x86-64 psABI figure 3.36, DWARF for the Arm 64-bit
 # Architecture section 4.1.
 _REGISTERS: Final = {"x86_64": (6, 16), "aarch64": (29, 30)}
@@ -26,25 +26,23 @@ def derive(table: FrameTable, calls: Sequence[int], arch: str) -> UnwindInfo:
     """
     frame_pointer, return_address = _REGISTERS[arch]
     if len(calls) != 1:
-        raise ObjectError(
-            f"the shim should call an executor once, but it has {len(calls)} calls", where=_SHIM, fix=_FIX
-        )
+        raise ObjectError(f"the shim should call an executor once, but it has {len(calls)} calls", where=SHIM, fix=FIX)
     active = [row for row in table.rows if row.pc <= calls[0]]
     if not active:
-        raise ObjectError(f"the shim has no frame information at its call ({calls[0]:#x})", where=_SHIM, fix=_FIX)
+        raise ObjectError(f"the shim has no frame information at its call ({calls[0]:#x})", where=SHIM, fix=FIX)
     row = max(active, key=lambda candidate: candidate.pc)
     if frame_pointer not in row.saved or return_address not in row.saved:
         raise ObjectError(
             "the shim does not save frame pointer and return address before its call",
-            where=_SHIM,
+            where=SHIM,
             fix="leave -fomit-frame-pointer out of --cflags",
         )
     if row.cfa_register != frame_pointer:
         # Upstream has no name for any other register; and stencils move the stack pointer.
         raise ObjectError(
             f"the shim's frame is not found from the frame pointer, but from register {row.cfa_register}",
-            where=_SHIM,
-            fix=_FIX,
+            where=SHIM,
+            fix=FIX,
         )
     return UnwindInfo(
         code_alignment=table.code_alignment,
@@ -60,9 +58,7 @@ def derive(table: FrameTable, calls: Sequence[int], arch: str) -> UnwindInfo:
 
 def _in_units(offset: int, unit: int) -> int:
     if not unit or offset % unit:
-        raise ObjectError(
-            f"offset {offset} is not a multiple of the data alignment factor {unit}", where=_SHIM, fix=_FIX
-        )
+        raise ObjectError(f"offset {offset} is not a multiple of the data alignment factor {unit}", where=SHIM, fix=FIX)
     return offset // unit
 
 

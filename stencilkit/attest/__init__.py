@@ -28,6 +28,7 @@ MOST_FILES: Final = 1_000
 MOST_SIGNATURES: Final = 64
 _SHOWN: Final = 8
 _BOUNDS: Final = jsontext.Bounds(size=8 << 20, depth=16)
+_GET_AGAIN: Final = "get it again from where it was published"
 _PURPOSE: Final = "signing and verifying statements"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -105,7 +106,10 @@ def gather(paths: Iterable[Path], demand: Demand, root: Path | None) -> Attestat
     """
     known = list(dict.fromkeys(paths))
     if len(known) > MOST_FILES:
-        raise AttestationError(f"there are {len(known)} attestations, and at most {MOST_FILES} are read")
+        raise AttestationError(
+            f"there are {len(known)} attestations, and at most {MOST_FILES} are read",
+            fix="name those of the builders that you trust",
+        )
     attested, rejected = [], []
     reader = _Reader(demand, root)
     for path in known:
@@ -172,13 +176,14 @@ def read_bounded(path: Path, most: int) -> bytes:
     """
     try:
         if not path.is_file():
-            raise AttestationError("this is not a regular file", where=str(path))
+            raise AttestationError("this is not a regular file", where=str(path), fix=_GET_AGAIN)
         with path.open("rb") as file:
             data = file.read(most + 1)
     except OSError as problem:
-        raise AttestationError(f"cannot read it: {problem.strerror or problem}", where=str(path)) from None
+        what = f"cannot read it: {problem.strerror or problem}"
+        raise AttestationError(what, where=str(path), fix="check its permissions") from None
     if len(data) > most:
-        raise AttestationError(f"it has more than {most} bytes, which are not read", where=str(path))
+        raise AttestationError(f"it has more than {most} bytes, which are not read", where=str(path), fix=_GET_AGAIN)
     return data
 
 

@@ -25,6 +25,7 @@ logging.getLogger("sigstore").addHandler(logging.NullHandler())
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 # A bundle has a certificate, a proof and the payload again, encoded twice.
 BOUNDS: Final = jsontext.Bounds(size=8 << 20, depth=16)
+_AGAIN: Final = "get it again from where it was published"
 
 
 def sign(payload: bytes, token: str, trust: Path | None) -> bytes:
@@ -110,14 +111,12 @@ def _bundle(data: bytes, where: str) -> Bundle:
     except AttestationError:
         raise
     except Exception as problem:  # noqa: BLE001  # whatever hostile JSON makes the library raise, it is not a bundle
-        raise AttestationError(
-            f"not a sigstore bundle: {problem!s:.200}", where=where, fix="get it again from where it was published"
-        ) from None
+        raise AttestationError(f"not a sigstore bundle: {problem!s:.200}", where=where, fix=_AGAIN) from None
     envelope = document.get("dsseEnvelope", {})
     hints = [row.get("keyid") for row in envelope.get("signatures", ())] if isinstance(envelope, dict) else []
     # The library reads base64 with other bits and stray characters as the same, and nothing covers a key id.
     if _bare(again) != _bare(document) or any(hints):
-        raise AttestationError("this is not how a sigstore bundle is written", where=where)
+        raise AttestationError("this is not how a sigstore bundle is written", where=where, fix=_AGAIN)
     return bundle
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import CompileError
+from stencilkit.errors import REPORT, CompileError
 from stencilkit.model.build import Plan
 from stencilkit.support import process
 
@@ -34,6 +34,7 @@ def ir(plan: Plan, text: str, work: Path, name: str) -> str:
             "all uops in one unit do not compile",
             where=plan.toolchain.label,
             details="\n".join(done.err.splitlines()[:_SHOWN_LINES]),
+            fix=REPORT,
         )
     return (work / f"{name}.ll").read_text("utf-8")
 

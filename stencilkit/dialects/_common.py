@@ -97,7 +97,9 @@ def template_units(tree: SourceTree, uops: Sequence[Uop]) -> list[Unit]:
     """
     prefix, rest, line = split_prefix(trees.read(tree, TEMPLATE))
     if _PLACEHOLDER in prefix or _PLACEHOLDER not in rest:
-        raise SourceError(f"the template has no place for a uop ({_PLACEHOLDER})", where=str(tree.root / TEMPLATE))
+        raise SourceError(
+            f"the template has no place for a uop ({_PLACEHOLDER})", where=str(tree.root / TEMPLATE), fix=trees.COMPLETE
+        )
     return [
         Unit(
             name=uop.name,

@@ -125,7 +125,8 @@ def units(tree: SourceTree, uops: Sequence[Uop], target: Target) -> tuple[Unit, 
     prefix, rest, line = _common.split_prefix(trees.read(tree, _common.TEMPLATE))
     before, include, after = rest.partition(_CASES_INCLUDE)
     if not include:
-        raise SourceError("the template does not include the uops", where=str(tree.root / _common.TEMPLATE))
+        where = str(tree.root / _common.TEMPLATE)
+        raise SourceError("the template does not include the uops", where=where, fix=trees.COMPLETE)
     cases = trees.read(tree, _common.CASES)
     head, tail = _around_cases(cases)
     start = f'{before}#line 1 "./{_common.CASES}"\n'

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stencilkit import emit, objects, unwind
+from stencilkit.errors import ObjectError
 from stencilkit.model.manifest import FileRole
 from stencilkit.model.objectfile import ObjectFile, SectionRole
 from stencilkit.model.target import Target
@@ -40,6 +41,13 @@ def derive(target: Target, shim: bytes | None) -> Companions:
     """
     if shim is None:
         return Companions(shim=None, unwind=(), digests={})
+    try:
+        return _derive(target, shim)
+    except ObjectError as error:
+        raise ObjectError(error.what, where=error.where or unwind.SHIM, fix=error.fix or unwind.FIX) from None
+
+
+def _derive(target: Target, shim: bytes) -> Companions:
     obj = objects.parse(shim, target, unwind=True)
     linked = objects.account(shim, target)
     constants = unwind.rows(_unwind(obj, shim, target))

@@ -109,7 +109,9 @@ def supported(folder: Path) -> tuple[Supported, ...]:
 def _order(entry: Entry) -> tuple[object, ...]:
     version, llvm = PythonVersion.parse(entry.cpython), LlvmVersion.parse(entry.llvm)
     if version is None or llvm is None:
-        raise LedgerError(f"{entry.cpython} or {entry.llvm} is not a version", where=str(entry.place))
+        raise LedgerError(
+            f"{entry.cpython} or {entry.llvm} is not a version", where=str(entry.place), fix=ledger.RESTORE
+        )
     return version.age, entry.triple, entry.flavour, llvm
 
 

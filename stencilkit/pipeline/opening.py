@@ -18,6 +18,7 @@ from stencilkit.support import files, limits
 
 # What has a digest of its own in the manifest, beside that of the file:
 _DIGESTED: Final[tuple[FileRole, ...]] = ("shim", "unwind")
+_RESTORE: Final = "build it again, or restore it from where it came from"
 _AGAIN: Final = "give a header or an output folder of stencilkit build, or build it again"
 
 
@@ -104,14 +105,14 @@ def read_manifest(text: str, where: str) -> Described:
             f"its files are not those of CPython {read.series} for {read.spelling}",
             where=where,
             details="\n".join(sorted(expected.values())),
-            fix="build it again, or restore it from where it came from",
+            fix=_RESTORE,
         )
     missing = [word for word in described.request.target.hardened if word not in read.cflags.split()]
     if read.hardened and (missing or not described.request.target.hardened):
         raise ManifestError(
             f"build.hardened: says that these are, and build.cflags has no {' '.join(missing) or 'such flags'}",
             where=where,
-            fix="build it again, or restore it from where it came from",
+            fix=_RESTORE,
         )
     return described
 
@@ -124,7 +125,11 @@ def describe(read: Manifest) -> Described:
     request = knowing.target(read.spelling)
     if request.target.triple != read.triple:
         found = request.target.triple
-        raise TargetError(f"artifact.triple is {read.triple}, but {read.spelling} means {found}")
+        raise TargetError(
+            f"artifact.triple is {read.triple}, but {read.spelling} means {found}",
+            where="artifact.triple",
+            fix=_RESTORE,
+        )
     if read.provisional and read.series in knowing.pythons():
         raise ManifestError(
             f"it was built as CPython {read.provisional}, and is of {read.cpython}, which stencilkit knows",

@@ -130,4 +130,5 @@ def _measure(plan: Plan, prefix: str, rows: Sequence[Row], work: Path) -> dict[R
             return {row: values[index] for index, row in enumerate(rows) if index in values}
         refused, _ = text.failed(said)
         rows = [row for row in rows if row not in refused]
-    raise CompileError("clang cannot compute the numbers", where=plan.toolchain.label, details=said[:2000])
+    what = "clang cannot compute the sizes and offsets that the stencils have compiled in"
+    raise CompileError(what, where=plan.toolchain.label, details=said[:2000], fix=REPORT)

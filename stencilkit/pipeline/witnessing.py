@@ -30,6 +30,7 @@ _PLAIN_OBJECT: Final = ("-fno-lto", "-g0", "-c")
 # Lines that a compiler refuses are taken out, which may show it others.
 _ROUNDS: Final = 16
 _SHOWN: Final = 2000
+_RUNTIMES: Final = "check that this compiler and these flags compile that CPython (--build-dir, --cc, --cflags)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,10 @@ def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
         refused, errors = text.failed(done.err)
         if done.returncode and not refused and not errors:
             raise WitnessError(
-                f"{asked.compiler[0]} {done.ending}", where=shlex.join(done.command), details=done.err[:_SHOWN]
+                f"{asked.compiler[0]} {done.ending}",
+                where=shlex.join(done.command),
+                details=done.err[:_SHOWN],
+                fix=_RUNTIMES,
             )
         # A compiler may stop after so many errors, and what stands before it (a log, another machine) may hide that it
         # did: all numbers are computed, too. With other pointers or enums CPython's headers stop themselves; what does
@@ -150,6 +154,7 @@ def _values(asked: Runtime, rows: Sequence[Row], bits: Mapping[str, Span], prefi
         f"{asked.compiler[0]} cannot compute the numbers of the runtime",
         where=shlex.join((*asked.compiler, *asked.flags)),
         details=said[:_SHOWN],
+        fix=_RUNTIMES,
     )
 
 

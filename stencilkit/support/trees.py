@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from stencilkit.errors import SourceError
 from stencilkit.model.source import SourceTree
 from stencilkit.support import limits
+
+# The next step where a tree lacks something.
+COMPLETE: Final = "use a complete release tarball or a checkout"
 
 
 class Places:
@@ -57,5 +61,4 @@ def read(tree: SourceTree, name: str) -> str:
 
 
 def _unreadable(tree: SourceTree, name: str, why: str | None) -> SourceError:
-    fix = "use a complete release tarball or a checkout"
-    return SourceError(f"cannot read {name}: {why}", where=str(tree.root / name), fix=fix)
+    return SourceError(f"cannot read {name}: {why}", where=str(tree.root / name), fix=COMPLETE)

@@ -18,6 +18,7 @@ from typing import Final
 import pytest
 
 import stencilkit
+from stencilkit import errors
 from stencilkit.cli import _options
 from stencilkit.model.target import Target
 
@@ -73,6 +74,19 @@ ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.listdir", "sys.plat
 FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "exists", "is_file", "is_dir", "iterdir"}
 FILES |= {"glob", "rglob", "mkdir", "unlink", "resolve", "stat", "touch", "symlink_to"}
 OUTSIDE = {"os", "sys", "io", "shutil", "argparse"}
+
+ERRORS = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
+# Errors without a next step -> where they are made. Somebody else reports them in other words: compiling.py and
+# companions.py name the file and the next step, and a damaged entry of the cache is made anew; attest.gather lists why
+# a stranger's file does not count; doctor lists why a program was rejected; the others are rows of a table of results.
+STEPLESS = {
+    "ObjectError": ("objects", "pipeline/keeping"),
+    "AttestationError": ("attest",),
+    "ProcessError": ("toolchain/_asking", "pipeline/qualifying"),
+    "ToolchainError": ("pipeline/qualifying",),
+    "ClusterError": ("pipeline/clustering",),
+    "ManifestError": ("pipeline/subject",),
+}
 
 # A module of 300 lines is not split for five more.
 LONGEST = 350
@@ -254,7 +268,17 @@ def modules_have_one_subject(_name: str, tree: ast.Module) -> Iterator[str]:
         yield f"{lines} lines"
 
 
+def errors_say_what_to_do_next(name: str, tree: ast.Module) -> Iterator[str]:
+    """An error that a user may meet has a next step; in STEPLESS are those that never reach a user as they are."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (called(node) in ERRORS or called(node) == "error"):
+            steps = any(keyword.arg == "fix" for keyword in node.keywords)
+            if not steps and not any(is_within(name, place) for place in STEPLESS.get(called(node), ())):
+                yield ast.unparse(node)
+
+
 RULES: tuple[Rule, ...] = (
+    errors_say_what_to_do_next,
     imports_go_one_way,
     outside_things_have_one_door,
     environment_has_one_door,
@@ -304,6 +328,9 @@ def test_rule(rule: Rule) -> None:
         (public_things_have_docstrings, "emit", '"""Doc."""\ndef f(): pass'),
         (public_things_have_docstrings, "emit", '"""Doc."""\nclass A:\n    """Doc."""\n    def f(self): pass'),
         (docstrings_count_no_stages, "emit", '"""Stage 3: emit."""'),
+        (errors_say_what_to_do_next, "emit", "raise HeaderError('x', where='y')"),
+        (errors_say_what_to_do_next, "pipeline/x", "raise ObjectError('x')"),
+        (errors_say_what_to_do_next, "support/x", "def f(error):\n    raise error('x')"),
         (modules_have_one_subject, "emit", "x = 1" + "\n" * LONGEST + "y = 2"),
     ],
     ids=lambda value: getattr(value, "__name__", value),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
-from stencilkit import unwind
+from stencilkit import targets, unwind
 from stencilkit.errors import ObjectError
 from stencilkit.model.unwind import FrameRow, FrameTable
+from stencilkit.pipeline import companions
+from tests import objectfiles as of
 
 # What a shim's prologue looks like: push rbp; mov rbp, rsp; ...; call
 ROWS = (
@@ -78,3 +82,19 @@ def test_offsets_are_whole_units(alignment: int) -> None:
 
 def test_no_information_is_said_to_be_none() -> None:
     assert unwind.rows(None) == (("JIT_UNWIND_INFO_SUPPORTED", 0),)
+
+
+def test_a_shim_that_cannot_be_read_is_named_with_the_next_step() -> None:
+    target = targets.resolve(targets.load(), "x86_64-unknown-linux-gnu").target
+    shim = of.elf(of.ELF_X86_64, bytes(16), [], [of.Name("_JIT_ENTRY", 1)])
+    with pytest.raises(ObjectError, match="the object is damaged") as caught:
+        companions.derive(target, shim[:100])
+    assert caught.value.where == "Tools/jit/shim.c"
+    assert "report this with the version of clang and the flags" in caught.value.fix
+    # What has a next step of its own keeps it: clang was asked for data that is written to.
+    writable = bytearray(of.elf(of.ELF_X86_64, bytes(16), [], [of.Name("_JIT_ENTRY", 1)], ".data"))
+    # e_shoff is at 40; a header has 64 bytes, and its flags (SHF_ALLOC, SHF_WRITE) are at 8.
+    struct.pack_into("<Q", writable, struct.unpack_from("<Q", writable, 40)[0] + 64 + 8, 3)
+    with pytest.raises(ObjectError, match="writable") as caught:
+        companions.derive(target, bytes(writable))
+    assert "CFLAGS_JIT" in caught.value.fix

@@ -90,7 +90,9 @@ def check_name(name: str, *, archive: str, error: type[StencilkitError]) -> Pure
     path = PurePosixPath(name)
     odd = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
     if odd or not name or not name.isprintable() or len(name) > limits.PATH:
-        raise error(f"the archive has a member with an unsafe path: {name!r}", where=archive)
+        raise error(
+            f"the archive has a member with an unsafe path: {name!r}", where=archive, fix="do not use this archive"
+        )
     return path
 
 

@@ -15,6 +15,8 @@ from stencilkit.support.archive._bounded import DAMAGE, OVERHEAD, Bounds, Tar, c
 
 # CPython 3.15 has 5,600 members and 140 MB.
 _BOUNDS: Final = Bounds(members=20_000, size=1 << 30)
+_TOO_LARGE: Final = "the archive is larger than any CPython source"
+_RELEASE: Final = "give a release tarball, or the folder of a source tree"
 # What the place that is unpacked to may lack, as opposed to the archive.
 _PLACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 # What tarfile does not read (zstd: before Python 3.14), by its first bytes: the formats' own specifications.
@@ -59,7 +61,7 @@ def unpack_source(archive: Path, folder: Path, marker: str, bounds: Bounds = _BO
         raise SourceError(
             f"the archive has {len(roots) or 'no'} source trees (with {marker}) at its root or one folder down",
             where=str(archive),
-            fix="give a release tarball, or the folder of a source tree",
+            fix=_RELEASE,
         )
     roots[0].rename(folder)
     if roots[0] != members:
@@ -95,7 +97,7 @@ def _read_to_end(tar: tarfile.TarFile, bounds: Bounds, where: str) -> None:
     while chunk := file.read(1 << 20):
         rest += len(chunk)
         if rest > bounds.size + tarfile.RECORDSIZE:
-            raise SourceError("the archive is larger than any CPython source", where=where)
+            raise SourceError(_TOO_LARGE, where=where, fix=_RELEASE)
 
 
 def _unpack_members(tar: tarfile.TarFile, archive: Path, folder: Path, bounds: Bounds) -> None:
@@ -104,9 +106,9 @@ def _unpack_members(tar: tarfile.TarFile, archive: Path, folder: Path, bounds: B
         path = check_name(member.name, archive=str(archive), error=SourceError)
         total += max(member.size, 0)
         if count > bounds.members or total > bounds.size:
-            raise SourceError("the archive is larger than any CPython source", where=str(archive))
+            raise SourceError(_TOO_LARGE, where=str(archive), fix=_RELEASE)
         if member.isdev() or member.isfifo():
-            raise SourceError(f"the archive has a device: {member.name!r}", where=str(archive))
+            raise SourceError(f"the archive has a device: {member.name!r}", where=str(archive), fix=_RELEASE)
         file = tar.extractfile(member) if member.isreg() else None
         if file is not None:
             target = folder / path
