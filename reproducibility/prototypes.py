@@ -41,6 +41,7 @@ LAYOUT = (
     "_PyErr_StackItem",
     "_PyInterpreterFrame.f_executable",
     "_PyInterpreterFrame.localsplus",
+    "_PyInterpreterFrame.previous",
     "PyFunctionObject",
     "PyFunctionObject.func_code",
     "PyCodeObject.co_code_adaptive",
@@ -54,7 +55,7 @@ LAYOUT = (
     "_PyExitData",
 )
 # And of some series alone.
-_SINCE_314 = ("_PyBinaryOpSpecializationDescr", "_PyInterpreterFrame.previous")
+_SINCE_314 = ("_PyBinaryOpSpecializationDescr",)
 LAYOUT_OF = {
     "3.13": (
         "PyCodeObject.co_executors",

@@ -31,19 +31,32 @@ GENERATORS: Final = (
         before="PyGenObject.gi_iframe",
         size="PyGenObject.gi_iframe",
         uops=_YIELDING,
-        series=("3.14", "3.15"),
-        source="Include/internal/pycore_genobject.h, _PyGen_GetGeneratorFromFrame: the frame is the generator's; "
+        source="Include/internal/pycore_frame.h, _PyFrame_GetGenerator (3.13), pycore_genobject.h, "
+        "_PyGen_GetGeneratorFromFrame: the frame is the generator's, a coroutine's or an asynchronous generator's; "
         "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar",
     ),
+    # Not of one kind with the frame: a generator that runs is not resumed, so what resumed this one is another frame.
     Object(
         name="previous frame",
-        kind="frame",
+        kind="previous frame",
         behind="frame",
         field="_PyInterpreterFrame.previous",
         size="_PyInterpreterFrame.localsplus",
         uops=_YIELDING,
-        series=("3.14", "3.15"),
-        source="Python/bytecodes.c, _YIELD_VALUE: the frame of what resumed the generator",
+        source="Python/bytecodes.c, _YIELD_VALUE (3.13: YIELD_VALUE): the frame of what resumed the generator; "
+        "Objects/genobject.c, gen_send_ex2; Python/ceval.c, _PyEval_EvalFrameDefault: or the entry frame on C's stack",
+    ),
+    Object(
+        name="value for the previous frame",
+        kind="previous frame",
+        within="previous frame",
+        item="_PyInterpreterFrame.localsplus",
+        index=Index(of="previous frame", field="_PyInterpreterFrame.stacktop", bits=32, signed=True),
+        uops=_YIELDING,
+        series=("3.13",),
+        source="Include/internal/pycore_frame.h, _PyFrame_GetStackPointer: on top of that frame's evaluation stack, "
+        "which has room for it; Python/bytecodes.c, _PUSH_FRAME: the stack pointer was saved; Python/ceval.c, "
+        "_PyEval_EvalFrameDefault: the entry frame has a stack of one word",
     ),
     # Of one kind with the frame: a generator can be asked for what it does itself, and says that it is running.
     Object(

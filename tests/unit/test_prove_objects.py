@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from stencilkit.model.proof import Verdict
+from stencilkit.model.proof import Proof, Verdict
 from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
 from stencilkit.pipeline import proving
 from stencilkit.prove import conventions, objects
@@ -246,6 +246,8 @@ def test_a_generator_is_in_front_of_its_frame_and_apart_from_the_previous_one() 
     assert_given(given(*yielding(write="49 c7 44 24 b8 00 00 00 00"), series="3.14"))
     assert_given(given(*yielding(write="49 c7 44 24 f8 00 00 00 00"), series="3.14"))
     assert_given(given(*yielding(read="4c 8b 6f 48"), series="3.14"))
+    # The generator's frame is another one.
+    assert_given(given(*yielding(write="49 c7 44 24 48 00 00 00 00"), series="3.14"))
     # Of CPython 3.15: rdi = [r13 + 8]; r14 = [rdi + 0x40]; [r13 - 0x20] = 0
     words = {"previous": "49 8b 7d 08", "read": "4c 8b 77 40", "write": "49 c7 45 e0 00 00 00 00"}
     assert_given(given(*yielding(**words, name="_YIELD_VALUE_r11")))
@@ -259,9 +261,9 @@ def test_a_generator_is_in_front_of_its_frame_and_apart_from_the_previous_one() 
         {"write": "49 c7 44 24 b4 00 00 00 00", "read": "4c 8b 6f 48"},
         # The generator's first word, and the one behind the previous frame's fields.
         {"write": "49 c7 44 24 b8 00 00 00 00", "read": "4c 8b 6f 50"},
-        # Its last word, and the one in front of the previous frame.
-        {"write": "49 c7 44 24 f8 00 00 00 00", "read": "4c 8b 6f f8"},
-        {"write": "49 c7 44 24 48 00 00 00 00"},  # in the generator's frame
+        # Its last word, and one in front of the previous frame.
+        {"write": "49 c7 44 24 f8 00 00 00 00", "read": "4c 8b 6f a0"},
+        {"write": "49 c7 44 24 50 00 00 00 00", "read": "4c 8b 6f 00"},  # behind the fields of the generator's frame
         {"write": "48 c7 46 e0 00 00 00 00"},  # [rsi - 0x20]: anything
         {"previous": "49 8b 7c 24 10"},  # another field of the frame
         {"previous": "49 89 7c 24 08 49 8b 7c 24 08"},  # [r12 + 8] = rdi: not what it was
@@ -270,6 +272,69 @@ def test_a_generator_is_in_front_of_its_frame_and_apart_from_the_previous_one() 
 )
 def test_what_is_no_generator_keeps_its_order(other: dict[str, str]) -> None:
     assert_not_proved(given(*yielding(**other), series="3.14"))
+
+
+# Of CPython 3.13: rdi = [r13 + 8], the previous frame; movsxd rax, [rdi + 0x40]; and two writes:
+# [rdi + 8*rax + 0x50] = 0, on top of its evaluation stack, and another.
+RESUMING, TOP, PUSHED = "49 8b 7d 08", "48 63 47 40", "48 c7 44 c7 50 00 00 00 00"
+FORGOTTEN = "49 c7 45 08 01 00 00 00"  # [r13 + 8] = 1: the frame has no previous one
+
+
+def resuming(
+    *,
+    previous: str = RESUMING,
+    top: str = TOP,
+    value: str = PUSHED,
+    write: str = FORGOTTEN,
+    name: str = "_YIELD_VALUE",
+    series: str = "3.13",
+) -> Proof:
+    orders = (f"{value} {write}", f"{write} {value}")
+    one, other = (group(f"{previous} {top} {rest}", name=name) for rest in orders)
+    return given(one, other, series=series)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        FORGOTTEN,
+        "49 c7 45 00 01 00 00 00",  # the frame's first word
+        "49 c7 45 48 01 00 00 00",  # its last before the values there
+        "49 c7 45 b8 01 00 00 00",  # the generator's first word
+        "49 c7 45 f8 01 00 00 00",  # its last before the frame
+        "49 c7 04 24 01 00 00 00",  # the thread state's first word
+        "49 c7 84 24 78 01 00 00 01 00 00 00",  # and its last
+    ],
+)
+def test_the_previous_frame_of_a_generator_gets_a_value(write: str) -> None:
+    assert_given(resuming(write=write))
+    # Its fields are apart, too: [rdi + 0x48] = 0
+    assert_given(resuming(write=write, value="48 c7 47 48 00 00 00 00"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"value": "48 c7 44 c7 58 00 00 00 00"},  # above the value
+        {"value": "48 c7 44 c7 54 00 00 00 00"},  # and half there
+        {"value": "48 c7 44 c7 48 00 00 00 00"},  # below it
+        {"top": "48 63 47 44"},  # another number
+        {"top": "8b 47 40 90"},  # one without its sign
+        {"top": "89 77 40 48 63 47 40"},  # not what it was
+        {"value": "48 c7 44 87 50 00 00 00 00"},  # four bytes for each word
+        {"previous": "49 8b 7d 10"},  # another field of the frame
+        {"previous": "49 8b 7c 24 08"},  # or of the thread state
+        {"write": "48 c7 47 40 01 00 00 00"},  # in the previous frame itself
+        {"write": "49 c7 45 50 01 00 00 00"},  # behind the frame's fields
+        {"write": "49 c7 45 b0 01 00 00 00"},  # in front of the generator
+        {"write": "49 c7 84 24 80 01 00 00 01 00 00 00"},  # behind the thread state
+        {"write": "48 c7 46 e0 01 00 00 00"},  # [rsi - 0x20]: anything
+        {"name": "_SEND_GEN_FRAME"},
+        {"series": "3.14"},
+    ],
+)
+def test_what_is_not_a_value_of_the_previous_frame_keeps_its_order(other: dict[str, str]) -> None:
+    assert_not_proved(resuming(**other))
 
 
 # rax = [r15 + 0x90], what tstate->exc_info points to; rcx = [rax]; [r13 + 0x40] = r14
@@ -312,8 +377,9 @@ def test_an_exception_state_may_be_in_the_thread_state_and_in_a_generator() -> N
     for series in conventions.ARGUMENTS:
         kinds = [[one.kind for one in found(name, series)[0]] for name in ("_POP_EXCEPT", "_PUSH_EXC_INFO")]
         assert kinds == [["thread state", "frame", "thread state"]] * 2
-    assert [one.kind for one in found("_YIELD_VALUE", "3.14")[0]] == ["thread state", "frame", "generator", "frame"]
-    assert "generator" not in [one.kind for one in found("_YIELD_VALUE", "3.13")[0]]
+    kinds = ["thread state", "frame", "generator", "previous frame"]
+    assert [one.kind for one in found("_YIELD_VALUE", "3.14")[0]] == kinds
+    assert [one.kind for one in found("_YIELD_VALUE", "3.13")[0]] == [*kinds, "previous frame"]
     # Where it is the thread state's own, or a generator's in front of the frame, is possible, and in the frame is not.
     regions, world = found("_POP_EXCEPT_r10")
     start = Seed(0, {"r15": HEAP, "r13": HEAP + 0x1000})
