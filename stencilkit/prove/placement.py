@@ -14,6 +14,8 @@ from stencilkit.prove.placing import Condition, Index, Object
 TAGS: Final[Mapping[str, int]] = {"3.13": 0, "3.14": 1, "3.15": 1}
 # Frames are pushed there without asking for room: that was done before. A number in the name is the oparg.
 _CALLING: Final = re.compile(r"_INIT_CALL_PY_EXACT_ARGS(?:_(?P<oparg>\d))?")
+_SUBSCRIPTING: Final = re.compile(r"_BINARY_OP_SUBSCR_INIT_CALL")
+_PUSHING: Final = re.compile(f"{_CALLING.pattern}|{_SUBSCRIPTING.pattern}")
 _CREATING: Final = re.compile(r"_CREATE_INIT_FRAME")
 # Uops that have a name by the number oparg, half of it, or a quarter. Python/executor_cases.c.h: FRAME_CO_NAMES.
 _NAMING: Final = re.compile(r"_(?:DELETE|STORE)_(?:ATTR|GLOBAL|NAME)|_IMPORT_FROM|_LOAD_NAME|_STORE_ATTR_WITH_HINT")
@@ -61,12 +63,23 @@ OBJECTS: Final = (
         "the frame, below the data stack's top",
     ),
     Object(
+        name="evaluation stack",
+        kind="evaluation stack",
+        argument="stack_pointer",
+        items=1,
+        counted=False,
+        uops=_SUBSCRIPTING,
+        series=("3.14",),
+        source="Python/bytecodes.c, _BINARY_OP_SUBSCR_INIT_CALL: the function is on top of the stack of the frame; "
+        "_BINARY_OP_SUBSCR_CHECK_FUNC: it is a function, and there is room for its frame",
+    ),
+    Object(
         name="function",
         kind="function",
         behind="evaluation stack",
         tagged=True,
         size="PyFunctionObject",
-        uops=_CALLING,
+        uops=_PUSHING,
         source="Python/bytecodes.c, _CHECK_FUNCTION_EXACT_ARGS (3.13), _CHECK_FUNCTION_VERSION: it is a function; "
         "Objects/funcobject.c, _PyFunction_FromConstructor: allocated by PyObject_GC_New",
     ),
@@ -76,7 +89,7 @@ OBJECTS: Final = (
         behind="function",
         field="PyFunctionObject.func_code",
         size="PyCodeObject.co_code_adaptive",
-        uops=_CALLING,
+        uops=_PUSHING,
         source="Objects/codeobject.c, _PyCode_New: allocated by PyObject_NewVar, or static; Objects/funcobject.c, "
         "func_set_code: func_code is a code object",
     ),
@@ -88,7 +101,7 @@ OBJECTS: Final = (
         size="_PyInterpreterFrame.localsplus",
         owner="code object",
         words="PyCodeObject.co_nlocalsplus",
-        uops=_CALLING,
+        uops=_PUSHING,
         source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_PushUnchecked; "
         "Python/bytecodes.c, _CHECK_STACK_SPACE: there is room for it, above all that is in use; Objects/codeobject.c, "
         "init_code: co_framesize counts co_nlocalsplus",

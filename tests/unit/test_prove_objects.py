@@ -377,9 +377,9 @@ def test_an_exception_state_may_be_in_the_thread_state_and_in_a_generator() -> N
     for series in conventions.ARGUMENTS:
         kinds = [[one.kind for one in found(name, series)[0]] for name in ("_POP_EXCEPT", "_PUSH_EXC_INFO")]
         assert kinds == [["thread state", "frame", "thread state"]] * 2
-    kinds = ["thread state", "frame", "generator", "previous frame"]
-    assert [one.kind for one in found("_YIELD_VALUE", "3.14")[0]] == kinds
-    assert [one.kind for one in found("_YIELD_VALUE", "3.13")[0]] == [*kinds, "previous frame"]
+    yielded = ["thread state", "frame", "generator", "previous frame"]
+    assert [one.kind for one in found("_YIELD_VALUE", "3.14")[0]] == yielded
+    assert [one.kind for one in found("_YIELD_VALUE", "3.13")[0]] == [*yielded, "previous frame"]
     # Where it is the thread state's own, or a generator's in front of the frame, is possible, and in the frame is not.
     regions, world = found("_POP_EXCEPT_r10")
     start = Seed(0, {"r15": HEAP, "r13": HEAP + 0x1000})
@@ -416,6 +416,17 @@ def test_a_reference_has_a_tag() -> None:
     plain, frame = "49 8b 45 f0", "49 8b 8e 00 01 00 00"
     assert_given(given(*pushing(f"{plain} 48 83 e0 fe {frame}", f"{PUSHING}_0"), series="3.14"))
     assert_not_proved(given(*pushing(f"{plain} {frame}", f"{PUSHING}_0"), series="3.14"))
+
+
+def test_the_function_of_a_subscript_is_on_top_of_the_stack() -> None:
+    # Of CPython 3.14: rax = [r13 - 8] & -2; rcx = [r14 + 0x100]
+    name, head = "_BINARY_OP_SUBSCR_INIT_CALL", "49 8b 45 f8 48 83 e0 fe 49 8b 8e 00 01 00 00"
+    assert_given(given(*pushing(head, name), series="3.14"))
+    assert_not_proved(given(*pushing(head.replace("f8", "f0"), name), series="3.14"))
+    assert_not_proved(given(*pushing(head.replace("8e 00", "8e 08"), name), series="3.14"))
+    assert_not_proved(given(*pushing(head, "_BINARY_OP_SUBSCR_CHECK_FUNC"), series="3.14"))
+    # Of CPython 3.13: rax = [rbp - 8]; rcx = [r12 + 0x100]
+    assert_not_proved(given(*pushing("48 8b 45 f8 49 8b 8c 24 00 01 00 00", name), series="3.13"))
 
 
 def found(
