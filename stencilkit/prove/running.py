@@ -26,6 +26,9 @@ _STACK_SIZE: Final = 0x10000
 _TOP: Final = _STACK + _STACK_SIZE - 0x1000
 _BACK: Final = _EXITS + 0x800
 _PARTS: Final = {HoleValue.CODE: _CODE, HoleValue.DATA: _DATA}
+_MADE: Final = 0x3000_0000
+_MAKING: Final = ("_Py_MakeCoro",)
+"""Functions that return a new object, apart from all that was there, or NULL. Objects/genobject.c, make_gen."""
 _MOST_STEPS: Final = 5000
 _CALLS: Final = ("call", "bl", "blr")
 _INDIRECT: Final = ("call", "blr", "jmp", "br")
@@ -287,7 +290,8 @@ class Run:
             elif register not in convention.kept:
                 self._register(register, self.seed.value(f"{self.code.side} {register} {number}"))
         for register in convention.results:
-            self._register(register, self.seed.value(f"{register} {number}"))
+            value = self.seed.value(f"{register} {number}")
+            self._register(register, _MADE + (value & 0xFFF0) if name in _MAKING and value else value)
 
     def _arguments(self, name: str, prototype: Prototype | None) -> list[int | str]:
         convention = self.world.calling(name).convention

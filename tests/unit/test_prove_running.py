@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stencilkit import disassemble
-from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
 from stencilkit.prove import conventions, emulate, running, x86
 from stencilkit.prove.code import Code
 from stencilkit.prove.running import EndlessError, Event
@@ -64,3 +64,14 @@ def test_a_table_of_jumps_leads_into_the_stencil() -> None:
 @pytest.mark.parametrize("code", ["ff d3 90", "ff d3"])  # the last one has nothing behind it
 def test_a_call_comes_back(code: str) -> None:
     assert [event[0] for event in ran(group(code), Seed(1, {"rbx": HEAP}))] == [f"call {HEAP:#x}", "exit CONTINUE"]
+
+
+@pytest.mark.parametrize(("callee", "is_new"), [("_Py_MakeCoro", True), ("PyObject_GetIter", False)])
+def test_a_new_object_is_apart_from_all_others(callee: str, is_new: bool) -> None:
+    # call callee; if rax is not NULL: [rax] = rbx
+    patch = Patch(func="patch_x86_64_32rx", offsets=(2,), form=PatchForm.GOT_SLOT, symbol=callee, addend=-4)
+    one = group("ff 15 00 00 00 00 48 85 c0 74 03 48 89 18", patch)
+    written = [row for number in range(1, 60) for row in ran(one, Seed(3 * number + 1, {"rbx": 1}))[-1][1]]
+    places = {int(str(row).partition("=")[0], 16) for row in written if str(row).startswith("0x")}
+    assert places
+    assert all(running._MADE <= place < HEAP for place in places) is is_new
