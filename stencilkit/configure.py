@@ -37,6 +37,7 @@ _BUILD_PYTHON: Final = "stencilkit-build-python"
 _TREE: Final = "tree"
 # A pyconfig.h that chooses among others by architecture, and says nothing itself (Debian's and Fedora's packages):
 _CHOICE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]*pyconfig[^">\n]*\.h)[">]', re.MULTILINE)
+_NUMBER: Final = re.compile("[0-9]{1,4}")
 # The case of configure's lists of cross builds before which another one can stand:
 _ANCHOR: Final = "\t*-*-vxworks*)\n"
 
@@ -110,7 +111,7 @@ def _check(config: PyConfig, target: Target, flavour: Flavour) -> None:
         # One file for all architectures and flavours; what it says depends on what the compiler defines.
         return
     size = config.macros.get("SIZEOF_VOID_P")
-    if size is not None and size.isdigit() and int(size) != target.pointer_bytes:
+    if size is not None and _NUMBER.fullmatch(size) and int(size) != target.pointer_bytes:
         raise ConfigureError(
             f"{NAME} has {size}-byte pointers, but {target.triple} has {target.pointer_bytes}-byte ones",
             where=where,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -179,7 +180,7 @@ def _sample(given: str) -> Sample | None:
     count, _, seed = given.partition(":")
     if given == _ALL:
         return None
-    if not count.isdecimal() or not int(count):
+    if not re.fullmatch("[0-9]{1,9}", count) or not int(count):
         raise UsageError(
             f"--check-upstream={given} is not a number of uops", fix="write --check-upstream, =25, or =25:SEED"
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import re
 import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,8 @@ _TIMEOUT_SECONDS: Final = 60
 _ATTEMPTS: Final = 3
 # A CPython release has 25 MB. A mirror is asked over plain http, and the hash is known only at the end.
 _LARGEST: Final = 128 << 20
+# Python refuses to read numbers of thousands of digits.
+_LENGTH: Final = re.compile("[0-9]{1,18}")
 _NETWORK_ERRORS: Final = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 
@@ -104,10 +108,10 @@ def _download(url: str, temporary: Path, largest: int, progress: Progress) -> st
         temporary.open("wb") as file,
     ):
         length = answer.headers["Content-Length"] or ""
-        expected = int(length) if length.isdecimal() else 0
+        expected = int(length) if _LENGTH.fullmatch(length) else 0
         received = 0
         with counting(progress, f"fetching {url.rsplit('/', 1)[-1]}", expected):
-            while chunk := answer.read(_CHUNK):
+            for chunk in _chunks(answer):
                 hasher.update(chunk)
                 file.write(chunk)
                 received += len(chunk)
@@ -117,6 +121,19 @@ def _download(url: str, temporary: Path, largest: int, progress: Progress) -> st
     if received < expected:
         raise ConnectionError(f"the connection ended after {received} of {expected} bytes")
     return hasher.hexdigest()
+
+
+def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Read what a server sends. What is wrong with the network is an error of the network, not of the file.
+
+    Raises: ConnectionError; http.client.HTTPException.
+    """
+    try:
+        while chunk := answer.read(_CHUNK):
+            yield chunk
+    except OSError as error:
+        # Without a number: TLS has numbers of its own, and 1 is not "Operation not permitted" there.
+        raise ConnectionError(error.strerror or str(error) or type(error).__name__) from None
 
 
 def read_text(url: str) -> str:

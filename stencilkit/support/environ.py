@@ -82,7 +82,7 @@ def command_line() -> tuple[str, ...]:
 def columns() -> int:
     """Count the columns to write for: COLUMNS, or those of the terminal on standard output, or 80."""
     named = variable("COLUMNS")
-    if named.isascii() and named.isdigit() and int(named) > 0:
+    if re.fullmatch("[0-9]{1,5}", named) and int(named) > 0:
         return int(named)
     try:
         # Where nobody has set a size, terminals report 0.

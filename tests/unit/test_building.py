@@ -176,6 +176,7 @@ def test_a_patch_function_that_this_cpython_does_not_have(machine: Machine, caps
     [
         (["--target", ""], "--target is empty"),
         (["--check-upstream=some"], "--check-upstream=some is not a number of uops"),
+        (["--check-upstream=" + "9" * 5000], "is not a number of uops"),
         (["--check-upstream=0"], "write --check-upstream, =25, or =25:SEED"),
         (["--trusted-root", __file__], "--trusted-root is for --verify-source"),
         (["--verify-source"], "--verify-source is for a release tarball"),

@@ -226,6 +226,17 @@ def test_a_pyconfig_of_another_system_is_refused(triple: str, other: str, own: s
         configure.given(tmp_path, request, "release")
 
 
+@pytest.mark.parametrize("size", ["\N{SUPERSCRIPT TWO}", "9" * 5000, "sizeof(void *)"])
+def test_a_size_that_is_not_a_number_decides_nothing(size: str, tmp_path: Path) -> None:
+    request = knowing.target("x86_64-unknown-linux-gnu")
+    own = "".join(f"#define {name} 1\n" for name in request.target.own_macros)
+    (tmp_path / "pyconfig.h").write_text(f"#define SIZEOF_VOID_P {size}\n{own}{LINUX}", "utf-8")
+    assert configure.given(tmp_path, request, "release").macros["SIZEOF_VOID_P"] == size
+    (tmp_path / "pyconfig.h").write_text(f"#define SIZEOF_VOID_P 4\n{own}{LINUX}")
+    with pytest.raises(ConfigureError, match="4-byte pointers"):
+        configure.given(tmp_path, request, "release")
+
+
 def test_windows_is_not_configured_but_taken_from_the_tree(tree: SourceTree, tmp_path: Path) -> None:
     windows = "x86_64-pc-windows-msvc"
     with pytest.raises(ConfigureError, match=r"CPython 3\.14\.\d+ has no PC/pyconfig\.h") as caught:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import io
+import os
 import ssl
 import urllib.error
 import urllib.request
@@ -65,7 +67,7 @@ def missing() -> urllib.error.HTTPError:
     return urllib.error.HTTPError("u", 404, "no", Message(), None)
 
 
-@pytest.mark.parametrize("length", [str(len(CONTENT)), None, "", "many", "-5"])
+@pytest.mark.parametrize("length", [str(len(CONTENT)), None, "", "many", "-5", "\N{SUPERSCRIPT TWO}", "9" * 5000])
 def test_content_with_the_right_hash_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: str) -> None:
     target = fetch(monkeypatch, Places(a=[good(length)]), tmp_path)
     assert target.read_bytes() == CONTENT
@@ -93,6 +95,43 @@ def test_a_broken_connection_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp
     places = Places(a=[break_, good()])
     assert fetch(monkeypatch, places, tmp_path).read_bytes() == CONTENT
     assert places.asked == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (ssl.SSLError(1, "[SSL] record layer failure"), "[SSL] record layer failure"),
+        (OSError(errno.ENETDOWN, "Network is down"), "Network is down"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        (TimeoutError("The read operation timed out"), "The read operation timed out"),
+        (http.client.IncompleteRead(b"x", 5), "IncompleteRead(1 bytes read, 5 more expected)"),
+    ],
+)
+def test_a_connection_that_breaks_midway_is_not_blamed_on_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: Exception, said: str
+) -> None:
+    class Broken(Answer):
+        def read(self, *_: object) -> bytes:
+            raise problem
+
+    places = Places(a=[Broken(b"", None), Broken(b"", None), Broken(b"", None)])
+    with pytest.raises(FetchError, match="cannot download file") as caught:
+        fetch(monkeypatch, places, tmp_path)
+    assert caught.value.details == f"https://host/a: {said}"
+    assert "check the network" in caught.value.fix
+    assert fetch(monkeypatch, Places(b=[Broken(b"", None), good()]), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_not_blamed_on_the_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    real = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode: Full() if mode == "wb" else real(path, mode))
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        fetch(monkeypatch, Places(a=[good()]), tmp_path)
+    assert str(caught.value.filename).endswith("/file")
 
 
 def test_all_that_went_wrong_is_told_and_nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

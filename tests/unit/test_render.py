@@ -111,7 +111,9 @@ def test_every_verdicts_word_has_its_colour() -> None:
     assert every <= set(_render._COLOURS)
 
 
-@pytest.mark.parametrize(("named", "width"), [("100", 100), ("0", 80), ("wide", 80), ("", 80), ("-5", 80)])
+@pytest.mark.parametrize(
+    ("named", "width"), [("100", 100), ("0", 80), ("wide", 80), ("", 80), ("-5", 80), ("9" * 5000, 80)]
+)
 def test_the_width_is_that_of_columns(named: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_: int) -> os.terminal_size:
         raise OSError("not a terminal")
