@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from stencilkit import cli
 from stencilkit.cli import _render
+from stencilkit.errors import ExitCode, StencilkitError
 from tests import answers
 
 # The same examples every time: a run in CI that fails must fail again. More of others: --hypothesis-seed=N with
@@ -58,6 +60,18 @@ def _answers(monkeypatch: pytest.MonkeyPatch) -> None:
         real(kind, content)
 
     monkeypatch.setattr(_render, "print_json", checked)
+
+
+@pytest.fixture(autouse=True)
+def _next_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See that every error that a test makes a command report has a next step."""
+    real = cli._trouble
+
+    def checked(error: StencilkitError) -> ExitCode:
+        assert error.fix, f"no next step: {error.as_text()}"
+        return real(error)
+
+    monkeypatch.setattr(cli, "_trouble", checked)
 
 
 @pytest.fixture(autouse=True)

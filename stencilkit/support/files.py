@@ -72,16 +72,20 @@ def open_regular(path: Path, limit: int, *, error: type[StencilkitError], fix: s
     except (FileNotFoundError, NotADirectoryError):
         raise missing(path, error) from None
     except OSError as problem:
-        raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
+        raise _unreadable(path, problem, error, fix) from None
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_size <= limit:
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     if stat.S_ISREG(status.st_mode):
         what = f"it has {status.st_size} bytes, and nothing that belongs here has more than {limit}"
-    else:
-        what = "it is not a regular file"
-    raise error(what, where=str(path), fix=fix or "give a regular file")
+        raise error(what, where=str(path), fix=fix or "check that this is the file that is meant")
+    raise error("it is not a regular file", where=str(path), fix=fix or "give a regular file")
+
+
+def _unreadable(path: Path, problem: OSError, error: type[StencilkitError], fix: str) -> StencilkitError:
+    what = f"cannot read it: {problem.strerror or problem}"
+    return error(what, where=str(path), fix=fix or "check what is there, and its permissions")
 
 
 def read_bytes(path: Path, *, error: type[StencilkitError], limit: int = limits.TEXT, fix: str = "") -> bytes:
@@ -97,7 +101,7 @@ def read_bytes(path: Path, *, error: type[StencilkitError], limit: int = limits.
             # It grows, or it is one of the kernel's, which say that they are empty.
             return data + file.read(limit - len(data)) if len(data) > size else data
         except OSError as problem:
-            raise error(f"cannot read it: {problem.strerror or problem}", where=str(path), fix=fix) from None
+            raise _unreadable(path, problem, error, fix) from None
 
 
 def read_text(path: Path, *, error: type[StencilkitError], limit: int = limits.TEXT, fix: str = "") -> str:
@@ -108,7 +112,8 @@ def read_text(path: Path, *, error: type[StencilkitError], limit: int = limits.T
     try:
         return read_bytes(path, error=error, limit=limit, fix=fix).decode("utf-8")
     except UnicodeDecodeError as problem:
-        raise error(f"this is not UTF-8 text (byte {problem.start})", where=str(path), fix=fix) from None
+        what = f"this is not UTF-8 text (byte {problem.start})"
+        raise error(what, where=str(path), fix=fix or "check that this is the file that is meant") from None
 
 
 def write(path: Path, data: bytes, *, executable: bool = False) -> bool:

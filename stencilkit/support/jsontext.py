@@ -6,6 +6,7 @@ Refuses what two readers may understand differently: a key twice, NaN, and numbe
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -48,7 +49,10 @@ def _constant(name: str) -> NoReturn:
 def _number(digits: str) -> float:
     if len(digits) > 2 * _DIGITS:
         raise _RefusedError(f"a number has {len(digits)} characters")
-    return float(digits)
+    number = float(digits)
+    if math.isinf(number):
+        raise _RefusedError(f"{digits} is more than a number can be")
+    return number
 
 
 def read(data: bytes, bounds: Bounds, *, where: str, error: type[StencilkitError]) -> dict[str, Any]:

@@ -290,6 +290,32 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("make", "what", "step"),
+    [
+        (lambda path: path.symlink_to(path.name), "cannot read it: Too many levels of symbolic links", "permissions"),
+        (lambda path: path.symlink_to("/proc/self/mem"), "cannot read it: Input/output error", "permissions"),
+        (os.mkfifo, "it is not a regular file", "give a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file", "give a regular file"),
+        (lambda path: path.write_bytes(bytes(101)), "it has 101 bytes", "the file that is meant"),
+        (lambda path: path.write_bytes(b"ab\xff"), "this is not UTF-8 text (byte 2)", "the file that is meant"),
+    ],
+    ids=["loop", "memory", "fifo", "device", "large", "text"],
+)
+def test_whatever_cannot_be_read_is_named_with_a_next_step(
+    make: Callable[[Path], object], what: str, step: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(SourceError) as caught:
+        files.read_text(tmp_path / "x", error=SourceError, limit=100)
+    assert caught.value.what.startswith(what)
+    assert caught.value.where == str(tmp_path / "x")
+    assert step in caught.value.fix
+    with pytest.raises(SourceError) as caught:
+        files.read_text(tmp_path / "x", error=SourceError, limit=100, fix="the caller's")
+    assert caught.value.fix == "the caller's"
+
+
 def test_a_file_that_says_that_it_is_empty_is_read_as_far_as_the_limit() -> None:
     data = files.read_bytes(Path("/proc/self/status"), error=SourceError, limit=1 << 20)
     assert data.startswith(b"Name:")

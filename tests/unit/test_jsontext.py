@@ -22,6 +22,8 @@ def read(data: bytes) -> dict[str, object]:
         (b'{"a": -Infinity}', "-Infinity is not a number of JSON's"),
         (b'{"a": %s}' % (b"9" * 21), "a number has 21 digits"),
         (b'{"a": 0.%s}' % (b"1" * 39), "a number has 41 characters"),
+        (b'{"a": 1e999}', "1e999 is more than a number can be"),
+        (b'{"a": -1e999}', "-1e999 is more than a number can be"),
         (b'{"a": [[[1]]]}', "it is nested more than 3 levels deep"),
         (b"[" * 60, "not JSON that can be read"),
         (b"[]", "it must be a JSON object"),
