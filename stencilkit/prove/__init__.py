@@ -20,7 +20,9 @@ meeting      what must be equal at calls and exits
 arguments    what a callee can see of its arguments
 returning    what is known behind a call
 loops        coinduction
+cases        loops by the number of their rounds, where a round of one side is not a round of the other
 tables       jumps through a table in the data
+apart        writes that are elsewhere by the form of what is known
 asking       questions about a path, the cheap ones first
 search       paths of both sides, in pairs
 filling      a stencil's bytes with its holes filled

@@ -51,9 +51,12 @@ def decided(search: Search, facts: Facts, condition: Term) -> bool | None:
     for more, rows, truth in asked:
         if _closed(search, facts, more, rows):
             return truth
+    if condition in search.undecided and search.cases:
+        return None  # with cases there are many ways to one branch, and to find it open costs most
     for _, rows, truth in asked:
         if search.solver.satisfiable(rows, min(_DECIDING, search.solver.step)) == "no":
             return truth
+    search.undecided.add(condition)
     return None
 
 

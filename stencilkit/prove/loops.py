@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from stencilkit.model.machine import Operation
-from stencilkit.prove import asking, meeting, terms
+from stencilkit.prove import asking, cases, meeting, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.machine import FRAMES, UnsupportedError
@@ -104,6 +104,12 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
     known = assumed.get(head)
     if known is not None:
         _check(search, known, pair, facts)
+        return
+    found = cases.split(search, pair, facts)
+    if found:
+        search.cases += 1
+        for one, more in found:
+            search.explore(one, more, assumed, depth + 1)
         return
     pair = _unified(search, pair, facts)
     invariant = Invariant(pair, facts, search.fresh())

@@ -64,7 +64,8 @@ Control = Branch | Jump | Call | Return | None
 class State:
     """Where one side is: its next offset, registers, flags, memory.
 
-    `kept` are the places in the frame, with their sizes, that callees have kept pointers to.
+    `kept` are the places in the frame, with their sizes, that callees have kept pointers to. `counted` says that the
+    number of a loop's rounds is known, so that its head is a place like any other (`cases`).
     """
 
     pc: int
@@ -75,6 +76,7 @@ class State:
     steps: int = 0
     leaving: Term | None = None
     kept: tuple[tuple[Term, int], ...] = ()
+    counted: bool = False
 
     def flag(self, name: str) -> Term:
         """Read a flag.

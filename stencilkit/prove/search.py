@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
-from stencilkit.prove import asking, loops, meeting, objects, returning, tables, terms
+from stencilkit.prove import apart, asking, loops, meeting, objects, returning, tables, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.loops import Head
@@ -56,7 +56,8 @@ class Search:
     """One attempt at a proof; `steps` and `registers` are the tables of the architecture.
 
     `given` are the optional facts that it may use, `regions` where the objects are that one of them is about, `made`
-    those that callees have made.
+    those that callees have made. `undecided` are conditions that were found open both ways once, `cases` is how many
+    pairs of loops have been split.
     """
 
     left: Code
@@ -73,6 +74,8 @@ class Search:
     exits: list[Facts] = field(default_factory=list)
     heads: dict[str, frozenset[int]] = field(default_factory=dict)
     kinds: dict[tuple[Region, ...], Callable[[Term], str]] = field(default_factory=dict)
+    undecided: set[Term] = field(default_factory=set)
+    cases: int = 0
 
     def prove(self) -> None:
         """Prove that both do the same.
@@ -129,6 +132,23 @@ class Search:
                     raise LimitError
                 self._meet((one, other), assumed, depth)
 
+    def rounds(self, side: Side) -> list[int] | None:
+        """Count the words that are written at each head of a loop up to the next event; None where ways part."""
+        state, found = side.state.copy(), list[int]()
+        state.counted = True
+        while True:
+            control = self._straight(side.code, state, start=True)
+            if isinstance(control, Branch):
+                truth = control.condition.value
+                if truth is None:
+                    return None
+                if truth:
+                    self._go(state, control)
+            elif control is not None:
+                return found
+            if state.leaving is None and state.pc in self.heads[side.code.side]:
+                found.append(len(state.heap.writes))
+
     def _paths(self, side: Side, facts: Facts, *, decide: bool) -> Iterator[Event]:
         """Run one side on every path to its next event; `decide` asks the solver which ways are open."""
         todo = [(self._knowing(side.state.copy(), facts), facts, True)]
@@ -170,7 +190,7 @@ class Search:
             return Jump(state.leaving)
         if state.pc == code.end:
             return Jump(terms.sym("exit CONTINUE", code.word))
-        if state.pc in self.heads[code.side] and not start:
+        if state.pc in self.heads[code.side] and not start and not state.counted:
             return "loop"
         op = code.operations.get(state.pc)
         if op is None:
@@ -278,7 +298,10 @@ class Search:
         """
         open_rows = [row for row in obligations if row.left is not row.right]
         for row in open_rows:
-            if row.enough and all(self._equal(facts, *pair) for pair in row.enough):
+            # What was copied in rounds of two lengths was read over other writes, most of which are elsewhere.
+            counted = events is not None and events[0].state.counted
+            enough = apart.tidied(facts, row.enough) if counted else row.enough
+            if enough and all(one is other or self._equal(facts, one, other) for one, other in enough):
                 continue
             unequal = terms.invert(terms.eq(row.left, row.right))
             found = self._ask(facts, unequal)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from stencilkit.prove.terms.bits import bitwise, both, concat, either, extract, invert, ite, sext, shift, zext
 from stencilkit.prove.terms.comparisons import eq, less
 from stencilkit.prove.terms.node import FALSE, FRAME_NAME, TRUE, WORD, Term, call, const, over, show, signed, sym, word
+from stencilkit.prove.terms.replacing import known, replaced
 from stencilkit.prove.terms.sums import add, mul, offset, parts, scale, sub
 from stencilkit.prove.terms.values import Given, below, evaluate, symbols
 
@@ -37,11 +38,13 @@ __all__ = [
     "extract",
     "invert",
     "ite",
+    "known",
     "less",
     "mul",
     "offset",
     "over",
     "parts",
+    "replaced",
     "scale",
     "sext",
     "shift",
