@@ -7,7 +7,7 @@ from typing import Final
 
 from stencilkit.prove.placing import Condition, Index, Object
 
-_LEAVING: Final = re.compile(r"_COLD_EXIT")
+LEAVING: Final = re.compile(r"_COLD_EXIT")
 # The instruction that an executor has taken the place of. Include/opcode_ids.h of CPython 3.13: ENTER_EXECUTOR.
 _ENTERED: Final = Condition(of="instruction", field="_Py_CODEUNIT.op.code", number=70, bits=8)
 _MAKING: Final = "Python/optimizer.c, _PyOptimizer_Optimize"
@@ -32,7 +32,7 @@ EXECUTORS: Final = (
         item="_PyExecutorObject.exits",
         index=Index(step="_PyExitData"),
         size="_PyExitData",
-        uops=_LEAVING,
+        uops=LEAVING,
         series=("3.13",),
         source="Tools/jit/template.c, exit_to_trace: the thread state has the executor; Python/bytecodes.c, "
         "_COLD_EXIT; Python/optimizer.c, make_executor_from_uops: exit n leads to COLD_EXITS[n], whose oparg is n; "
@@ -45,7 +45,7 @@ EXECUTORS: Final = (
         item="PyCodeObject.co_code_adaptive",
         index=Index(step="_Py_CODEUNIT", of="exit that a trace left by", field="_PyExitData.target", bits=32),
         size="_Py_CODEUNIT",  # which is no whole word: this row says where it is, and nothing of what is apart
-        uops=_LEAVING,
+        uops=LEAVING,
         series=("3.13",),
         source="Python/bytecodes.c, _COLD_EXIT: _PyCode_CODE(code) + exit->target, where the trace goes on",
     ),
@@ -56,7 +56,7 @@ EXECUTORS: Final = (
         field="PyCodeObject.co_executors",
         item="_PyExecutorArray.executors",
         index=Index(of="instruction", field="_Py_CODEUNIT.op.arg", bits=8),
-        uops=_LEAVING,
+        uops=LEAVING,
         series=("3.13",),
         where=_ENTERED,
         source="Python/optimizer.c, get_index_for_executor: allocated by PyMem_Realloc; insert_executor: the "
@@ -70,7 +70,7 @@ EXECUTORS: Final = (
             call=call,
             out=out,
             size="_PyExecutorObject.exits",
-            uops=_LEAVING,
+            uops=LEAVING,
             series=("3.13",),
             where=where,
             source=f"{source}; Include/internal/pycore_optimizer.h, _PyExecutorObject: what is in front of all exits",

@@ -26,8 +26,8 @@ FACT: Final = "objects-do-not-overlap"
 ENTRY: Final = "memory"
 """The name of memory as it was at entry."""
 _OPARG: Final = 16
-_INT: Final = 31
-"""How many bits an int has that is not negative."""
+_INT: Final = 32
+"""How many bits an int has, of which the last is 0 if it is not negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class _Finder:
     def _start(self, row: Object) -> Term | None:
         word = self.world.convention.word
         if row.behind:
-            start = self._field(row.behind, row.field)
+            start = self._read(row.behind, row.field, word)
             if start is not None and row.tagged:
                 start = terms.bitwise("and", start, terms.const(~TAGS[self.world.series], word))
             return self._item(start, row)
@@ -162,18 +162,11 @@ class _Finder:
         return terms.scale(terms.sext(number, word) if index.signed else terms.zext(number, word), step)
 
     def _read(self, name: str, what: str, bits: int) -> Term | None:
-        """Read a number of an object that is at a field, as it is at entry."""
-        place = self.world.layout.get(what)
-        if name not in self.found or place is None:
-            return None
-        return Memory(ENTRY).read(terms.offset(self.found[name].start, place), bits // 8)
-
-    def _field(self, name: str, what: str) -> Term | None:
-        """Read the word of an object that a field starts in, as it is at entry; the first word if none is named."""
+        """Read a number of an object that is at a field, or at its start, as it is at entry."""
         place = self.world.layout.get(what) if what else 0
         if name not in self.found or place is None:
             return None
-        return terms.word(ENTRY, terms.offset(self.found[name].start, place & -(self.world.convention.word // 8)))
+        return Memory(ENTRY).read(terms.offset(self.found[name].start, place), bits // 8)
 
     def _items(self, row: Object, oparg: str | None) -> Term | None:
         word, top = self.world.convention.word, self.arguments.get(row.argument)
@@ -197,10 +190,10 @@ class _Finder:
         size = terms.const(self.world.layout[row.size] - (self._first(row) or 0) & -(word // 8), word)
         if not row.words:
             return size
-        words, place = self._field(row.owner, row.words), self.world.layout.get(row.words, 0)
+        words = self._read(row.owner, row.words, _INT)
         if words is None:
             return None
-        count = terms.zext(terms.extract(words, 8 * (place % (word // 8)), _INT), word)
+        count = terms.zext(terms.extract(words, 0, _INT - 1), word)
         return terms.add(size, terms.scale(count, word // 8))
 
 

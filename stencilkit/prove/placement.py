@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from stencilkit.prove.executors import EXECUTORS
+from stencilkit.prove.executors import EXECUTORS, LEAVING
 from stencilkit.prove.generators import GENERATORS
 from stencilkit.prove.placing import Condition, Index, Object
 
@@ -29,7 +29,6 @@ _NAMED: Final = re.compile(
 # Uops that read or write what tstate->exc_info points to. None of these may have a row for a generator.
 _HANDLING: Final = re.compile(r"_POP_EXCEPT|_PUSH_EXC_INFO")
 _EXTENDING: Final = re.compile(r"_BINARY_OP_EXTEND")
-_LEAVING: Final = re.compile(r"_COLD_EXIT")
 _CALLING_C: Final = re.compile(r"_CALL_BUILTIN_FAST_WITH_KEYWORDS")
 _IS_BUILTIN: Final = Condition(of="callable", field="PyObject.ob_type", symbol="PyCFunction_Type")
 _TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
@@ -131,7 +130,7 @@ OBJECTS: Final = (
         field="_PyInterpreterFrame.f_executable",
         tagged=True,
         size="PyCodeObject.co_code_adaptive",
-        uops=re.compile(f"{_NAMED.pattern}|{_LEAVING.pattern}"),
+        uops=re.compile(f"{_NAMED.pattern}|{LEAVING.pattern}"),
         source="Include/internal/pycore_frame.h (3.13), pycore_interpframe.h: _PyFrame_GetCode; these uops are made of "
         "instructions of a code object, which its frame has, or end with one of them",
     ),
