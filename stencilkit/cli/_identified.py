@@ -8,7 +8,7 @@ from typing import Any, Final
 from stencilkit.cli import _render
 from stencilkit.model.signature import Coverage, Identification, Missing
 from stencilkit.pipeline.identifying import Answer
-from stencilkit.support import escape, junit
+from stencilkit.support import escape, junit, words
 from stencilkit.support.junit import Case, Suite
 
 _SHOWN: Final = 8
@@ -71,7 +71,7 @@ def _suite(answer: Answer, refused: Sequence[tuple[str, ...]]) -> Suite:
 
 
 def _nothing(answer: Answer) -> str:
-    return f"{answer.path}: no CPython among {answer.members} files"
+    return f"{answer.path}: no CPython among {words.counted(answer.members, 'file')}"
 
 
 def _lines(item: Identification) -> Iterator[str]:
