@@ -66,6 +66,9 @@ def command(
 
     Exits with 1 if the JIT breaks anything.
     """
+    if junit_file is not None:
+        # Before an hour of tests.
+        files.check_writable(junit_file.absolute().parent)
     progress = _progress.choose(form)
     tree = _options.open_tree(cpython, progress)
     wanted = requesting.one(target)

@@ -71,7 +71,7 @@ def prove(interpreter: Interpreter) -> Proof:
 
     Raises: JitTestError where it cannot answer with the JIT off either.
     """
-    text, ended = ask(interpreter, "prove.py", jit=True)
+    answer, ended = ask(interpreter, "prove.py", jit=True)
     if ended:
         _, without = ask(interpreter, "prove.py", jit=False)
         if without:
@@ -84,7 +84,6 @@ def prove(interpreter: Interpreter) -> Proof:
         return Proof(
             available=None, enabled=None, entered=None, executors=0, code_bytes=0, uops=(), wrong=(), ended=ended
         )
-    answer: dict[str, Any] = json.loads(text)
     return Proof(
         available=answer["available"],
         enabled=answer["enabled"],
@@ -96,8 +95,8 @@ def prove(interpreter: Interpreter) -> Proof:
     )
 
 
-def ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[str, str]:
-    """Run a probe; return what it printed, and how it ended if not well, with the end of what it complained."""
+def ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[dict[str, Any], str]:
+    """Run a probe; return what it answered, and how it ended if not well, with the end of what it complained."""
     try:
         done = process.run(
             [interpreter.program, "-X", "faulthandler", _PROBES / probe],
@@ -106,11 +105,16 @@ def ask(interpreter: Interpreter, probe: str, *, jit: bool) -> tuple[str, str]:
             timeout=interpreter.timeout,
         )
     except ProcessError as error:
-        return "", f"did not end: {error.as_text()}"
+        return {}, f"did not end: {error.as_text()}"
     if done.returncode:
         tail = done.err.splitlines()[-_TAIL_LINES:]
-        return "", "\n".join([_how(done.returncode), *tail])
-    return done.out, ""
+        return {}, "\n".join([_how(done.returncode), *tail])
+    try:
+        answer: dict[str, Any] = json.loads(done.out)
+    except ValueError:
+        # A JIT that goes wrong may print anything.
+        return {}, "\n".join(["printed what is not an answer", *done.out.splitlines()[-_TAIL_LINES:]])
+    return answer, ""
 
 
 def _entry(answer: dict[str, Any]) -> Entered | None:
@@ -125,7 +129,10 @@ def _how(returncode: int) -> str:
 
 
 def modules(interpreter: Interpreter, suite: Suite, chosen: Sequence[str]) -> tuple[str, ...]:
-    """List the test modules of a suite that this CPython has, or the chosen ones."""
+    """List the test modules of a suite that this CPython has, or the chosen ones.
+
+    Raises: JitTestError where it cannot list them, with the JIT off.
+    """
     if chosen:
         return tuple(chosen)
     if suite != "full":
@@ -133,9 +140,16 @@ def modules(interpreter: Interpreter, suite: Suite, chosen: Sequence[str]) -> tu
     done = process.run(
         [interpreter.program, "-m", "test", "--list-tests"],
         cwd=interpreter.work,
-        env=interpreter.environment(jit=True),
+        env=interpreter.environment(jit=False),
         timeout=interpreter.timeout,
     )
+    if done.returncode or not done.out.split():
+        raise JitTestError(
+            f"CPython {_how(done.returncode)}, and did not list its tests; its JIT was off",
+            where=str(interpreter.program),
+            details="\n".join(done.err.splitlines()[-_TAIL_LINES:]),
+            fix="name modules with --module, or leave --disable-test-modules out of --configure",
+        )
     return tuple(done.out.split())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -51,5 +50,5 @@ def _better(best: Timing, now: Timing) -> Timing:
 
 
 def _time(interpreter: running.Interpreter, *, jit: bool) -> Timing:
-    text, ended = running.ask(interpreter, "bench.py", jit=jit)
-    return Timing(seconds={}, failure=ended) if ended else Timing(seconds=json.loads(text))
+    seconds, ended = running.ask(interpreter, "bench.py", jit=jit)
+    return Timing(seconds=seconds, failure=ended)
