@@ -8,12 +8,14 @@ that refuses this (a wrapper that does not pass -cc1 on, say); which driver was 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit.compiler import completeness, live, phis
+from stencilkit.compiler import completeness, live, phis, splice
 from stencilkit.compiler.outcome import Account, Outputs, alone, check_failures, failed
+from stencilkit.compiler.splice import Front
 from stencilkit.errors import ProcessError
 from stencilkit.model import cc1
 from stencilkit.model.build import Driver, Emits, Plan
@@ -21,7 +23,7 @@ from stencilkit.model.source import Unit
 from stencilkit.model.target import Step
 from stencilkit.support import process
 
-__all__ = ["Account", "Outputs", "Session", "check_failures", "prepare"]
+__all__ = ["Account", "Front", "Outputs", "Session", "check_failures", "prepare"]
 
 # What the driver is told to make, and the suffix of the result:
 _EMIT: Final[dict[Emits, tuple[tuple[str, ...], str]]] = {
@@ -35,6 +37,8 @@ _PER_INPUT: Final = ("-main-file-name", "-o", "-x", "-dumpdir")
 # it costs hundreds of megabytes.
 _UNWANTED: Final = ("-disable-free",)
 _EMIT_ACTIONS: Final = ("-emit-obj", "-emit-llvm", "-S")
+# What the front end makes, as text.
+_UNOPTIMISED: Final = ("-emit-llvm", "-disable-llvm-passes")
 _TIMEOUT_SECONDS: Final = 600.0
 
 
@@ -63,7 +67,8 @@ class Session:
     """One build's work folder and how the compiler is called in it. Its methods may run in several threads.
 
     `driver` is what turned out to work, `notes` say what did not. `cc1` are the arguments of a batch, `second_cc1`
-    those of the second step, where there is one. `precompiled` says that the prefix is.
+    those of the second step, where there is one. `precompiled` says that the prefix is. `front` will be what the front
+    end makes of all units with dead code, where somebody works on that (`find_front`).
     """
 
     plan: Plan
@@ -73,6 +78,7 @@ class Session:
     cc1: tuple[str, ...] = ()
     second_cc1: tuple[str, ...] = ()
     precompiled: bool = False
+    front: Future[Front | None] | None = None
 
     def extract_cc1(self, probe: str, step: Step) -> tuple[str, ...]:
         """Ask the driver how it would call cc1, and keep what is not about one input."""
@@ -119,12 +125,19 @@ class Session:
         shortened = [unit for unit in units if unit.short_body is not None and release]
         short = {unit.name: self._before(unit) + unit.short_tail for unit in shortened}
         outputs = self._emit_short(short) if short else Outputs()
-        texts = {unit.name: self._before(unit) + unit.tail for unit in units if unit.name not in outputs.data}
+        rest = [unit for unit in units if unit.name not in outputs.data]
+        front = self.front.result() if self.front and rest else None
+        if front is not None and all(map(front.is_of, rest)):
+            return outputs + self._emit_spliced(front, rest)
+        texts = {unit.name: self._before(unit) + unit.tail for unit in rest}
         return outputs + self._emit_texts("full", texts)[0] if texts else outputs
 
     def _before(self, unit: Unit) -> str:
         """Give what stands before the text of a unit: its prefix, where that is not precompiled."""
         return "" if self.precompiled else unit.prefix
+
+    def _precompiled(self) -> Sequence[str]:
+        return ("-include-pch", str(self.work / "prefix.pch")) if self.precompiled else ()
 
     def _emit_short(self, texts: Mapping[str, str]) -> Outputs:
         """Compile texts without dead code; keep those for which that makes no difference."""
@@ -138,12 +151,34 @@ class Session:
         folder = self._new_folder(purpose, next(iter(texts)))
         for name, text in texts.items():
             (folder / f"{name}.c").write_text(text, "utf-8")
-        pch = ("-include-pch", str(self.work / "prefix.pch")) if self.precompiled else ()
         # LLVM prints functions in hundreds of thousands of pieces, each of which would wake the reader of a pipe.
         printed = folder / "printed" if more else None
-        done = self._run_cc1([*self.cc1, *more, *pch, "-x", "c", *(f"{name}.c" for name in texts)], folder, printed)
+        done = self._run_cc1(
+            [*self.cc1, *more, *self._precompiled(), "-x", "c", *(f"{name}.c" for name in texts)], folder, printed
+        )
         said = printed.read_text("utf-8", "replace") if printed else done.err
         return self._collect(done, folder, texts, self.plan.emits), said
+
+    def find_front(self, unit: Unit, names: Sequence[str]) -> Front | None:
+        """Have the front end read what units with dead code share, once for all of them; None where that is no help."""
+        asking = splice.asking(unit, names) if self.driver == "batched" else None
+        if asking is None:
+            return None
+        folder = self._new_folder("front", "all")
+        (folder / "all.c").write_text(self._before(asking) + asking.tail, "utf-8")
+        action = [word for word in self.cc1 if word not in _EMIT_ACTIONS]
+        words = [*action, *_UNOPTIMISED, *self._precompiled(), "-x", "c", "all.c"]
+        done = self._run_cc1(words, folder)
+        made = folder / "all.ll"
+        return splice.read(made.read_text("utf-8"), unit, names) if done.returncode == 0 and made.is_file() else None
+
+    def _emit_spliced(self, front: Front, units: Sequence[Unit]) -> Outputs:
+        """Compile units from what the front end made of the text that they share."""
+        folder = self._new_folder("spliced", units[0].name)
+        for unit in units:
+            (folder / f"{unit.name}.ir").write_text(front.ir(unit.name), "utf-8")
+        done = self._run_cc1([*self.cc1, "-x", "ir", *(f"{unit.name}.ir" for unit in units)], folder)
+        return self._collect(done, folder, [unit.name for unit in units], self.plan.emits)
 
     def live(self, unit: Unit, names: Sequence[str]) -> Mapping[str, str]:
         """Digest what the bytes of uops can depend on, of a unit with all of them; nothing where that is not known."""

@@ -23,9 +23,9 @@ from typing import Final
 from stencilkit.compiler import phis
 from stencilkit.model.source import NO_LINES, Unit
 
-_ASKING: Final = "stencilkit_numbers"
+TELLING: Final = "stencilkit_numbers"
 _DUMP: Final = re.compile(r"^; \*\*\* IR Dump After CallSiteSplittingPass on (\S+) \*\*\*$", re.MULTILINE)
-_NUMBER: Final = re.compile(r"^  store volatile i32 (-?\d+), ", re.MULTILINE)
+NUMBER: Final = re.compile(r"^  store volatile i32 (-?\d+), ", re.MULTILINE)
 _LABEL: Final = re.compile(r"([\w.]+):")
 _CHOICE: Final = re.compile(r"  switch i32 -?\d+, label %([\w.]+) \[")
 _CASE: Final = re.compile(r"    i32 (-?\d+), label %([\w.]+)")
@@ -37,15 +37,19 @@ _COUNTED: Final = re.compile(r"([%!#]|^)(\d+)(?![\w.])", re.MULTILINE)
 _STRING: Final = re.compile(r"@\.str(?:\.\d+)?")
 
 
+def telling(unit: Unit, names: Sequence[str]) -> Unit:
+    """Let a unit say the numbers of some uops, too, in a function behind all that it has. It is never a stencil."""
+    stores = "".join(f"    *to = {name};\n" for name in names)
+    return replace(unit, body=f"{unit.body}\nvoid {TELLING}(volatile int *to)\n{{\n{stores}}}\n", short_body=None)
+
+
 def asking(unit: Unit, names: Sequence[str]) -> Unit:
-    """Let a unit with all of its dead code say the numbers of some uops, too. It is never a stencil.
+    """Let a unit with all of its dead code say the numbers of some uops.
 
     It does not compile where something asks for a line number: in a text, that cannot be seen in a function.
     """
-    stores = "".join(f"    *to = {name};\n" for name in names)
-    return replace(
-        unit, body=f"{NO_LINES}{unit.body}\nvoid {_ASKING}(volatile int *to)\n{{\n{stores}}}\n", short_body=None
-    )
+    told = telling(unit, names)
+    return replace(told, body=f"{NO_LINES}{told.body}")
 
 
 def digests(printed: str, names: Sequence[str]) -> Mapping[str, str]:
@@ -54,7 +58,7 @@ def digests(printed: str, names: Sequence[str]) -> Mapping[str, str]:
     Left out is a uop with several constants whose names do not say in which order they were made.
     """
     dumps = _dumps(printed)
-    numbers = _NUMBER.findall(dumps.pop(_ASKING, ""))
+    numbers = NUMBER.findall(dumps.pop(TELLING, ""))
     function = _read(dumps.pop(phis.ENTRY, ""))
     if function is None or len(numbers) != len(names):
         return {}

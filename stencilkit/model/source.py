@@ -27,6 +27,8 @@ NO_LINES: Final = """\
 #define __builtin_LINE @ stencilkit_line(
 #pragma clang diagnostic pop
 """
+# The macro that the template has a uop's name from.
+OPCODE: Final = "_JIT_OPCODE"
 # Conditions end where they begin; these do not.
 _ALTERING: Final = re.compile(
     r"^\s*(?:#|%:|\?\?=)\s*(?!(?:if|ifdef|ifndef|elif|else|endif)\b)\w|_Pragma|__COUNTER__", re.MULTILINE
@@ -129,7 +131,7 @@ class Unit:
     @property
     def whole(self) -> str:
         """Give the text for a compiler that has no precompiled header."""
-        return f'#define _JIT_OPCODE {self.name}\n#line 1 "{self.file}"\n{self.prefix}{self.body}'
+        return f'#define {OPCODE} {self.name}\n#line 1 "{self.file}"\n{self.prefix}{self.body}'
 
     @property
     def tail(self) -> str:
@@ -142,4 +144,4 @@ class Unit:
         return self._tail(self.body if self.short_body is None else self.short_body)
 
     def _tail(self, body: str) -> str:
-        return f'#define _JIT_OPCODE {self.name}\n#line {self.body_line} "{self.file}"\n{body}'
+        return f'#define {OPCODE} {self.name}\n#line {self.body_line} "{self.file}"\n{body}'

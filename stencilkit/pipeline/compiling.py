@@ -31,6 +31,10 @@ _LARGEST_BATCH: Final = 96
 _SMALLEST_BATCH: Final = 8
 # With its dead code, a unit takes as long as ten.
 _SENSITIVE_BATCH: Final = 3
+# To have the front end read what such units share takes as long as three of them save. In a release build, about one in
+# ten needs its dead code.
+_MANY: Final = 4
+_SHARE: Final = 10
 _FRAMES: Final[Mapping[str, Frames]] = {
     "-mframe-pointer=reserved": "reserved",
     "-mframe-pointer=all": "all",
@@ -101,13 +105,16 @@ class _Making:
         self.kept.recall_live()
         asked = concerned[0] if concerned and not self.kept.live and self._may_ask() else None
         session = self._session(others) if others or asked else None
-        made = self._compile(session, _batches(others, self.request.jobs), asked) if session else []
+        needing = len(concerned) if self.plan.flavour == "debug" else len(concerned) // _SHARE
+        shared = concerned[0] if session and needing >= _MANY and self._may_splice() else None
+        made = self._compile(session, _batches(others, self.request.jobs), asked, shared) if session else []
         recalled = [self.kept.recall(unit) for unit in known]
         self.progress.advance(sum(map(len, recalled)))
         rest = [replace(unit, short_body=None) for unit, batch in zip(known, recalled, strict=True) if not len(batch)]
         if rest and (session is None or (len(rest) > 1 and not session.precompiled)):
             session = self._session(rest)
-        again = self._compile(session, _pieces(rest, _SENSITIVE_BATCH), None) if session and rest else []
+        shared = concerned[0] if len(rest) >= _MANY and self._may_splice() else None
+        again = self._compile(session, _pieces(rest, _SENSITIVE_BATCH), None, shared) if session and rest else []
         notes = Batch(account=Account(notes=session.notes if session else ()))
         return [notes, *made, *recalled, *again]
 
@@ -117,18 +124,24 @@ class _Making:
             return False
         return source.are_apart(source.uops(self.plan.tree))
 
+    def _may_splice(self) -> bool:
+        """Return whether what units with dead code share may be read once: not with flags that nobody has tried so."""
+        return not self.plan.cflags and not self.request.allow_driver_flags
+
     def _session(self, units: Sequence[Unit]) -> Session:
         single = sum(unit.role == "uop" for unit in units) < 2
         return compiler.prepare(self.plan, self.work, batched=self.request.batched, single=single)
 
-    def _compile(self, session: Session, units: Sequence[Sequence[Unit]], asked: Unit | None) -> list[Batch]:
+    def _compile(
+        self, session: Session, units: Sequence[Sequence[Unit]], asked: Unit | None, shared: Unit | None
+    ) -> list[Batch]:
         """Compile batches of units, and keep what comes of them as it comes; return it in their order.
 
-        Where a unit is asked, find out what is live for each.
+        Where a unit is asked, find out what is live for each; where one is shared, have its text read once for all.
         """
         made: dict[int, Batch] = {}
         # Closed before this function ends, so that no worker outlives the folder that it works in:
-        with contextlib.closing(_run(session, units, self.request.jobs, asked)) as batches:
+        with contextlib.closing(_run(session, units, self.request.jobs, asked, shared)) as batches:
             try:
                 for number, batch in batches:
                     self.kept.keep(batch)
@@ -143,9 +156,12 @@ class _Making:
 
 
 def _run(
-    session: Session, batches: Sequence[Sequence[Unit]], jobs: int, asked: Unit | None
+    session: Session, batches: Sequence[Sequence[Unit]], jobs: int, asked: Unit | None, shared: Unit | None
 ) -> Generator[tuple[int, Batch]]:
     with process.workers(jobs) as pool:
+        if shared is not None:
+            # Batches wait for it, and begin after it.
+            session = replace(session, front=pool.submit(session.find_front, shared, _with_dead_code(session.plan)))
         started = {pool.submit(_ask, session, asked): -1} if asked is not None else {}
         started |= {pool.submit(_compile, session, batch): number for number, batch in enumerate(batches)}
         for future in as_completed(started):
@@ -154,8 +170,11 @@ def _run(
 
 def _ask(session: Session, unit: Unit) -> Batch:
     """Find out what is live for each uop, with the text of a unit in which all of them are."""
-    names = [each.name for each in session.plan.units if each.short_body is not None]
-    return Batch(live=session.live(unit, names))
+    return Batch(live=session.live(unit, _with_dead_code(session.plan)))
+
+
+def _with_dead_code(plan: Plan) -> list[str]:
+    return [unit.name for unit in plan.units if unit.short_body is not None]
 
 
 def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:

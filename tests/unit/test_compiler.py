@@ -53,7 +53,7 @@ class Clang:
             name = next(word for word in words if word.startswith("probe.") and word != "probe.out")
             action = '"-S"' if "-S" in words else '"-emit-obj"'
             return self.done(words, err=f"clang version 19\n{self.answer.format(name=name, action=action)}\n")
-        inputs = [word for word in words if Path(word).suffix in (".c", ".ll", ".s") and word != "prefix.c"]
+        inputs = [word for word in words if Path(word).suffix in (".c", ".ir", ".ll", ".s") and word != "prefix.c"]
         if "-emit-pch" in words:
             if not self.batches:
                 return self.done(words, code=1, err="error: unknown argument: -cc1")

@@ -99,7 +99,7 @@ def making(inputs: Any, store: Store) -> compiling._Making:
 
 def inputs(here: Path, *units: Unit, flavour: Flavour = "release") -> Any:  # a stand-in
     plan = fakes.plan(here, units, flavour=flavour)
-    return SimpleNamespace(plan=plan, request=SimpleNamespace(jobs=2, batched=True))
+    return SimpleNamespace(plan=plan, request=SimpleNamespace(jobs=2, batched=True, allow_driver_flags=False))
 
 
 def test_accounts_are_in_the_order_of_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_accounts_are_in_the_order_of_the_batches(tmp_path: Path, monkeypatch: p
     made = [Batch(account=Account(notes=(f"of batch {n}",))) for n in range(3)]
     monkeypatch.setattr(compiling, "_run", lambda *_: (item for item in ((2, made[2]), (0, made[0]), (1, made[1]))))
     session: Any = None
-    found = making(inputs(tmp_path), NoStore())._compile(session, (), None)
+    found = making(inputs(tmp_path), NoStore())._compile(session, (), None, None)
     assert sum((batch.account for batch in found), Account()).notes == ("of batch 0", "of batch 1", "of batch 2")
 
 
