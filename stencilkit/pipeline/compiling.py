@@ -26,9 +26,10 @@ from stencilkit.support.progress import Progress
 if TYPE_CHECKING:
     from stencilkit.asmopt import Frames
 
-# A batch costs the start of a compiler (30 ms), and the last one keeps one worker busy while the others have nothing.
-_LARGEST_BATCH: Final = 96
-_SMALLEST_BATCH: Final = 8
+# A batch costs the start of a compiler (40 ms with what is precompiled, as much as four uops), and the last one keeps
+# a worker busy while the others have nothing.
+_LARGEST_BATCH: Final = 160
+_SMALLEST_BATCH: Final = 16
 # With its dead code, a unit takes as long as ten.
 _SENSITIVE_BATCH: Final = 3
 # To have the front end read what such units share takes as long as three of them save. In a release build, about one in
@@ -182,7 +183,8 @@ def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
     batches: list[Sequence[Unit]] = [[unit] for unit in units if unit.role != "uop"]
     uops = [unit for unit in units if unit.role == "uop"]
     while uops:
-        size = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-len(uops) // (2 * jobs))))
+        # Two thirds of a worker's part.
+        size = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, -(-2 * len(uops) // (3 * jobs))))
         batches.append(uops[:size])
         uops = uops[size:]
     return batches

@@ -224,5 +224,5 @@ def test_what_needs_its_dead_code_is_in_small_batches(tmp_path: Path, monkeypatc
 
 
 def test_batches_get_smaller() -> None:
-    uops, shim = [fakes.unit(f"_S{number}") for number in range(40)], fakes.unit("shim", role="object")
-    assert [len(batch) for batch in compiling._batches([*uops, shim], 2)] == [1, 10, 8, 8, 8, 6]
+    uops, shim = [fakes.unit(f"_S{number}") for number in range(100)], fakes.unit("shim", role="object")
+    assert [len(batch) for batch in compiling._batches([*uops, shim], 2)] == [1, 34, 22, 16, 16, 12]
