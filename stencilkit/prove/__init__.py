@@ -44,6 +44,7 @@ from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, StencilGroup
 from stencilkit.prove import aarch64, conventions, emulate, objects, running, seeds, tables, x86
+from stencilkit.prove.assumptions import ASSERTING
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import optional
 from stencilkit.prove.machine import UnsupportedError
@@ -99,7 +100,8 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
     if first.proof.verdict is Verdict.PROVED or first.search is None:
         return first.proof
     spent, last = first.proof.spent, first
-    for facts in optional(left.name, setting.series) if first.undecided else ():
+    asserts = any(patch.symbol in ASSERTING for group in (left, right) for patch in group.code.patches)
+    for facts in optional(left.name, setting.series, asserts=asserts) if first.undecided else ():
         given = _attempt(left, right, replace(setting, budget=max(setting.budget - spent, 1)), facts)
         spent += given.proof.spent
         if given.proof.verdict is Verdict.PROVED:

@@ -82,8 +82,11 @@ def _rows(search: Search, facts: Facts, more: tuple[Term, ...]) -> list[Term]:
     used = dict.fromkeys((*search.left.used, *search.right.used))
     rows += knowledge.of_sizes(search.given, search.left.name, rows)
     rows += knowledge.of_opargs(search.given, search.left.name)
+    there = search.there(Facts().plus(*rows))
     if objects.FACT in search.given:
-        rows += objects.apart(search.there(Facts().plus(*rows)), rows)
+        rows += objects.apart(there, rows)
+    if objects.ALIGNED in search.given:
+        rows += objects.aligned(there, rows)
     return rows + knowledge.of_symbols(used, rows)
 
 

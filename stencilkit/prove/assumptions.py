@@ -133,6 +133,13 @@ ASSUMPTIONS: Final = (
         "allocates each by itself (the sources of the rows)",
         optional=True,
     ),
+    Assumption(
+        name="objects-are-aligned",
+        text="the same objects begin at multiples of a pointer's size; asked only of stencils that assert something",
+        source="C11 6.3.2.3 paragraph 7 and 6.2.8, by which compilers leave out assertions about low bits of what was "
+        "accessed; all of them have pointers in them (the sources of the rows)",
+        optional=True,
+    ),
 )
 
 # How wide a hole is: what the JIT patches in has no more bits. Include/internal/pycore_uop.h, _PyUOpInstruction.
@@ -228,6 +235,10 @@ KEYWORDS: Final[Mapping[str, int]] = {"PyObject_Vectorcall": 3, "PyObject_Vector
 OPARGS_FACT: Final = "opargs-that-are-made"
 OPARGS_SERIES: Final = ("3.13",)
 OPARGS: Final[Mapping[str, tuple[int, ...]]] = {"_SET_FUNCTION_ATTRIBUTE": (1, 2, 4, 8)}
+
+# What a failed assertion calls: glibc and musl, macOS, Windows. Only debug builds assert.
+ASSERTING: Final = frozenset(("__assert_fail", "__assert_rtn", "_wassert"))
+ASSERTING_FACT: Final = "objects-are-aligned"
 
 SUFFIX: Final = re.compile(r"_r\d\d$")
 """What a stencil's name has behind the uop's."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stencilkit.prove import terms
-from stencilkit.prove.assumptions import ASSUMPTIONS, OPARGS, OPARGS_FACT, OPARGS_SERIES, SIZES, SUFFIX
+from stencilkit.prove.assumptions import ASSERTING_FACT, ASSUMPTIONS, OPARGS, OPARGS_FACT, OPARGS_SERIES, SIZES, SUFFIX
 from stencilkit.prove.terms import TRUE, Term
 
 
@@ -97,15 +97,17 @@ def of_opargs(given: Iterable[str], uop: str) -> list[Term]:
     return [terms.either(*(terms.eq(oparg, terms.const(one, 16)) for one in numbers))] if numbers else []
 
 
-def optional(uop: str, series: str) -> Iterator[tuple[str, ...]]:
+def optional(uop: str, series: str, *, asserts: bool) -> Iterator[tuple[str, ...]]:
     """Yield the optional facts that can help in a uop: one at a time, then all."""
-    here = [one.name for one in ASSUMPTIONS if one.optional and _is_about(one.name, uop, series)]
+    here = [one.name for one in ASSUMPTIONS if one.optional and _is_about(one.name, uop, series, asserts=asserts)]
     yield from ((name,) for name in here)
     if len(here) > 1:
         yield tuple(here)
 
 
-def _is_about(fact: str, uop: str, series: str) -> bool:
+def _is_about(fact: str, uop: str, series: str, *, asserts: bool) -> bool:
+    if fact == ASSERTING_FACT:
+        return asserts
     if fact == OPARGS_FACT:
         return SUFFIX.sub("", uop) in OPARGS and series in OPARGS_SERIES
     return uop.startswith(SIZES.get(fact, ("", 0))[0])

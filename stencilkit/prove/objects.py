@@ -1,4 +1,4 @@
-"""Where objects of CPython are that do not overlap, for the fact `objects-do-not-overlap`.
+"""Where objects of CPython are, for the facts `objects-do-not-overlap` and `objects-are-aligned`.
 
 Addresses are terms over what a stencil gets and memory as it was at entry: both sides share them, and whatever either
 does, they stay what they were. Memory that a stencil has written, or a callee, says nothing of where objects are.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from stencilkit.prove import returning, terms
-from stencilkit.prove.assumptions import SUFFIX
+from stencilkit.prove.assumptions import ASSERTING_FACT, SUFFIX
 from stencilkit.prove.code import Code, address
 from stencilkit.prove.conventions import ARGUMENTS
 from stencilkit.prove.facts import Facts
@@ -23,6 +23,7 @@ from stencilkit.prove.terms import TRUE, Term
 from stencilkit.prove.world import World
 
 FACT: Final = "objects-do-not-overlap"
+ALIGNED: Final = ASSERTING_FACT
 ENTRY: Final = "memory"
 """The name of memory as it was at entry."""
 _OPARG: Final = 16
@@ -204,8 +205,29 @@ def sure(known: Iterable[Region], facts: Facts) -> list[Region]:
 
 def apart(known: Iterable[Region], rows: Iterable[Term]) -> list[Term]:
     """List that regions do not overlap whose addresses occur in some terms."""
+    return all_apart(_met(known, rows))
+
+
+def aligned(known: Iterable[Region], rows: Iterable[Term]) -> list[Term]:
+    """List that objects begin at words whose addresses occur in some terms."""
+    return all_aligned(_met(known, rows))
+
+
+def _met(known: Iterable[Region], rows: Iterable[Term]) -> list[Region]:
     occurring = terms.below(rows)
-    return all_apart([one for one in known if occurring.issuperset(terms.parts(one.start)[1])])
+    return [one for one in known if occurring.issuperset(terms.parts(one.start)[1])]
+
+
+def all_aligned(known: Iterable[Region]) -> list[Term]:
+    """List that objects begin at words, as far as they are known from there on."""
+    return [fact for one in known for fact in _aligned(one)]
+
+
+def _aligned(region: Region) -> Iterator[Term]:
+    word = region.start.width // 8
+    if terms.parts(region.start)[0] % word == 0:
+        low = terms.extract(region.start, 0, word.bit_length() - 1)
+        yield terms.either(terms.invert(region.where), terms.eq(low, terms.const(0, low.width)))
 
 
 def all_apart(known: Sequence[Region]) -> list[Term]:

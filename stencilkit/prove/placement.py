@@ -105,6 +105,18 @@ OBJECTS: Final = (
         "Python/bytecodes.c, _CHECK_STACK_SPACE: there is room for it, above all that is in use; Objects/codeobject.c, "
         "init_code: co_framesize counts co_nlocalsplus",
     ),
+    # Without locals: the function, whose code says how many there are, may be in a register.
+    Object(
+        name="new frame of a subscript",
+        kind="new frame",
+        behind="thread state",
+        field="PyThreadState.datastack_top",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_SUBSCRIPTING,
+        series=("3.15",),
+        source="Include/internal/pycore_interpframe.h: _PyFrame_PushUnchecked; Python/bytecodes.c, "
+        "_BINARY_OP_SUBSCR_CHECK_FUNC: there is room for it",
+    ),
     Object(
         name="new frame of a trampoline",
         kind="new frame",

@@ -1,8 +1,8 @@
-"""States to run stencils on that CPython could have: those in which its objects do not overlap."""
+"""States to run stencils on that CPython could have: those in which its objects are at words, and do not overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -49,8 +49,9 @@ class _Start:
 
 
 def possible(seeds: Iterable[Seed], regions: Iterable[Region], world: World) -> list[Seed]:
-    """Leave out the states in which objects overlap: what a stencil does there is no difference."""
-    facts = objects.all_apart(tuple(regions))
+    """Leave out the states in which objects overlap, or are at no word: what a stencil does there is no difference."""
+    known = tuple(regions)
+    facts = [*objects.all_aligned(known), *objects.all_apart(known)]
     return [seed for seed in seeds if all(terms.evaluate(fact, _Start(seed, world), {}) for fact in facts)]
 
 
@@ -62,17 +63,18 @@ def arranged(seed: Seed, regions: Iterable[Region], world: World) -> Seed:
     """
     placed: list[Region] = []
     for number, region in enumerate(regions):
-        for term in sorted(terms.below((region.size,)), key=lambda one: one.order):
-            if term.op == "extract" and term.args[0].op == "word":
-                low, bits = int(term.extra[0]), (1 << term.width) - 1
-                old = _value(term.args[0], seed, world)
-                few = (old >> low & bits) % _MOST_WORDS
-                seed = _pointing(term.args[0], old & ~(bits << low) | few << low, seed, world)
+        for length in _lengths(region.size):
+            low, bits = int(length.extra[0]), (1 << length.width) - 1
+            old = _value(length.args[0], seed, world)
+            few = (old >> low & bits) % _MOST_WORDS
+            seed = _pointing(length.args[0], old & ~(bits << low) | few << low, seed, world)
         if not possible([seed], [*placed, region], world):
             pointer = _pointer(region.start)
             if pointer is not None:
                 old, within = _value(pointer, seed, world), terms.parts(region.start)[0]
-                there = _ASIDE + _APART * number + (old & _WITHIN | old & 1)
+                # Only what is masked has a tag.
+                tag = old & 1 if pointer not in terms.parts(region.start)[1] else 0
+                there = _ASIDE + _APART * number + (old & _WITHIN | tag)
                 seed = _pointing(pointer, terms.const(there - within, pointer.width).value or 0, seed, world)
         placed.append(region)
     return seed
@@ -85,10 +87,20 @@ def _value(term: Term, seed: Seed, world: World) -> int:
 def _pointer(start: Term) -> Term | None:
     """Find what an address is counted from, if the state can say what that is: a register, or a word of memory."""
     for term, factor in terms.parts(start)[1].items():
-        inner = next((one for one in term.args if one.op == "word"), term) if term.op == "and" else term
-        if factor == 1 and inner.op in ("sym", "word"):
+        # A reference without its tag is twice what is above that.
+        is_tagged = factor == 2 and term.op == "concat" and term.args[-1].op == "extract"
+        inner = term.args[-1].args[0] if is_tagged else term
+        if (factor == 1 or is_tagged) and inner.op in ("sym", "word"):
             return inner
     return None
+
+
+def _lengths(size: Term) -> Iterator[Term]:
+    """List the parts of words that a size is made of; what says where those words are is no length."""
+    for term in terms.parts(size)[1]:
+        number = term.args[-1] if term.op == "concat" else term
+        if number.op == "extract" and number.args[0].op == "word":
+            yield number
 
 
 def _pointing(term: Term, value: int, seed: Seed, world: World) -> Seed:

@@ -267,10 +267,11 @@ class Search:
     ) -> tuple[dict[str, int], dict[int, int]]:
         """Find values of symbols, and of words of memory by address, for which facts hold; none if there are none.
 
-        They are of a state in which objects do not overlap. `addresses` are those of symbols where they will be run,
-        `reach` is where words may lie, `stack` where the frame begins.
+        They are of a state in which objects are at words, and do not overlap. `addresses` are those of symbols where
+        they will be run, `reach` is where words may lie, `stack` where the frame begins.
         """
-        rows = [*facts.rows, *objects.apart(self.there(facts), facts.rows)]
+        there = self.there(facts)
+        rows = [*facts.rows, *objects.apart(there, facts.rows), *objects.aligned(there, facts.rows)]
         rows.append(terms.eq(self.world.frame, terms.const(stack, self.world.frame.width)))
         for term, name in {**self.left.used, **self.right.used}.items():
             if name in addresses:

@@ -1,0 +1,111 @@
+"""The fact that objects of CPython begin at words: what it is true of, and what it must not be used for."""
+
+from __future__ import annotations
+
+import pytest
+
+from stencilkit.model.proof import Proof, Prototype, Verdict
+from stencilkit.model.stencil import Patch, PatchForm, StencilGroup
+from stencilkit.prove.objects import Region, all_aligned
+from stencilkit.prove.possible import arranged, possible
+from stencilkit.prove.seeds import HEAP, Seed
+from stencilkit.prove.terms import TRUE, const, evaluate, offset, sym
+from tests.proofs import assert_not_proved, given, group
+from tests.unit.test_prove_objects import PUSHING, found
+
+ENDS = {name: Prototype(result="void", arguments=(), returns=False) for name in ("__assert_fail", "PyEnd")}
+PUSHED = "_CREATE_INIT_FRAME_r01"
+TOP = "49 8b 87 00 01 00 00"  # rax = [r15 + 0x100], where the next frame will be
+
+
+def asserting(test: str, *, symbol: str = "__assert_fail", name: str = "_UOP_r00") -> StencilGroup:
+    """Test something; call a function that does not return unless the result is zero."""
+    head = f"50 {test} 74 06"
+    place = len(bytes.fromhex(head)) + 2
+    patch = Patch(func="patch_x86_64_32rx", offsets=(place,), form=PatchForm.GOT_SLOT, symbol=symbol, addend=-4)
+    return group(f"{head} ff 15 00 00 00 00 58", patch, name=name)
+
+
+def without(name: str = "_UOP_r00") -> StencilGroup:
+    return group("90", name=name)
+
+
+def verdict(left: StencilGroup, right: StencilGroup, runs: int = 0) -> Proof:
+    return given(left, right, prototypes=ENDS, runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("41 f6 c5 07", "_UOP_r00"),  # test r13b, 7: the frame
+        ("41 f6 c5 03", "_UOP_r00"),
+        ("41 f6 c7 07", "_UOP_r00"),  # test r15b, 7: the thread state
+        (f"{TOP} a8 07", PUSHED),  # test al, 7
+    ],
+)
+def test_an_assertion_about_low_bits_can_be_left_out(test: str, name: str) -> None:
+    pair = asserting(test, name=name), without(name)
+    for one, other in (pair, reversed(pair)):
+        answer = verdict(one, other, runs=20)
+        assert (answer.verdict, answer.facts) == (Verdict.GIVEN, ("objects-are-aligned",)), answer
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("41 f6 c5 0f", "_UOP_r00"),  # test r13b, 15: more than a word
+        ("41 f6 c6 07", "_UOP_r00"),  # test r14b, 7: no object
+        ("40 f6 c7 07", "_UOP_r00"),  # test dil, 7
+        (f"{TOP} a8 07", "_UOP_r00"),  # a uop that pushes no frame
+        ("49 8b 87 08 01 00 00 a8 07", PUSHED),  # [r15 + 0x108]: another field
+        ("49 8b 85 00 01 00 00 a8 07", PUSHED),  # [r13 + 0x100]
+    ],
+)
+def test_an_assertion_about_anything_else_must_stay(test: str, name: str) -> None:
+    pair = asserting(test, name=name), without(name)
+    assert_not_proved(verdict(*pair))
+    assert verdict(*pair, runs=20).verdict is Verdict.DIFFERS
+
+
+def test_it_is_asked_only_where_something_is_asserted() -> None:
+    assert_not_proved(verdict(asserting("41 f6 c5 07", symbol="PyEnd"), without()))
+
+
+def test_states_in_which_objects_are_at_no_word_are_not_run() -> None:
+    regions, world = found("_UOP_r00")
+    states = [Seed(0, {"r15": HEAP + 0x1000, "r13": HEAP + place}) for place in (0x0F80, 0x0F84, 0x0F81)]
+    assert possible(states, regions, world) == states[:1]
+    assert all(possible([arranged(one, regions, world)], regions, world) for one in states)
+
+
+def test_a_tag_is_not_of_the_object_and_stays() -> None:
+    regions, world = found(f"{PUSHING}_0", "3.14")
+    made = [arranged(Seed(number), regions, world) for number in range(60)]
+    tags = {place & 1 for one in made for place in one.words.values()}
+    assert tags == {0, 1}
+    assert len(possible(made, regions, world)) == 60
+
+
+def test_nothing_is_said_of_what_begins_within_a_word() -> None:
+    one = sym("rdi", 64)
+    assert all_aligned([Region("object", offset(one, 4), const(8, 64))]) == []
+    (fact,) = all_aligned([Region("object", offset(one, 8), const(8, 64), TRUE)])
+    values = [evaluate(fact, _Is(value), {}) for value in (0x1000, 0x1008, 0x1004, 0x1001)]
+    assert values == [1, 1, 0, 0]
+
+
+class _Is:
+    """Every symbol is one number."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def symbol(self, name: str) -> int:
+        del name
+        return self.value
+
+    def word(self, memory: str, address: int) -> int:
+        raise AssertionError(memory, address)
+
+    def function(self, name: str, values: list[int]) -> int:
+        raise AssertionError(name, values)
