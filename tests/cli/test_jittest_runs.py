@@ -55,14 +55,16 @@ def test_a_hang_that_faulthandler_does_not_see_is_ended(tmp_path: Path, monkeypa
 
 
 def test_a_jit_that_crashes_at_once_is_told_by_its_end(tmp_path: Path) -> None:
-    answer = '[ "$PYTHON_JIT" = 0 ] && exit 0\n'
+    answer = '[ "$PYTHON_JIT" = 0 ] && echo {} && exit 0\n'
     proof = running.prove(interpreter(tmp_path, f"{answer}echo 'Fatal Python error' >&2\nkill -SEGV $$"))
     assert not proof.holds
     assert proof.ended == "was ended by signal 11\nFatal Python error"
 
 
 def test_first_loops_that_never_end_are_told(tmp_path: Path) -> None:
-    proof = running.prove(interpreter(tmp_path, '[ "$PYTHON_JIT" = 0 ] && exit 0\nexec sleep 1000', timeout=3.0))
+    proof = running.prove(
+        interpreter(tmp_path, '[ "$PYTHON_JIT" = 0 ] && echo {} && exit 0\nexec sleep 1000', timeout=3.0)
+    )
     assert not proof.holds
     assert proof.ended.startswith("did not end: ")
 
