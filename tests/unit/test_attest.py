@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from securesystemslib import dsse
+from securesystemslib.signer import CryptoSigner
 
 from stencilkit import attest, ledger, manifest, pins
 from stencilkit.attest import _keyless, _keys, _statement
@@ -551,6 +554,65 @@ def test_rebuilders_attest_an_entry_of_the_ledger(tmp_path: Path, built: Path, k
     said = attest.gather([folder / "fedora.intoto.json"], demand(keys[1]), None).attested[0].statement
     assert said.builder == "https://fedora.example.org"
     assert said.builds[0].results == {"ledger": "same", "ledger-content": entry.content}
+
+
+def test_only_what_was_verified_and_is_meant_is_attested(tmp_path: Path, built: Path, key: Path, capsys: Any) -> None:
+    (item,) = bundling.open_all(built)
+    entry = Entry.of(item.manifest)
+    ledger.write(tmp_path / "ledger", entry, 19)
+    place, output = tmp_path / "ledger" / entry.place, tmp_path / "a.intoto.json"
+    words = ["attest", str(place), "--built", str(built), "--builder", signing.BUILDER]
+    assert main([*words, "-o", str(output)]) == ExitCode.TROUBLE
+    assert "next:  add --sign-key FILE, or --sigstore" in capsys.readouterr().err
+    words += ["--sign-key", str(key)]
+    assert main([*words, "-o", str(tmp_path / "a.json")]) == ExitCode.TROUBLE
+    assert "a.json must end in .intoto.json" in capsys.readouterr().err
+    assert main([*words, "-o", str(output), "--format", "json"]) == ExitCode.OK
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["what"], answer["content"], answer["same"]) == (
+        "3.14.7/x86_64-unknown-linux-gnu-release-llvm-19.1.7",
+        entry.content,
+        True,
+    )
+    assert answer["sha256"] == samples.digest(output.read_bytes())
+    output.unlink()
+    elsewhere = replace(entry, llvm="21.1.0")
+    ledger.write(tmp_path / "ledger", elsewhere, 19)
+    words[1] = str(tmp_path / "ledger" / elsewhere.place)
+    assert main([*words, "-o", str(output)]) == ExitCode.TROUBLE
+    printed = capsys.readouterr().err
+    assert "is 3.14.7/x86_64-unknown-linux-gnu-release-llvm-19.1.7, and the entry is 3.14.7/" in printed
+    assert "next:  name the entry of that" in printed
+    words[1] = str(place)
+    header = built / f"jit_stencils-{samples.TRIPLE}.h"
+    data = header.read_bytes().replace(b"0x90", b"0xcc", 1)
+    header.write_bytes(data)
+    records = tuple(
+        replace(file, sha256=samples.digest(data)) if file.role == "stencils" else file for file in item.manifest.files
+    )
+    (built / "manifest.toml").write_text(manifest.render(replace(item.manifest, files=records)))
+    assert main([*words, "-o", str(output)]) == ExitCode.DIFFERENT
+    assert "refused" in capsys.readouterr().out
+    assert not output.exists(), "what was refused is not signed"
+
+
+def test_a_passphrase_for_a_key_without_one_is_named(key: Path) -> None:
+    with pytest.raises(AttestationError, match="has no passphrase, and one was given") as caught:
+        attest.sign_with_key(STATEMENT, key, "secret")
+    assert "unset" in caught.value.fix
+    assert "secret" not in caught.value.as_text()
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/vnd.in-toto+jsonx"])
+def test_a_signed_payload_of_another_type_does_not_count(tmp_path: Path, key: Path, kind: str) -> None:
+    """Whoever is trusted for statements did not sign one with this."""
+    private = CryptoSigner(serialization.load_pem_private_key(key.read_bytes(), None))
+    envelope = dsse.Envelope(_statement.encode(STATEMENT), kind, {})
+    envelope.sign(private)
+    signing.dump(tmp_path / "a", envelope.to_dict())
+    found = gather(tmp_path / "a", key)
+    assert found.attested == ()
+    assert f"the payload is {kind!r}, not application/vnd.in-toto+json" in found.rejected[0]
 
 
 def test_a_rebuilder_who_got_something_else_says_so(tmp_path: Path, built: Path, key: Path, capsys: Any) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from stencilkit import audit, cli, dialects, disassemble, emit, targets
 from stencilkit.audit import flow
+from stencilkit.cli import audit as audit_command
 from stencilkit.errors import HeaderError, PolicyError
-from stencilkit.model.audit import Audit, Audited, References, Waiver
+from stencilkit.model.audit import Audit, Audited, Finding, References, Waiver
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup, StencilSet
 from stencilkit.pipeline import auditing
 from tests import samples
@@ -646,6 +647,25 @@ def test_the_command_needs_something_to_audit(header: Path, capsys: pytest.Captu
     assert cli.main(["audit", "--rules"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert listed == ["rule", *(rule.name for rule in audit.RULES)]
+    assert cli.main(["audit", "--rules", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rules"]
+    assert [(row["rule"], row["why"]) for row in rows] == [(rule.name, rule.why) for rule in audit.RULES]
+    assert cli.main(["audit", "--rules", "--format", "markdown"]) == 0
+    head, line, *cells = capsys.readouterr().out.splitlines()
+    assert (head, line) == ("| Rule | Why | From |", "| --- | --- | --- |")
+    assert [row.split(" | ")[0] for row in cells] == [f"| `{rule.name}`" for rule in audit.RULES]
+    assert {row.count(" | ") for row in cells} == {2}, "no cell breaks the table"
+
+
+def test_of_many_findings_a_few_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [Finding(stencil=f"_UOP_{number}", what="it is bad") for number in range(30)]
+    shown = list(audit_command._findings(found))
+    assert shown[0] == "_UOP_0: it is bad"
+    assert shown[-1] == f"and {30 - len(shown) + 1} more (--format json lists all)"
+    assert len(shown) < 30
+    assert list(audit_command._findings([Finding(stencil="", what="x", waived="it is")])) == [
+        "the header: x; waived: it is"
+    ]
 
 
 def test_the_command_knows_waivers(header: Path, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from stencilkit import cli
 from stencilkit.errors import OutputError
-from stencilkit.support.cache import NoStore, Store, key_of
+from stencilkit.support.cache import ENTRIES, NoStore, Store, key_of
 
 KEYS = [f"{number:02x}{'0' * 62}" for number in range(8)]
 
@@ -136,3 +138,41 @@ def test_no_store_holds_nothing() -> None:
     store.put(KEYS[0], b"content")
     assert store.get(KEYS[0]) is None
     assert store.trim() == 0
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a cache with two entries of 40 bytes, a tree and a tarball."""
+    root = tmp_path / "cache"
+    monkeypatch.setenv("STENCILKIT_CACHE", str(root))
+    store = Store(root / ENTRIES)
+    for key in KEYS[:2]:
+        # A digest of 32 bytes is before the content.
+        store.put(key, b"8 bytes.")
+    for name in ("trees/Python-3.14.7/README", "tarballs/Python-3.14.7.tar.xz"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(bytes(2 << 20))
+    return root
+
+
+def test_the_command_shows_what_the_cache_holds(cached: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["cache", "info", "--format", "json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["folder"] == str(cached)
+    assert answer["parts"][ENTRIES] == {"files": 2, "bytes": 80}
+    assert answer["parts"]["trees"] == {"files": 1, "bytes": 2 << 20}
+    assert cli.main(["cache", "info"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(cached)
+    assert [line.split() for line in lines if line.startswith(("trees", "tarballs"))] == [
+        ["trees", "1", "2.0"],
+        ["tarballs", "1", "2.0"],
+    ]
+
+
+def test_the_command_removes_entries_and_with_all_the_rest(cached: Path) -> None:
+    assert cli.main(["cache", "clear"]) == 0
+    assert not (cached / ENTRIES).exists()
+    assert (cached / "trees/Python-3.14.7/README").exists()
+    assert cli.main(["cache", "clear", "--all"]) == 0
+    assert [path for path in cached.rglob("*") if path.is_file() and path.name != "CACHEDIR.TAG"] == []

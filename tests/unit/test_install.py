@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import dialects, manifest
+from stencilkit import cli, dialects, manifest
 from stencilkit.errors import BuildFolderError, BundleError, InstallError, OutputError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.build import IncludedFile
@@ -354,3 +355,71 @@ def test_what_tells_make_that_all_is_current_is_written_with_the_rest(
     with pytest.raises(OutputError):
         placing.write(place, {"jit_stencils.h": b"x"})
     assert [path.name for path in folder.iterdir()] == ["jit_stencils.h"]
+
+
+def command(case: Case, *words: str) -> int:
+    given = [str(case.root / "out"), "--cpython", str(case.tree.root), "--build-dir", str(case.build)]
+    return cli.main(["install", *given, *words])
+
+
+def test_the_command_says_what_was_placed(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(case, "--check") == 0
+    printed = capsys.readouterr().out
+    assert f"nothing was placed in {case.build}" in printed
+    assert case.placed() == []
+    assert command(case) == 0
+    names = [f"jit_stencils-{PC}.h", "jit_stencils.h"]
+    assert capsys.readouterr().out.splitlines()[:2] == [f"placed {case.build / name}" for name in names]
+    assert case.placed() == names
+    assert command(case) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [f"unchanged {case.build / name}" for name in names]
+
+
+def test_the_command_answers_in_json(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(case, "--format", "json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["accepted"], answer["failed"]) == (True, [])
+    assert answer["files"] == {f"jit_stencils-{PC}.h": True, "jit_stencils.h": True}
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("WITH_PYMALLOC 1", "WITH_PYMALLOC 0"))
+    assert command(case, "--format", "json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["accepted"] is False
+    assert answer["failed"] != []
+
+
+def test_the_command_places_nothing_that_does_not_fit(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("WITH_PYMALLOC 1", "WITH_PYMALLOC 0"))
+    assert command(case) == 1
+    printed = capsys.readouterr().out
+    assert "WITH_PYMALLOC" in printed
+    assert printed.splitlines()[-1] == f"nothing was placed in {case.build}"
+    assert case.placed() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "step"),
+    [
+        (
+            ("--target", "aarch64-unknown-linux-gnu"),
+            f"was configured for {samples.TRIPLE}, not for aarch64",
+            "--target",
+        ),
+        (("--flavour", "debug"), "was configured for a release build, not for debug", "configure --with-pydebug"),
+    ],
+)
+def test_the_command_compares_what_was_said_with_the_folder(
+    words: tuple[str, ...], what: str, step: str, case: Case, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(case, *words) == 2
+    printed = capsys.readouterr()
+    assert what in printed.err
+    assert step in printed.err
+    assert (printed.out, case.placed()) == ("", [])
+
+
+def test_the_command_says_how_stencils_survive_a_pgo_build(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    case.configure(goal="profile-opt", deleted=" jit_stencils*.h")
+    assert command(case) == 0
+    *_, why, how = capsys.readouterr().out.splitlines()
+    assert why.startswith("this makefile deletes stencils between the passes of a PGO build")
+    assert how.startswith("  make ")
