@@ -213,6 +213,9 @@ class Run:
             if back >= 0:
                 # A call of a trampoline within the stencil: what that jumps to is called.
                 self.back = back
+            elif place == self.back:
+                # A function of the stencil's own has returned.
+                self.back = -1
             self.last, self.ran = place, True
             return
         back = self._behind_call()

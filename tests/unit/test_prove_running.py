@@ -66,6 +66,11 @@ def test_a_call_comes_back(code: str) -> None:
     assert [event[0] for event in ran(group(code), Seed(1, {"rbx": HEAP}))] == [f"call {HEAP:#x}", "exit CONTINUE"]
 
 
+def test_a_function_within_the_stencil_returns() -> None:
+    # call 8; jmp to the end; nop; 8: ret
+    assert [event[0] for event in ran(group("e8 03 00 00 00 eb 02 90 c3"), Seed(1))] == ["exit CONTINUE"]
+
+
 @pytest.mark.parametrize(("callee", "is_new"), [("_Py_MakeCoro", True), ("PyObject_GetIter", False)])
 def test_a_new_object_is_apart_from_all_others(callee: str, is_new: bool) -> None:
     # call callee; if rax is not NULL: [rax] = rbx
