@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit import cc1, dialects, source, toolchain
+from stencilkit import cc1, compiler, dialects, source, toolchain
 from stencilkit.compiler import closure
 from stencilkit.errors import ConfigureError, FlagError, TargetError, ToolchainError
 from stencilkit.model import cflags
@@ -20,8 +21,8 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, remembering
-from stencilkit.pipeline.remembering import Inputs
-from stencilkit.support import escape, files, process, resources
+from stencilkit.pipeline.remembering import Early, Inputs
+from stencilkit.support import environ, escape, files, process, resources
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT, Progress
 
@@ -40,7 +41,10 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     if reading := _reading(plan):
         store = NoStore()
         notes += (f"nothing is cached: {reading} may include a file, and what a uop alone includes is in no key",)
-    with files.scratch("build") as work:
+    with files.scratch("build") as work, process.workers(1) as beside:
+        early = (
+            _begin(plan, request, work, beside) if store.keeps and not remembering.is_known(request, store) else None
+        )
         inputs = _gather(request, plan, store, work)
         key = remembering.key(inputs)
         known = remembering.recall(key, request, store)
@@ -52,11 +56,20 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         from stencilkit.pipeline import making  # noqa: PLC0415  # loading it takes as long as the rest of such an answer
 
         with remembering.unchanged(inputs, store):
-            made = making.make(inputs, store, work, progress)
+            made = making.make(inputs, store, work, progress, early)
+    remembering.know(request, store)
     if not made.unrecorded:
         remembering.keep(key, made.build, store)
     store.trim()
     return replace(made.build, notes=(*notes, *made.build.notes, *made.unrecorded))
+
+
+def _begin(plan: Plan, request: BuildRequest, work: Path, beside: ThreadPoolExecutor) -> Early | None:
+    """Begin to precompile what all uops include: most of them will have to be compiled, and a processor is idle."""
+    if sum(unit.role == "uop" for unit in plan.units) < 2:
+        return None
+    moment = environ.moment()
+    return Early(moment=moment, session=beside.submit(compiler.prepare, plan, work, batched=request.batched))
 
 
 def _reading(plan: Plan) -> str:

@@ -16,9 +16,9 @@ from stencilkit.model.build import Driver, Emits, Plan
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
-from stencilkit.pipeline import keeping
+from stencilkit.pipeline import keeping, remembering
 from stencilkit.pipeline.keeping import Batch, Kept
-from stencilkit.pipeline.remembering import Inputs
+from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -56,8 +56,8 @@ class Compiled:
     notes: tuple[str, ...]
 
 
-def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress) -> Compiled:
-    """Get every unit's object file; what has to be compiled is compiled in the folder `work`.
+def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, early: Early | None = None) -> Compiled:
+    """Get every unit's object file; what has to be compiled is compiled in the folder `work`, where `early` works, too.
 
     Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
     """
@@ -70,7 +70,11 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress) ->
         progress.advance(sum(map(len, batches)))
         missing = [unit for unit, batch in zip(plan.units, batches, strict=True) if not len(batch)]
         if missing:
-            made = _Making(plan, inputs.request, work, kept, progress).make(missing)
+            begun = early.session.result() if early else None
+            if early and not remembering.is_older(inputs, early.moment):
+                # It may have read what was there before.
+                begun = None
+            made = _Making(plan, inputs.request, work, kept, progress, begun).make(missing)
             account = sum((batch.account for batch in made), Account())
             compiler.check_failures(plan, account.failures)
             batches += made
@@ -97,6 +101,7 @@ class _Making:
     work: Path
     kept: Kept
     progress: Progress
+    begun: Session | None = None
 
     def make(self, missing: Sequence[Unit]) -> list[Batch]:
         """Compile units, but for those of which all that is live is as it was, although other uops have changed."""
@@ -131,6 +136,8 @@ class _Making:
 
     def _session(self, units: Sequence[Unit]) -> Session:
         single = sum(unit.role == "uop" for unit in units) < 2
+        if self.begun is not None and not single:
+            return self.begun
         return compiler.prepare(self.plan, self.work, batched=self.request.batched, single=single)
 
     def _compile(

@@ -19,7 +19,7 @@ from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import Variant
 from stencilkit.model.stencil import StencilSet
 from stencilkit.pipeline import companions, compiling, recording, rendering
-from stencilkit.pipeline.remembering import Inputs
+from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store, key_of
 from stencilkit.support.progress import Progress
@@ -33,8 +33,8 @@ class Made:
     unrecorded: tuple[str, ...]
 
 
-def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
-    """Make the files of a build; what has to be compiled is compiled in the folder `work`.
+def make(inputs: Inputs, store: Store, work: Path, progress: Progress, early: Early | None = None) -> Made:
+    """Make the files of a build; what has to be compiled is compiled in the folder `work`, where `early` works, too.
 
     Raises: StencilkitError of the stage that refuses.
     """
@@ -44,7 +44,7 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress) -> Made:
         # The layout takes the longest where one uop has changed.
         reading = helpers.submit(_words, inputs.closure, store)
         layouts = helpers.submit(_layout, inputs, reading, store, work) if request.layout else None
-        compiled = compiling.compile_all(inputs, work, store, progress)
+        compiled = compiling.compile_all(inputs, work, store, progress, early)
         stencils = _finish(request, inputs.variants, compiled.objects)
         beside = companions.derive(request.target, compiled.shim)
         summary = manifest.summarise(stencils, beside.digests)

@@ -11,11 +11,13 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
 from stencilkit import __version__, manifest, toolchain
+from stencilkit.compiler import Session
 from stencilkit.errors import ManifestError, SourceError
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, UsedFile
@@ -25,12 +27,14 @@ from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.pipeline.asking import Told
 from stencilkit.support import environ, files, resources
-from stencilkit.support.cache import Store
+from stencilkit.support.cache import Store, key_of
 
 # They render headers and manifests, and read objects and instructions.
 _LIBRARIES: Final = ("capstone", "elftools", "tomli_w")
 # Hexadecimal text shrinks to a quarter even so.
 _FASTEST: Final = 1
+# File systems count in up to two seconds, and some have another machine's clock.
+_CLOCKS: Final = 2_000_000_000
 # The files of 3.15 have 2 MiB.
 _LARGEST: Final = 64 << 20
 
@@ -52,6 +56,14 @@ class Inputs:
     variants: tuple[Variant, ...]
     line1: str
     code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Early:
+    """A session of compilers that was begun before anybody knew what it reads, and when, in nanoseconds since 1970."""
+
+    moment: int
+    session: Future[Session]
 
 
 def key(inputs: Inputs) -> str:
@@ -166,6 +178,39 @@ def _read(entry: bytes, request: BuildRequest) -> Build:
     if start != len(body):
         raise ValueError("the files have other sizes")
     return Build(request=request, manifest=manifest.read(table, MANIFEST_NAME), files=contents, notes=())
+
+
+def is_known(request: BuildRequest, store: Store) -> bool:
+    """Return whether something was built of this tree, for this target, by this program: little will be new then."""
+    return store.get(_place(request)) is not None
+
+
+def know(request: BuildRequest, store: Store) -> None:
+    """Note that something was built as a request says."""
+    store.put(_place(request), b"")
+
+
+def _place(request: BuildRequest) -> str:
+    where = (str(request.tree.root), str(request.pyconfig.folder), str(request.toolchain.program))
+    return key_of("place", *where, request.target.triple, request.flavour, request.cflags)
+
+
+def is_older(inputs: Inputs, moment: int) -> bool:
+    """Return whether all that a compiler reads, and itself, are older than a moment: what it made since is of them.
+
+    `moment` is in nanoseconds since 1970.
+    """
+    config = inputs.request.pyconfig.folder / "pyconfig.h"
+    paths = (config, *(path for path, _ in inputs.closure.paths), *(path for path, *_ in inputs.identity.stamps))
+    try:
+        return all(_changed_at(path) < moment - _CLOCKS for path in paths)
+    except OSError:
+        return False
+
+
+def _changed_at(path: Path) -> int:
+    status = path.stat()
+    return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def keep(key: str, build: Build, store: Store) -> None:

@@ -63,6 +63,11 @@ def today() -> str:
     return (source_date() or datetime.now(UTC).isoformat())[: len("2026-11-21")]
 
 
+def moment() -> int:
+    """Return the time as file systems count it, in nanoseconds since 1970."""
+    return time.time_ns()
+
+
 def seconds() -> float:
     """Read a clock that only goes forward, to time things with."""
     return time.monotonic()

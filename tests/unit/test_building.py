@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stencilkit import cli
+from stencilkit import cli, compiler
+from stencilkit.compiler import Session
+from stencilkit.model.build import Plan
 from stencilkit.model.manifest import MANIFEST_NAME
-from stencilkit.pipeline import making
+from stencilkit.pipeline import making, remembering
 from stencilkit.support import environ
 from stencilkit.support.cache import ENTRIES, Store, StoreInfo
 from stencilkit.support.process import Completed
@@ -123,6 +125,52 @@ def test_a_header_that_changes_during_a_build_is_trouble_and_leaves_nothing(
     machine.compiled()
     assert machine.build() == 0
     assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Note of each session of compilers whether what all uops include was known when it was begun."""
+    found: list[bool] = []
+    asked: list[bool] = []
+    prepare, key = compiler.prepare, remembering.key
+
+    def noting(plan: Plan, work: Path, *, batched: bool = True, single: bool = False) -> Session:
+        found.append(bool(asked))
+        return prepare(plan, work, batched=batched, single=single)
+
+    def keyed(inputs: remembering.Inputs) -> str:
+        asked.append(True)
+        return key(inputs)
+
+    monkeypatch.setattr(compiler, "prepare", noting)
+    monkeypatch.setattr(remembering, "key", keyed)
+    return found
+
+
+def test_what_all_uops_include_is_precompiled_while_others_are_asked(
+    machine: Machine, prepared: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are as new as the build: here they count as old."""
+    monkeypatch.setattr(remembering, "_CLOCKS", -(1 << 62))
+    assert machine.build() == 0
+    assert prepared == [False]
+    assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
+    machine.change()
+    assert machine.build() == 0
+    assert prepared == [False, True], "of what was built here, little is new"
+    assert machine.build("--no-cache") == 0
+    assert prepared == [False, True, True]
+
+
+def test_what_may_have_been_precompiled_before_a_change_is_precompiled_again(
+    machine: Machine, prepared: list[bool]
+) -> None:
+    """A file may have been changed after it was precompiled and before it was hashed: so new are all files here."""
+    assert machine.build() == 0
+    assert prepared == [False, True]
+    first = machine.header()
+    assert machine.build("--no-cache") == 0
+    assert machine.header() == first
 
 
 def test_a_uop_that_includes_a_file_is_compiled_each_time(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
