@@ -107,22 +107,34 @@ class _Making:
         """Compile units, but for those of which all that is live is as it was, although other uops have changed."""
         known = [unit for unit in missing if self.kept.is_sensitive(unit)]
         others = [unit for unit in missing if unit not in known]
+        at_once = [_whole(unit) for unit in known if self.kept.is_obscure(unit)]
+        waiting = [unit for unit in known if not self.kept.is_obscure(unit)]
         concerned = [unit for unit in missing if unit.short_body is not None]
         self.kept.recall_live()
         asked = concerned[0] if concerned and not self.kept.live and self._may_ask() else None
-        session = self._session(others) if others or asked else None
-        needing = len(concerned) if self.plan.flavour == "debug" else len(concerned) // _SHARE
-        shared = concerned[0] if session and needing >= _MANY and self._may_splice() else None
-        made = self._compile(session, _batches(others, self.request.jobs), asked, shared) if session else []
-        recalled = [self.kept.recall(unit) for unit in known]
+        session = self._session([*others, *at_once]) if others or at_once or asked else None
+        batches = [*_batches(others, self.request.jobs), *_pieces(at_once, self.request.jobs)]
+        made = self._compile(session, batches, asked, self._shared(concerned, at_once)) if session else []
+        recalled = [self.kept.recall(unit) for unit in waiting]
         self.progress.advance(sum(map(len, recalled)))
-        rest = [replace(unit, short_body=None) for unit, batch in zip(known, recalled, strict=True) if not len(batch)]
+        rest = [_whole(unit) for unit, batch in zip(waiting, recalled, strict=True) if not len(batch)]
         if rest and (session is None or (len(rest) > 1 and not session.precompiled)):
             session = self._session(rest)
-        shared = concerned[0] if len(rest) >= _MANY and self._may_splice() else None
-        again = self._compile(session, _pieces(rest, _SENSITIVE_BATCH), None, shared) if session and rest else []
+        pieces = _pieces(rest, self.request.jobs)
+        again = self._compile(session, pieces, None, self._shared((), rest)) if session and rest else []
         notes = Batch(account=Account(notes=session.notes if session else ()))
         return [notes, *made, *recalled, *again]
+
+    def _shared(self, concerned: Sequence[Unit], whole: Sequence[Unit]) -> Unit | None:
+        """Return a unit whose text is to be read for all that are compiled with their dead code, None where few are.
+
+        Nobody has tried to go on from there with flags of the user's.
+        """
+        if self.plan.cflags or self.request.allow_driver_flags:
+            return None
+        share = 1 if self.plan.flavour == "debug" else _SHARE
+        several = len(whole) + len(concerned) // share >= _MANY
+        return next(iter((*whole, *concerned)), None) if several else None
 
     def _may_ask(self) -> bool:
         """Return whether it is of use, and right, to ask what is live: not where cases alter those behind them."""
@@ -130,12 +142,9 @@ class _Making:
             return False
         return source.are_apart(source.uops(self.plan.tree))
 
-    def _may_splice(self) -> bool:
-        """Return whether what units with dead code share may be read once: not with flags that nobody has tried so."""
-        return not self.plan.cflags and not self.request.allow_driver_flags
-
     def _session(self, units: Sequence[Unit]) -> Session:
-        single = sum(unit.role == "uop" for unit in units) < 2
+        # To precompile the prefix takes as long as to read it twice.
+        single = sum(unit.role == "uop" for unit in units) < 3
         if self.begun is not None and not single:
             return self.begun
         return compiler.prepare(self.plan, self.work, batched=self.request.batched, single=single)
@@ -197,8 +206,15 @@ def _batches(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
     return batches
 
 
-def _pieces(units: Sequence[Unit], size: int) -> list[Sequence[Unit]]:
+def _pieces(units: Sequence[Unit], jobs: int) -> list[Sequence[Unit]]:
+    """Cut units with all their dead code into pieces, few where there are many of them."""
+    size = max(_SENSITIVE_BATCH, -(-len(units) // (2 * jobs)))
     return [units[start : start + size] for start in range(0, len(units), size)]
+
+
+def _whole(unit: Unit) -> Unit:
+    """Have a unit compiled with all its dead code."""
+    return replace(unit, short_body=None)
 
 
 def _compile(session: Session, units: Sequence[Unit]) -> Batch:

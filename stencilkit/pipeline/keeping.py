@@ -29,8 +29,10 @@ _CODE: Final = (
 _MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
 # What stands under the key of a unit whose bytes may depend on its dead code: the entry has another key. The second
 # is of one that clang was asked about: without its dead code, it is not compiled again, and its key has what is live.
+# The third is of one of which the answer said nothing: its key has all of the dead code.
 _UNASKED: Final = b"d"
 _SENSITIVE: Final = b"s"
+_OBSCURE: Final = b"o"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +124,8 @@ class Kept:
         """Take a unit's object from the store; nothing where there is nothing of use."""
         name = self.keys.short[unit.name]
         entry = self.store.get(name)
-        if entry in (_UNASKED, _SENSITIVE):
-            name = self.keys.whole[unit.name] if entry == _UNASKED else self._with_live(unit.name)
+        if entry in (_UNASKED, _SENSITIVE, _OBSCURE):
+            name = self._with_live(unit.name) if entry == _SENSITIVE else self.keys.whole[unit.name]
             entry = self.store.get(name)
         if entry is None:
             return Batch()
@@ -136,7 +138,11 @@ class Kept:
 
     def is_sensitive(self, unit: Unit) -> bool:
         """Return whether a unit is known to need its dead code."""
-        return unit.short_body is not None and self.store.get(self.keys.short[unit.name]) == _SENSITIVE
+        return unit.short_body is not None and self.store.get(self.keys.short[unit.name]) in (_SENSITIVE, _OBSCURE)
+
+    def is_obscure(self, unit: Unit) -> bool:
+        """Return whether nothing that clang could be asked would spare the unit of being compiled."""
+        return self.store.get(self.keys.short[unit.name]) == _OBSCURE
 
     def keep(self, batch: Batch) -> None:
         """Keep what came of a batch; what needs its dead code waits until it is known what is live."""
@@ -159,7 +165,7 @@ class Kept:
     def keep_waiting(self) -> None:
         """Keep what needs its dead code."""
         for name, data in self._waiting:
-            self.store.put(self.keys.short[name], _SENSITIVE)
+            self.store.put(self.keys.short[name], _SENSITIVE if name in self.live else _OBSCURE)
             self.store.put(self._with_live(name), data)
         self._waiting.clear()
 

@@ -191,6 +191,30 @@ def test_where_nothing_is_known_of_dead_code_all_of_it_counts(
     assert compiled == ["_SENSITIVE", "_UNASKED"]
 
 
+def test_what_the_answer_says_nothing_of_does_not_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is compiled beside the question; what may be as it was waits for the answer."""
+    store = Store(tmp_path / "entries")
+    some = {"_INSENSITIVE": "1", "_OTHER": "1"}
+    clang = Clang(monkeypatch, {"a\n": some, "b\n": {**some, "_OTHER": "2"}})
+    rounds: list[list[str]] = []
+    run = compiling._run
+
+    def noting(session: Any, batches: Sequence[Sequence[Unit]], *more: Any) -> Any:
+        rounds.append([unit.name for batch in batches for unit in batch])
+        return run(session, batches, *more)
+
+    monkeypatch.setattr(compiling, "_run", noting)
+    names = ("_INSENSITIVE", "_OTHER", "_SENSITIVE")
+    first, second = (
+        inputs(tmp_path, *(fakes.unit(name, body=body, short_body=f"{name}\n") for name in names))
+        for body in ("a\n", "b\n")
+    )
+    built(clang, store, first)
+    rounds.clear()
+    assert built(clang, store, second) == (["b\n"], ["_OTHER", "_SENSITIVE"])
+    assert rounds == [["_SENSITIVE"], ["_OTHER"]]
+
+
 @pytest.mark.parametrize("entry", [b"[1]", b"{", b"\xff", b"[" * 100_000])
 def test_an_entry_about_dead_code_that_is_not_one_is_not_used(
     entry: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
