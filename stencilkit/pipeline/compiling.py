@@ -112,7 +112,8 @@ class _Making:
         concerned = [unit for unit in missing if unit.short_body is not None]
         self.kept.recall_live()
         asked = concerned[0] if concerned and not self.kept.live and self._may_ask() else None
-        session = self._session([*others, *at_once]) if others or at_once or asked else None
+        # One of each is compiled as quickly with its prefix.
+        session = self._session(max(others, at_once, key=len)) if others or at_once or asked else None
         batches = [*_batches(others, self.request.jobs), *_pieces(at_once, self.request.jobs)]
         made = self._compile(session, batches, asked, self._shared(concerned, at_once)) if session else []
         recalled = [self.kept.recall(unit) for unit in waiting]
@@ -143,8 +144,7 @@ class _Making:
         return source.are_apart(source.uops(self.plan.tree))
 
     def _session(self, units: Sequence[Unit]) -> Session:
-        # To precompile the prefix takes as long as to read it twice.
-        single = sum(unit.role == "uop" for unit in units) < 3
+        single = sum(unit.role == "uop" for unit in units) < 2
         if self.begun is not None and not single:
             return self.begun
         return compiler.prepare(self.plan, self.work, batched=self.request.batched, single=single)
