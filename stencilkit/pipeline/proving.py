@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -21,7 +22,7 @@ from stencilkit.pipeline import accounting, admitting, bundling, opening
 from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, emulate, solver
 from stencilkit.support import fields, files, forks, resources
-from stencilkit.support.cache import NoStore, Store
+from stencilkit.support.cache import DAMAGE, NoStore, Store
 from stencilkit.support.progress import SILENT, Progress, counting
 
 _AROUND: Final = 6
@@ -207,7 +208,8 @@ def _proved(
     todo: Sequence[tuple[StencilGroup, StencilGroup]], setting: Setting, jobs: int, store: Store, progress: Progress
 ) -> dict[str, Proof]:
     keys = {left.name: _key(left, right, setting) for left, right in todo}
-    found = {name: cached for name, key in keys.items() if (cached := _parsed(name, store.get(key))) is not None}
+    kept = {name: store.read(key, functools.partial(_parsed, name), *DAMAGE) for name, key in keys.items()}
+    found = {name: proof for name, proof in kept.items() if proof is not None}
     rest = [pair for pair in todo if pair[0].name not in found]
 
     def one(pair: tuple[StencilGroup, StencilGroup]) -> bytes:
@@ -216,7 +218,7 @@ def _proved(
     with counting(progress, "stencils proved", len(rest)):
         answers = forks.each(one, rest, jobs=jobs, done=progress.advance)
     for (left, _), answer in zip(rest, answers, strict=True):
-        proof = _parsed(left.name, answer)
+        proof = None if answer is None else _parsed(left.name, answer)
         found[left.name] = proof or Proof(name=left.name, verdict=Verdict.NOT_PROVED, why="limit (its process died)")
         if answer is not None and proof is not None:
             store.put(keys[left.name], answer)
@@ -278,9 +280,7 @@ def _written(proof: Proof) -> bytes:
     return json.dumps(rows).encode()
 
 
-def _parsed(name: str, content: bytes | None) -> Proof | None:
-    if content is None:
-        return None
+def _parsed(name: str, content: bytes) -> Proof:
     rows = json.loads(content)
     found = rows["difference"]
     return Proof(

@@ -14,6 +14,7 @@ from stencilkit.errors import (
     ObjectError,
     ProcessError,
     RelocationError,
+    ResultError,
     StencilkitError,
     ToolchainError,
 )
@@ -41,8 +42,9 @@ def qualify(job: Job, store: Store) -> Result:
     names: then nothing is known of the cell.
     """
     key = _key(job, store) if job.cached and job.depth != "run" else ""
-    if key and (known := store.get(key)) is not None:
-        return results.parse(known, "the cache")
+    known = store.read(key, lambda entry: results.parse(entry, "the cache"), ResultError) if key else None
+    if known is not None:
+        return known
     result, lasting = _qualify(job, store)
     if key and lasting and result.verdict != "not qualified":
         store.put(key, results.render(result))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from stencilkit import generator, toolchain
@@ -18,7 +19,7 @@ from stencilkit.model.qualification import Cell, Job
 from stencilkit.model.source import STENCIL_PARTS
 from stencilkit.pipeline import building, configuring, requesting, varying
 from stencilkit.support import files, resources
-from stencilkit.support.cache import Store, key_of
+from stencilkit.support.cache import DAMAGE, Store, key_of
 
 # The files of an output folder as JSON, which has no bytes: each byte is a character.
 _BYTES = "latin-1"
@@ -62,11 +63,18 @@ def put_folder(key: str, folder: Path, store: Store) -> None:
 
 def get_folder(key: str, folder: Path, store: Store) -> Path | None:
     """Write the files that are kept into a new folder; None where there are none."""
-    found = store.get(key)
+    found = store.read(key, _contents, *DAMAGE)
     if found is None:
         return None
-    files.write_together(folder, {name: text.encode(_BYTES) for name, text in json.loads(found).items()})
+    files.write_together(folder, found)
     return folder
+
+
+def _contents(entry: bytes) -> Mapping[str, bytes]:
+    found = {name: text.encode(_BYTES) for name, text in json.loads(entry).items()}
+    if strange := [name for name in found if not name.strip(".") or Path(name).name != name]:
+        raise ValueError(f"{strange[0]!r} is not the name of a file")
+    return found
 
 
 def _inputs(job: Job) -> list[str]:

@@ -10,13 +10,13 @@ from typing import Final
 
 from stencilkit import manifest, source, witness
 from stencilkit.compiler import frontend
-from stencilkit.errors import REPORT, CompileError
+from stencilkit.errors import REPORT, CompileError, ManifestError
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.layout import Layout, Row
 from stencilkit.model.source import Unit, Uop
 from stencilkit.model.toolchain import Identity
 from stencilkit.support import process, resources
-from stencilkit.support.cache import Store, key_of
+from stencilkit.support.cache import DAMAGE, Store, key_of
 from stencilkit.witness import Part
 
 _CODE: Final = ("witness", "compiler/frontend.py", "dialects", "manifest", "model/layout.py", "pipeline/recording.py")
@@ -34,9 +34,9 @@ def record(
     """
     shared = _shared(plan, included, identity)
     key = key_of("layout", *shared, [(file.origin, file.name, file.sha256) for file in included.files])
-    kept = store.get(key)
+    kept = store.read(key, lambda entry: manifest.parse_layout(entry.decode()), ManifestError, *DAMAGE)
     if kept is not None:
-        return manifest.parse_layout(kept.decode())
+        return kept
     unit, used, preprocessed = _used(plan, shared, included, store, work)
     own = (str(plan.tree.root), str(plan.pyconfig), *([str(plan.build)] if plan.build else []))
     draft = witness.find(used, preprocessed, own=own, words=words())
@@ -83,8 +83,7 @@ def _used(
 
 def _stored(key: str, store: Store) -> Mapping[str, Part]:
     """Recall what uops use, by the digest of their text."""
-    damage = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-    return store.read(key, lambda kept: witness.load(kept.decode()), *damage) or {}
+    return store.read(key, lambda kept: witness.load(kept.decode()), *DAMAGE) or {}
 
 
 def _shared(plan: Plan, included: Closure, identity: Identity) -> list[object]:
@@ -109,14 +108,20 @@ def _measured(
     """Recall the numbers of some rows, or have clang compute them: a changed uop seldom touches something new."""
     names = [f"{row.kind} {row.subject}" for row in rows]
     key = key_of("numbers", *shared, [(name, row.expression) for name, row in zip(names, rows, strict=True)])
-    kept = store.get(key)
-    if kept is not None:
-        values: dict[str, int] = json.loads(kept)
+    values = store.read(key, _numbers, *DAMAGE)
+    if values is not None:
         return {row: values[name] for name, row in zip(names, rows, strict=True) if name in values}
     found = _measure(plan, prefix, rows, work)
     known = {name: found[row] for name, row in zip(names, rows, strict=True) if row in found}
     store.put(key, json.dumps(known).encode())
     return found
+
+
+def _numbers(entry: bytes) -> Mapping[str, int]:
+    found = json.loads(entry)
+    if not all(type(value) is int for value in found.values()):
+        raise ValueError("not numbers")
+    return dict(found)
 
 
 def _measure(plan: Plan, prefix: str, rows: Sequence[Row], work: Path) -> dict[Row, int]:

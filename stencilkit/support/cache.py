@@ -36,6 +36,10 @@ ENTRIES: Final = "entries"
 """The part of the cache folder that is such a store: compiled uops, and what else is made of inputs alone."""
 
 
+# What reading JSON of another shape than was written raises.
+DAMAGE: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
     """What a store holds; `size` is in bytes."""

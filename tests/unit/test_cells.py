@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -13,7 +14,7 @@ from stencilkit.model.judgement import Sample
 from stencilkit.model.qualification import Check, Job, Name
 from stencilkit.pipeline import answering, auditing, recalling, sampling
 from stencilkit.pipeline import gate as gates
-from stencilkit.support.cache import NoStore
+from stencilkit.support.cache import NoStore, Store
 from tests import samples
 from tests.results import cell
 from tests.standin import Machine
@@ -300,3 +301,31 @@ def test_a_matrix_for_github_builds_nothing(capsys: pytest.CaptureFixture[str]) 
     assert "the matrix is empty" in capsys.readouterr().err
     assert cli.main(["qualify", "--wheels"]) == 2
     assert "--wheels is for --format github" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"\xff",
+        b"[]",
+        b'{"a": 1}',
+        b'{"../a": "x"}',
+        b'{"/a": "x"}',
+        b'{"": "x"}',
+        b'{"..": "x"}',
+        b'{"a": "\\u1234"}',
+        b"[" * 100_000,
+    ],
+    ids=lambda value: repr(value[:16]),
+)
+def test_a_folder_in_the_cache_that_nobody_kept_is_not_used(forged: bytes, tmp_path: Path) -> None:
+    store, folder = Store(tmp_path / "cache" / "entries"), tmp_path / "deep" / "out"
+    store.put("a" * 64, forged)
+    assert recalling.get_folder("a" * 64, folder, store) is None
+    assert (store.damaged, store.get("a" * 64)) == (1, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.h").write_bytes(bytes(range(256)))
+    recalling.put_folder("b" * 64, tmp_path / "one", store)
+    assert recalling.get_folder("b" * 64, folder, store) == folder
+    assert (folder / "a.h").read_bytes() == bytes(range(256))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from stencilkit import cli
+from stencilkit.support import environ, files
+from stencilkit.support.cache import ENTRIES, Store
 from tests.standin import Machine, Program
 
 
@@ -52,6 +54,24 @@ def test_proofs_are_kept(alike: Machine, capsys: pytest.CaptureFixture[str]) -> 
     assert "stencils proved: 0 of 0" in capsys.readouterr().err
     assert prove(alike, "--no-cache") == 0
     assert "stencils proved: 2 of 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("forged", [b"\xff", b"[]", b"{}", b'{"verdict": "proved"}', b"[" * 100_000])
+def test_proofs_that_cannot_be_read_are_made_again(
+    forged: bytes, alike: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever wrote them computed a digest."""
+    store = Store(environ.cache_root() / ENTRIES)
+    before = {entry.name for entry in files.entries(store.root)}
+    prove(alike)
+    for entry in list(files.entries(store.root)):
+        if entry.name not in before:
+            store.put(entry.name, forged)
+    capsys.readouterr()
+    assert prove(alike) == 0
+    printed = capsys.readouterr()
+    assert "stencils proved: 2 of 2" in printed.err
+    assert "1 identical, 2 proved" in printed.out
 
 
 def test_what_differs_is_shown_with_a_run_that_does(unlike: Machine, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_numbers_are_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         before = len(asked)
         numbers(**changes)
         assert len(asked) > before, changes
+
+
+@pytest.mark.parametrize("forged", [b"\xff", b"[]", b'{"size Foo": "1"}', b'{"size Foo": true}', b"[" * 100_000])
+def test_numbers_that_cannot_be_read_are_asked_for_again(
+    forged: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_measure", lambda _plan, _prefix, rows, _work: dict.fromkeys(rows, 7))
+    plan, store = fakes.plan(tmp_path, (fakes.unit("_A"),)), Store(tmp_path / "cache")
+    measured = functools.partial(recording._measured, ["shared"], plan, "", ROWS, store, tmp_path)
+    measured()
+    (key,) = store.added()
+    store.put(key, forged)
+    assert measured() == dict.fromkeys(ROWS, 7)
+    assert store.damaged == 1
 
 
 CASE = "        case {name}: {{\n            {text}\n        }}\n\n"
