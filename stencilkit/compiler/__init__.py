@@ -37,6 +37,8 @@ _PER_INPUT: Final = ("-main-file-name", "-o", "-x", "-dumpdir")
 # it costs hundreds of megabytes.
 _UNWANTED: Final = ("-disable-free",)
 _EMIT_ACTIONS: Final = ("-emit-obj", "-emit-llvm", "-S")
+# Each has a megabyte of LLVM IR; all 235 of a debug build would be in memory and on the disk at once.
+_SPLICED: Final = 16
 # What the front end makes, as text.
 _UNOPTIMISED: Final = ("-emit-llvm", "-disable-llvm-passes")
 _TIMEOUT_SECONDS: Final = 600.0
@@ -173,12 +175,19 @@ class Session:
         return splice.read(made.read_text("utf-8"), unit, names) if done.returncode == 0 and made.is_file() else None
 
     def _emit_spliced(self, front: Front, units: Sequence[Unit]) -> Outputs:
-        """Compile units from what the front end made of the text that they share."""
-        folder = self._new_folder("spliced", units[0].name)
-        for unit in units:
-            (folder / f"{unit.name}.ir").write_text(front.ir(unit.name), "utf-8")
-        done = self._run_cc1([*self.cc1, "-x", "ir", *(f"{unit.name}.ir" for unit in units)], folder)
-        return self._collect(done, folder, [unit.name for unit in units], self.plan.emits)
+        """Compile units from what the front end made of the text that they share, a few at a time."""
+        pieces = [units[start : start + _SPLICED] for start in range(0, len(units), _SPLICED)]
+        return sum((self._emit_ir({unit.name: front.ir(unit.name) for unit in piece}) for piece in pieces), Outputs())
+
+    def _emit_ir(self, texts: Mapping[str, str]) -> Outputs:
+        folder = self._new_folder("spliced", next(iter(texts)))
+        inputs = [folder / f"{name}.ir" for name in texts]
+        for path, text in zip(inputs, texts.values(), strict=True):
+            path.write_text(text, "utf-8")
+        done = self._run_cc1([*self.cc1, "-x", "ir", *(path.name for path in inputs)], folder)
+        for path in inputs:
+            path.unlink()
+        return self._collect(done, folder, texts, self.plan.emits)
 
     def live(self, unit: Unit, names: Sequence[str]) -> Mapping[str, str]:
         """Digest what the bytes of uops can depend on, of a unit with all of them; nothing where that is not known."""
