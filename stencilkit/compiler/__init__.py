@@ -170,9 +170,8 @@ class Session:
         (folder / "all.c").write_text(self._before(asking) + asking.tail, "utf-8")
         action = [word for word in self.cc1 if word not in _EMIT_ACTIONS]
         words = [*action, *_UNOPTIMISED, *self._precompiled(), "-x", "c", "all.c"]
-        done = self._run_cc1(words, folder)
-        made = folder / "all.ll"
-        return splice.read(made.read_text("utf-8"), unit, names) if done.returncode == 0 and made.is_file() else None
+        made = self._collect(self._run_cc1(words, folder), folder, ["all"], "llvm-ir").data
+        return splice.read(made["all"].decode("utf-8"), unit, names) if made else None
 
     def _emit_spliced(self, front: Front, units: Sequence[Unit]) -> Outputs:
         """Compile units from what the front end made of the text that they share, a few at a time."""

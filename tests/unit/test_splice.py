@@ -15,6 +15,7 @@ from stencilkit.model.build import Plan
 from stencilkit.pipeline import compiling
 from stencilkit.pipeline.keeping import Batch
 from stencilkit.support.cache import NoStore
+from stencilkit.support.process import Completed
 from tests import fakes
 from tests.unit import test_compiler, test_compiling
 
@@ -44,6 +45,7 @@ source_filename = "all.c"
 {TELLING}
 declare i32 @f()
 """
+METADATA = '\n!0 = !{i32 1, !"wchar_size", i32 4}\n'
 
 
 def test_a_unit_is_what_all_share_with_its_own_number() -> None:
@@ -93,6 +95,38 @@ def test_the_question_keeps_the_lines_of_the_text() -> None:
     asking = splice.asking(UNIT, NAMES)
     assert asking is not None
     assert asking.tail.startswith(UNIT.tail.replace("_JIT_OPCODE _A", "_JIT_OPCODE 1936290931"))
+
+
+@pytest.mark.parametrize(
+    ("ir", "code", "understood"),
+    [
+        pytest.param(IR + METADATA, 0, True, id="whole"),
+        pytest.param(IR, 0, False, id="cut off"),
+        pytest.param(IR + METADATA, 1, False, id="clang died"),
+        pytest.param(None, 0, False, id="nothing"),
+    ],
+)
+def test_the_front_end_reads_what_units_share_once(
+    ir: str | None, code: int, understood: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = tuple(replace(UNIT, name=name) for name in NAMES)
+    session = test_compiler.session(tmp_path, monkeypatch, test_compiler.Clang(), units=units)
+    calls: list[Sequence[str]] = []
+
+    def run(_: Session, words: Sequence[str], folder: Path) -> Completed:
+        calls.append(words)
+        if ir is not None:
+            (folder / "all.ll").write_text(ir)
+        return test_compiler.Clang.done((), code=code)
+
+    monkeypatch.setattr(Session, "_run_cc1", run)
+    assert (session.find_front(units[0], NAMES) is not None) == understood
+    (words,) = calls
+    assert [word for word in words if word.startswith("-emit") or word == "-disable-llvm-passes"] == [
+        "-emit-llvm",
+        "-disable-llvm-passes",
+    ]
+    assert "-include-pch" in words
 
 
 def spliced(session: Session, names: Sequence[str] = NAMES) -> Session:
