@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
 from typing import Final
 
 from stencilkit.model.header import ReadHeader
@@ -53,7 +52,7 @@ def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterato
     if bare == bare_again:
         yield f"{header.comments} comment lines are not stencilkit's disassembly"
     else:
-        yield _first(*((original, again) if not header.comments else (bare, bare_again)))
+        yield _first(original, again, bare=header.comments > 0)
 
 
 def _foreign_text(original: bytes, again: bytes) -> Iterator[str]:
@@ -69,7 +68,7 @@ def _foreign_text(original: bytes, again: bytes) -> Iterator[str]:
             yield f"line {number} has a control character: {_printable(line)}"
     bare, bare_again = (b"".join(_COMMENT_LINE.split(data)) for data in (original, again))
     if bare != bare_again:
-        yield _first(bare, bare_again)
+        yield _first(original, again, bare=True)
 
 
 def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
@@ -100,10 +99,21 @@ def small_file(name: str, original: bytes, rendered: bytes | None) -> Iterator[C
         yield Check(kind="canonical", status="failed", what=f"{name} is not what stencilkit writes", details=(detail,))
 
 
-def _first(original: bytes, again: bytes) -> str:
-    pairs = zip_longest(original.split(b"\n"), again.split(b"\n"), fillvalue=b"(the end)")
-    number, (left, right) = next((n, p) for n, p in enumerate(pairs, start=1) if p[0] != p[1])
+def _first(original: bytes, again: bytes, *, bare: bool = False) -> str:
+    """Describe the first line that differs; comment lines are not compared if the texts are `bare` of them."""
+    pairs = zip(_lines(original, bare=bare), _lines(again, bare=bare), strict=False)
+    number, left, right = next((number, left, right) for (number, left), (_, right) in pairs if left != right)
     return f"line {number} is {_printable(left)}, and should be {_printable(right)}"
+
+
+def _lines(text: bytes, *, bare: bool) -> Iterator[tuple[int, bytes]]:
+    """Give each line of a text, and its end, a number; comment lines are counted even where they are left out."""
+    *lines, last = text.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not (bare and _COMMENT_LINE.fullmatch(line + b"\n")):
+            yield number, line
+    yield len(lines) + 1, last
+    yield len(lines) + 2, b"(the end)"
 
 
 def _printable(line: bytes) -> str:

@@ -328,3 +328,15 @@ def test_a_file_as_large_as_the_limit_is_read_and_a_larger_one_refused(tmp_path:
     assert files.read_bytes(path, error=SourceError, limit=5) == b"12345"
     with pytest.raises(SourceError, match="it has 5 bytes"):
         files.read_bytes(path, error=SourceError, limit=4)
+
+
+def test_the_file_of_a_process_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs, whoever may not signal it."""
+    (tmp_path / f".a.{DEAD}-0.tmp").write_bytes(b"half")
+
+    def kill(_process: int, _signal: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "kill", kill)
+    files.write(tmp_path / "a", b"whole")
+    assert contents(tmp_path) == {f".a.{DEAD}-0.tmp": b"half", "a": b"whole"}

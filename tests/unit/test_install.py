@@ -423,3 +423,24 @@ def test_the_command_says_how_stencils_survive_a_pgo_build(case: Case, capsys: p
     *_, why, how = capsys.readouterr().out.splitlines()
     assert why.startswith("this makefile deletes stencils between the passes of a PGO build")
     assert how.startswith("  make ")
+
+
+def fedora(case: Case, *words: str) -> int:
+    return cli.main(["pack", str(case.root / "out"), "--names", "fedora", "-o", str(case.root / "sources"), *words])
+
+
+def test_fedoras_names_are_for_stencils_that_fit_a_build(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fedora(case) == 2
+    printed = capsys.readouterr().err
+    assert "line 1 of these would fit no build" in printed
+    assert "next:  name the folder that each is for with --stamp" in printed
+    stamp = ("--stamp", str(case.build), "--cpython", str(case.tree.root))
+    assert fedora(case, *stamp) == 0
+    (header,) = (case.root / "sources").iterdir()
+    assert header.name == "Python-3.14.7-x86_64-optimized-jit_stencils.h"
+    case.install()
+    assert header.read_bytes().splitlines()[0] == (case.build / f"jit_stencils-{PC}.h").read_bytes().splitlines()[0]
+    header.unlink()
+    (case.build / "pyconfig.h").write_text(samples.PYCONFIG.replace("WITH_PYMALLOC 1", "WITH_PYMALLOC 0"))
+    assert fedora(case, *stamp) == 1
+    assert list((case.root / "sources").iterdir()) == []

@@ -159,3 +159,34 @@ def test_a_link_of_the_users_own_leads_to_the_cache(tmp_path: Path) -> None:
     (tmp_path / "large").chmod(0o777)
     with pytest.raises(OutputError):
         private.check(tmp_path / "cache")
+
+
+def test_where_there_are_no_users_nobody_is_distrusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows: the profile's own access control decides."""
+    tmp_path.chmod(0o777)
+    with pytest.raises(OutputError, match="not safe to use"):
+        private.check(tmp_path)
+    monkeypatch.delattr(os, "geteuid")
+    assert private.check(tmp_path) == tmp_path
+
+
+def test_where_folders_cannot_be_opened_files_are_still_written_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    private.write(tmp_path, "a", "b", data=b"one")
+    private.write(tmp_path, "a", "b", data=b"two")
+    assert private.read(tmp_path, "a", "b", limit=10) == b"two"
+    with pytest.raises(FileExistsError):
+        private.write(tmp_path, "a", "b", data=b"three", replace=False)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_folder_on_the_way_that_others_can_write_to_is_not_followed(tmp_path: Path) -> None:
+    private.write(tmp_path, "a", "b", data=b"mine")
+    (tmp_path / "a").chmod(0o777)
+    assert private.read(tmp_path, "a", "b", limit=10) is None
+    with pytest.raises(PermissionError, match="other users can write to it"):
+        private.write(tmp_path, "a", "b", data=b"again")
+    (tmp_path / "a").chmod(0o700)
+    assert private.read(tmp_path, "a", "b", limit=10) == b"mine"
