@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from stencilkit.cli import _progress
 from stencilkit.model.qualification import Cell, Result
 from stencilkit.pipeline.scheduling import Board
-from stencilkit.support import environ, escape
+from stencilkit.support import environ, escape, words
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -75,7 +75,7 @@ class _Lines(_Nothing):
 
     def plan(self, cells: Sequence[Cell], done: Sequence[Cell]) -> None:
         self._pace = _Pace(len(cells), len(done))
-        _progress.say(f"{len(cells)} cells" + (f", {len(done)} of them done already" if done else ""))
+        _progress.say(words.counted(len(cells), "cell") + (f", {len(done)} of them done already" if done else ""))
 
     def say(self, text: str) -> None:
         _progress.say(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -40,6 +41,20 @@ class _Place(click.Path):
         if not self.file_okay and path.exists() and not path.is_dir():
             raise UsageError(f"{path} is not a folder", where=where, fix="name a folder")
         return super().convert(value, param, ctx)
+
+
+class _Seconds(click.FloatRange):
+    """A time limit in seconds: at most a year, because no system waits for "inf" or "nan"."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1, max=365 * 24 * 3600)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401  # click's interface
+        """Refuse what is not a number, which no bound excludes."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value} is not a time in seconds", param, ctx)
+        return found
 
 
 ANY_PATH: Final = _Place()
@@ -101,7 +116,7 @@ SHARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "--out": {"type": FOLDER},
     "--sha256": {"metavar": "HEX"},
     "--skip-missing": {"is_flag": True, "help": "Skip LLVMs of the range that are not installed."},
-    "--timeout": {"type": click.FloatRange(min=1), "metavar": "SECONDS", "show_default": True},
+    "--timeout": {"type": _Seconds(), "metavar": "SECONDS", "show_default": True},
 }
 
 

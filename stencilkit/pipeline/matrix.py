@@ -50,18 +50,23 @@ class Supported:
 def combinations(patterns: Iterable[str] = ("*",)) -> tuple[Combination, ...]:
     """List every pinned CPython with every LLVM and every target (fnmatch) that it supports.
 
-    Raises: UsageError where that is nothing.
+    Raises: UsageError for a pattern that no target has.
     """
-    found = tuple(_combinations(tuple(patterns)))
-    if not found:
-        near = [triple for word in patterns for triple in suggest.triples(word, _triples())]
-        lists = "stencilkit targets lists the triples"
-        raise UsageError("--target matches no target", fix=f"{suggest.question(near)} {lists}".strip())
-    return found
+    wanted = tuple(patterns)
+    for pattern in wanted:
+        check_pattern(pattern)
+    return tuple(_combinations(wanted))
 
 
-def _triples() -> list[str]:
-    return [target.triple for target in knowing.known_targets()]
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern (fnmatch) of triples that no target has: it is misspelt, and its cells would just be missing.
+
+    Raises: UsageError.
+    """
+    triples = [target.triple for target in knowing.known_targets()]
+    if not any(fnmatchcase(triple, pattern) for triple in triples):
+        near, lists = suggest.question(suggest.triples(pattern, triples)), "stencilkit targets lists the triples"
+        raise UsageError(f"--target {pattern!r} matches no target", fix=f"{near} {lists}".strip())
 
 
 def _combinations(patterns: tuple[str, ...]) -> Iterator[Combination]:

@@ -15,7 +15,7 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain, Wanted
 from stencilkit.model.version import MajorRange
-from stencilkit.pipeline import knowing, recalling, requesting
+from stencilkit.pipeline import knowing, matrix, recalling, requesting
 from stencilkit.support import environ, files
 from stencilkit.support.cache import Store
 from stencilkit.support.progress import Progress
@@ -46,6 +46,9 @@ def plan(trees: Sequence[SourceTree], asked: Asked, store: Store, progress: Prog
 
     Raises: UsageError where that is nothing; ToolchainError for an LLVM that is not here; ConfigureError; LedgerError.
     """
+    for pattern in asked.patterns:
+        if _is_pattern(pattern):
+            matrix.check_pattern(pattern)
     if asked.ledger is not None:
         ledger.entries(asked.ledger)
     machine = requesting.machine(store)
@@ -95,7 +98,7 @@ def _of_tree(tree: SourceTree, asked: Asked, machine: toolchain.Machine, progres
 
 def _tools(support: PythonSupport, asked: Asked, machine: toolchain.Machine) -> list[Toolchain]:
     """Choose the LLVMs of one CPython: what its range does not have is left out, not refused."""
-    wanted = toolchain.parse_wanted(asked.llvm or str(support.pinned))
+    wanted = toolchain.parse_wanted(str(support.pinned) if asked.llvm is None else asked.llvm)
     fitting = [
         Wanted(majors=MajorRange(major, major))
         for want in wanted
@@ -114,12 +117,16 @@ def _targets(support: PythonSupport, patterns: Sequence[str]) -> list[SpelledTar
     """
     found: dict[str, SpelledTarget] = {}
     for pattern in patterns:
-        if any(mark in pattern for mark in "*?["):
+        if _is_pattern(pattern):
             spelled = [knowing.target(triple) for triple in support.targets if fnmatchcase(triple, pattern)]
         else:
             spelled = list(knowing.targets_of(pattern, support.series))
         found |= {item.target.triple: item for item in spelled if item.target.triple in support.targets}
     return list(found.values())
+
+
+def _is_pattern(text: str) -> bool:
+    return any(mark in text for mark in "*?[")
 
 
 def _entries(folder: Path, cell: Cell) -> dict[str, str]:

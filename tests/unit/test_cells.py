@@ -299,6 +299,8 @@ def test_a_matrix_for_github_builds_nothing(capsys: pytest.CaptureFixture[str]) 
     assert (row["cpython"], row["llvm"], row["target"], row["pinned"]) == ("3.14.7", 19, samples.TRIPLE, True)
     assert cli.main([*words, "--cpython", "3.12.1"]) == 2
     assert "the matrix is empty" in capsys.readouterr().err
+    assert cli.main([*words, "--target", "x86*-gun"]) == 2
+    assert "--target 'x86*-gun' matches no target" in capsys.readouterr().err
     assert cli.main(["qualify", "--wheels"]) == 2
     assert "--wheels is for --format github" in capsys.readouterr().err
 

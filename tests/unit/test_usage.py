@@ -55,6 +55,13 @@ CASES: dict[str, tuple[str, str]] = {
     "verify {out} --witness": ("--witness needs --cpython", "with --pyconfig-dir its build folder"),
     "verify {out} --pyconfig-dir {out}": ("--pyconfig-dir needs --cpython", "the source that it was configured from"),
     "verify {out} --llvm 19": ("--llvm is for --rebuild", "leave it out, or add --rebuild and --cpython"),
+    "qualify --cpython {tree} --target all --target 'x86*-gun'": (
+        "--target 'x86*-gun' matches no target",
+        "stencilkit targets lists the triples",
+    ),
+    "qualify --cpython {tree} --llvm ''": ("'' is not a version of LLVM", "write 19, 19..21"),
+    "qualify --cpython {tree} --timeout nan": ("nan is not a time in seconds", "stencilkit qualify --help"),
+    "qualify --cpython {tree} --timeout inf": ("inf is not in the range", "stencilkit qualify --help"),
     "regen": ("regen needs a command line of Tools/jit/build.py", "stencilkit regen --how"),
     "toolchains remove 99": (
         "LLVM 99 was not installed by stencilkit",
