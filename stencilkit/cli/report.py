@@ -12,7 +12,7 @@ from stencilkit.support import words
 
 
 @click.command()
-@click.argument("paths", metavar="DIR|LEDGER...", nargs=-1, required=True, type=_options.ANY_PATH)
+@click.argument("paths", metavar="DIR|LEDGER...", nargs=-1, required=True, type=_options.EXISTING_FOLDER)
 @_options.shared("--out", help="Folder to write pages to. [default: only print the table]")
 @_options.format_option("text", "json", "markdown")
 def command(paths: tuple[Path, ...], out: Path | None, form: str) -> None:

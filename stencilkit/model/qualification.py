@@ -145,7 +145,7 @@ class Result:
     def verdict(self) -> Verdict:
         """Conclude: one failure is enough, and a question of this depth that was not answered is a note."""
         outcomes = {check.name: check.outcome for check in self.checks}
-        if "failed" in outcomes.values() or outcomes.get("built", "not asked") == "not asked":
+        if not self.finished or "failed" in outcomes.values() or outcomes.get("built", "not asked") == "not asked":
             return "not qualified"
         asked = [outcomes.get(name, "not asked") for name in self.asked]
         return "qualified" if all(outcome == "passed" for outcome in asked) else "qualified, with notes"

@@ -90,9 +90,13 @@ def _do(jobs: Sequence[Job], asked: Run, board: Board, workers: Cluster) -> Iter
 
 def _result(job: Job, answer: bytes) -> Result:
     try:
-        return results.parse(answer, "a worker's answer")
+        found = results.parse(answer, "a worker's answer")
     except ResultError as error:
         return scheduling.unfinished(job.cell, job.depth, f"{error.where}: {error.what}")
+    if (found.cell, found.depth) != (job.cell, job.depth):
+        why = f"a worker answered about {found.cell.label} (--depth {found.depth})"
+        return scheduling.unfinished(job.cell, job.depth, why)
+    return found
 
 
 def _tool(program: str, store: Store) -> _Tool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit import report, results
-from stencilkit.errors import OutputError, ResultError, UsageError
+from stencilkit.errors import OutputError, ResultError
 from stencilkit.model.qualification import QUESTIONS, Cell, Check, Result, Sizes
 from stencilkit.pipeline import matrix
 from stencilkit.support import files
 
 _MARK: Final = "site.json"
+_GIVE: Final = "give folders of results (stencilkit qualify), or a ledger"
 _IN_LEDGER: Final = "the gate built it again under variations, always the same"
 
 
@@ -39,11 +40,11 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Iterator[Result]:
-    if not path.is_dir():
-        raise UsageError(f"{path} is not a folder", fix="give folders of results (stencilkit qualify), or a ledger")
     folders = _folders(path)
     for folder in folders:
         yield from results.read_all(folder)
+    if not folders and not any(path.glob("*/*.toml")):
+        raise ResultError("there are neither results nor a ledger in this folder", where=str(path), fix=_GIVE)
     if not folders:
         yield from map(_of_ledger, matrix.supported(path))
 
@@ -86,6 +87,12 @@ def write(found: Sequence[Result], out: Path) -> int:
 
     Raises: OutputError where the folder holds something else; UsageError where the library for plots is missing.
     """
+    if out.is_symlink():
+        # What it leads to is replaced, as a web server sees it.
+        out = out.resolve()
+    if any(results.is_folder(above) for above in (out.resolve(), *out.resolve().parents)):
+        # Its JSON would be taken for results.
+        raise OutputError(f"{out} is in a folder of results", fix="name a folder beside that one with --out")
     if out.exists() and not (out / _MARK).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} is there already, and is not a report", fix="name another folder with --out")
     count = 0

@@ -38,6 +38,7 @@ __all__ = [
 MARK: Final = "results.json"
 LOCK: Final = ".results.lock"
 _AFRESH: Final = "name another folder with --out, or remove this one"
+_REMOVE: Final = "remove this file; stencilkit qualify --resume makes it again"
 
 
 @contextlib.contextmanager
@@ -47,6 +48,9 @@ def claimed(folder: Path, version: str, *, resume: bool) -> Iterator[None]:
     Raises: ResultError where another run has it, another version wrote it, or results are there and `resume` is not
     set; OutputError.
     """
+    if folder.is_dir():
+        # Before a lock is put there: what is somebody else's stays as it is.
+        _refuse_strangers(folder)
     with files.claimed(folder / LOCK) as free:
         if not free:
             raise ResultError(
@@ -56,8 +60,8 @@ def claimed(folder: Path, version: str, *, resume: bool) -> Iterator[None]:
             )
         if (folder / MARK).is_file():
             check(folder, version)
-        elif any(path.name != LOCK for path in sorted(folder.iterdir())):
-            raise ResultError("this folder holds something else than results", where=str(folder), fix=_AFRESH)
+        else:
+            _refuse_strangers(folder)
         if not resume and any(folder.glob("*/*.json")):
             raise ResultError(
                 "there are results in this folder already",
@@ -66,6 +70,20 @@ def claimed(folder: Path, version: str, *, resume: bool) -> Iterator[None]:
             )
         files.write(folder / MARK, _documents.lines({"schema": SCHEMA, "kind": "results", "stencilkit": version}))
         yield
+
+
+def _refuse_strangers(folder: Path) -> None:
+    if not is_folder(folder) and any(path.name != LOCK for path in _inside(folder)):
+        raise ResultError("this folder holds something other than results", where=str(folder), fix=_AFRESH)
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise ResultError(
+            f"cannot list this folder: {error.strerror}", where=str(folder), fix="name another folder with --out"
+        ) from None
 
 
 def check(folder: Path, version: str) -> None:
@@ -105,7 +123,10 @@ def read(folder: Path, path: Path) -> Result:
 
     Raises: ResultError, also where it is not the cell that its name says.
     """
-    result = parse(files.read_bytes(path, error=ResultError, limit=_documents.BOUNDS.size), str(path))
+    try:
+        result = parse(files.read_bytes(path, error=ResultError, limit=_documents.BOUNDS.size), str(path))
+    except ResultError as error:
+        raise ResultError(error.what, where=error.where, details=error.details, fix=_REMOVE) from None
     if folder / result.cell.place != path:
         raise ResultError(
             f"this is the result of {result.cell.label}", where=str(path), fix="remove it, or give it its name"
@@ -120,4 +141,7 @@ def is_folder(path: Path) -> bool:
 
 def _document(path: Path, kind: str) -> Fields:
     data = files.read_bytes(path, error=ResultError, limit=_documents.BOUNDS.size, fix=_AFRESH)
-    return _documents.root(data, str(path), kind)
+    try:
+        return _documents.root(data, str(path), kind)
+    except ResultError as error:
+        raise ResultError(error.what, where=error.where, details=error.details, fix=_AFRESH) from None

@@ -110,7 +110,7 @@ def parse(data: bytes, where: str) -> Result:
     result = Result(
         cell=_cell(top.table("cell")),
         depth=top.choice("depth", DEPTHS),
-        checks=tuple(_check(row) for row in top.tables("checks")),
+        checks=_checks(top),
         finished=top.boolean("finished"),
         pinned=top.boolean("pinned"),
         stencilkit=top.text("stencilkit"),
@@ -144,6 +144,15 @@ def _cell(row: Fields) -> Cell:
     )
     row.done()
     return cell
+
+
+def _checks(top: Fields) -> tuple[Check, ...]:
+    found = tuple(_check(row) for row in top.tables("checks"))
+    twice = [check.name for number, check in enumerate(found) if check.name in {item.name for item in found[:number]}]
+    if twice:
+        # The later answer would hide the first, which may have been a failure.
+        raise top.fail("checks", f"{twice[0]} is answered twice")
+    return found
 
 
 def _check(row: Fields) -> Check:

@@ -17,6 +17,7 @@ from stencilkit.model.qualification import Result
 from stencilkit.pipeline import clustering
 from stencilkit.support import cluster, environ
 from stencilkit.support.cluster import Asked, Cluster, Function, Task
+from tests import results as made
 from tests.standin import Machine
 
 Answers = Iterator[tuple[int, bytes | None, str]]
@@ -128,6 +129,7 @@ def test_another_build_of_an_llvm_is_not_that_llvm(judged: Machine, workers: Wor
     [
         (lambda _: (None, "KilledWorker: it died"), "KilledWorker: it died"),
         (lambda _: (b"{", ""), "a worker's answer: "),
+        (lambda _: (results.render(made.result(cell=made.cell(llvm="9.1.0"))), ""), "a worker answered about CPython"),
     ],
 )
 def test_an_answer_that_is_none_leaves_the_cell_open(

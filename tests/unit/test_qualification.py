@@ -47,6 +47,7 @@ def test_nothing_that_was_not_asked_counts_as_passed() -> None:
     assert result(depth="build").verdict == "qualified"
     assert result(depth="prove").verdict == "qualified, with notes"
     assert result(checks=()).verdict == "not qualified"
+    assert result(finished=False).verdict == "not qualified"
 
 
 def test_a_result_is_read_as_it_was_written() -> None:
@@ -70,6 +71,7 @@ def test_a_result_is_read_as_it_was_written() -> None:
         (lambda d: d.update(verdict="not qualified"), "its checks make it 'qualified'"),
         (lambda d: d["checks"][0].update(outcome="yes"), r"checks\[0\].outcome: must be one of passed"),
         (lambda d: d["checks"][0].update(more=1), r"checks\[0\].more: unknown field"),
+        (lambda d: d["checks"].insert(0, {**d["checks"][4], "outcome": "failed"}), "checks: audit is answered twice"),
         (lambda d: d["cell"].update(llvm="\x1b[31m"), "cell.llvm: has control characters"),
         (lambda d: d["differing"][0].update(code=[1]), r"code: must be two sizes"),
         (lambda d: d["differing"][0].update(rows=[["a", 1, True]]), r"rows: must be two lines"),
@@ -99,6 +101,19 @@ def test_a_file_that_is_another_cells_is_refused(tmp_path: Path) -> None:
         list(results.read_all(tmp_path))
 
 
+def test_a_damaged_file_has_a_way_on(tmp_path: Path) -> None:
+    with results.claimed(tmp_path, __version__, resume=False):
+        results.write(tmp_path, result())
+    (tmp_path / cell().place).write_text('{"schema": 1')
+    with pytest.raises(ResultError) as cut:
+        list(results.read_all(tmp_path))
+    assert "remove this file" in cut.value.fix
+    (tmp_path / results.MARK).write_text("")
+    with pytest.raises(ResultError) as unmarked:
+        claim(tmp_path, resume=True)
+    assert "name another folder with --out" in unmarked.value.fix
+
+
 def claim(folder: Path, version: str = __version__, *, resume: bool = False) -> None:
     with results.claimed(folder, version, resume=resume):
         pass
@@ -116,8 +131,9 @@ def test_a_folder_is_one_runs(tmp_path: Path) -> None:
     claim(tmp_path / "out", resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(ResultError, match="something else"):
+    with pytest.raises(ResultError, match="something other than results"):
         claim(tmp_path / "other", resume=True)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["letter.txt"]
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         claim(tmp_path / "file" / "below")

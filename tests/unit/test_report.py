@@ -245,6 +245,26 @@ def test_a_report_is_replaced_whole_and_nothing_else_is(tmp_path: Path, monkeypa
         reporting.write([result()], tmp_path / "mine")
 
 
+def test_a_report_keeps_out_of_results_and_goes_where_a_link_leads(tmp_path: Path) -> None:
+    made = folder(tmp_path / "qualified", result())
+    for place in (made, made / "site", made / "3.14.7" / "site"):
+        with pytest.raises(OutputError, match="is in a folder of results"):
+            reporting.write([result()], place)
+    assert reporting.gather([made]) == (result(),)
+    (tmp_path / "www").mkdir()
+    (tmp_path / "link").symlink_to("www")
+    reporting.write([result()], tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "www" / "index.html").is_file()
+
+
+def test_what_is_neither_results_nor_a_ledger_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "there are neither results nor a ledger in this folder" in capsys.readouterr().err
+
+
 def folder(path: Path, *found: Result) -> Path:
     with results.claimed(path, "0", resume=False):
         for item in found:
