@@ -138,8 +138,9 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
 
 
 def store(*, use: bool = True) -> Store:
-    """Open the cache."""
-    return Store(environ.cache_root() / ENTRIES) if use else NoStore()
+    """Open the cache; without `use`, what was made is not in it, and programs are those that it knows."""
+    kept = Store(environ.cache_root() / ENTRIES)
+    return kept if use else NoStore(programs=kept)
 
 
 def open_tree(given: str | None, progress: Progress, *, provisional: bool = False) -> SourceTree:

@@ -39,7 +39,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
     plan = plan_of(request)
     if reading := _reading(plan):
-        store = NoStore()
+        store = NoStore(programs=store.programs)
         notes += (f"nothing is cached: {reading} may include a file, and what a uop alone includes is in no key",)
     with files.scratch("build") as work, process.workers(1) as beside:
         early = (

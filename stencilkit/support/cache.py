@@ -67,6 +67,11 @@ class Store:
         """Return whether it is worth while to find something out for the next run."""
         return True
 
+    @property
+    def programs(self) -> Store:
+        """Give the store in which answers of programs, and hashes of their files, may be looked up."""
+        return self
+
     def get(self, key: str) -> bytes | None:
         """Return an entry's content, or None where there is none that is whole."""
         path = self._path(key)
@@ -177,10 +182,16 @@ def _digest(key: str, content: bytes) -> bytes:
 
 
 class NoStore(Store):
-    """A store that holds nothing (--no-cache)."""
+    """A store that holds nothing (--no-cache), perhaps beside one that knows the programs of this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Store | None = None) -> None:
         super().__init__(Path(os.devnull))
+        self._programs = programs
+
+    @property
+    def programs(self) -> Store:
+        """Give the other store, where there is one; nothing is ever written to it from here."""
+        return self._programs or self
 
     @property
     def keeps(self) -> bool:

@@ -96,7 +96,7 @@ def _ask(program: Path, command: Sequence[str], store: Store) -> str:
     Raises: ProcessError where it cannot be run, or fails.
     """
     key = _stat_key("ask", program, *command[1:])
-    known = store.get(key) if key else None
+    known = store.programs.get(key) if key else None
     if known is not None:
         return known.decode("utf-8", "replace")
     done = process.run(command, timeout=30)
@@ -159,7 +159,7 @@ def _outdated(toolchain: Toolchain, said: str, store: Store) -> ToolchainError:
     """Forget what a program answered before: a library that it loads, or what it starts, was replaced."""
     for question in _QUESTIONS:
         if key := _stat_key("ask", toolchain.program, *toolchain.command[1:], question):
-            store.forget(key)
+            store.programs.forget(key)
     return ToolchainError(
         f"{toolchain.program} was {toolchain.vendor}, and is another one now",
         details=said.strip().partition("\n")[0][:200],
@@ -232,7 +232,7 @@ def loaded(listing: str, program: Path) -> list[Path]:
 
 def _digest(path: Path, store: Store) -> str:
     key = _stat_key("sha256", path)
-    known = store.get(key) if key else None
+    known = store.programs.get(key) if key else None
     if known is not None:
         return known.decode("ascii")
     digest = files.sha256(path)

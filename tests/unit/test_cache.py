@@ -138,6 +138,17 @@ def test_no_store_holds_nothing() -> None:
     store.put(KEYS[0], b"content")
     assert store.get(KEYS[0]) is None
     assert store.trim() == 0
+    assert store.programs is store
+
+
+def test_no_store_knows_what_another_knows_of_programs(tmp_path: Path) -> None:
+    kept = Store(tmp_path / "store")
+    kept.put(KEYS[0], b"content")
+    store = NoStore(programs=kept)
+    assert store.get(KEYS[0]) is None
+    assert store.programs.get(KEYS[0]) == b"content"
+    store.put(KEYS[1], b"content")
+    assert kept.get(KEYS[1]) is None
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from stencilkit import toolchain
 from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
+from stencilkit.support import files
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.toolchain import _asking, _finding
 from tests import fakes
@@ -369,6 +371,23 @@ def test_a_binary_that_is_replaced_with_the_same_size_and_time_is_another(tmp_pa
     program.write_bytes(b"\x7fELF two")
     os.utime(program, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert _asking._digest(program, store) != first
+
+
+def test_without_a_cache_programs_are_those_that_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written then: what is not known is asked each time."""
+    kept, program = Store(tmp_path / "store"), tmp_path / "clang"
+    program.write_bytes(b"\x7fELF one")
+    hashed: list[Path] = []
+    sha256 = files.sha256
+
+    def hash_(path: Path) -> str:
+        hashed.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(files, "sha256", hash_)
+    for store in (NoStore(programs=kept), NoStore(programs=kept), kept, NoStore(programs=kept)):
+        assert _asking._digest(program, store) == hashlib.sha256(b"\x7fELF one").hexdigest()
+    assert hashed == [program] * 3
 
 
 def test_a_clang_that_became_another_version_is_refused_and_forgotten(tmp_path: Path) -> None:
