@@ -186,3 +186,18 @@ def test_an_interruption_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         fetch(monkeypatch, Places(a=[Interrupted(CONTENT, None)]), tmp_path)
     assert not list((tmp_path / "deep").iterdir())
+
+
+def test_an_index_is_read_as_far_as_it_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", Places(a=[Answer(b'{"a": "\xff"}', None)]).open)
+    assert download.read_text("https://host/a") == '{"a": "\N{REPLACEMENT CHARACTER}"}'
+
+
+@pytest.mark.parametrize(
+    "problem", [missing(), urllib.error.URLError("unreachable"), TimeoutError("slow"), ssl.SSLError(1, "[SSL] alert")]
+)
+def test_an_index_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", Places(a=[problem]).open)
+    with pytest.raises(FetchError, match="cannot read https://host/a: ") as caught:
+        download.read_text("https://host/a")
+    assert caught.value.fix == "check the network"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from stencilkit import fetch
+from stencilkit import cli, fetch
 from stencilkit.errors import ContentError, FetchError, ProcessError, SourceError, UsageError
 from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.pipeline import knowing
@@ -316,3 +317,18 @@ def test_what_vouched_for_the_tarball_is_noted_beside_the_tree(
     for text, expected in ((f"index {SHA256}\n", f"index {SHA256}"), ("trust me\n", ""), ("", "")):
         tree.with_name(f"{tree.name}.vouched").write_text(text)
         assert knowing.tree(tree).vouched == expected
+
+
+def test_the_command_prints_the_folder_of_the_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fetched(version: str, *_: object, sha256: str | None, to: Path | None, **__: object) -> Path:
+        assert (version, sha256) == ("3.14.7", None)
+        return to or tmp_path / "cached"
+
+    monkeypatch.setattr(fetch, "fetch", fetched)
+    assert cli.main(["fetch", "3.14.7"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'cached'}\n"
+    assert cli.main(["fetch", "3.14.7", "--to", str(tmp_path / "here"), "--format", "json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["version"], answer["folder"]) == ("3.14.7", str(tmp_path / "here"))

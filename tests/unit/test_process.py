@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -165,3 +166,34 @@ def test_a_program_that_is_not_there_cannot_be_handed_over_to(tmp_path: Path) ->
     with pytest.raises(ProcessError, match=r"cannot run .*gone: No such file") as caught:
         process.hand_over([tmp_path / "gone"])
     assert caught.value.fix
+
+
+def test_without_a_home_programs_run_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs a cache reports that itself."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("STENCILKIT_CACHE", "/somewhere")
+    assert process.environment()["ZIG_GLOBAL_CACHE_DIR"] == "/somewhere/zig"
+    for name in ("STENCILKIT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert "ZIG_GLOBAL_CACHE_DIR" not in process.environment()
+
+
+def test_a_program_that_is_waited_for_ends_with_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(child: subprocess.Popen[bytes], *_: object) -> None:
+        started.append(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.run(["sleep", "1000"])
+    (child,) = started
+    assert child.poll() is not None, "it is gone"
+    assert process._live == set()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stencilkit import cli
+from stencilkit import cli, emit
+from stencilkit.pipeline import opening
 from stencilkit.support import environ, files
 from stencilkit.support.cache import ENTRIES, Store
+from tests import samples
 from tests.standin import Machine, Program
 
 
@@ -167,3 +170,37 @@ def test_what_proofs_take_for_granted(capsys: pytest.CaptureFixture[str]) -> Non
     assert text.count("\n    source: ") == len(rows)
     assert cli.main(["prove", "--assumptions", "--format", "markdown"]) == 0
     assert capsys.readouterr().out.startswith("| name | when | what | source |\n| --- |")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--ledger", "{ledger}", "--uop", "_NOP"), "the ledger is about all stencils of two builds"),
+        (("--ledger", "{ledger}"), "is not what the ledger describes"),
+    ],
+)
+def test_a_ledger_is_asked_about_what_it_describes(
+    words: tuple[str, ...], message: str, alike: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = tmp_path / "ledger"
+    samples.ledger(ledger, alike.folder())
+    assert prove(alike, *(word.replace("{ledger}", str(ledger)) for word in words)) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "next:  " in printed
+
+
+def test_a_stencil_that_one_side_lacks_is_not_proved(alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    header = alike.folder("20.1.8") / f"jit_stencils-{samples.TRIPLE}.h"
+    described, python = opening.read_header(header.read_text(), header.name)
+    assert python.support.series == "3.14"
+    left = replace(
+        described.stencils, groups=tuple(group for group in described.stencils.groups if group.name != "_NOP")
+    )
+    text = emit.render_header(left, described.format, line1=described.line1, line2="$ build.py")
+    (alone := alike.out.with_name(f"jit_stencils-{samples.TRIPLE}.h")).write_text(text)
+    words = ["prove", str(alike.folder()), str(alone), "--jobs", "1", "--format", "json"]
+    assert cli.main(words) == 1
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    (found,) = [proof for proof in pair["proofs"] if proof["name"] == "_NOP"]
+    assert (found["verdict"], found["why"]) == ("not proved", f"unsupported: it is in {alike.folder()} alone")

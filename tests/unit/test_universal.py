@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from stencilkit import cli, dialects, emit, manifest, targets
+from stencilkit.errors import TargetError
 from stencilkit.model.cc1 import Cpu
 from stencilkit.model.manifest import FileRecord
-from stencilkit.pipeline import companions, rendering
+from stencilkit.pipeline import companions, knowing, rendering, universal
 from tests import samples
 
 PLATFORM = "universal2-apple-darwin"
@@ -117,3 +120,54 @@ def test_a_file_that_is_missing_is_named(name: str, folder: Path, capsys: pytest
     (folder / name).unlink()
     assert cli.main(["verify", "--consistent", str(folder)]) == 1
     assert f"{name}, which " in capsys.readouterr().out
+
+
+HALVES = ("aarch64-apple-darwin", "x86_64-apple-darwin")
+
+
+def half(triple: str, llvm: str = "19.1.7") -> Any:
+    """Make what is read of one half that was built."""
+    asked, python = knowing.target(triple), knowing.python("3.14")
+    request = SimpleNamespace(
+        asked=asked,
+        target=asked.target,
+        toolchain=SimpleNamespace(version=llvm),
+        tree=SimpleNamespace(python=python),
+    )
+    files = {
+        f"jit_stencils-{triple}.h": triple.encode(),
+        "jit_stencils.h": b"of one half alone",
+        "manifest.toml": f"manifest of {triple}".encode(),
+    }
+    return SimpleNamespace(request=request, files=files, folder=Path("3.14.7", triple, "release", f"llvm-{llvm}"))
+
+
+def test_both_halves_are_in_the_folder_of_the_platform() -> None:
+    builds = [half(triple) for triple in HALVES]
+    assert universal.folder(builds) == Path("3.14.7", PLATFORM, "release", "llvm-19.1.7")
+    contents = universal.bundle(builds)
+    assert sorted(contents) == [
+        *(f"jit_stencils-{triple}.h" for triple in HALVES),
+        "jit_stencils.h",
+        *(f"manifest-{triple}.toml" for triple in HALVES),
+    ]
+    for triple in HALVES:
+        assert contents[f"manifest-{triple}.toml"] == f"manifest of {triple}".encode()
+        assert f'#include "jit_stencils-{triple}.h"' in contents["jit_stencils.h"].decode()
+
+
+def test_halves_belong_together_by_their_llvm() -> None:
+    written: list[Any] = [
+        SimpleNamespace(build=half(triple, llvm)) for llvm in ("19.1.7", "21.1.0") for triple in HALVES
+    ]
+    written.append(SimpleNamespace(build=half(samples.TRIPLE)))
+    assert universal.group(written, [PLATFORM]) == [written[:2], written[2:4]]
+    assert universal.group(written, ["", samples.TRIPLE]) == [], "nobody asked for the platform"
+
+
+def test_3_13_has_no_universal_build() -> None:
+    targets_ = [knowing.target(triple) for triple in HALVES]
+    universal.check(knowing.python("3.14"), targets_)
+    with pytest.raises(TargetError, match=r"CPython 3\.13 has one header for one architecture") as caught:
+        universal.check(knowing.python("3.13"), targets_)
+    assert caught.value.fix == "build for aarch64-apple-darwin or x86_64-apple-darwin, or use CPython 3.14"
