@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from stencilkit.cli import _completion
-from stencilkit.errors import UsageError
+from stencilkit.errors import OutputError, UsageError
 from stencilkit.model.source import SourceTree
 from stencilkit.pipeline import knowing
 from stencilkit.support import environ, files
@@ -138,8 +138,16 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
 
 
 def store(*, use: bool = True) -> Store:
-    """Open the cache; without `use`, what was made is not in it, and programs are those that it knows."""
-    kept = Store(environ.cache_root() / ENTRIES)
+    """Open the cache; without `use`, one that holds nothing, and knows the programs that the cache knows.
+
+    Raises: UsageError, OutputError where it is wanted, and there is none that is safe to use.
+    """
+    try:
+        kept = Store(environ.cache_root() / ENTRIES)
+    except (UsageError, OutputError):
+        if use:
+            raise
+        return NoStore()
     return kept if use else NoStore(programs=kept)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit import cli
+from stencilkit.cli import _options
 from stencilkit.errors import OutputError
 from stencilkit.support.cache import ENTRIES, NoStore, Store, key_of
 
@@ -149,6 +150,21 @@ def test_no_store_knows_what_another_knows_of_programs(tmp_path: Path) -> None:
     assert store.programs.get(KEYS[0]) == b"content"
     store.put(KEYS[1], b"content")
     assert kept.get(KEYS[1]) is None
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o777])
+def test_without_a_cache_the_folder_may_be_anything(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that others can write to, nothing is read."""
+    root = tmp_path / "cache"
+    monkeypatch.setenv("STENCILKIT_CACHE", str(root))
+    Store(root / ENTRIES).put(KEYS[0], b"content")
+    root.chmod(mode)
+    store = _options.store(use=False)
+    assert store.get(KEYS[0]) is None
+    assert store.programs.get(KEYS[0]) == (b"content" if mode == 0o700 else None)
+    if mode == 0o777:
+        with pytest.raises(OutputError, match="not safe to use"):
+            _options.store()
 
 
 @pytest.fixture
