@@ -65,12 +65,19 @@ def understand(words: Sequence[str], variables: Mapping[str, str], here: Path, *
     program, *arguments = words
     try:
         command = commands.parse(arguments, variables)
-        shlex.split(command.cflags)
     except ValueError as problem:
         raise UsageError(
             f"the command line of {GENERATOR} is not understood: {problem}",
             where=shlex.join(words),
             fix="report it with the CPython that it comes from; stencilkit build and install work without make's help",
+        ) from None
+    try:
+        shlex.split(command.cflags)
+    except ValueError as problem:
+        raise UsageError(
+            f"the flags for the JIT cannot be split into words: {problem}",
+            where=f"CFLAGS_JIT: {command.cflags}",
+            fix="correct the quotes in CFLAGS_JIT",
         ) from None
     generator = (here / program.replace("\\", "/")).resolve()
     tree = knowing.tree(generator.parents[2], provisional=provisional)
@@ -153,7 +160,13 @@ def _toolchain(wanted: str, support: PythonSupport, machine: toolchain.Machine) 
             return found
         # None of the range is here: the error says how to get upstream's.
         return toolchain.select(toolchain.parse_wanted(str(support.pinned)), machine)[0]
-    tools = toolchain.select(toolchain.parse_wanted(wanted), machine)
+    from stencilkit.pipeline import building  # noqa: PLC0415  # who asks for a toolchain has loaded it
+
+    asked = toolchain.parse_wanted(wanted)
+    for major in toolchain.majors(asked):
+        # Before it is looked for: nobody needs to install what cannot be used.
+        building.check_llvm(support, major)
+    tools = toolchain.select(asked, machine)
     if len(tools) > 1:
         raise UsageError(f"{wanted} are several LLVMs, and one header is wanted", fix="name one, as in --llvm 22")
     return tools[0]

@@ -163,7 +163,7 @@ def test_paths_start_where_make_runs(case: Case) -> None:
         ((), UsageError, "the following arguments are required: target"),
         ((PC, "--llvm"), UsageError, "ambiguous option: --llvm"),
         ((PC, "--stencils-only"), UsageError, "unrecognized arguments: --stencils-only"),
-        ((PC, "--cflags=-DX='"), UsageError, "No closing quotation"),
+        ((PC, "--cflags=-DX='"), UsageError, "No closing quotation\n  where: CFLAGS_JIT: -DX='\n  next:  correct the"),
         (("x86_64-unknown-linux-muslx32",), TargetError, "musl"),
         ((PC, "--pyconfig-dir", ".."), ConfigureError, "there is no pyconfig.h"),
         ((PC, "--debug"), ConfigureError, "debug"),
@@ -285,6 +285,9 @@ def test_the_newest_llvm_in_range_is_taken_if_none_is_asked_for() -> None:
     assert str(regenerating._toolchain("20", support, here).version) == "20.1.0"
     with pytest.raises(UsageError, match=r"19\.\.20 are several LLVMs, and one header is wanted"):
         regenerating._toolchain("19..20", support, here)
+    with pytest.raises(ToolchainError, match=r"LLVM 17 cannot build the stencils of CPython 3\.14") as caught:
+        regenerating._toolchain("17", support, here)
+    assert caught.value.fix == "use one of LLVM 19..23 (upstream uses 19)"
     with pytest.raises(ToolchainError, match="LLVM 19 not found") as caught:
         regenerating._toolchain("", support, machine(99))
     assert "stencilkit toolchains install 19" in caught.value.fix
