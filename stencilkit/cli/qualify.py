@@ -112,7 +112,7 @@ def command(
     trees = [_options.open_tree(source, progress) for source in sources or (None,)]
     planned = planning.plan(trees, asked, _options.store(), progress)
     request = scheduling.Run(folder=out, jobs=jobs or environ.cpus(), timeout=timeout, resume=resume)
-    do = clustering.doer(scheduler) if scheduler else None
+    do = clustering.doer(scheduler) if scheduler is not None else None
     try:
         found = scheduling.run(planned, request, _board.choose(form), do)
     except KeyboardInterrupt:
@@ -152,5 +152,8 @@ def _github(sources: tuple[str, ...], llvm: str | None, patterns: tuple[str, ...
         if (cell.wheel or not wheels) and (not sources or cell.cpython in sources) and matrix.is_in(cell.llvm, llvm)
     ]
     if not rows:
-        raise UsageError("the matrix is empty", fix="leave out some of --cpython, --llvm and --target")
+        known = ", ".join(dict.fromkeys(cell.cpython for cell in matrix.combinations()))
+        raise UsageError(
+            f"the matrix is empty: its CPythons are {known}", fix="leave out some of --cpython, --llvm and --target"
+        )
     _render.say(json.dumps({"include": rows}, separators=(",", ":")))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stencilkit.errors import ClusterError
+from stencilkit.errors import ClusterError, UsageError
 from stencilkit.support import environ
 from stencilkit.support.extras import needing
 
@@ -24,6 +25,9 @@ _PATIENCE: Final = 60.0
 # They print tracebacks about a connection that is lost, which is our message's business.
 _LOGGERS: Final = ("distributed", "distributed.client")
 _START: Final = "dask scheduler, and on each machine: dask worker ADDRESS --nthreads 1"
+
+# Dask takes a host and a port for TCP.
+_ADDRESS: Final = re.compile(r"(?:(?:tcp|tls|ws|wss)://)?[^\s/]+:[0-9]{1,5}")
 
 Asked = Callable[[bytes], bytes]
 Function = Callable[[bytes, bytes], bytes]
@@ -45,8 +49,11 @@ class Task:
 def connected(address: str) -> Iterator[Cluster]:
     """Connect to a scheduler.
 
-    Raises: ClusterError where it cannot be reached; UsageError where Dask is not installed.
+    Raises: ClusterError where it cannot be reached; UsageError where it is not an address, or Dask is not installed.
     """
+    if not _ADDRESS.fullmatch(address):
+        # Dask waits for a minute, and prints a traceback.
+        raise UsageError(f"{address!r} is not the address of a scheduler", fix="write it like tcp://host:8786")
     with needing("cluster", "a cluster"):
         import distributed
 

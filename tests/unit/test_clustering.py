@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stencilkit import cli, provision, results
-from stencilkit.errors import ClusterError
+from stencilkit.errors import ClusterError, UsageError
 from stencilkit.model.qualification import Result
 from stencilkit.pipeline import clustering
 from stencilkit.support import cluster, environ
@@ -200,7 +200,7 @@ class Client:
 @pytest.fixture(autouse=True)
 def _dask(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(address: str, **_: object) -> Client:
-        if address == "nowhere":
+        if address == "tcp://nowhere:1":
             raise OSError("Timed out")
         return Client()
 
@@ -249,9 +249,15 @@ def test_workers_are_asked() -> None:
 
 def test_a_scheduler_that_is_not_there_is_said() -> None:
     with (
-        pytest.raises(ClusterError, match="cannot reach a Dask scheduler at nowhere: Timed out"),
-        cluster.connected("nowhere"),
+        pytest.raises(ClusterError, match="cannot reach a Dask scheduler at tcp://nowhere:1: Timed out"),
+        cluster.connected("tcp://nowhere:1"),
     ):
         pass
     with cluster.connected("tcp://s:1") as found:
         assert isinstance(found, Cluster)
+
+
+@pytest.mark.parametrize("address", ["", "host", "host:", "http://host:8786", "tcp://host:8786/x", "tcp://:8786x"])
+def test_what_is_not_an_address_is_refused_before_dask_waits_for_it(address: str) -> None:
+    with pytest.raises(UsageError, match="is not the address of a scheduler"), cluster.connected(address):
+        pass
