@@ -42,9 +42,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
         store = NoStore(programs=store.programs)
         notes += (f"nothing is cached: {reading} may include a file, and what a uop alone includes is in no key",)
     with files.scratch("build") as work, process.workers(1) as beside:
-        early = (
-            _begin(plan, request, work, beside) if store.keeps and not remembering.is_known(request, store) else None
-        )
+        early = _begin(plan, request, work, beside) if store.keeps and remembering.is_new(request, store) else None
         inputs = _gather(request, plan, store, work)
         key = remembering.key(inputs)
         known = remembering.recall(key, request, store)
@@ -57,7 +55,6 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
 
         with remembering.unchanged(inputs, store):
             made = making.make(inputs, store, work, progress, early)
-    remembering.know(request, store)
     if not made.unrecorded:
         remembering.keep(key, made.build, store)
     store.trim()

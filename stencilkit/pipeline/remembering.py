@@ -180,19 +180,17 @@ def _read(entry: bytes, request: BuildRequest) -> Build:
     return Build(request=request, manifest=manifest.read(table, MANIFEST_NAME), files=contents, notes=())
 
 
-def is_known(request: BuildRequest, store: Store) -> bool:
-    """Return whether something was built of this tree, for this target, by this program: little will be new then."""
-    return store.get(_place(request)) is not None
+def is_new(request: BuildRequest, store: Store) -> bool:
+    """Return whether nothing was built of this tree, for this target, by this program; later, little is new.
 
-
-def know(request: BuildRequest, store: Store) -> None:
-    """Note that something was built as a request says."""
-    store.put(_place(request), b"")
-
-
-def _place(request: BuildRequest) -> str:
+    It is asked once: from then on, the store knows.
+    """
     where = (str(request.tree.root), str(request.pyconfig.folder), str(request.toolchain.program))
-    return key_of("place", *where, request.target.triple, request.flavour, request.cflags)
+    key = key_of("place", *where, request.target.triple, request.flavour, request.cflags)
+    if store.get(key) is not None:
+        return False
+    store.put(key, b"")
+    return True
 
 
 def is_older(inputs: Inputs, moment: int) -> bool:
