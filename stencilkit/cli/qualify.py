@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -15,6 +15,9 @@ from stencilkit.model.qualification import DEPTHS, Depth, Result
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import clustering, matrix, planning, requesting, scheduling
 from stencilkit.support import environ
+
+# What --format github depends on: it prints which cells there are.
+_OF_THE_MATRIX: Final = ("sources", "llvm", "patterns", "wheels", "form")
 
 
 @click.command()
@@ -92,6 +95,7 @@ def command(
     Exits with 0 if every cell is qualified, 1 if one is not, 2 if one could not be finished.
     """
     if form == "github":
+        _refuse_idle_options()
         _github(sources, llvm, patterns, wheels=wheels)
         return ExitCode.OK
     if wheels:
@@ -143,6 +147,23 @@ def _end(found: tuple[Result, ...]) -> ExitCode:
             fix="fix that, and go on with --resume",
         )
     return ExitCode.OK
+
+
+def _refuse_idle_options() -> None:
+    """Refuse options that a matrix that is only printed does not depend on.
+
+    Raises: UsageError.
+    """
+    context = click.get_current_context()
+    given = (
+        option.opts[0]
+        for option in context.command.params
+        if option.name not in _OF_THE_MATRIX
+        and context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+    )
+    name = next(given, None)
+    if name is not None:
+        raise UsageError(f"{name} has no effect with --format github, which builds nothing", fix="leave it out")
 
 
 def _github(sources: tuple[str, ...], llvm: str | None, patterns: tuple[str, ...], *, wheels: bool) -> None:

@@ -292,7 +292,7 @@ def test_what_does_not_compile_is_not_qualified(judged: Machine, capsys: pytest.
     assert "not qualified" in capsys.readouterr().out
 
 
-def test_a_matrix_for_github_builds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_matrix_for_github_builds_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ["qualify", "--format", "github", "--llvm", "19", "--target", "x86_64*linux-gnu"]
     assert cli.main([*words, "--cpython", "3.14.7"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["include"]
@@ -301,6 +301,9 @@ def test_a_matrix_for_github_builds_nothing(capsys: pytest.CaptureFixture[str]) 
     assert "the matrix is empty" in capsys.readouterr().err
     assert cli.main([*words, "--target", "x86*-gun"]) == 2
     assert "--target 'x86*-gun' matches no target" in capsys.readouterr().err
+    for idle in (["--flavour", "debug"], ["--depth", "prove"], ["--resume"], ["--ledger", str(tmp_path)]):
+        assert cli.main([*words, *idle]) == 2
+        assert f"{idle[0]} has no effect with --format github" in capsys.readouterr().err
     assert cli.main(["qualify", "--wheels"]) == 2
     assert "--wheels is for --format github" in capsys.readouterr().err
 
