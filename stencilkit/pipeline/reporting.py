@@ -104,9 +104,19 @@ def write(found: Sequence[Result], out: Path) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 count += 1
-            if out.exists():
-                out.rename(fresh / "old")
-            site.rename(out)
+            _give_name(site, out, aside=fresh / "old")
     except OSError as error:
         raise files.unwritable(out, error) from None
     return count
+
+
+def _give_name(site: Path, out: Path, *, aside: Path) -> None:
+    """Put a folder in the place of another, which comes back if that is interrupted."""
+    if out.exists():
+        out.rename(aside)
+    try:
+        site.rename(out)
+    except BaseException:
+        if aside.exists() and not out.exists():
+            aside.rename(out)
+        raise

@@ -239,6 +239,20 @@ def test_a_report_is_replaced_whole_and_nothing_else_is(tmp_path: Path, monkeypa
         reporting.write([result()], out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    with monkeypatch.context() as patched:
+        rename = Path.rename
+
+        def interrupted(path: Path, to: Path) -> Path:
+            if path.name == "site" and path.parent != tmp_path:
+                raise KeyboardInterrupt
+            return rename(path, to)
+
+        patched.setattr(Path, "rename", interrupted)
+        monkeypatch.setattr(report, "render", lambda *_: iter([("index.html", b"new")]))
+        with pytest.raises(KeyboardInterrupt):
+            reporting.write([result()], out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(OutputError, match="is not a report"):
