@@ -107,8 +107,9 @@ class _Making:
         """Compile units, but for those of which all that is live is as it was, although other uops have changed."""
         known = [unit for unit in missing if self.kept.is_sensitive(unit)]
         others = [unit for unit in missing if unit not in known]
-        at_once = [_whole(unit) for unit in known if self.kept.is_obscure(unit)]
-        waiting = [unit for unit in known if not self.kept.is_obscure(unit)]
+        obscure = [unit for unit in known if self.kept.is_obscure(unit)]
+        at_once = [_whole(unit) for unit in obscure]
+        waiting = [unit for unit in known if unit not in obscure]
         concerned = [unit for unit in missing if unit.short_body is not None]
         self.kept.recall_live()
         asked = concerned[0] if concerned and not self.kept.live and self._may_ask() else None
