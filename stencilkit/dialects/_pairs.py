@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from stencilkit.dialects import _common
+from stencilkit.errors import REPORT, RelocationError
 from stencilkit.model.source import Variant
-from stencilkit.model.stencil import Operation, Patch
+from stencilkit.model.stencil import HoleValue, Operation, Patch
 
 # The two halves of a load from a slot on aarch64, and what patches both at once: with a cheaper pair of instructions,
 # where the slot's content allows it. 3.15 has these; before, only the patch releases of `RELAXED` do.
@@ -49,11 +50,17 @@ def functions(variants: Container[Variant]) -> Mapping[Operation, str]:
     return {**_common.PATCHES, **RELAXING} if RELAXED in variants else _common.PATCHES
 
 
-def fold(patches: Sequence[Patch], code: bytes, variants: Container[Variant]) -> tuple[Patch, ...]:
+def fold(
+    name: str, patches: Sequence[Patch], code: bytes, table: int, variants: Container[Variant]
+) -> tuple[Patch, ...]:
     """Patch the two halves of a load from a slot with one call, which names the first half's place alone.
 
     Two calls are a pair where they follow each other in order of offset and patch the same value into neighbours.
+    `table` is where in the data the slots begin.
     CPython: `Hole.fold` of 3.13.0 to 3.13.12 and 3.14.0 to 3.14.3, and `_writer._dump_stencil`.
+
+    Raises: RelocationError for a load from anything else, which patch_aarch64_33rx would replace by what is there when
+    it patches, in a general register and of 64 bits, whatever the load is. COFF has no kind of its own for slots.
     """
     found: list[Patch] = []
     rest = iter(itertools.zip_longest(patches, patches[1:]))
@@ -63,6 +70,7 @@ def fold(patches: Sequence[Patch], code: bytes, variants: Container[Variant]) ->
             and _is_pair(first, second)
             and (SAME_REGISTER not in variants or _one_register(first, code))
         ):
+            _check_slot(name, first, table)
             found.append(replace(first, func=FOLDED))
             next(rest)
         else:
@@ -73,6 +81,16 @@ def fold(patches: Sequence[Patch], code: bytes, variants: Container[Variant]) ->
 def _is_pair(first: Patch, second: Patch) -> bool:
     same = (first.value, first.symbol, first.addend) == (second.value, second.symbol, second.addend)
     return (first.func, second.func) == PAIR and same and _common.position(first) + 4 == _common.position(second)
+
+
+def _check_slot(name: str, first: Patch, table: int) -> None:
+    if (first.value, first.symbol) != (HoleValue.DATA, None) or first.addend < table:
+        raise RelocationError(
+            f"a load from {first.symbol or 'a constant'} cannot be patched: it is no slot, and patch_aarch64_33rx of "
+            "this patch release takes what is there for an address that never changes",
+            where=f"uop {name}, offset {_common.position(first):#x}",
+            fix=f"build the stencils of a newer patch release, or {REPORT}",
+        )
 
 
 def _one_register(first: Patch, code: bytes) -> bool:

@@ -204,9 +204,10 @@ def _group(unit: LoweredUnit, alignment: int, variants: Container[Variant]) -> S
     code_patches = [_common.address_patch(unit, hole, slots, functions) for hole in holes]
     data_patches = [_common.address_patch(unit, hole, slots, functions) for hole in unit.data_holes]
     table, fills = slots.patches(unit.symbols, HEADER.values, PATCHES[Operation.ABS64])
+    folded = _pairs.fold(unit.name, _common.in_order(code_patches), code, len(data), variants)
     return StencilGroup(
         name=unit.name,
-        code=Stencil(body=code, patches=_pairs.fold(_common.in_order(code_patches), code, variants)),
+        code=Stencil(body=code, patches=folded),
         data=_common.stencil(data + table, [*data_patches, *fills]),
     )
 

@@ -704,6 +704,27 @@ def test_older_patch_releases_relax_loads_from_slots(
     assert [(patch.func, patch.offsets) for patch in group.code.patches] == expected
 
 
+@pytest.mark.parametrize("dialect", [PY313, PY314], ids=lambda dialect: dialect.SERIES)
+@pytest.mark.parametrize("value", [B.ZERO, B.DATA], ids=["of something else", "of a constant"])
+def test_relaxed_loads_that_are_not_from_slots_are_refused(dialect: Dialect, value: B) -> None:
+    """COFF has one kind for all loads; patch_aarch64_33rx would put what is there now into a general register."""
+    code = ADRP_X8.to_bytes(4, "little") + LDR_X8_X8.to_bytes(4, "little") + NOP * 2
+    symbol = "_PyFoo" if value is B.ZERO else None
+    halves = (
+        hole(0, "IMAGE_REL_ARM64_PAGEBASE_REL21", Operation.COFF_PAGE21, value, symbol),
+        hole(4, "IMAGE_REL_ARM64_PAGEOFFSET_12L", Operation.COFF_LO12_LOAD, value, symbol),
+    )
+    one = replace(unit(code, *halves), data=bytes(8))
+    with pytest.raises(RelocationError, match="it is no slot") as caught:
+        finish(dialect, one, target=ARM, variants=RELAXES)
+    assert caught.value.where == "uop _UOP, offset 0x0"
+    # Where each half is patched by itself, the load stays one.
+    assert finish(dialect, one, target=ARM)["_UOP"].code.patches
+    slots = replace(one, code_holes=tuple(replace(half, value=B.GOT, symbol="_PyFoo") for half in halves))
+    (patch,) = finish(dialect, slots, target=ARM, variants=RELAXES)["_UOP"].code.patches
+    assert patch.func == "patch_aarch64_33rx"
+
+
 def test_two_loads_in_a_row_are_two_pairs() -> None:
     pair = slot_load(ADRP_X8, LDR_X8_X8)
     twice = replace(
