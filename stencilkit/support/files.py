@@ -231,12 +231,21 @@ def walk(root: Path) -> Iterator[Path]:
 
 def entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     """List every regular file below a folder that can be read, in any order, without following links."""
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
-        for entry in found:
+    for entry in _listed(folder):
+        with contextlib.suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
                 yield from entries(entry.path)
             elif entry.is_file(follow_symlinks=False):
                 yield entry
+
+
+def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
+    """List a folder at once: whoever stops in the middle of `entries` leaves no listing open."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
 
 
 def copy_parts(root: Path, to: Path, parts: Sequence[str]) -> None:

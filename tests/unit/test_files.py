@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gc
 import itertools
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,6 +240,31 @@ def test_walk_is_sorted_and_follows_no_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "c")
     (tmp_path / "loop").symlink_to(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in files.walk(tmp_path)] == ["a/b/c", "a/z", "b/x", "c"]
+
+
+def test_who_stops_in_the_middle_leaves_no_listing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/1", "a/2", "b/3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listings: list[Any] = []
+    scandir = os.scandir
+
+    def kept(folder: str) -> Any:
+        listings.append(scandir(folder))
+        return listings[-1]
+
+    monkeypatch.setattr(os, "scandir", kept)
+    found = files.entries(tmp_path)
+    next(found)
+    assert len(listings) == 2
+    # One that is closed lists nothing more.
+    assert [list(listing) for listing in listings] == [[], []]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        del found
+        listings.clear()
+        gc.collect()
+    assert not seen
 
 
 def test_scratch_is_removed_whatever_happens() -> None:
