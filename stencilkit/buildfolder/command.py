@@ -40,6 +40,11 @@ def parse(arguments: Sequence[str], variables: Mapping[str, str]) -> JitCommand:
     )
 
 
+def usage(arguments: Sequence[str]) -> str:
+    """Return which arguments there are if that is what is asked for, as build.py does; else ""."""
+    return _parser().format_usage() if {"-h", "--help"} & set(arguments) else ""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise NotUnderstoodError(message)

@@ -79,6 +79,9 @@ def command(  # one parameter per option
         )
     if not commands.is_generator(words[0]):
         return process.hand_over([sys.executable, *words])
+    if usage := commands.usage(words[1:]):
+        _render.say(f"{usage}\nThese are the arguments of every build.py in use. regen's own: stencilkit regen --help")
+        return ExitCode.OK
     progress = _progress.choose("text")
     variables = {"LLVM_VERSION": environ.variable("LLVM_VERSION")}
     order = regenerating.understand(words, variables, Path.cwd(), provisional=provisional)

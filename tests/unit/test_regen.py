@@ -261,6 +261,15 @@ def test_any_other_command_goes_to_python(monkeypatch: pytest.MonkeyPatch) -> No
         assert seen == [[sys.executable, *words]]
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_of_build_py_is_what_it_takes(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["regen", "/x/Tools/jit/build.py", option]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: Tools/jit/build.py ")
+    assert "--llvm-tools-install-dir" in said
+    assert "stencilkit regen --help" in said
+
+
 def test_how_names_one_variable(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/stencilkit")
     assert main(["regen", "--how"]) == 0
