@@ -30,7 +30,8 @@ def command(entry: Path, built: Path, output: Path, signing: _attestations.Signi
     interface digests, what went in, and whether the ledger expects it. The documentation (attestations) describes the
     format.
 
-    Exits with 1 if your result is not what the ledger expects; the statement is written, and says so.
+    Exits with 1 if your result is not what the ledger expects; the statement is written, and says so. Exits with 1,
+    too, if your build is refused, as one with mingw's headers is; nothing is signed then.
     """
     if not signing.wanted:
         raise UsageError("an attestation is signed", fix="add --sign-key FILE, or --sigstore")

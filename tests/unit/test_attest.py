@@ -596,6 +596,18 @@ def test_only_what_was_verified_and_is_meant_is_attested(tmp_path: Path, built: 
     assert not output.exists(), "what was refused is not signed"
 
 
+def test_a_build_that_verify_refuses_is_not_attested(tmp_path: Path, built: Path, key: Path, capsys: Any) -> None:
+    (item,) = bundling.open_all(built)
+    entry = Entry.of(item.manifest)
+    ledger.write(tmp_path / "ledger", entry, 19)
+    (built / "manifest.toml").write_text(manifest.render(replace(item.manifest, headers="mingw")))
+    words = ["attest", str(tmp_path / "ledger" / entry.place), "--built", str(built), "--builder", signing.BUILDER]
+    output = tmp_path / "a.intoto.json"
+    assert main([*words, "--sign-key", str(key), "-o", str(output)]) == ExitCode.DIFFERENT
+    assert "it was compiled with mingw's headers" in capsys.readouterr().out
+    assert not output.exists()
+
+
 def test_a_passphrase_for_a_key_without_one_is_named(key: Path) -> None:
     with pytest.raises(AttestationError, match="has no passphrase, and one was given") as caught:
         attest.sign_with_key(STATEMENT, key, "secret")
