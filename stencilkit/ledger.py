@@ -19,7 +19,7 @@ from stencilkit.model.manifest import Manifest
 from stencilkit.model.target import Kind
 from stencilkit.model.verdict import Check
 from stencilkit.model.version import LlvmVersion
-from stencilkit.support import files, limits
+from stencilkit.support import files, limits, words
 from stencilkit.support.fields import Fields, document
 
 _SCHEMA: Final = 1
@@ -133,7 +133,8 @@ def _proven(table: Fields, entry: Entry, base: Entry, differing: set[str]) -> Pr
     for name in found.otherwise.keys() - differing:
         raise table.fail(f"otherwise.{name}", "does not differ from the base's")
     if found.proved + len(found.otherwise) != len(differing):
-        raise table.fail("proved", f"{len(differing)} stencils differ, and each must be counted or listed; {_PROVE}")
+        count = words.counted(len(differing), "stencil", "differ")
+        raise table.fail("proved", f"{count}, and each must be counted or listed; {_PROVE}")
     return found
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _ALL: Final = "all"
+# Verdicts whose reasons are shown at once.
+_BAD: Final = ("not qualified", "not finished")
 # In columns: how wide a terminal with bars is, and what a bar, the counts and the shortest name take.
 _WIDE: Final = 70
 _BAR: Final = 10
@@ -142,7 +144,7 @@ class _Terminal(_Nothing):
             self._done[name] += 1
             self._pace.advance()
             self._show(name)
-        if result.verdict == "not qualified":
+        if result.verdict in _BAD:
             self.say(_line(result))
 
     def close(self) -> None:
@@ -169,5 +171,5 @@ def _row(cell: Cell) -> str:
 
 
 def _line(result: Result) -> str:
-    why = f" ({result.why})" if result.verdict == "not qualified" else ""
+    why = f" ({result.why})" if result.verdict in _BAD else ""
     return f"{result.cell.label}: {result.verdict}{why}"

@@ -49,7 +49,7 @@ _ATTENTION: Final = (
 )
 _BAD: Final = (
     *("error", "FAILED", "failed", "refused", "differ", "differs", "not proved", "changed", "VARIES", "UNEXPECTED"),
-    *("MISSING", "not qualified"),
+    *("MISSING", "not qualified", "not finished"),
 )
 _COLOURS: Final = {
     **dict.fromkeys(_GOOD, "green"),

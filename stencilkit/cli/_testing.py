@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from stencilkit.cli import _render
 from stencilkit.model.testing import ModuleVerdict, Proof, StencilsVerdict, TestReport
+from stencilkit.support import words
 
 
 def report(found: TestReport, form: str) -> None:
@@ -44,10 +45,8 @@ def _lines(verdict: StencilsVerdict) -> Iterator[_render.Line]:
     if verdict.benchmark_failure:
         yield "  a benchmark breaks with the JIT, and not without:"
         yield from (f"    | {line}" for line in verdict.benchmark_failure.splitlines())
-    yield (
-        f"  {verdict.tests} tests in {len(verdict.modules)} modules, {verdict.executors} executors seen alive;"
-        f" {len(verdict.blamed)} broken by the JIT"
-    )
+    count, modules = words.counted(verdict.tests, "test"), words.counted(len(verdict.modules), "module")
+    yield f"  {count} in {modules}, {verdict.executors} executors seen alive; {len(verdict.blamed)} broken by the JIT"
 
 
 def _proof(proof: Proof) -> str:

@@ -15,7 +15,7 @@ from stencilkit.model.target import Kind
 Depth = Literal["build", "prove", "run"]
 Outcome = Literal["passed", "noted", "failed", "not asked"]
 Name = Literal["built", "varied", "ledger", "generator", "audit", "proof", "run", "speed"]
-Verdict = Literal["qualified", "qualified, with notes", "not qualified"]
+Verdict = Literal["qualified", "qualified, with notes", "not qualified", "not finished"]
 
 DEPTHS: Final[tuple[Depth, ...]] = ("build", "prove", "run")
 """Each asks all that those before it ask."""
@@ -145,7 +145,9 @@ class Result:
     def verdict(self) -> Verdict:
         """Conclude: one failure is enough, and a question of this depth that was not answered is a note."""
         outcomes = {check.name: check.outcome for check in self.checks}
-        if not self.finished or "failed" in outcomes.values() or outcomes.get("built", "not asked") == "not asked":
+        if not self.finished:
+            return "not finished"
+        if "failed" in outcomes.values() or outcomes.get("built", "not asked") == "not asked":
             return "not qualified"
         asked = [outcomes.get(name, "not asked") for name in self.asked]
         return "qualified" if all(outcome == "passed" for outcome in asked) else "qualified, with notes"
@@ -164,7 +166,7 @@ class Result:
     def reasons(self) -> Iterator[str]:
         """List what the verdict rests on, where it is not a plain yes."""
         if not self.finished:
-            yield f"not finished: {self.checks[0].reason}"
+            yield self.checks[0].reason
             return
         wanted = ("failed",) if self.verdict == "not qualified" else ("noted", "not asked")
         for check in self.checks:

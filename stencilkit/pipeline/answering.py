@@ -34,7 +34,7 @@ from stencilkit.model.request import Build
 from stencilkit.model.testing import TestReport
 from stencilkit.pipeline import auditing, configuring, gate, judging, requesting, sampling
 from stencilkit.pipeline.subject import Subject
-from stencilkit.support import files, resources
+from stencilkit.support import files, resources, words
 
 # What says nothing about the stencils: the question was not answered.
 _TROUBLE: Final = (ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError, UsageError)
@@ -96,7 +96,7 @@ def ask(name: Name, subject: Subject) -> Answered:
 
 def _built(subject: Subject) -> _Answer:
     described = subject.described
-    figure = f"{len(described.stencils)} stencils"
+    figure = words.counted(len(described.stencils), "stencil")
     if described.deviations:
         what = ", ".join(item.what for item in described.deviations)
         return _Answer(outcome="noted", figure=figure, reason=f"differently from upstream's generator: {what}")
@@ -138,10 +138,15 @@ def _vary(subject: Subject, of: str, known: str) -> _Answer:
 def _ledger(subject: Subject) -> _Answer:
     if not subject.job.ledger:
         return _Answer(outcome="not asked", reason="no ledger was given")
-    unexpected = subject.unexpected
+    try:
+        unexpected = subject.unexpected
+    except LedgerError as error:
+        # It was read from a copy: its last two names are those that it has in the ledger, too.
+        named = "/".join(error.where.replace("\\", "/").split("/")[-2:])
+        return _Answer(outcome="failed", reason=f"{named}: {line(error)}")
     if unexpected is None:
         return _Answer(outcome="not asked", reason="the ledger has no entry for it")
-    figure = f"{len(subject.described.stencils)} stencils"
+    figure = words.counted(len(subject.described.stencils), "stencil")
     if unexpected:
         return _Answer(outcome="failed", figure=figure, reason=_some(unexpected))
     return _Answer(outcome="passed", figure=figure)
@@ -207,7 +212,7 @@ def _proof(subject: Subject) -> _Answer:
 
 def _run(subject: Subject) -> _Answer:
     verdict = subject.tests.verdicts[0]
-    figure = f"{verdict.tests} tests in {len(verdict.modules)} modules"
+    figure = f"{words.counted(verdict.tests, 'test')} in {words.counted(len(verdict.modules), 'module')}"
     if not verdict.good:
         otherwise = "no test ran" if verdict.proof.holds else "the JIT did not work"
         blamed = _some(verdict.blamed) or verdict.benchmark_failure or verdict.proof.ended or otherwise

@@ -114,7 +114,7 @@ def _changed(tree: SourceTree, contents: Mapping[str, bytes | None], described: 
     """Name what differs of the files that were included, and of all that those name in an #include."""
     recorded = {file.name: file.sha256 for file in described.includes if file.origin == "tree"}
     recorded |= {file.name: file.sha256 for file in described.used if file.use == "conditional"}
-    mentioned = source.mentioned(tree, contents, (record.flag for record in described.flags), contents)
+    mentioned = source.mentioned(tree, contents.keys(), (record.flag for record in described.flags), contents)
     more = {name: files.read_bytes(tree.root / name, error=SourceError) for name in mentioned if name not in contents}
     gone = dict.fromkeys(recorded.keys() - contents.keys() - more.keys())
     found: Mapping[str, bytes | None] = {**contents, **more, **gone}

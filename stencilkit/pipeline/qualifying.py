@@ -46,7 +46,7 @@ def qualify(job: Job, store: Store) -> Result:
     if known is not None:
         return known
     result, lasting = _qualify(job, store)
-    if key and lasting and result.verdict != "not qualified":
+    if key and lasting and result.verdict not in ("not qualified", "not finished"):
         store.put(key, results.render(result))
     return result
 

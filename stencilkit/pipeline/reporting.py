@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from stencilkit import report, results
+from stencilkit import __version__, report, results
 from stencilkit.errors import OutputError, ResultError
 from stencilkit.model.qualification import QUESTIONS, Cell, Check, Result, Sizes
 from stencilkit.pipeline import matrix
-from stencilkit.support import files
+from stencilkit.support import files, words
 
 _MARK: Final = "site.json"
 _GIVE: Final = "give folders of results (stencilkit qualify), or a ledger"
@@ -34,6 +34,11 @@ def gather(paths: Sequence[Path]) -> tuple[Result, ...]:
     return tuple(found.values())
 
 
+def other_versions(found: Sequence[Result]) -> list[str]:
+    """List the versions of stencilkit that made results and are not this one; a ledger does not depend on it."""
+    return sorted({result.stencilkit for result in found} - {"", __version__})
+
+
 def _folders(path: Path) -> list[Path]:
     """List the folders of results that a path stands for: itself, or those right below it."""
     return [folder for folder in (path, *sorted(path.glob("*/"))) if results.is_folder(folder)]
@@ -52,7 +57,7 @@ def _read(path: Path) -> Iterator[Result]:
 def _of_ledger(item: matrix.Supported) -> Result:
     """Turn an entry of a ledger into a result; what it does not record was not asked."""
     entry = item.entry
-    figure = f"{len(entry.stencils)} stencils"
+    figure = words.counted(len(entry.stencils), "stencil")
     otherwise = ", ".join(entry.deviations)
     known = {
         "built": Check(

@@ -9,12 +9,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from stencilkit.model.qualification import Differing, Result
+from stencilkit.model.qualification import Differing, Result, Verdict
 from stencilkit.model.version import LlvmVersion, PythonVersion
 from stencilkit.report._measures import PLOTS, Measure
 from stencilkit.report._views import WORDS, Brief, Group, Kind, Line, Overview, Plot, Site, Square, Variant
 
-_KINDS: Final[Mapping[str, Kind]] = {"qualified": "yes", "qualified, with notes": "notes", "not qualified": "no"}
+_KINDS: Final[Mapping[Verdict, Kind]] = {
+    "qualified": "yes",
+    "qualified, with notes": "notes",
+    "not qualified": "no",
+    "not finished": "open",
+}
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 _LONGEST: Final = 120
 
@@ -83,7 +88,7 @@ def _square(result: Result) -> Square:
     return Square(
         result=result,
         page=f"cells/{slug(cell.cpython, 'llvm', cell.llvm, cell.target, cell.flavour)}",
-        kind=_KINDS[result.verdict] if result.finished else "open",
+        kind=_KINDS[result.verdict],
     )
 
 

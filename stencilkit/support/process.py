@@ -20,6 +20,7 @@ from typing import IO, Final
 
 from stencilkit.errors import ProcessError, StencilkitError
 from stencilkit.support import environ
+from stencilkit.support.words import counted
 
 # What a child may inherit. Compilers change their output with CPATH, C_INCLUDE_PATH, CCC_OVERRIDE_OPTIONS, LANG,
 # SOURCE_DATE_EPOCH and others: they are not here. The rest is needed to find and start programs.
@@ -138,7 +139,7 @@ def run(
         except subprocess.TimeoutExpired:
             _stop_group(process)
             raise ProcessError(
-                f"{words[0]} did not end within {timeout:g} seconds",
+                f"{words[0]} did not end within {counted(timeout, 'second')}",
                 where=" ".join(words[:6]),
                 fix="try again on a less busy machine, or report it",
             ) from None

@@ -9,6 +9,7 @@ from typing import Final
 from stencilkit.model.header import ReadHeader
 from stencilkit.model.stencil import Patch, Stencil, StencilGroup
 from stencilkit.model.verdict import Check
+from stencilkit.support import words
 
 _PROVENANCE: Final = re.compile(r"stencilkit [0-9A-Za-z.+]{1,40}, content sha256:([0-9a-f]{64})")
 _CARRIED_ON: Final = re.compile(rb"(?:\\|\?\?/)[ \t\v\f\r]*$")
@@ -37,10 +38,8 @@ def canonical(original: bytes, rendered: str, header: ReadHeader) -> Check:
     outside = tuple(_outside(header.stencils.groups))
     if outside:
         return Check(kind="canonical", status="failed", what="it patches what is not its own", details=outside)
-    count = len(header.stencils.groups)
-    return Check(
-        kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, nothing else"
-    )
+    count = words.counted(len(header.stencils.groups), "stencil")
+    return Check(kind="canonical", status="passed", what=f"{count} of CPython {header.format.series}, nothing else")
 
 
 def _not_canonical(original: bytes, again: bytes, header: ReadHeader) -> Iterator[str]:
@@ -80,10 +79,8 @@ def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
     problems += _outside(header.stencils.groups)
     if problems:
         return Check(kind="canonical", status="failed", what="it holds more than stencils", details=tuple(problems))
-    count = len(header.stencils.groups)
-    return Check(
-        kind="canonical", status="passed", what=f"{count} stencils of CPython {header.format.series}, nothing else"
-    )
+    count = words.counted(len(header.stencils.groups), "stencil")
+    return Check(kind="canonical", status="passed", what=f"{count} of CPython {header.format.series}, nothing else")
 
 
 def content_claim(header: ReadHeader) -> str:

@@ -83,7 +83,7 @@ def test_proofs(tmp_path: Path) -> None:
 
 
 def test_test_runs(tmp_path: Path) -> None:
-    assert answer("run", tmp_path, tests=report(verdict(GOOD))) == ("passed", "4 tests in 1 modules", "")
+    assert answer("run", tmp_path, tests=report(verdict(GOOD))) == ("passed", "4 tests in 1 module", "")
     assert answer("run", tmp_path, tests=report(verdict(BAD)))[::2] == ("failed", "test_dict.test_b")
     assert answer("run", tmp_path, tests=report(verdict()))[::2] == ("failed", "no test ran")
     off = report(verdict(GOOD, proof=replace(PROOF, executors=0)))
@@ -130,6 +130,17 @@ def test_what_is_no_fault_of_the_stencils_was_not_asked(
     assert [item.check.outcome for item in answers] == [outcome, outcome]
     assert {item.check.reason for item in answers} == {answering.line(error)}
     assert [item.lasting for item in answers] == [lasting, lasting]
+
+
+def test_an_entry_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    samples.folder(tmp_path / "out", samples.tree(tmp_path / "tree"))
+    (built,) = (path.parent for path in (tmp_path / "out").rglob("manifest.toml"))
+    name = f"{X86}-release-llvm-19.1.7.toml"
+    found = subject(tmp_path, "19.1.7")
+    found = replace(found, plain=built, job=replace(found.job, ledger={name: "<<<<<<< mine"}))
+    check = answering.ask("ledger", found).check
+    assert check.outcome == "failed"
+    assert check.reason.startswith(f"3.14.7/{name}: not TOML: ")
 
 
 def test_a_full_disk_is_no_answer(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_log_has_a_line_for_each_cell(monkeypatch: pytest.MonkeyPatch, dumb: b
     assert lines[1].startswith("stencilkit: 3 of 40, ")
     assert lines[1].endswith(f" to go: {CELLS[2].label}: qualified")
     assert lines[2].endswith(f"{CELLS[3].label}: not qualified (audit: a reason for failed)")
-    assert "not finished: no LLVM [bold]here[/bold] \\x1b[31m" in lines[3]
+    assert "not finished (no LLVM [bold]here[/bold] \\x1b[31m" in lines[3]
     assert len(lines) == 5
 
 

@@ -299,7 +299,7 @@ def test_what_the_command_prints_of_a_good_run(
     assert "  built in 1 s with every LLVM hidden; CPython's own generator: never started" in lines
     assert "  JIT: available yes, enabled yes, traces compiled 3 (1 different uops, 99 bytes), entered: seen" in lines
     assert "  test_dict: passed, 5 tests, 1 skipped, 2 executors (4096 bytes), 1.0 s" in lines
-    assert "  4 tests in 1 modules, 2 executors seen alive; 0 broken by the JIT" in lines
+    assert "  4 tests in 1 module, 2 executors seen alive; 0 broken by the JIT" in lines
     rows = [line.split() for line in lines if line.startswith(("nbody", "fannkuch", "geometric"))]
     assert rows == [
         ["fannkuch", "2000.0", "250.0", "8.00"],

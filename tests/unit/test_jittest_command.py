@@ -124,7 +124,7 @@ def test_a_jit_that_works_passes_and_is_timed(
     printed = capsys.readouterr().out
     assert "CPython 3.14.7, x86_64-unknown-linux-gnu, release, suite jit" in printed
     assert "available yes, enabled yes, traces compiled 3 (2 different uops, 4096 bytes), entered: seen" in printed
-    assert "2 tests in 1 modules, 2 executors seen alive; 0 broken by the JIT" in printed
+    assert "2 tests in 1 module, 2 executors seen alive; 0 broken by the JIT" in printed
     # Twice as fast with the JIT.
     assert [line.split() for line in printed.splitlines() if line.startswith("fib")] == [
         ["fib", "1000.0", "500.0", "2.00"]

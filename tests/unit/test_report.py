@@ -150,7 +150,7 @@ def test_every_table_is_there_as_json(site: dict[str, bytes]) -> None:
         assert page.endswith(b"\n"), name
     cells = json.loads(site["site.json"])["cells"]
     assert len(cells) == 40
-    assert {row["verdict"] for row in cells} == {"qualified", "qualified, with notes", "not qualified"}
+    assert {row["verdict"] for row in cells} == {"qualified", "qualified, with notes", "not qualified", "not finished"}
     assert all(row["page"] in site for row in cells)
     assert len(json.loads(site["plots.json"])["plots"]) == 3
     assert {json.loads(page)["kind"] for name, page in site.items() if name.endswith(".json")} == {
@@ -284,6 +284,17 @@ def folder(path: Path, *found: Result) -> Path:
         for item in found:
             results.write(path, item)
     return path
+
+
+def test_results_of_another_version_are_shown_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path / "old", result(stencilkit="0.0.9"), result(cell=cell(llvm="20.1.2")))
+    assert cli.main(["report", str(tmp_path / "old"), "--out", str(tmp_path / "site")]) == 0
+    assert "note: stencilkit 0.0.9 made some of these results; this is " in capsys.readouterr().err
+    pages = [path.read_text() for path in (tmp_path / "site" / "cells").glob("*.html")]
+    assert sum("<dt>Asked by</dt><dd>stencilkit 0.0.9</dd>" in page for page in pages) == 1
+    folder(tmp_path / "new", result())
+    assert cli.main(["report", str(tmp_path / "new")]) == 0
+    assert "note" not in capsys.readouterr().err
 
 
 def test_results_of_many_machines_are_one_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

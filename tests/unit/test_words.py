@@ -14,3 +14,7 @@ from stencilkit.support import words
 def test_one_is_singular(number: int, files: str, differ: str) -> None:
     assert words.counted(number, "file") == files
     assert words.counted(number, "file", "differ") == differ
+
+
+def test_times_need_not_be_whole() -> None:
+    assert [words.counted(time, "second") for time in (0.5, 1.0, 30.0)] == ["0.5 seconds", "1 second", "30 seconds"]
