@@ -231,6 +231,7 @@ def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[
         target.triple,
         flavour,
         version,
+        *_arguments(target, flavour),
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return f"{_prefix(tree, target, flavour)}-{digest[:16]}"
@@ -238,6 +239,13 @@ def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[
 
 def _prefix(tree: SourceTree, target: Target, flavour: Flavour) -> str:
     return f"{tree.version}-{target.triple}-{flavour}"
+
+
+def _arguments(target: Target, flavour: Flavour) -> tuple[str, ...]:
+    debug = ("--with-pydebug",) if flavour == "debug" else ()
+    if environ.is_native(target.native):
+        return debug
+    return (*debug, *cross_arguments(target, machine=environ.native(), python=_BUILD_PYTHON))
 
 
 def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[str], folder: Path) -> None:
@@ -249,15 +257,13 @@ def _run_configure(tree: SourceTree, target: Target, flavour: Flavour, compiler:
         # A python3.NN on PATH may be a pyenv shim that does not run; configure must not pick it up.
         _program(programs / _PYTHON, f'exec {shlex.quote(sys.executable)} "$@"')
         (work / _TREE).symlink_to(tree.root.resolve())
-        words = [f"PYTHON_FOR_REGEN={_PYTHON}", f"CC={_CC}"]
-        words += ["--with-pydebug"] if flavour == "debug" else []
+        words = [f"PYTHON_FOR_REGEN={_PYTHON}", f"CC={_CC}", *_arguments(target, flavour)]
         env = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
         env["PATH"] = os.pathsep.join([str(programs), *map(str, environ.search_path("PATH"))])
         if not environ.is_native(target.native):
             # configure only compares its version with the tree's (configure.ac, "for --with-build-python"); the make
             # that would run it never happens here.
             _program(programs / _BUILD_PYTHON, f"echo {tree.version.series}")
-            words += cross_arguments(target, machine=environ.native(), python=_BUILD_PYTHON)
             # The host's pkg-config would find libraries of the wrong architecture:
             env["PKG_CONFIG_LIBDIR"] = str(work)
         log = work / "configure.log"

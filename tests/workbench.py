@@ -184,12 +184,17 @@ def pypi_llvm(major: int) -> Path:
 
 @functools.cache
 def pyconfig(version: str, triple: str = X86, flavour: Flavour = "release") -> Path:
-    """Configure a tree; return the folder of pyconfig.h."""
+    """Configure a tree; return the folder of pyconfig.h, which is kept."""
+    return configured(version, triple, flavour, to=CACHE / "cache")
+
+
+def configured(version: str, triple: str = X86, flavour: Flavour = "release", *, to: Path) -> Path:
+    """Configure a tree; return the folder of pyconfig.h, below another one."""
     opened = knowing.tree(tree(version))
     request: SpelledTarget = targets.resolve(targets.load(), triple)
     zig = toolchain.identify(pypi_llvm(19), "pypi", Store(CACHE / "cache" / "entries"))
     assert isinstance(zig, Toolchain)
-    return configure.configured(opened, request, flavour, [zig], CACHE / "cache").folder
+    return configure.configured(opened, request, flavour, [zig], to).folder
 
 
 def config_for(version: str, triple: str, flavour: Flavour, to: Path) -> Path:

@@ -22,13 +22,17 @@ Step = Literal["emit", "finish"]
 Place = Literal["cflags", "target", "common", "own", "headers", "files"]
 """A part of a command line: the user's flags; --target; the flags of all targets, and those of one; where headers come
 from; what is made of which file."""
-# What configure cannot find out when it cannot run programs for the target; the values are Linux's. libffi for the
+# What configure cannot find out when it cannot run programs for the target; the values are Linux's. Words of the last
+# two are in files that stencils are made from, so they are what it finds on every target of ours, where it can run
+# them: without them the pyconfig.h of a cross build would not be taken for the one of a build there. libffi for the
 # target may be missing: stencils need no modules, and the tests do without ctypes.
 _CROSS_ANSWERS: Final = (
     "ac_cv_buggy_getaddrinfo=no",
     "ac_cv_file__dev_ptmx=yes",
     "ac_cv_file__dev_ptc=no",
     "py_cv_module__ctypes=n/a",
+    "ac_cv_aligned_required=no",
+    "ac_cv_computed_gotos=yes",
 )
 
 

@@ -132,6 +132,16 @@ def test_a_cross_build_is_told_what_it_cannot_find_out(tree: SourceTree, tmp_pat
     }
 
 
+def test_what_was_configured_with_other_answers_is_not_found_again(
+    tree: SourceTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, cache = targets.resolve(TABLE, ARM), tmp_path / "my cache"
+    config = run(tree, tmp_path, ARM)
+    assert configure.made(tree, request, "release", [], cache) == config.folder
+    monkeypatch.setattr("stencilkit.model.target._CROSS_ANSWERS", ("ac_cv_computed_gotos=no",))
+    assert configure.made(tree, request, "release", [], cache) is None
+
+
 def test_a_configure_that_fails(tree: SourceTree, tmp_path: Path) -> None:
     (tree.root / "configure").write_text(
         "#!/bin/sh\necho checking for zlib... no\necho 'configure: error: no' >&2\nexit 1"
