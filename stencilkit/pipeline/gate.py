@@ -206,7 +206,7 @@ def is_signed(entry: Entry) -> bool:
     """
     flavour, _ = split_kind(entry.flavour)
     shipped = flavour == "release" or knowing.is_upstreams(entry.series, entry.llvm)
-    return shipped and knowing.target(entry.triple).target.object_format != "macho"
+    return shipped and knowing.target(entry.triple).target.format != "macho"
 
 
 def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:
