@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from tests import scripts
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reproducibility" / "ledger"
+# What `build` does not make for x86_64 macOS: a stencil would read from beside its data (adr/0102).
+REFUSED: dict[str, set[int]] = {"3.13": {23}, "3.15": {19}}
 
 
 def test_the_pages_say_what_the_ledger_says() -> None:
@@ -21,8 +24,8 @@ def test_the_pages_say_what_the_ledger_says() -> None:
     assert "| 3.14.7 |" in (ROOT / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("triple", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"])
-def test_every_supported_llvm_of_linux_is_in_the_ledger(triple: str) -> None:
+@pytest.mark.parametrize("triple", [target.triple for target in targets.load().targets if not target.like])
+def test_every_supported_llvm_is_in_the_ledger(triple: str) -> None:
     entries = [entry for entry in ledger.read_all(LEDGER) if (entry.triple, entry.flavour) == (triple, "release")]
     found: dict[str, set[int]] = {}
     for entry in entries:
@@ -30,12 +33,15 @@ def test_every_supported_llvm_of_linux_is_in_the_ledger(triple: str) -> None:
         assert version is not None
         assert llvm is not None
         found.setdefault(version.series, set()).add(llvm.major)
-    assert found == {series: set(support.llvm) for series, support in targets.load().pythons.items()}
+    refused = REFUSED if triple == "x86_64-apple-darwin" else {}
+    supported = targets.load().pythons.items()
+    assert found == {series: set(support.llvm) - refused.get(series, set()) for series, support in supported}
 
 
 def test_a_person_can_review_it() -> None:
+    """Of a CPython, target and flavour, one entry names every stencil, and the others those that differ from it."""
     files = sorted(LEDGER.glob("*/*.toml"))
-    lines = {path.name: path.read_text("utf-8").count("\n") for path in files}
-    assert sum(lines.values()) < 20_000
-    whole = [path for path in files if "\nbase = " not in path.read_text("utf-8")]
+    texts = {path: path.read_text("utf-8") for path in files}
+    whole = [path for path in files if "\nbase = " not in texts[path]]
+    assert statistics.median(texts[path].count("\n") for path in files if path not in whole) < 100
     assert len(whole) == len({entry.group for entry in ledger.read_all(LEDGER)})
