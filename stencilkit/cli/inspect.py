@@ -16,6 +16,6 @@ from stencilkit.pipeline import bundling
 def command(bundle: Path, form: str) -> None:
     """Show what is in a bundle, after checking every digest in it. Nothing is unpacked.
 
-    Whether it fits a source tree is for stencilkit install and stencilkit verify to check.
+    Whether it fits a configured CPython is for stencilkit install --check to say.
     """
     _bundles.show(bundle, bundling.open_all(bundle), form)

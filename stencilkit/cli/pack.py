@@ -14,7 +14,7 @@ from stencilkit.errors import ExitCode, UsageError
 from stencilkit.model.artifact import Artifact
 from stencilkit.model.attestation import Statement
 from stencilkit.model.verdict import Verdict
-from stencilkit.pipeline import attesting, bundling, installing, placing, verifying
+from stencilkit.pipeline import admitting, attesting, bundling, installing, placing, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
@@ -111,8 +111,9 @@ def command(
 def _statement(
     artifacts: Sequence[Artifact], output: Path, packed: bytes, builder: str, ledger: Path | None
 ) -> tuple[Statement, list[Verdict]]:
-    """Make a statement about what is in the bundle, after verifying it."""
-    verdicts = [verifying.run_artifact(item, Subject(path=output)) for item in artifacts]
+    """Make a statement about what is in the bundle, after verifying it; that its marks are allowed was checked."""
+    subject = Subject(path=output, policy=admitting.ITSELF)
+    verdicts = [verifying.run_artifact(item, subject) for item in artifacts]
     said = attesting.describe(builder, artifacts, {output.name: hashlib.sha256(packed).hexdigest()})
     if ledger is not None:
         said, checks = attesting.compare(said, artifacts, ledger)

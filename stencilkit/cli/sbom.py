@@ -10,7 +10,7 @@ import click
 from stencilkit import sbom
 from stencilkit.cli import _options, _render, _verdicts
 from stencilkit.errors import ExitCode
-from stencilkit.pipeline import bundling, verifying
+from stencilkit.pipeline import admitting, bundling, verifying
 from stencilkit.pipeline.evidence import Subject
 from stencilkit.support import files
 
@@ -26,7 +26,7 @@ def command(bundle: Path, output: Path | None, form: sbom.Form) -> int:
     stencils are verified first: if they are not what their manifests say, nothing is written, and it exits with 1.
     """
     artifacts = bundling.open_all(bundle)
-    verdicts = [verifying.run_artifact(item, Subject(path=bundle)) for item in artifacts]
+    verdicts = [verifying.run_artifact(item, Subject(path=bundle, policy=admitting.ITSELF)) for item in artifacts]
     if not all(verdict.accepted for verdict in verdicts):
         _verdicts.show(verdicts, "text", quiet=True)
         return ExitCode.DIFFERENT

@@ -19,7 +19,7 @@ from stencilkit.pipeline.evidence import Found, Subject
 from stencilkit.pipeline.opening import Opened
 
 # Whether mingw's headers are good enough is for the command to say.
-_ITSELF: Final = Policy(require=("canonical", "manifest"), mingw=True, provisional=True)
+ITSELF: Final = Policy(require=("canonical", "manifest"), mingw=True, provisional=True)
 _FIX: Final = "do not use them: build them again, or get them again; stencilkit verify lists every check"
 
 
@@ -33,7 +33,7 @@ def header(path: Path, triple: str | None = None) -> Opened:
     """
     opened = opening.open_header(path, triple)
     if opened.manifest is not None:
-        refuse(verifying.run(Subject(path=path, policy=_ITSELF)))
+        refuse(verifying.run(Subject(path=path, policy=ITSELF)))
     else:
         found = Found(
             name=opened.path.name,
@@ -60,7 +60,7 @@ def artifact(item: Artifact) -> Artifact:
 
     Raises: RefusedError.
     """
-    refuse(verifying.run_artifact(item, Subject(path=Path(item.where), policy=_ITSELF)))
+    refuse(verifying.run_artifact(item, Subject(path=Path(item.where), policy=ITSELF)))
     return item
 
 

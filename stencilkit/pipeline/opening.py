@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -206,13 +207,16 @@ def _refuse_bundle(path: Path) -> None:
     if path.is_file() and archive.is_tar(path):
         raise UsageError(
             f"{path} is a bundle, or another archive",
-            fix="stencilkit inspect says what is in it, stencilkit install --check whether it fits; or unpack it",
+            fix="stencilkit inspect says what is in it, stencilkit install --check whether it fits a configured "
+            f"CPython; or unpack it (tar -xf {shlex.quote(str(path))}), and name a header in it (verify "
+            "takes its manifest with --manifest)",
         )
 
 
 def _named(path: Path, header: ReadHeader) -> str:
     """Find a triple in the file's name, or among the words of CPython's own line 2 (the generator's command)."""
-    for word in (path.stem.partition("-")[2], *header.line2.split()):
+    # In a bundle the triple is the whole name.
+    for word in (path.stem.partition("-")[2], path.stem, *header.line2.split()):
         try:
             return knowing.target(word).target.triple
         except TargetError:

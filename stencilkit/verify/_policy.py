@@ -20,6 +20,11 @@ CONSISTENT: Final = "consistent; not compared with anything that others made"
 _POLICY_SCHEMA: Final = 1
 # Headers of mingw's that any Windows program includes, whatever a manifest calls their origin:
 _MINGW: Final = re.compile(r"(?:^|/)_mingw\w*\.h$")
+# The next step; the commands are named because those that only sign (attest) have no such option.
+_KNOWN: Final = "build it with a stencilkit that knows that; verify, pack and install accept it with --provisional"
+_SDK: Final = (
+    "build it with a Windows SDK (stencilkit build --sysroot); verify, pack and install accept it with --allow-mingw"
+)
 _SIGNER: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,80}")
 _NEEDS: Final[Mapping[Kind, str]] = {
     "canonical": "the header could not be read",
@@ -106,14 +111,12 @@ def obey(policy: Policy, manifest: Manifest) -> Iterator[Check]:
         what = "it was built differently from CPython's own generator"
         yield Check(kind="policy", status="failed", what=what, details=details)
     if not policy.provisional and manifest.doubts:
-        details = (*manifest.doubts, *(f"{item.what}: {item.why}" for item in manifest.differences))
-        what = "it is provisional: stencilkit did not know what it was built from (--provisional)"
+        details = (*manifest.doubts, *(f"{item.what}: {item.why}" for item in manifest.differences), _KNOWN)
+        what = "it is provisional: stencilkit did not know what it was built from"
         yield Check(kind="policy", status="failed", what=what, details=details)
     if not policy.mingw and (found := mingw_headers(manifest)):
-        what = (
-            "it was compiled with mingw's headers, which is good for checks, and not for an msvc build (--allow-mingw)"
-        )
-        yield Check(kind="policy", status="failed", what=what, details=found)
+        what = "it was compiled with mingw's headers, which is good for checks, and not for an msvc build"
+        yield Check(kind="policy", status="failed", what=what, details=(*found, _SDK))
 
 
 def mingw_headers(manifest: Manifest) -> tuple[str, ...]:

@@ -604,8 +604,20 @@ def test_a_build_that_verify_refuses_is_not_attested(tmp_path: Path, built: Path
     words = ["attest", str(tmp_path / "ledger" / entry.place), "--built", str(built), "--builder", signing.BUILDER]
     output = tmp_path / "a.intoto.json"
     assert main([*words, "--sign-key", str(key), "-o", str(output)]) == ExitCode.DIFFERENT
-    assert "it was compiled with mingw's headers" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "it was compiled with mingw's headers" in printed
+    assert "build it with a Windows SDK (stencilkit build --sysroot)" in printed
+    assert "(--allow-mingw)" not in printed, "attest has no such option"
     assert not output.exists()
+
+
+def test_pack_signs_what_it_was_told_to_accept(tmp_path: Path, built: Path, key: Path) -> None:
+    (item,) = bundling.open_all(built)
+    (built / "manifest.toml").write_text(manifest.render(replace(item.manifest, headers="mingw")))
+    words = ["pack", str(built), "-o", str(tmp_path / "b.tar"), "--attest", "--builder", signing.BUILDER]
+    assert main([*words, "--sign-key", str(key)]) == ExitCode.TROUBLE
+    assert main([*words, "--sign-key", str(key), "--allow-mingw"]) == ExitCode.OK
+    assert (tmp_path / "b.tar.intoto.json").is_file()
 
 
 def test_a_passphrase_for_a_key_without_one_is_named(key: Path) -> None:

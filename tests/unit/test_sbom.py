@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from spdx_tools.spdx.parser.json import json_parser
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-from stencilkit import sbom
+from stencilkit import manifest, sbom
 from stencilkit.cli import main
 from stencilkit.errors import ExitCode, UsageError
 from stencilkit.pipeline import bundling
@@ -127,3 +128,12 @@ def test_without_the_extra_the_message_says_so(
     with pytest.raises(UsageError, match=f"needs the Python package {package}") as caught:
         sbom.render(sbom.bill("x", "", bundling.open_all(built)), form)
     assert "stencilkit[sbom]" in caught.value.fix
+
+
+def test_what_pack_was_told_to_accept_has_a_bill(built: Path) -> None:
+    """Whether mingw's headers are good enough was asked when it was packed; a bill says what is there."""
+    (item,) = bundling.open_all(built)
+    place = Path(item.where)
+    place = place if place.is_dir() else place.parent
+    (place / "manifest.toml").write_text(manifest.render(replace(item.manifest, headers="mingw")))
+    assert main(["sbom", str(built)]) == ExitCode.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -620,6 +621,7 @@ def test_mingws_headers_make_no_msvc_stencils_unless_that_is_allowed(
     with_headers(case, origin, *names)
     found = failures(case.verify(tree=False))
     assert "policy: it was compiled with mingw's headers" in found
+    assert "(stencilkit build --sysroot); verify, pack and install accept it with --allow-mingw" in found
     assert all(name in found for name in names)
     assert case.verify(tree=False, policy=Policy(mingw=True)).accepted
     text = 'schema = 1\nrequire = ["canonical", "manifest"]\n'
@@ -699,7 +701,26 @@ def test_a_bundle_is_called_one(case: Case, tmp_path: Path, capsys: pytest.Captu
     words = {"compare": [str(bundle), str(bundle)], "show": ["_NOP", str(bundle)]}.get(command, [str(bundle)])
     capsys.readouterr()
     assert cli.main([command, *words]) == 2
-    assert f"{bundle} is a bundle" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{bundle} is a bundle" in said
+    assert f"unpack it (tar -xf {bundle})" in said
+
+
+@pytest.mark.parametrize("command", ["verify", "audit", "compare", "show"])
+def test_the_headers_of_an_unpacked_bundle_are_taken(case: Case, tmp_path: Path, command: str) -> None:
+    """What is said of a bundle gets a user on."""
+    bundle = tmp_path / "b.tar.gz"
+    assert cli.main(["pack", str(case.header.parent), "-o", str(bundle)]) == 0
+    with tarfile.open(bundle) as packed:
+        packed.extractall(tmp_path, filter="data")
+    header = tmp_path / "Tools/jit/stencils" / f"{samples.TRIPLE}.h"
+    words = {
+        "verify": [str(header), "--manifest", str(header.with_suffix(".manifest.toml")), "--consistent"],
+        "audit": [str(header)],
+        "compare": [str(header), str(header)],
+        "show": ["_NOP", str(header)],
+    }[command]
+    assert cli.main([command, *words]) == 0
 
 
 def test_a_policy_that_is_no_text_is_refused(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
