@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = folder_of(item)
         if folder in ("oracle", "jit"):
             item.add_marker(folder)
-        if folder == "cli":
+        if folder in ("cli", "browser"):
             item.add_marker("process")
 
 

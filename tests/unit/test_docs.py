@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -194,3 +196,26 @@ def test_targets_of_make_in_pages_are_ones_that_there_are() -> None:
 
 def test_every_command_is_used_somewhere() -> None:
     assert {path[0] for path in COMMANDS if path} <= {call.words[0] for call in documents.calls() if call.words}
+
+
+# What packaging.md says that these tests need, and what stencilkit and its extras need.
+_PACKAGED = {
+    *("pytest", "hypothesis", "jsonschema"),
+    *("capstone", "click", "elftools", "jinja2", "rich", "tomli_w"),
+    *("cryptography", "in_toto_attestation", "jwt", "securesystemslib", "sigstore", "sigstore_models"),
+    *("cyclonedx", "distributed", "libarchive", "lief", "matplotlib", "spdx_tools", "unicorn", "z3"),
+}
+
+
+def test_the_tests_that_packagers_run_need_what_is_said_there() -> None:
+    """One file that cannot be imported stops all of them."""
+    folders = ("unit", "golden", "property", "cli")
+    assert " ".join(f"tests/{name}" for name in folders) in (ROOT / "docs/packaging.md").read_text("utf-8")
+    needed = set()
+    for path in (path for name in folders for path in (ROOT / "tests" / name).rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.Import):
+                needed |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                needed.add((node.module or "").partition(".")[0])
+    assert needed - sys.stdlib_module_names - _PACKAGED == {"stencilkit", "tests"}

@@ -1,0 +1,1 @@
+"""What needs a browser, apart from what packagers run."""
