@@ -166,7 +166,7 @@ OTHERS = {
     "--with-universal-archs",
 }
 # Targets of CPython's makefiles.
-CPYTHONS = {"clean-jit-stencils", "install", "regen-jit"}
+CPYTHONS = {"clean-jit-stencils", "install", "regen-cases", "regen-jit"}
 
 
 def test_options_in_sentences_are_some_commands() -> None:
