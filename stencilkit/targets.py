@@ -99,6 +99,7 @@ def _target(row: Fields) -> Target:
         hardened_why=row.text("hardened-why"),
         cpus=row.texts("cpus"),
         features=row.texts("features", []),
+        unsigned=row.text("unsigned", ""),
         like=row.text("like", ""),
         why=row.text("why", ""),
         cost=row.text("cost", ""),

@@ -68,7 +68,7 @@ class Target:
     where many units can be assembled at once, "" where they cannot. `hardened` are the flags of what this platform
     calls hardened, and `hardened_why` what they are good for; there are none where it says why not. `cpus` and
     `features` (fnmatch) are what a clang without -march and the like generates code for: the processors and instruction
-    sets that every machine has.
+    sets that every machine has. `unsigned` says why a ledger has no signatures of these stencils, "" if it has.
     `like` is the triple of upstream's target that one which upstream has not is treated as, "" where this is
     upstream's; `why` and `cost` say so in manifests.
     """
@@ -106,6 +106,7 @@ class Target:
     hardened_why: str
     cpus: tuple[str, ...]
     features: tuple[str, ...]
+    unsigned: str = ""
     like: str = ""
     why: str = ""
     cost: str = ""

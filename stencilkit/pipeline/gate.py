@@ -200,13 +200,10 @@ def settle(outcomes: Sequence[Examined], folder: Path) -> Settlement:
 
 
 def is_signed(entry: Entry) -> bool:
-    """Say whether a ledger has signatures of a build (adr/0600).
-
-    Debug builds by other LLVMs are not shipped, and nobody has compared what a Mac builds with what is built elsewhere.
-    """
+    """Say whether a ledger has signatures of a build: debug builds by other LLVMs are not shipped (adr/0600)."""
     flavour, _ = split_kind(entry.flavour)
     shipped = flavour == "release" or knowing.is_upstreams(entry.series, entry.llvm)
-    return shipped and knowing.target(entry.triple).target.format != "macho"
+    return shipped and not knowing.target(entry.triple).target.unsigned
 
 
 def unproved(outcomes: Sequence[Examined], folder: Path) -> Iterator[str]:
