@@ -38,6 +38,10 @@ def canonical(original: bytes, rendered: str, header: ReadHeader) -> Check:
     outside = tuple(_outside(header.stencils.groups))
     if outside:
         return Check(kind="canonical", status="failed", what="it patches what is not its own", details=outside)
+    return _nothing_else(header)
+
+
+def _nothing_else(header: ReadHeader) -> Check:
     count = words.counted(len(header.stencils.groups), "stencil")
     return Check(kind="canonical", status="passed", what=f"{count} of CPython {header.format.series}, nothing else")
 
@@ -79,8 +83,7 @@ def generators_own(original: bytes, rendered: str, header: ReadHeader) -> Check:
     problems += _outside(header.stencils.groups)
     if problems:
         return Check(kind="canonical", status="failed", what="it holds more than stencils", details=tuple(problems))
-    count = words.counted(len(header.stencils.groups), "stencil")
-    return Check(kind="canonical", status="passed", what=f"{count} of CPython {header.format.series}, nothing else")
+    return _nothing_else(header)
 
 
 def content_claim(header: ReadHeader) -> str:
