@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, get_args
@@ -37,6 +37,8 @@ _NEEDS: Final[Mapping[Kind, str]] = {
     "binary": "no program was given (--binary)",
     "policy": "the policy demands nothing of a manifest",
 }
+# What is compared with what a manifest says.
+_BY_MANIFEST: Final[tuple[Kind, ...]] = ("tree", "witness", "ledger", "rebuild")
 
 
 def parse_policy(text: str, where: str) -> Policy:
@@ -125,12 +127,17 @@ def mingw_headers(manifest: Manifest) -> tuple[str, ...]:
     return (*marked, *(file.name for file in manifest.includes if _MINGW.search(file.name)))
 
 
+def _missing(kind: Kind, answered: Collection[Kind]) -> Kind:
+    """Name what is missing for a check: without a manifest, it may be that and not what the check is about."""
+    return "manifest" if kind in _BY_MANIFEST and "manifest" not in answered else kind
+
+
 def conclude(subject: str, checks: Iterable[Check], digests: Mapping[str, str], policy: Policy, stamp: str) -> Verdict:
     """Gather the checks; what the policy requires and was not checked is a failure."""
     found = list(checks)
     answered = {check.kind for check in found if check.status != "noted"}
     found += [
-        Check(kind=kind, status="failed", what=f"not checked: {_NEEDS[kind]}")
+        Check(kind=kind, status="failed", what=f"not checked: {_NEEDS[_missing(kind, answered)]}")
         for kind in policy.require
         if kind not in answered
     ]

@@ -90,6 +90,16 @@ def test_a_header_alone_is_no_yes(case: Case) -> None:
     assert "manifest: not checked: there is no manifest" in failures(verifying.run(Subject(path=case.header)))
 
 
+@pytest.mark.parametrize("kind", ["tree", "ledger", "rebuild", "witness"])
+def test_what_needs_a_manifest_is_not_said_to_need_anything_else(case: Case, kind: str) -> None:
+    """A ledger that was given is not what is missing."""
+    demanding = verify.parse_policy(f'schema = 1\nrequire = ["{kind}"]\n', "policy.toml")
+    ledger_given = case.header.parent if kind == "ledger" else None
+    case.manifest.unlink()
+    found = failures(verifying.run(Subject(path=case.header, policy=demanding, ledger=ledger_given)))
+    assert f"{kind}: not checked: there is no manifest (--manifest)" in found
+
+
 HOSTILE = {
     "a statement": ("    memcpy(code, ", "    system(0);\n    memcpy(code, "),
     "a statement in the place of a blank": ("\n}\n\nvoid\nemit_shim", "\n    abort();\n}\n\nvoid\nemit_shim"),
