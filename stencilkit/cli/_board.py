@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ALL: Final = "all"
 # Verdicts whose reasons are shown at once.
-_BAD: Final = ("not qualified", "not finished")
+_EXPLAINED: Final = ("not qualified", "not finished")
 # In columns: how wide a terminal with bars is, and what a bar, the counts and the shortest name take.
 _WIDE: Final = 70
 _BAR: Final = 10
@@ -144,7 +144,7 @@ class _Terminal(_Nothing):
             self._done[name] += 1
             self._pace.advance()
             self._show(name)
-        if result.verdict in _BAD:
+        if result.verdict in _EXPLAINED:
             self.say(_line(result))
 
     def close(self) -> None:
@@ -171,5 +171,5 @@ def _row(cell: Cell) -> str:
 
 
 def _line(result: Result) -> str:
-    why = f" ({result.why})" if result.verdict in _BAD else ""
+    why = f" ({result.why})" if result.verdict in _EXPLAINED else ""
     return f"{result.cell.label}: {result.verdict}{why}"

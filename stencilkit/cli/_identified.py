@@ -95,7 +95,8 @@ def _lines(item: Identification) -> Iterator[str]:
 
 
 def _coverage(coverage: Coverage) -> str:
-    return f"{coverage.stencils} of {coverage.of_stencils} stencils, {coverage.size} of {coverage.of_size} bytes"
+    stencils, size = words.counted(coverage.of_stencils, "stencil"), words.counted(coverage.of_size, "byte")
+    return f"{coverage.stencils} of {stencils}, {coverage.size} of {size}"
 
 
 def _missing(missing: Sequence[Missing]) -> Iterator[str]:

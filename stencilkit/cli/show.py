@@ -64,7 +64,8 @@ def _show(uop: str, path: Path, triple: str | None, form: str) -> None:
 def _print(header: ReadHeader, group: StencilGroup, calls: dict[str, tuple[str, ...]], code: list[str]) -> None:
     _render.say(f"{group.name}  CPython {header.format.series}  sha256:{digest.group_digest(group)}")
     holes = counted(group.hole_count, "hole")
-    _render.say(f"code {len(group.code.body)} bytes, data {len(group.data.body)} bytes, {holes}")
+    sizes = [f"{name} {counted(len(one.body), 'byte')}" for name, one in (("code", group.code), ("data", group.data))]
+    _render.say(", ".join((*sizes, holes)))
     if code:
         _render.say("\ncode:")
     for line in code:
