@@ -19,7 +19,7 @@ from stencilkit.model.machine import Operation
 from stencilkit.model.stencil import Stencil, StencilGroup
 from stencilkit.prove import aarch64, machine, search, terms, x86
 from stencilkit.prove.code import Code
-from stencilkit.prove.machine import Branch, Call, Jump, Return, State, UnsupportedError
+from stencilkit.prove.machine import CODE_NAME, Branch, Call, Jump, Return, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
 from tests import extended
@@ -54,7 +54,7 @@ class Given:
     memory: bytes
 
     def symbol(self, name: str) -> int:
-        return self.registers[name]
+        return CODE if name == CODE_NAME else self.registers[name]
 
     def word(self, memory: str, address: int) -> int:
         return int.from_bytes(self.memory[place(address) : place(address) + 8], "little")

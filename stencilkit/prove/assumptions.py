@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from stencilkit.model.proof import Prototype
 from stencilkit.model.stencil import HoleValue
 
 
@@ -75,9 +76,9 @@ ASSUMPTIONS: Final = (
     Assumption(
         name="indirect-callees",
         text="a function that is called through a pointer, or with a format that is not in the stencil, takes at most "
-        "as many arguments as there are registers, and no floating point, or those that UOP_CALLEES says; on i686, as "
-        "many as TABLES or STACKED_CALLEES says, with a result in eax and edx; where variadic arguments are on the "
-        "stack (aarch64 macOS, i686), such a format asks for one; on x86_64 Windows, where the first of them is an "
+        "as many arguments as there are registers, and no floating point, or those that CALLEES, TABLES and "
+        "UOP_CALLEES say; on i686, those that these and STACKED_CALLEES say; where variadic arguments are on the stack "
+        "(aarch64 macOS, i686), such a format asks for one; on x86_64 Windows, where the first of them is an "
         "address in the frame, the result of 16 bytes goes there",
         source="Include/cpython/object.h, Include/descrobject.h: the types of slots and C functions; "
         "Python/ceval.c, _Py_SpecialMethods: the formats; Microsoft, x64 calling convention: return values",
@@ -97,6 +98,13 @@ ASSUMPTIONS: Final = (
         name="symbols-apart",
         text="the addresses of different symbols differ, are not null, and are aligned as declared",
         source="C11 6.5.9, 6.2.8",
+    ),
+    Assumption(
+        name="results-aligned",
+        text="a pointer that a function of C returns is null or a multiple of a pointer's size: it is to an object, a "
+        "frame, an array of objects, or an interpreter",
+        source="C11 6.3.2.3 paragraph 7 and 6.2.8, by which compilers leave out what looks at such bits; the "
+        "prototypes of the functions in prototypes.toml, and of PyCFunction and the slots of types",
     ),
     Assumption(
         name="nan-payloads",
@@ -124,11 +132,12 @@ ASSUMPTIONS: Final = (
     Assumption(
         name="objects-do-not-overlap",
         text="the thread state; the frame, its code object and the name there that a uop is about; a frame that is "
-        "pushed, the values on the evaluation stack, and the function that is called with its code object; what is "
-        "in front of a generator's frame, and the frame that it yields to; a generator that is asked for a value; the "
-        "state of the exception that is handled, which can be in the thread state; the specialization of an operator; "
-        "the definition of a builtin that is called; the exit of a trace, and what executors have in front of their "
-        "exits do not overlap: no byte is in two of them (the rows of OBJECTS, in placement)",
+        "pushed, the values on the evaluation stack, and the function that is called with its code object; what "
+        "is in front of a generator's frame, and the frame that it yields to; a generator that is asked for a "
+        "value; the state of the exception that is handled, which can be in the thread state; the specialization "
+        "of an operator; the definition of a builtin that is called; the object whose address is an operand; the "
+        "exit of a trace, and what executors have in front of their exits do not overlap: no byte is in two of "
+        "them (the rows of OBJECTS, in placement)",
         source="C11 6.5 paragraph 7, by which compilers change the order of accesses to different types; CPython "
         "allocates each by itself (the sources of the rows)",
         optional=True,
@@ -242,42 +251,53 @@ ASSERTING_FACT: Final = "objects-are-aligned"
 
 SUFFIX: Final = re.compile(r"_r\d\d$")
 """What a stencil's name has behind the uop's."""
-# How many arguments a function takes that is called through the word of this number behind an operand, by uop (without
-# the register suffix). Include/internal/pycore_code.h, _PyBinaryOpSpecializationDescr: guard and action.
-CALLEES: Final[Mapping[tuple[str, int], tuple[str, ...]]] = {
-    ("_GUARD_BINARY_OP_EXTEND", 1): ("ptr", "ptr"),
-    ("_BINARY_OP_EXTEND", 2): ("ptr", "ptr"),
+
+
+def _returning(result: str, *arguments: str) -> Prototype:
+    return Prototype(result=result, arguments=arguments)
+
+
+# Include/object.h and Include/methodobject.h: unaryfunc and iternextfunc; binaryfunc and PyCFunction; ternaryfunc; what
+# is FAST; and what takes names of arguments too, such as vectorcallfunc.
+_UNARY: Final = _returning("ptr", "ptr")
+_BINARY: Final = _returning("ptr", "ptr", "ptr")
+_TERNARY: Final = _returning("ptr", "ptr", "ptr", "ptr")
+_FAST: Final = _returning("ptr", "ptr", "ptr", "word")
+_NAMED: Final = _returning("ptr", "ptr", "ptr", "word", "ptr")
+# The type of a function that is called through the word of this number behind an operand, by uop (without the register
+# suffix). Include/internal/pycore_code.h, _PyBinaryOpSpecializationDescr: guard and action.
+CALLEES: Final[Mapping[tuple[str, int], Prototype]] = {
+    ("_GUARD_BINARY_OP_EXTEND", 1): _returning("i32", "ptr", "ptr"),
+    ("_BINARY_OP_EXTEND", 2): _BINARY,
 }
 
-# Where arguments are on the stack alone, nothing else says how many of its words are arguments. By object: what is
-# called through a pointer in it. Include/cpython/object.h, PyRefTracer; Python/ceval.c; Python/intrinsics.c.
-TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "_PyRuntime": ("ptr", "i32", "ptr"),
-    "_PyEval_BinaryOps": ("ptr", "ptr"),
-    "_PyEval_ConversionFuncs": ("ptr",),
-    "_PyIntrinsics_UnaryFunctions": ("ptr", "ptr"),
-    "_PyIntrinsics_BinaryFunctions": ("ptr", "ptr", "ptr"),
+# By object: what is called through a pointer in it. Where arguments are on the stack alone, nothing else says how many
+# of its words are arguments. Include/cpython/object.h, PyRefTracer; Python/ceval.c; Python/intrinsics.c.
+TABLES: Final[Mapping[str, Prototype]] = {
+    "_PyRuntime": _returning("i32", "ptr", "i32", "ptr"),
+    "_PyEval_BinaryOps": _BINARY,
+    "_PyEval_ConversionFuncs": _UNARY,
+    "_PyIntrinsics_UnaryFunctions": _BINARY,
+    "_PyIntrinsics_BinaryFunctions": _TERNARY,
 }
 # By uop: what it calls through any other pointer. Each row was read in Python/bytecodes.c, in CPython 3.13.15, 3.14.7
-# and 3.15.0rc1, where the uop is there, and is the only type of a function that it calls so. Include/methodobject.h:
-# PyCFunction and those with FAST; Include/object.h: unaryfunc, iternextfunc, vectorcallfunc, _Py_iteritemfunc.
-# Of these, a result is one word: what is in other registers is not read, where arguments are in registers.
-UOP_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
-    "_CALL_BUILTIN_O": ("ptr", "ptr"),
-    "_CALL_METHOD_DESCRIPTOR_O": ("ptr", "ptr"),
-    "_CALL_METHOD_DESCRIPTOR_O_INLINE": ("ptr", "ptr"),
-    "_CALL_METHOD_DESCRIPTOR_NOARGS": ("ptr", "ptr"),
-    "_CALL_METHOD_DESCRIPTOR_NOARGS_INLINE": ("ptr", "ptr"),
-    "_CALL_BUILTIN_FAST": ("ptr", "ptr", "word"),
-    "_CALL_METHOD_DESCRIPTOR_FAST": ("ptr", "ptr", "word"),
-    "_CALL_BUILTIN_FAST_WITH_KEYWORDS": ("ptr", "ptr", "word", "ptr"),
-    "_CALL_METHOD_DESCRIPTOR_FAST_WITH_KEYWORDS": ("ptr", "ptr", "word", "ptr"),
-    "_CALL_BUILTIN_CLASS": ("ptr", "ptr", "word", "ptr"),
+# and 3.15.0rc1, where the uop is there, and is the only type of a function that it calls so.
+UOP_CALLEES: Final[Mapping[str, Prototype]] = {
+    "_CALL_BUILTIN_O": _BINARY,
+    "_CALL_METHOD_DESCRIPTOR_O": _BINARY,
+    "_CALL_METHOD_DESCRIPTOR_O_INLINE": _BINARY,
+    "_CALL_METHOD_DESCRIPTOR_NOARGS": _BINARY,
+    "_CALL_METHOD_DESCRIPTOR_NOARGS_INLINE": _BINARY,
+    "_CALL_BUILTIN_FAST": _FAST,
+    "_CALL_METHOD_DESCRIPTOR_FAST": _FAST,
+    "_CALL_BUILTIN_FAST_WITH_KEYWORDS": _NAMED,
+    "_CALL_METHOD_DESCRIPTOR_FAST_WITH_KEYWORDS": _NAMED,
+    "_CALL_BUILTIN_CLASS": _NAMED,
 }
-# And where arguments are on the stack alone, of these too.
-STACKED_CALLEES: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("_GET_AITER", "_GET_ANEXT", "_FOR_ITER_TIER_TWO", "_ITER_NEXT_INLINE"), ("ptr",)),
-    **dict.fromkeys(("_FOR_ITER_VIRTUAL_TIER_TWO", "_SEND_VIRTUAL_TIER_TWO"), ("ptr", "word")),
+# And where arguments are on the stack alone, of these too. Include/object.h, _Py_iteritemfunc: its result is two words.
+STACKED_CALLEES: Final[Mapping[str, Prototype]] = {
+    **dict.fromkeys(("_GET_AITER", "_GET_ANEXT", "_FOR_ITER_TIER_TWO", "_ITER_NEXT_INLINE"), _UNARY),
+    **dict.fromkeys(("_FOR_ITER_VIRTUAL_TIER_TWO", "_SEND_VIRTUAL_TIER_TWO"), _returning("pair", "ptr", "word")),
     **UOP_CALLEES,
 }
 

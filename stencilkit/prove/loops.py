@@ -91,7 +91,7 @@ def _after(op: Operation | None) -> list[int]:
     if op is None or op.name in ("ret", "br"):
         return []
     target = op.operands[-1] if op.operands else None
-    jumps = op.name.startswith("j") or op.name.split(".")[0] in ("b", "cbz", "cbnz", "tbz", "tbnz")
+    jumps = op.name.startswith("j") or op.name == "call" or op.name.split(".")[0] in ("b", "cbz", "cbnz", "tbz", "tbnz")
     found = [] if op.name in _JUMPS else [op.end]
     if jumps and target is not None and target.kind == "number" and not op.patches:
         found.append(target.number)

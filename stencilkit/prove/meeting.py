@@ -126,18 +126,17 @@ def _of_pointer(uop: str, target: Term, world: World) -> Prototype | None:
     name, word = SUFFIX.sub("", uop), world.convention.word
     # Where arguments are in registers, and nothing is known, all of them are compared.
     stacked = not world.convention.unknown
-    kinds = (STACKED_CALLEES if stacked else UOP_CALLEES).get(name)
+    found = (STACKED_CALLEES if stacked else UOP_CALLEES).get(name)
     while target.op == "over":
         # It may have been written since; the word's type stays what it is.
         target = target.args[-1]
     if target.op == "word":
         number, factors = terms.parts(target.args[0])
         if factors == {terms.extract(terms.sym("operand0"), 0, word): 1} and number % (word // 8) == 0:
-            kinds = CALLEES.get((name, number // (word // 8)), kinds)
-        if stacked:
-            bases = [terms.symbols(one) for one in factors if one.op in ("sym", "concat")]
-            kinds = next((TABLES[of] for of in TABLES if frozenset((f"&{of}",)) in bases), kinds)
-    return Prototype(result="pair", arguments=kinds) if kinds is not None else None
+            found = CALLEES.get((name, number // (word // 8)), found)
+        bases = [terms.symbols(one) for one in factors if one.op in ("sym", "concat")]
+        found = next((TABLES[of] for of in TABLES if frozenset((f"&{of}",)) in bases), found)
+    return found
 
 
 def _aligned(pair: Pair, world: World) -> Iterator[Obligation]:

@@ -29,6 +29,12 @@ _NAMED: Final = re.compile(
 # Uops that read or write what tstate->exc_info points to. None of these may have a row for a generator.
 _HANDLING: Final = re.compile(r"_POP_EXCEPT|_PUSH_EXC_INFO")
 _EXTENDING: Final = re.compile(r"_BINARY_OP_EXTEND")
+# Uops that are about an object which the trace keeps: its address is their operand.
+_KEEPING: Final = re.compile(
+    r"(?:_POP_TOP|_POP_TWO)?_LOAD_CONST_INLINE(?:_BORROW)?(?:_WITH_NULL)?|_LOAD_ATTR_CLASS(?:_[01])?"
+    r"|_LOAD_ATTR_METHOD_(?:LAZY_DICT|NO_DICT|WITH_VALUES)|_LOAD_ATTR_NONDESCRIPTOR_(?:NO_DICT|WITH_VALUES)"
+)
+_GETTING: Final = re.compile(r"_LOAD_ATTR_(?:PROPERTY|GETATTRIBUTE_OVERRIDDEN)_FRAME")
 _CALLING_C: Final = re.compile(r"_CALL_BUILTIN_FAST_WITH_KEYWORDS")
 _IS_BUILTIN: Final = Condition(of="callable", field="PyObject.ob_type", symbol="PyCFunction_Type")
 _TUPLES: Final = "Objects/tupleobject.c: allocated by PyObject_GC_NewVar; Python/bytecodes.c"
@@ -188,6 +194,22 @@ OBJECTS: Final = (
         series=("3.14", "3.15"),
         source="Python/bytecodes.c, _BINARY_OP_EXTEND; Python/specialize.c, binary_op_extended_specialization: in a "
         "static array",
+    ),
+    *(
+        Object(
+            name=name,
+            kind=name,
+            hole=hole,
+            size="PyObject",
+            uops=uops,
+            series=series,
+            source=f"{source}: the address of an object of CPython, as every caller of these uops gives it",
+        )
+        for name, hole, uops, series, source in (
+            ("constant", "operand0", _KEEPING, (), "Python/bytecodes.c, `PyObject *ptr` and `PyObject *descr`"),
+            ("getter", "operand0", _GETTING, ("3.14",), "Python/bytecodes.c, `PyObject *fget`"),
+            ("getter", "operand1", _GETTING, ("3.15",), "Python/bytecodes.c, `PyObject *fget`, `getattribute`"),
+        )
     ),
     Object(
         name="evaluation stack of a call",

@@ -113,6 +113,12 @@ def _results(state: State, world: World, prototype: Prototype | None, serial: in
         _integral(state, world, kind, serial)
 
 
+def _pointer(serial: int, word: int) -> Term:
+    """Make a result that is a pointer: a multiple of a word's size."""
+    bits = (word // 8).bit_length() - 1
+    return terms.scale(terms.zext(terms.sym(f"result {serial}", word - bits), word), word // 8)
+
+
 def _floating(state: State, world: World, serial: int) -> None:
     """Put a result of floating point where it is: in the low half of a register, or on the stack of registers."""
     name, level = world.convention.returned, world.convention.level
@@ -134,7 +140,7 @@ def _integral(state: State, world: World, kind: str, serial: int) -> None:
     if kind == "pair" or width > word:
         for second in others:
             state.registers[second] = terms.sym(f"second result {serial}", word)
-    value = terms.sym(f"result {serial}", min(width, word))
+    value = _pointer(serial, word) if kind == "ptr" else terms.sym(f"result {serial}", min(width, word))
     if width < word:
         # Unknown to both: the first side is right, so what it does is the same for all of them.
         value = terms.concat(terms.sym(f"undefined top {serial}", word - width), value)

@@ -292,15 +292,17 @@ class Run:
                 self._register(register, self._read(register) & (1 << 64) - 1)
             elif register not in convention.kept:
                 self._register(register, self.seed.value(f"{self.code.side} {register} {number}"))
+        pointer = prototype is not None and prototype.result == "ptr"
         for register in convention.results:
-            value = self.seed.value(f"{register} {number}")
+            value = self.seed.value(f"{register} {number}") & (-self._bytes if pointer else -1)
             self._register(register, _MADE + (value & 0xFFF0) if name in _MAKING and value else value)
 
     def _arguments(self, name: str, prototype: Prototype | None) -> list[int | str]:
         convention = self.world.calling(name).convention
         kinds = prototype.arguments if prototype is not None else ("ptr",)
         if prototype is None and not convention.unknown:
-            kinds = STACKED_CALLEES.get(self._uop, kinds)
+            stacked = STACKED_CALLEES.get(self._uop)
+            kinds = stacked.arguments if stacked is not None else kinds
         values = [
             self._argument(place, kind) & (0xFFFFFFFF if kind in ("i32", "i16", "i8", "i1") else (1 << 64) - 1)
             for kind, place in zip(kinds, convention.places(kinds, len(kinds)), strict=True)

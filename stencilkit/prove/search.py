@@ -24,7 +24,7 @@ from stencilkit.prove.terms import Term
 from stencilkit.prove.world import Obligation, Pair, Side, World
 
 _LONGEST_PATH: Final = 4000
-_MOST_PAIRS: Final = 3000
+_MOST_PAIRS: Final = 12_000
 _DEEPEST: Final = 150
 _EXITS_ASKED: Final = 4
 

@@ -139,6 +139,62 @@ def test_multiples_of_choices_have_one_form() -> None:
     assert terms.add(base, terms.scale(bit, 8)) is not terms.add(base, wide)
 
 
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.integers(0, 4),
+    st.booleans(),
+    st.integers(0, 20),
+    NUMBERS,
+    st.integers(0, 63),
+    st.fixed_dictionaries(dict.fromkeys(SYMBOLS, NUMBERS)),
+)
+def test_what_is_in_the_low_bits_of_an_address_is_worth_what_its_operations_say(
+    zeros: int, chosen: bool, tag: int, number: int, low: int, values: dict[str, int]
+) -> None:
+    a, b, c = (terms.sym(name) for name in SYMBOLS)
+    base, base_value = terms.scale(a, 1 << zeros), values["a"] << zeros
+    if chosen:
+        truth = terms.eq(b, c)
+        base = terms.ite(truth, base, terms.scale(b, 1 << zeros))
+        base_value = base_value if values["b"] == values["c"] else values["b"] << zeros
+    bits = terms.zext(terms.extract(c, 0, 1), 64)
+    small, value = terms.bitwise("or", terms.const(tag), bits), tag | values["c"] & 1
+    whole, worth = terms.bitwise("or", base, small, terms.const(number & 7)), base_value | value | number & 7
+    width = 64 - low
+    rows = [
+        (whole, worth),
+        (terms.extract(whole, low, width), worth >> low & mask(width)),
+        (terms.extract(terms.add(base, small), low, width), (base_value + value & mask(64)) >> low),
+        (terms.eq(base, terms.scale(c, 8)), int(base_value & mask(64) == values["c"] << 3 & mask(64))),
+        (terms.less(whole, terms.const(1 << low), is_signed=False), int(worth & mask(64) < 1 << low)),
+        (terms.eq(terms.bitwise("xor", a, b), terms.const(0)), int(values["a"] == values["b"])),
+    ]
+    for term, expected in rows:
+        assert terms.evaluate(term, Given(values), {}) == expected & mask(term.width), term
+
+
+def test_a_tag_has_one_form_however_it_is_put_into_an_address() -> None:
+    """Or 1 and add 1, by clang 19 and 23: where bits are zero, they are the same."""
+    one, other = (terms.scale(terms.zext(terms.sym(name, 61), 64), 8) for name in ("a", "b"))
+    tag = terms.zext(terms.sym("bit", 1), 64)
+    for base in (one, terms.ite(terms.sym("c", 1), one, other), terms.offset(one, 0x7610)):
+        for number in (terms.const(1), tag, terms.const(7)):
+            assert terms.bitwise("or", base, number) is terms.add(base, number)
+            assert terms.extract(terms.add(base, number), 3, 61) is terms.extract(base, 3, 61)
+        assert terms.bitwise("or", base, terms.const(8)) is not terms.offset(base, 8)
+    free = terms.sym("a")
+    assert terms.bitwise("or", free, terms.const(1)) is not terms.offset(free, 1)
+    assert terms.bitwise("or", terms.scale(free, 2), terms.const(3)) is not terms.offset(terms.scale(free, 2), 3)
+
+
+def test_what_is_equal_but_for_a_tag_has_one_form() -> None:
+    """(a & ~1) == (b & ~1) and (a ^ b) < 2: clang 19 and 23, of references to objects."""
+    a, b = terms.sym("a"), terms.sym("b")
+    masked = [terms.bitwise("and", one, terms.const(-2)) for one in (a, b)]
+    assert terms.eq(*masked) is terms.less(terms.bitwise("xor", a, b), terms.const(2), is_signed=False)
+    assert terms.eq(*masked) is not terms.eq(a, b)
+
+
 @settings(max_examples=500, deadline=None)
 @given(
     st.sampled_from((8, 16, 31)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stencilkit.model.proof import Proof, Prototype, Verdict
-from stencilkit.model.stencil import Patch, PatchForm, StencilGroup
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm, StencilGroup
 from stencilkit.prove.objects import Region, all_aligned
 from stencilkit.prove.possible import arranged, possible
 from stencilkit.prove.seeds import HEAP, Seed
@@ -65,6 +65,35 @@ def test_an_assertion_about_anything_else_must_stay(test: str, name: str) -> Non
     pair = asserting(test, name=name), without(name)
     assert_not_proved(verdict(*pair))
     assert verdict(*pair, runs=20).verdict is Verdict.DIFFERS
+
+
+OPERAND = Patch(func="patch_64", offsets=(3,), value=HoleValue.OPERAND0)
+
+
+def keeping(test: str, name: str) -> StencilGroup:
+    """Put operand0 into rax; test it, and call a function that does not return unless the result is zero."""
+    head = f"50 48 b8 00 00 00 00 00 00 00 00 {test} 74 06"
+    place = len(bytes.fromhex(head)) + 2
+    call = Patch(func="patch_x86_64_32rx", offsets=(place,), form=PatchForm.GOT_SLOT, symbol="__assert_fail", addend=-4)
+    return group(f"{head} ff 15 00 00 00 00 58", OPERAND, call, name=name)
+
+
+@pytest.mark.parametrize("name", ["_LOAD_CONST_INLINE_r01", "_LOAD_ATTR_CLASS_r11", "_LOAD_ATTR_METHOD_NO_DICT_r12"])
+def test_the_object_whose_address_is_an_operand_begins_at_a_word(name: str) -> None:
+    answer = verdict(keeping("a8 07", name), without(name), runs=20)
+    assert (answer.verdict, answer.facts) == (Verdict.GIVEN, ("objects-are-aligned",)), answer
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("a8 0f", "_LOAD_CONST_INLINE_r01"),
+        ("a8 07", "_UOP_r00"),  # whose operand0 may be any number
+        ("a8 07", "_GUARD_TYPE_VERSION_r11"),
+    ],
+)
+def test_any_other_operand_may_be_odd(test: str, name: str) -> None:
+    assert verdict(keeping(test, name), without(name), runs=20).verdict is Verdict.DIFFERS
 
 
 def test_it_is_asked_only_where_something_is_asserted() -> None:

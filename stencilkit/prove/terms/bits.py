@@ -96,7 +96,10 @@ def _extract_sum(term: Term, low: int, width: int) -> Term:
     number, rest = parts(term)
     if low == 0:
         return linear_of(number, rest, width)
-    shift = _low_zeros(term)
+    high = _without_low(term, low)
+    if high is not term:
+        return extract(high, low, width)
+    shift = low_zeros(term)
     if shift and low >= shift and len(rest) == 1 and number == 0:
         ((one, factor),) = rest.items()
         if factor == 1 << shift:
@@ -113,13 +116,57 @@ def linear_of(number: int, factors: Mapping[Term, int], width: int) -> Term:
     return total
 
 
-def _low_zeros(term: Term) -> int:
+def _without_low(term: Term, low: int) -> Term:
+    """Leave out of a sum what only changes bits below `low`, and fits where the rest has none."""
+    number, rest = parts(term)
+    small = {one: factor for one, factor in rest.items() if factor * _most(one) < 1 << low}
+    least = min((_zeros(one) + _low_zero(factor) for one, factor in rest.items() if one not in small), default=low)
+    low_number = number & (1 << min(least, low)) - 1
+    most = low_number + sum(factor * _most(one) for one, factor in small.items())
+    if not most or most >= 1 << min(least, low):
+        return term
+    total = const(number - low_number, term.width)
+    return add(total, *(scale(one, factor) for one, factor in rest.items() if one not in small))
+
+
+def _most(term: Term) -> int:
+    """Return a number that a term is never above."""
+    if term.op == "const":
+        return int(term.extra[0])
+    if term.op == "concat" and term.args[0].value == 0:
+        return mask(term.width - term.args[0].width)
+    return mask(term.width)
+
+
+def _zeros(term: Term) -> int:
+    """Count the low bits that are zero whatever a term is made of."""
+    if term.op == "const":
+        return _low_zero(int(term.extra[0])) if term.extra[0] else term.width
+    if term.op == "sum":
+        number, rest = parts(term)
+        return min(_zeros(const(number, term.width)), *(_zeros(one) + _low_zero(by) for one, by in rest.items()))
+    if term.op == "ite":
+        return min(_zeros(one) for one in term.args[1:])
+    return _zeros(term.args[-1]) if term.op == "concat" else 0
+
+
+def _low_zero(number: int) -> int:
+    return (number & -number).bit_length() - 1
+
+
+def low_zeros(term: Term) -> int:
     """Count the low bits of a sum that are zero whatever its terms are."""
     number, rest = parts(term)
     bits = number
     for factor in rest.values():
         bits |= factor
-    return (bits & -bits).bit_length() - 1
+    return _low_zero(bits)
+
+
+def higher(term: Term, low: int) -> Term:
+    """Divide a sum by a power of two that all its factors are multiples of, to so many bits less."""
+    number, rest = parts(term)
+    return linear_of(number >> low, {one: factor >> low for one, factor in rest.items()}, term.width - low)
 
 
 _EXTRACTIONS: Final[Mapping[str, Callable[[Term, int, int], Term]]] = {
@@ -189,7 +236,9 @@ def bitwise(op: str, *terms: Term) -> Term:
         else:
             number = {"and": number & one.value, "or": number | one.value, "xor": number ^ one.value}[op]
     kept = [one for one, times in rest.items() if op != "xor" or times % 2]
-    return _bitwise(op, sorted(kept, key=by_order), number, width)
+    kept.sort(key=by_order)
+    total = _added(kept, number, width) if op == "or" else None
+    return _bitwise(op, kept, number, width) if total is None else total
 
 
 def _bitwise(op: str, kept: list[Term], number: int, width: int) -> Term:
@@ -206,6 +255,17 @@ def _bitwise(op: str, kept: list[Term], number: int, width: int) -> Term:
     if len(kept) == 1 and rest.op in ("concat", "ite"):
         return _split(op, [rest, const(number, width)], width)
     return make(op, (*(rest.args if rest.op == op else (rest,)), const(number, width)), width)
+
+
+def _added(kept: list[Term], number: int, width: int) -> Term | None:
+    """Add what is put into the low bits of an address, which are zero: compilers write that as either."""
+    bases = [one for one in kept if one.op in ("sum", "ite") and _zeros(one)]
+    if len(bases) != 1:
+        return None
+    rest = [one for one in kept if one is not bases[0]]
+    if len(rest) > 1 or max(number, *map(_most, rest), 0) >= 1 << min(_zeros(bases[0]), width):
+        return None
+    return add(bases[0], bitwise("or", *rest, const(number, width)))
 
 
 def _split(op: str, kept: list[Term], width: int) -> Term:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stencilkit.prove.terms.bits import bitwise, both, extract, invert, ite, sext
+from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, low_zeros, sext
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
 from stencilkit.prove.terms.sums import offset, sub
 
@@ -18,9 +18,17 @@ def eq(left: Term, right: Term) -> Term:
     for one, other in ((left, right), (right, left)):
         if other.value is not None and one.op != "sum":
             return _equals(one, other.value)
-    gap, back = sub(left, right), sub(right, left)
+    return _is_zero(sub(left, right), sub(right, left))
+
+
+def _is_zero(gap: Term, back: Term) -> Term:
+    """Compare a difference, and the same with the other sign, with zero."""
     if gap.value is not None:
         return const(gap.value == 0, 1)
+    shift = low_zeros(gap)
+    if shift:
+        # What shifts out of both is zero: the rest is a shorter sum.
+        return eq(higher(gap, shift), const(0, gap.width - shift))
     return make("zero", (min(gap, back, key=by_order),), 1)
 
 
@@ -39,6 +47,8 @@ def _equals(term: Term, number: int) -> Term:
         return eq(inner, narrow) if sext(narrow, term.width).value == number else FALSE
     if term.op == "xor" and term.args[-1].value is not None:
         return eq(bitwise("xor", term, term.args[-1]), const(number ^ term.args[-1].value, term.width))
+    if term.op == "xor" and len(term.args) == 2 and not number:
+        return eq(*term.args)
     return make("zero", (min(offset(term, -number), sub(const(number, term.width), term), key=by_order),), 1)
 
 
@@ -56,8 +66,10 @@ def _less_unsigned(left: Term, right: Term) -> Term:
     zero = const(0, left.width)
     if right is zero or left.value == mask(left.width):
         return FALSE
-    if right.value == 1:
-        return eq(left, zero)
+    if right.value is not None and right.value & right.value - 1 == 0:
+        low = right.value.bit_length() - 1
+        top = extract(left, low, left.width - low)
+        return eq(top, const(0, top.width))
     if left is zero:
         return invert(eq(right, zero))
     if left.value is not None:

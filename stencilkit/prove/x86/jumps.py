@@ -46,7 +46,15 @@ def _pop(state: State, code: Code, op: Operation) -> Control:
 def _ret(state: State, code: Code, op: Operation) -> Control:
     if op.operands:
         raise UnsupportedError("ret with a count")
-    return Return(_popped(state, code))
+    back = _back(state, code)
+    address = _popped(state, code)
+    return Return(address) if back is None else Jump(back)
+
+
+def _back(state: State, code: Code) -> int | None:
+    """Return where in the stencil the word on top of the stack returns to; None if that is the stencil's caller."""
+    address = load(state, state.registers[STACK[code.word]], code.word // 8)
+    return terms.sub(address, code.start).value
 
 
 def _target(state: State, code: Code, op: Operation) -> int | Term:
@@ -60,14 +68,29 @@ def _target(state: State, code: Code, op: Operation) -> int | Term:
 
 
 def _jmp(state: State, code: Code, op: Operation) -> Control:
-    return Jump(_target(state, code, op))
+    target = _target(state, code, op)
+    back = None if isinstance(target, int) else _back(state, code)
+    if isinstance(target, int) or back is None:
+        return Jump(target)
+    # The last call of a function of the stencil's own: what is called returns to where that would.
+    _popped(state, code)
+    state.pc = back
+    return Call(target)
 
 
 def _call(state: State, code: Code, op: Operation) -> Control:
     target = _target(state, code, op)
     if isinstance(target, int):
-        raise UnsupportedError("a call within the stencil")
+        _enter(state, code, terms.offset(code.start, op.end))
+        return Jump(target)
     return Call(target)
+
+
+def _enter(state: State, code: Code, back: Term) -> None:
+    """Push where to return to: what a compiler has kept as a function of its own is run as the rest of the stencil."""
+    stack = STACK[code.word]
+    state.registers[stack] = terms.offset(state.registers[stack], -code.word // 8)
+    store(state, state.registers[stack], back)
 
 
 def _jump_if(name: str) -> Step:
