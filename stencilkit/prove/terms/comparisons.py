@@ -66,10 +66,12 @@ def _less_unsigned(left: Term, right: Term) -> Term:
     zero = const(0, left.width)
     if right is zero or left.value == mask(left.width):
         return FALSE
-    if right.value is not None and right.value & right.value - 1 == 0:
+    if right.value == 1:
+        return eq(left, zero)
+    if left.op == "xor" and right.value is not None and right.value & right.value - 1 == 0:
+        # What differs in low bits alone. Of all else, a bound says more as it is: see `cases` and `apart`.
         low = right.value.bit_length() - 1
-        top = extract(left, low, left.width - low)
-        return eq(top, const(0, top.width))
+        return eq(extract(left, low, left.width - low), const(0, left.width - low))
     if left is zero:
         return invert(eq(right, zero))
     if left.value is not None:
