@@ -32,6 +32,8 @@ def _address(state: State, code: Code, op: Operation, size: int) -> Term:
     operand = next((one for one in op.operands if one.kind == "memory"), None)
     if operand is None:
         raise UnsupportedError(op.text)
+    if op.writeback:
+        _check_written_back(op, operand.base)
     base = register(state, operand.base)
     low = hole(code, op, _LOWS)
     if low is not None:
@@ -45,6 +47,13 @@ def _address(state: State, code: Code, op: Operation, size: int) -> Term:
         by = op.operands[-1].number if op.writeback == "after" else operand.number
         write(state, operand.base, terms.offset(base, by))
     return place
+
+
+def _check_written_back(op: Operation, base: str) -> None:
+    """Refuse a base that is loaded or stored too: processors may do either (Arm ARM, CONSTRAINED UNPREDICTABLE)."""
+    moved = {f"x{one.register[1:]}" for one in op.operands if one.register[:1] in ("w", "x")}
+    if base in moved:
+        raise UnsupportedError(f"{op.text}, which writes one register twice")
 
 
 def _low_bits(code: Code, patch: Patch, size: int) -> Term:
@@ -106,6 +115,8 @@ def _store(size: int) -> Callable[[State, Code, Operation], Control]:
 def _load_pair(state: State, code: Code, op: Operation) -> Control:
     names = [operand.register for operand in op.operands[:2]]
     narrow = op.name == "ldpsw"
+    if names[0] == names[1]:
+        raise UnsupportedError(f"{op.text}, which writes one register twice")
     size = 4 if narrow else width_of(names[0]) // 8
     place = _address(state, code, op, size)
     values = [code.load(state, terms.offset(place, size * number), size) for number in (0, 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, low_zeros, sext
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
-from stencilkit.prove.terms.sums import offset, sub
+from stencilkit.prove.terms.sums import offset, parts, sub
 
 
 def eq(left: Term, right: Term) -> Term:
@@ -25,11 +25,22 @@ def _is_zero(gap: Term, back: Term) -> Term:
     """Compare a difference, and the same with the other sign, with zero."""
     if gap.value is not None:
         return const(gap.value == 0, 1)
-    shift = low_zeros(gap)
+    shift = _masked(gap)
     if shift:
-        # What shifts out of both is zero: the rest is a shorter sum.
+        # References to objects, compared without their tags.
         return eq(higher(gap, shift), const(0, gap.width - shift))
     return make("zero", (min(gap, back, key=by_order),), 1)
+
+
+def _masked(term: Term) -> int:
+    """Return how many low bits were masked out of all that is added up, if there is nothing else; 0 if there is."""
+    number, rest = parts(term)
+    shift = low_zeros(term)
+    fits = number == 0 and all(
+        one.op == "concat" and one.args[0].value == 0 and one.args[0].width == shift and one.args[1].op == "extract"
+        for one in rest
+    )
+    return shift if fits else 0
 
 
 def _equals(term: Term, number: int) -> Term:
