@@ -127,9 +127,12 @@ def mingw_headers(manifest: Manifest) -> tuple[str, ...]:
     return (*marked, *(file.name for file in manifest.includes if _MINGW.search(file.name)))
 
 
-def _missing(kind: Kind, answered: Collection[Kind]) -> Kind:
-    """Name what is missing for a check: without a manifest, it may be that and not what the check is about."""
-    return "manifest" if kind in _BY_MANIFEST and "manifest" not in answered else kind
+def _unasked(kind: Kind, checks: Collection[Check]) -> str:
+    """Say why there is no answer: the first of what it takes that is missing."""
+    if any(check.kind == "canonical" and check.status == "failed" for check in checks):
+        return "it takes a header that holds nothing but stencils"
+    without_manifest = kind in _BY_MANIFEST and all(check.kind != "manifest" for check in checks)
+    return _NEEDS["manifest" if without_manifest else kind]
 
 
 def conclude(subject: str, checks: Iterable[Check], digests: Mapping[str, str], policy: Policy, stamp: str) -> Verdict:
@@ -137,7 +140,7 @@ def conclude(subject: str, checks: Iterable[Check], digests: Mapping[str, str], 
     found = list(checks)
     answered = {check.kind for check in found if check.status != "noted"}
     found += [
-        Check(kind=kind, status="failed", what=f"not checked: {_NEEDS[_missing(kind, answered)]}")
+        Check(kind=kind, status="failed", what=f"not checked: {_unasked(kind, found)}")
         for kind in policy.require
         if kind not in answered
     ]

@@ -100,6 +100,15 @@ def test_what_needs_a_manifest_is_not_said_to_need_anything_else(case: Case, kin
     assert f"{kind}: not checked: there is no manifest (--manifest)" in found
 
 
+def test_nor_is_anything_said_to_be_missing_where_the_header_is_refused(case: Case) -> None:
+    """Its manifest is there, and nothing is compared with a header that holds something else."""
+    demanding = verify.parse_policy('schema = 1\nrequire = ["manifest", "tree"]\n', "policy.toml")
+    case.header.write_text(case.header.read_text().replace("0x", "0X", 1))
+    found = failures(verifying.run(Subject(path=case.header, policy=demanding)))
+    assert "there is no manifest" not in found
+    assert "manifest: not checked: it takes a header that holds nothing but stencils" in found
+
+
 HOSTILE = {
     "a statement": ("    memcpy(code, ", "    system(0);\n    memcpy(code, "),
     "a statement in the place of a blank": ("\n}\n\nvoid\nemit_shim", "\n    abort();\n}\n\nvoid\nemit_shim"),
