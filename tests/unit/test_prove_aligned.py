@@ -18,12 +18,14 @@ PUSHED = "_CREATE_INIT_FRAME_r01"
 TOP = "49 8b 87 00 01 00 00"  # rax = [r15 + 0x100], where the next frame will be
 
 
-def asserting(test: str, *, symbol: str = "__assert_fail", name: str = "_UOP_r00") -> StencilGroup:
+def asserting(
+    test: str, *before: Patch, head: str = "50", symbol: str = "__assert_fail", name: str = "_UOP_r00"
+) -> StencilGroup:
     """Test something; call a function that does not return unless the result is zero."""
-    head = f"50 {test} 74 06"
-    place = len(bytes.fromhex(head)) + 2
-    patch = Patch(func="patch_x86_64_32rx", offsets=(place,), form=PatchForm.GOT_SLOT, symbol=symbol, addend=-4)
-    return group(f"{head} ff 15 00 00 00 00 58", patch, name=name)
+    start = f"{head} {test} 74 06"
+    place = len(bytes.fromhex(start)) + 2
+    call = Patch(func="patch_x86_64_32rx", offsets=(place,), form=PatchForm.GOT_SLOT, symbol=symbol, addend=-4)
+    return group(f"{start} ff 15 00 00 00 00 58", *before, call, name=name)
 
 
 def without(name: str = "_UOP_r00") -> StencilGroup:
@@ -71,11 +73,8 @@ OPERAND = Patch(func="patch_64", offsets=(3,), value=HoleValue.OPERAND0)
 
 
 def keeping(test: str, name: str) -> StencilGroup:
-    """Put operand0 into rax; test it, and call a function that does not return unless the result is zero."""
-    head = f"50 48 b8 00 00 00 00 00 00 00 00 {test} 74 06"
-    place = len(bytes.fromhex(head)) + 2
-    call = Patch(func="patch_x86_64_32rx", offsets=(place,), form=PatchForm.GOT_SLOT, symbol="__assert_fail", addend=-4)
-    return group(f"{head} ff 15 00 00 00 00 58", OPERAND, call, name=name)
+    """Put operand0 into rax, and assert something of it."""
+    return asserting(test, OPERAND, head="50 48 b8 00 00 00 00 00 00 00 00", name=name)
 
 
 @pytest.mark.parametrize("name", ["_LOAD_CONST_INLINE_r01", "_LOAD_ATTR_CLASS_r11", "_LOAD_ATTR_METHOD_NO_DICT_r12"])
