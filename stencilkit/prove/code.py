@@ -212,5 +212,4 @@ class Code:
 
 def address(name: str, alignments: Mapping[str, int], word: int) -> Term:
     """Return a symbol's address: a multiple of its alignment."""
-    bits = min(alignments.get(name, 1), 16).bit_length() - 1
-    return terms.scale(terms.zext(terms.sym(f"&{name}", word - bits), word), 1 << bits)
+    return terms.multiple(f"&{name}", word, min(alignments.get(name, 1), 16))

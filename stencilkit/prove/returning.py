@@ -115,8 +115,7 @@ def _results(state: State, world: World, prototype: Prototype | None, serial: in
 
 def _pointer(serial: int, word: int) -> Term:
     """Make a result that is a pointer: a multiple of a word's size."""
-    bits = (word // 8).bit_length() - 1
-    return terms.scale(terms.zext(terms.sym(f"result {serial}", word - bits), word), word // 8)
+    return terms.multiple(f"result {serial}", word, word // 8)
 
 
 def _floating(state: State, world: World, serial: int) -> None:

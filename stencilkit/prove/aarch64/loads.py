@@ -9,6 +9,7 @@ from stencilkit.model.machine import Operation
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm
 from stencilkit.prove import terms
 from stencilkit.prove.aarch64.operands import (
+    VIEWS,
     Step,
     hole,
     register,
@@ -51,8 +52,8 @@ def _address(state: State, code: Code, op: Operation, size: int) -> Term:
 
 def _check_written_back(op: Operation, base: str) -> None:
     """Refuse a base that is loaded or stored too: processors may do either (Arm ARM, CONSTRAINED UNPREDICTABLE)."""
-    moved = {f"x{one.register[1:]}" for one in op.operands if one.register[:1] in ("w", "x")}
-    if base in moved:
+    moved = {VIEWS[one.register][0] for one in op.operands if one.register in VIEWS}
+    if VIEWS[base][0] in moved:
         raise UnsupportedError(f"{op.text}, which writes one register twice")
 
 

@@ -11,7 +11,7 @@ function.
 
 from __future__ import annotations
 
-from stencilkit.prove.terms.bits import bitwise, both, concat, either, extract, invert, ite, sext, shift, zext
+from stencilkit.prove.terms.bits import bitwise, both, concat, either, extract, invert, ite, multiple, sext, shift, zext
 from stencilkit.prove.terms.comparisons import eq, less
 from stencilkit.prove.terms.node import FALSE, FRAME_NAME, TRUE, WORD, Term, call, const, over, show, signed, sym, word
 from stencilkit.prove.terms.replacing import known, replaced
@@ -41,6 +41,7 @@ __all__ = [
     "known",
     "less",
     "mul",
+    "multiple",
     "offset",
     "over",
     "parts",

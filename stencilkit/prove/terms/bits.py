@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
+from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed, sym
 from stencilkit.prove.terms.sums import add, join, mul, parts, scale, sub
 
 
@@ -184,6 +184,12 @@ _EXTRACTIONS: Final[Mapping[str, Callable[[Term, int, int], Term]]] = {
 def zext(term: Term, width: int) -> Term:
     """Widen with zeroes."""
     return term if width == term.width else concat(const(0, width - term.width), term)
+
+
+def multiple(name: str, width: int, size: int) -> Term:
+    """Make an unknown of which nothing is known but that it is a multiple of a size, which is a power of two."""
+    bits = size.bit_length() - 1
+    return scale(zext(sym(name, width - bits), width), 1 << bits)
 
 
 def sext(term: Term, width: int) -> Term:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, low_zeros, sext
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
-from stencilkit.prove.terms.sums import offset, parts, sub
+from stencilkit.prove.terms.sums import offset, parts, scale, sub
 
 
 def eq(left: Term, right: Term) -> Term:
@@ -18,18 +18,18 @@ def eq(left: Term, right: Term) -> Term:
     for one, other in ((left, right), (right, left)):
         if other.value is not None and one.op != "sum":
             return _equals(one, other.value)
-    return _is_zero(sub(left, right), sub(right, left))
+    return _is_zero(sub(left, right))
 
 
-def _is_zero(gap: Term, back: Term) -> Term:
-    """Compare a difference, and the same with the other sign, with zero."""
+def _is_zero(gap: Term) -> Term:
+    """Compare a difference with zero: it has the sign that comes first in order."""
     if gap.value is not None:
         return const(gap.value == 0, 1)
     shift = _masked(gap)
     if shift:
         # References to objects, compared without their tags.
         return eq(higher(gap, shift), const(0, gap.width - shift))
-    return make("zero", (min(gap, back, key=by_order),), 1)
+    return make("zero", (min(gap, scale(gap, -1), key=by_order),), 1)
 
 
 def _masked(term: Term) -> int:
@@ -60,7 +60,7 @@ def _equals(term: Term, number: int) -> Term:
         return eq(bitwise("xor", term, term.args[-1]), const(number ^ term.args[-1].value, term.width))
     if term.op == "xor" and len(term.args) == 2 and not number:
         return eq(*term.args)
-    return make("zero", (min(offset(term, -number), sub(const(number, term.width), term), key=by_order),), 1)
+    return _is_zero(offset(term, -number))
 
 
 def less(left: Term, right: Term, *, is_signed: bool) -> Term:

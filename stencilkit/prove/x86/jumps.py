@@ -16,10 +16,7 @@ from stencilkit.prove.x86.operands import STACK, Step, read, write
 
 def _push(state: State, code: Code, op: Operation) -> Control:
     _whole(code, op)
-    value = read(state, code, op, op.operands[0])
-    stack = STACK[code.word]
-    state.registers[stack] = terms.offset(state.registers[stack], -code.word // 8)
-    store(state, state.registers[stack], value)
+    _pushed(state, code, read(state, code, op, op.operands[0]))
     return None
 
 
@@ -27,6 +24,13 @@ def _whole(code: Code, op: Operation) -> None:
     """Refuse an operand that is not a word."""
     if 8 * op.operands[0].size != code.word:
         raise UnsupportedError(op.text)
+
+
+def _pushed(state: State, code: Code, value: Term) -> None:
+    """Put a word on the stack."""
+    stack = STACK[code.word]
+    state.registers[stack] = terms.offset(state.registers[stack], -code.word // 8)
+    store(state, state.registers[stack], value)
 
 
 def _popped(state: State, code: Code) -> Term:
@@ -81,16 +85,10 @@ def _jmp(state: State, code: Code, op: Operation) -> Control:
 def _call(state: State, code: Code, op: Operation) -> Control:
     target = _target(state, code, op)
     if isinstance(target, int):
-        _enter(state, code, terms.offset(code.start, op.end))
+        # What a compiler has kept as a function of its own is run as the rest of the stencil.
+        _pushed(state, code, terms.offset(code.start, op.end))
         return Jump(target)
     return Call(target)
-
-
-def _enter(state: State, code: Code, back: Term) -> None:
-    """Push where to return to: what a compiler has kept as a function of its own is run as the rest of the stencil."""
-    stack = STACK[code.word]
-    state.registers[stack] = terms.offset(state.registers[stack], -code.word // 8)
-    store(state, state.registers[stack], back)
 
 
 def _jump_if(name: str) -> Step:
