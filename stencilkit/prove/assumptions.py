@@ -107,6 +107,14 @@ ASSUMPTIONS: Final = (
         "prototypes of the functions in prototypes.toml, and of PyCFunction and the slots of types",
     ),
     Assumption(
+        name="code-after-data",
+        text="on x86_64, where a table in a stencil's data is patched, its code is not copied yet, and the memory for "
+        "it is zero; that memory is neither in the lowest 2 GiB nor in the upper half of addresses. So "
+        "patch_x86_64_32rx, which reads where the code will be, finds nothing that is near, and fills the entry",
+        source="jit_stencils.h: data is copied and patched first; Python/jit.c, jit_alloc: VirtualAlloc or mmap of "
+        "pages that nothing was in; Microsoft, /HIGHENTROPYVA, which is set for python.exe",
+    ),
+    Assumption(
         name="nan-payloads",
         text="addition and multiplication of floating point commute, whatever the payload of a NaN",
         source="IEEE 754-2019 6.2.3; LLVM Language Reference, floating-point environment",

@@ -6,7 +6,7 @@ How `Python/jit.c` patches and relaxes is modelled here. What it could take apar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,7 +22,8 @@ _ABSOLUTE: Final = {"patch_64": 8, "patch_32": 4}
 """How many bytes are patched in."""
 _RELATIVE: Final = ("patch_32r", "patch_x86_64_32rx", "patch_x86_64_trampoline")
 _RELAXING: Final = "patch_x86_64_32rx"
-_OFFSET: Final = "patch_32r"
+_OFFSETS: Final = ("patch_32r", _RELAXING)
+"""What patches in 32 bits of data the distance from there: the second one if it relaxes nothing."""
 # What patch_x86_64_32rx looks for before the displacement, and the instruction that it must be.
 _RELAXED: Final = ((b"\x8b", 2, "mov"), (b"\xff\x15", 2, "call"), (b"\xff\x25", 2, "jmp"))
 TRAMPOLINES: Final = {"patch_x86_64_trampoline": -4, "patch_aarch64_trampoline": 0}
@@ -33,6 +34,16 @@ _LONGEST: Final = 8
 _MOST_CHOICES: Final = 64
 """How many places in the data one load may choose from."""
 _TEXT: Final = re.compile(rb"[\t\n\x20-\x7e]+\0")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What is read at a variable place: the data, or the code; `read` reads it at an offset."""
+
+    name: str
+    start: Term
+    body: bytes
+    read: Callable[[int, int], Term]
 
 
 @dataclass(slots=True)
@@ -142,47 +153,83 @@ class Code:
         if any(name.startswith("slot of ") for name in names):
             raise UnsupportedError("a part of a slot")
         if any(name.startswith(CODE_NAME) for name in names):
-            raise UnsupportedError("a load from the code")
+            return self._chosen(address, size, _Table("code", self.start, self.stencil.body, self._instruction))
         if any(name.startswith("data") for name in names):
             if self.shared_data and not any(patch.offsets for patch in self.data.patches):
                 return Memory("data").read(address, size)
-            return self._chosen(address, size)
+            return self._chosen(address, size, _Table("data", self._beginning, self.data.body, self._datum))
         return machine.load(state, address, size)
 
-    def _chosen(self, address: Term, size: int) -> Term:
-        """Read the data at a variable place: a choice among all that the place can be.
+    def _chosen(self, address: Term, size: int, table: _Table) -> Term:
+        """Read the data, or a table in the code, at a variable place: a choice among all that the place can be.
 
         Raises: UnsupportedError where those are too many, or the address is made in another way.
         """
         number, factors = terms.parts(address)
-        bases = [one for one in factors if one.op == "sym" and str(one.extra[0]).startswith("data")]
-        others = [factor for one, factor in factors.items() if one not in bases]
-        if len(bases) != 1 or factors[bases[0]] != 1 or not others:
-            raise UnsupportedError("data at a variable place")
+        others = [factor for one, factor in factors.items() if one is not table.start]
+        if factors.get(table.start) != 1 or any(_is_place(one) for one in factors if one is not table.start):
+            raise UnsupportedError(f"{table.name} at a variable place")
+        if not others:
+            return table.read(number, size)
         step = min(factor & -factor for factor in others)
-        places = range(number % step, len(self.data.body) - size + 1, step)
-        if len(places) > _MOST_CHOICES:
-            raise UnsupportedError("data at a variable place")
-        distance = terms.sub(address, bases[0])
-        # What is beside the data is unknown, and not the same on both sides.
-        result = terms.call(f"beside the data of {self.side}", (distance,), 8 * size)
+        places = self._places(table, range(number % step, len(table.body) - size + 1, step), size)
+        if not 0 < len(places) <= _MOST_CHOICES:
+            raise UnsupportedError(f"{table.name} at a variable place")
+        distance = terms.sub(address, table.start)
+        # What is beside it is unknown, and not the same on both sides.
+        result = terms.call(f"beside the {table.name} of {self.side}", (distance,), 8 * size)
         for place in reversed(places):
             here = terms.eq(distance, terms.const(place, self.word))
-            result = terms.ite(here, self._datum(place, size), result)
+            result = terms.ite(here, table.read(place, size), result)
         return result
+
+    def _places(self, table: _Table, places: range, size: int) -> list[int]:
+        """Leave out what is no entry of a table: of that, nothing is known, as of what is beside the table."""
+        if table.name == "data" and len(places) > _MOST_CHOICES:
+            entries = [one for one in self.data.patches if one.value is HoleValue.CODE and self._size(one) == size]
+            return [place for place in places if any(place in one.offsets for one in entries)]
+        return [place for place in places if _is_read(table, place, size)]
+
+    def _instruction(self, start: int, size: int) -> Term:
+        """Read what is in the code: on x86_64 macOS a table can be.
+
+        Raises: UnsupportedError.
+        """
+        if not 0 <= start <= len(self.stencil.body) - size or self._is_changed(start, size):
+            raise UnsupportedError("a load from the code")
+        return terms.const(int.from_bytes(self.stencil.body[start : start + size], "little"), 8 * size)
+
+    def _is_changed(self, start: int, size: int) -> bool:
+        """Say whether bytes of the code may be others than the body's, as a hole is there, or something is relaxed."""
+        end = start + size
+        for patch in self.stencil.patches:
+            length = 4 if patch.func in _RELATIVE else _ABSOLUTE.get(patch.func, _LONGEST)
+            # patch_x86_64_32rx may change two bytes in front of the hole.
+            if any(place - 2 < end and start < place + length for place in patch.offsets):
+                return True
+        # The first hole of the next stencil may be one byte behind.
+        return end == self.end and self.stencil.body[-1:] == _RELAXED[0][0]
 
     def _datum(self, start: int, size: int) -> Term:
         if not 0 <= start <= len(self.data.body) - size:
             raise UnsupportedError("a load from beside the stencil's data")
         for patch in self.data.patches:
-            whole = 4 if patch.func == _OFFSET else _ABSOLUTE.get(patch.func, 0)
+            whole = self._size(patch)
             for place in patch.offsets:
                 if place < start + size and start < place + (whole or _LONGEST):
                     if not place <= start <= start + size <= place + whole or 8 * whole > self.word:
                         raise UnsupportedError("more than a hole in the stencil's data")
-                    held = self._relative(patch, place) if patch.func == _OFFSET else self._held(patch)
+                    held = self._relative(patch, place) if patch.func in _OFFSETS else self._held(patch)
                     return terms.extract(held, 8 * (start - place), 8 * size)
         return terms.const(int.from_bytes(self.data.body[start : start + size], "little"), 8 * size)
+
+    def _size(self, patch: Patch) -> int:
+        """Return how many bytes of data a patch fills, and changes no other; 0 where it is not known to."""
+        if patch.func == _RELAXING:
+            # It reads where its place in the code will be, which is not copied yet: the assumption "code-after-data".
+            fits = patch.value is HoleValue.CODE and patch.symbol is None and 0 <= patch.addend <= self.end
+            return 4 if fits and self.word == terms.WORD else 0
+        return 4 if patch.func in _OFFSETS else _ABSOLUTE.get(patch.func, 0)
 
     def _held(self, patch: Patch) -> Term:
         """Return what a hole of the data holds, which can be a place in the code: an entry of a table of jumps."""
@@ -203,11 +250,26 @@ class Code:
         end = self.data.body.find(0, number)
         if not 0 <= number < len(self.data.body) or end < 0:
             return None
-        if any(number - _LONGEST < place <= end for patch in self.data.patches for place in patch.offsets):
-            return None
+        for patch in self.data.patches:
+            length = self._size(patch) or _LONGEST
+            if any(number - length < place <= end for place in patch.offsets):
+                return None
         found = self.data.body[number : end + 1]
         # What is no text is not read as one: a table's first zero is not its end.
         return found if _TEXT.fullmatch(found) else None
+
+
+def _is_read(table: _Table, place: int, size: int) -> bool:
+    try:
+        table.read(place, size)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _is_place(term: Term) -> bool:
+    """Say whether a term is the address of data, or of code."""
+    return term.op == "sym" and str(term.extra[0]).startswith(("data", CODE_NAME))
 
 
 def address(name: str, alignments: Mapping[str, int], word: int) -> Term:

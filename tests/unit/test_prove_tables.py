@@ -186,3 +186,82 @@ def test_code_is_not_read_or_written() -> None:
     # mov rcx, [rax]; mov [rax], rcx
     assert verdict(through("48 8b 08"), through("48 8b 08 90")).why == "unsupported: a load from the code"
     assert verdict(through("48 89 08"), through("48 89 08 90")).why == "unsupported: a write to the code"
+
+
+def relaxing(
+    places: Iterable[int] = PLACES, addend: int | None = None, value: HoleValue = HoleValue.CODE
+) -> StencilGroup:
+    """Fill the table with the function that fills it on x86_64 Windows; the code goes on behind the last block."""
+    made = jumping(places, blocks=f"{BLOCKS}{' 90' * 12}")
+    patches = tuple(
+        replace(one, func="patch_x86_64_32rx", value=value, addend=one.addend if addend is None else addend)
+        for one in made.data.patches
+    )
+    return replace(made, data=replace(made.data, patches=patches))
+
+
+def test_a_table_may_be_filled_by_what_relaxes_instructions() -> None:
+    plain = group(f"{MASK} {SAME}")
+    assert_proved(verdict(relaxing(), plain))
+    for places in ((0, 8, 24, 16), (8, 8, 16, 24), (0, 8, 16, 25)):
+        assert_not_proved(verdict(relaxing(places), plain))
+    # What is not where the code will be can be a number that is near, which it would take for an address.
+    for changed in (relaxing(addend=1000), relaxing(addend=-1), relaxing(value=HoleValue.DATA)):
+        found = verdict(changed, plain)
+        assert found.why == "unsupported: data at a variable place"
+    assert verdict(relaxing(), plain, WINDOWS).verdict is not Verdict.PROVED
+
+
+def in_code(places: Iterable[int] = PLACES, by: int = 0, hole: int | None = None) -> StencilGroup:
+    """Jump through a table behind the code, as on x86_64 macOS: distances from its start, without holes."""
+    lead, blocks = len(bytes.fromhex(MASK)) + START, len(bytes.fromhex(BLOCKS))
+    # The last block ends with a jump over the table.
+    around = "eb 10"
+    table = lead + blocks + 2
+    lea = (table + by - (len(bytes.fromhex(MASK)) + 7)).to_bytes(4, "little", signed=True).hex(" ")
+    rows = b"".join((lead + place - table).to_bytes(4, "little", signed=True) for place in places)
+    jump = JUMP.replace("00 00 00 00", lea)
+    ends = BLOCKS
+    for old, new in (("eb 16", "eb 28"), ("eb 0e", "eb 20"), ("eb 06", "eb 18")):
+        ends = ends.replace(old, new)
+    patches = () if hole is None else (Patch(func="patch_32", offsets=(table + hole,), value=HoleValue.OPARG),)
+    return group(f"{MASK} {jump} {ends} {around} {rows.hex(' ')}", *patches)
+
+
+def test_a_table_in_the_code() -> None:
+    plain = group(f"{MASK} {SAME}")
+    assert_proved(verdict(in_code(), plain))
+    assert_proved(verdict(plain, in_code()))
+    for places in [row for row in itertools.permutations(PLACES) if row != PLACES]:
+        assert_not_proved(verdict(in_code(places), plain))
+    for by in (-4, -1, 1, 4):
+        assert_not_proved(verdict(in_code(by=by), plain))
+    # What a hole of the code holds is not what the body has there.
+    for hole in range(0, 16, 4):
+        assert_not_proved(verdict(in_code(hole=hole), plain))
+
+
+def test_a_table_in_front_of_much_data() -> None:
+    def longer(made: StencilGroup) -> StencilGroup:
+        return replace(made, data=replace(made.data, body=made.data.body + bytes(range(1, 256)) * 2))
+
+    plain = group(f"{MASK} {SAME}")
+    assert_proved(verdict(longer(jumping()), plain))
+    assert_not_proved(verdict(longer(jumping((0, 8, 24, 16))), plain))
+    found = verdict(longer(jumping(before="41 83 e4 07")), group(f"41 83 e4 07 {SAME}"))
+    assert found.why == "unsupported: a jump through a table to what may be beside it"
+
+
+def test_a_text_may_be_behind_a_table() -> None:
+    # lea rdi, [rip + text]; call PyOne
+    def calling(text: bytes, table: int) -> StencilGroup:
+        lea = Patch(func="patch_32r", offsets=(3,), value=HoleValue.DATA, addend=4 * table - 4)
+        call = Patch(func="patch_32r", offsets=(8,), symbol="PyOne", addend=-4)
+        made = group("48 8d 3d 00 00 00 00 e8 00 00 00 00", lea, call)
+        entries = tuple(
+            Patch(func="patch_32r", offsets=(4 * number,), value=HoleValue.CODE, addend=7) for number in range(table)
+        )
+        return replace(made, data=Stencil(body=bytes(4 * table) + text, patches=entries))
+
+    assert_proved(verdict(calling(b"a text\0", 2), calling(b"a text\0", 1)))
+    assert_not_proved(verdict(calling(b"a text\0", 2), calling(b"a tent\0", 1)))

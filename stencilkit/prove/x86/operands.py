@@ -62,7 +62,8 @@ def address(state: State, code: Code, op: Operation, operand: Operand) -> Term:
     hole = code.hole(op, op.places[1], relative=operand.base == "rip")
     if operand.base == "rip":
         if hole is None:
-            raise UnsupportedError("an address in the code")
+            # On macOS, a table is in the code: what is there is read as it was built.
+            return terms.offset(code.start, op.end + operand.number)
         return terms.offset(hole, op.size - op.places[1][0])
     rows = [terms.const(operand.number, code.word) if hole is None else _extended(hole, op.places[1][1])]
     if operand.base:
