@@ -7,11 +7,11 @@ error and Ctrl-C both exit with 1, which means "different" here.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -97,6 +97,8 @@ def group() -> None:
 def run() -> None:
     """Be the `stencilkit` program; a shell that wants completions calls it, too."""
     _open_closed()
+    # What is loaded by now stays: the garbage collector need not look at it again and again.
+    gc.freeze()
     if instruction := environ.variable(_completion.VARIABLE):
         _completion.answer(group, instruction)
         raise SystemExit(_written_out(sys.stdout, ExitCode.OK, say=_silent))
@@ -151,6 +153,8 @@ def main(arguments: list[str] | None = None) -> int:  # noqa: PLR0911  # one ret
     except (MemoryError, RecursionError) as error:
         return _trouble(_exhausted(error))
     except Exception:  # noqa: BLE001  # the last resort: a bug must not look like a verdict
+        import traceback
+
         with _UNHEARD:
             traceback.print_exc()
             _render.say(

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import click
 
-from stencilkit import attest
 from stencilkit.cli import _options, _render
 from stencilkit.errors import UsageError
 from stencilkit.model.attestation import Attestations, Demand, Signer, Statement
@@ -47,6 +46,7 @@ class Asked:
             if self.key or self.identity or self.threshold is not None:
                 raise UsageError("signers are named, and nothing that they signed", fix="add --attestation FILE")
             return None
+        from stencilkit import attest
         from stencilkit.pipeline import attesting
 
         signers, threshold = (policy.signers, policy.threshold) if policy else (self._signers(), self.threshold)
@@ -57,6 +57,8 @@ class Asked:
         if len(self.identity) != len(self.issuer):
             raise UsageError("each --identity needs its --issuer", fix="give as many of one as of the other")
         people = zip(self.identity, self.issuer, strict=True)
+        from stencilkit import attest
+
         found = [attest.key_signer(path) for path in self.key]
         found += [Signer(name=identity, identity=identity, issuer=issuer) for identity, issuer in people]
         if not found:
@@ -136,6 +138,8 @@ class Signing:
     @property
     def suffix(self) -> str:
         """Name the end of the file's name: a DSSE envelope's, or a sigstore bundle's."""
+        from stencilkit import attest
+
         return attest.SUFFIXES[self.sigstore]
 
     def sign(self, statement: Statement) -> bytes:
@@ -143,6 +147,8 @@ class Signing:
 
         Raises: AttestationError.
         """
+        from stencilkit import attest
+
         if self.sign_key is not None:
             return attest.sign_with_key(statement, self.sign_key, environ.variable(PASSPHRASE))
         return attest.sign_with_identity(statement, environ.variable(TOKEN), self.trust_config)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stencilkit import dialects, novelty, source, targets
+from stencilkit import dialects, source, targets
 from stencilkit.errors import SourceError
 from stencilkit.model.dialect import Python
 from stencilkit.model.novelty import Provisional
@@ -59,6 +59,8 @@ def _provisional(root: Path, series: str) -> Provisional:
 
     Raises: SourceError.
     """
+    from stencilkit import novelty  # noqa: PLC0415  # nobody needs it who has a CPython that is known
+
     differences = novelty.differences(novelty.read(root), novelty.known(series))
     blocking = [item for item in differences if item.weight == "blocking"]
     if blocking:

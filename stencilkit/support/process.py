@@ -13,14 +13,16 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from stencilkit.errors import ProcessError, StencilkitError
 from stencilkit.support import environ
 from stencilkit.support.words import counted
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # What a child may inherit. Compilers change their output with CPATH, C_INCLUDE_PATH, CCC_OVERRIDE_OPTIONS, LANG,
 # SOURCE_DATE_EPOCH and others: they are not here. The rest is needed to find and start programs.
@@ -244,6 +246,8 @@ def hand_over(command: Sequence[str | Path]) -> int:
 @contextlib.contextmanager
 def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Give threads for running programs. What goes wrong cancels what has not begun; Ctrl-C ends the programs, too."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # it loads logging, and few commands need it
+
     with ThreadPoolExecutor(count) as pool:
         try:
             yield pool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -85,6 +84,8 @@ def nearest(
     lower = word.lower()
     if lower in also and also[lower].lower() in names:
         return (also[lower],)
+    import difflib  # noqa: PLC0415  # nobody needs it who makes no mistake
+
     return tuple(names[name] for name in difflib.get_close_matches(lower, names, n=_SHOWN, cutoff=likeness))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -109,3 +110,15 @@ def test_the_program_ends_with_the_code_of_its_command(monkeypatch: pytest.Monke
     with pytest.raises(SystemExit) as ended:
         cli.run()
     assert ended.value.code == 1
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("command", ["build", "regen", "verify"])
+def test_what_few_runs_need_is_not_loaded_by_all(command: str) -> None:
+    """Loading is a third of an answer in which nothing is built."""
+    program = f"import sys\nimport stencilkit.cli.{command}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    rare = {"difflib", "importlib.resources", "stencilkit.novelty", "elftools", "capstone"}
+    if command != "build":
+        rare |= {"traceback", "logging", "concurrent.futures"}
+    assert not rare & set(done.stdout.split())
