@@ -6,6 +6,7 @@ read over writes, those are not looked at that this distance excludes: copies in
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,10 +17,26 @@ from stencilkit.prove.terms import Term
 Pairs = list[tuple[Term, Term]]
 
 
-def tidied(facts: Facts, rows: Iterable[tuple[Term, Term]]) -> Pairs:
-    """Leave out of what is read over writes those that facts say are elsewhere."""
+def tidied(facts: Facts, rows: Iterable[tuple[Term, Term]], *, whole: bool) -> Pairs:
+    """List the pairs that differ in form without what is read over writes that facts say are elsewhere.
+
+    They are in that form if it is asked for the `whole`: what was copied in rounds of two lengths was read over many
+    writes.
+    """
+    tidy, found = _Tidy(_excluded(facts)), list(rows)
+    if not tidy.changes(itertools.chain(*found)):
+        return found
+    done = [(tidy.term(one), tidy.term(other)) for one, other in found]
+    return [new if whole else old for old, new in zip(found, done, strict=True) if new[0] is not new[1]]
+
+
+def value(facts: Facts, condition: Term) -> bool | None:
+    """Return whether a condition is true or false by its form in which such writes are left out, None if it is open."""
     tidy = _Tidy(_excluded(facts))
-    return [(tidy.term(one), tidy.term(other)) for one, other in rows]
+    reads = any(one.op in ("over", "word") for one in terms.below((condition,)))
+    if not tidy.excluded or not reads or not tidy.changes([condition, *facts.rows]):
+        return None
+    return Facts().plus(*map(tidy.term, facts.rows)).value(tidy.term(condition))
 
 
 def _excluded(facts: Facts) -> dict[Term, list[tuple[int, int]]]:
@@ -39,13 +56,24 @@ class _Tidy:
     excluded: dict[Term, list[tuple[int, int]]]
     done: dict[Term, Term] = field(default_factory=dict)
 
+    def changes(self, rows: Iterable[Term]) -> bool:
+        """Say whether anything is read over a write that is elsewhere."""
+        return any(one.op == "over" and self.apart(one.args[0]) for one in terms.below(rows))
+
     def term(self, term: Term) -> Term:
-        if term.op != "over":
-            return term
-        if term not in self.done:
-            distance, written, under = term.args
-            under = self.term(under)
-            self.done[term] = under if self.apart(distance) else terms.over(distance, self.term(written), under)
+        """Make a term anew, and all that is in it: a piece of what is read can be a part of what is written."""
+        todo = [term]
+        while todo:
+            one = todo[-1]
+            missing = [arg for arg in one.args if arg not in self.done]
+            todo.extend(missing)
+            if missing:
+                continue
+            todo.pop()
+            if one.op == "over" and self.apart(one.args[0]):
+                self.done[one] = self.done[one.args[2]]
+            else:
+                terms.replaced(one, self.done)
         return self.done[term]
 
     def apart(self, distance: Term) -> bool:

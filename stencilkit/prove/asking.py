@@ -94,7 +94,8 @@ def _closed(search: Search, facts: Facts, more: tuple[Term, ...], rows: list[Ter
     """Say whether a "no" is cheap to find: from the facts that are near, or whatever is read over other writes."""
     if terms.FALSE in rows:
         return True
-    near = knowledge.near(facts, more)
+    # What is given is about where objects are, which is what code compares before it copies.
+    near = knowledge.near(facts.plus(*rows[len(facts.rows) + len(more) :]), more)
     if len(near) > len(more) and search.solver.impossible(near):
         return True
     below = terms.below(rows)

@@ -142,10 +142,10 @@ ASSUMPTIONS: Final = (
         text="the thread state; the frame, its code object and the name there that a uop is about; a frame that is "
         "pushed, the values on the evaluation stack, and the function that is called with its code object; what "
         "is in front of a generator's frame, and the frame that it yields to; a generator that is asked for a "
-        "value; the state of the exception that is handled, which can be in the thread state; the specialization "
-        "of an operator; the definition of a builtin that is called; the object whose address is an operand; the "
-        "exit of a trace, and what executors have in front of their exits do not overlap: no byte is in two of "
-        "them (the rows of OBJECTS, in placement)",
+        "value; a new generator, with what its frame begins with; the state of the exception that is handled, which "
+        "can be in the thread state; the specialization of an operator; the definition of a builtin that is called; "
+        "the object whose address is an operand; the exit of a trace, and what executors have in front of their exits "
+        "do not overlap: no byte is in two of them (the rows of OBJECTS, in placement)",
         source="C11 6.5 paragraph 7, by which compilers change the order of accesses to different types; CPython "
         "allocates each by itself (the sources of the rows)",
         optional=True,

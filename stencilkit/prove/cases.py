@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from stencilkit.prove import terms
 from stencilkit.prove.facts import Facts
-from stencilkit.prove.machine import State, UnsupportedError
+from stencilkit.prove.machine import Branch, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.solver import LimitError
 from stencilkit.prove.terms import FALSE, TRUE, Term
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 8
 """How many numbers may be left."""
+_PARTING: Final = 8
 Cases = list[tuple[Pair, Facts]]
 
 
@@ -34,12 +35,40 @@ def split(search: Search, pair: Pair, facts: Facts) -> Cases:
     for term, numbers in _ranges(facts).items():
         found = _cases(pair, facts, term, numbers)
         try:
-            rounds = [tuple(search.rounds(side) for side in one) for one, _ in found]
+            rounds = [tuple(_rounds(search, side) for side in one) for one, _ in found]
         except (UnsupportedError, LimitError):
             continue
         if not any(None in row for row in rounds) and any(one != other for one, other in rounds):
             return found
     return []
+
+
+def _rounds(search: Search, side: Side) -> list[int] | None:
+    """Count the words that are written at each head of a loop up to the next event; None where ways part before.
+
+    Behind the last head, a few ways may part: code can assert something there.
+    """
+    heads, found, parted = search.heads[side.code.side], list[int](), 0
+    todo = [side.state.copy()]
+    while todo:
+        state = todo.pop()
+        control = search.straight(side.code, state, start=True)
+        ways = [state] if control is None else []
+        if isinstance(control, Branch):
+            truth = control.condition.value
+            parted += truth is None
+            ways = [state.copy() for way in (False, True) if truth is None or bool(truth) is way]
+            if truth != 0:
+                search.go(ways[-1], control)
+        for way in ways:
+            if way.leaving is None and way.pc in heads:
+                found.append(len(way.heap.writes))
+                if parted:
+                    return None
+        if parted > _PARTING:
+            return None
+        todo += ways
+    return found
 
 
 def _ranges(facts: Facts) -> dict[Term, range]:
@@ -52,7 +81,7 @@ def _ranges(facts: Facts) -> dict[Term, range]:
         number = bound.args[1].value if bound.op == "ult" else None
         if number is None:
             continue
-        term = _narrow(bound.args[0])
+        term = _narrow(bound.args[0], number)
         if is_less:
             most[term] = min(most.get(term, number), number)
         else:
@@ -64,8 +93,13 @@ def _ranges(facts: Facts) -> dict[Term, range]:
     }
 
 
-def _narrow(term: Term) -> Term:
-    """Leave out the zeroes at the top of a number."""
+def _narrow(term: Term, number: int) -> Term:
+    """Leave out the zeroes at the top of what is compared with a number, or copies of its sign.
+
+    With these, what is below zero is above the number, as it is without them if the number has no sign there.
+    """
+    if term.op == "sext" and number <= 1 << term.args[0].width - 1:
+        return term.args[0]
     return term.args[1] if term.op == "concat" and len(term.args) == 2 and term.args[0].value == 0 else term
 
 

@@ -1,4 +1,4 @@
-"""Where generators are, and whom they yield to: rows of the fact `objects-do-not-overlap`."""
+"""Where generators are, new ones too, and whom they yield to: rows of the fact `objects-do-not-overlap`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from stencilkit.prove.placing import Condition, Index, Object
 
 _YIELDING: Final = re.compile(r"_YIELD_VALUE")
 _ITERATING: Final = re.compile(r"_FOR_ITER_GEN_FRAME")
+_RETURNING: Final = re.compile(r"_RETURN_GENERATOR")
 _IS_GENERATOR: Final = Condition(of="iterator", field="PyObject.ob_type", symbol="PyGen_Type")
+_NEW: Final = "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar, with the words of the code's frame"
 
 GENERATORS: Final = (
     # The thread state has a frame between PyThreadState and these fields.
@@ -112,5 +114,42 @@ GENERATORS: Final = (
         where=_IS_GENERATOR,
         source="Include/internal/pycore_frame.h, _PyFrame_StackPush: within the generator, or the last word before "
         "localsplus if it is running (_PyFrame_GetStackPointer)",
+    ),
+    Object(
+        name="new generator",
+        kind="new generator",
+        call="_Py_MakeCoro",
+        new=True,
+        size="PyGenObject.gi_iframe",
+        uops=_RETURNING,
+        series=("3.13",),
+        source=f"{_NEW}: the thread state and the frame were there before, and stay where they are",
+    ),
+    Object(
+        name="frame of the new generator",
+        kind="new generator",
+        within="new generator",
+        item="PyGenObject.gi_iframe",
+        size="_PyInterpreterFrame.localsplus",
+        uops=_RETURNING,
+        series=("3.13",),
+        source=f"{_NEW}; Include/cpython/genobject.h, _PyGenObject_HEAD: coroutines have it at the same place",
+    ),
+    # What a frame begins with is copied as one structure, which has a word of localsplus, before the rest of those.
+    *(
+        Object(
+            name=f"first value of the {of}",
+            kind=kind,
+            within=of,
+            item="_PyInterpreterFrame.localsplus",
+            uops=_RETURNING,
+            series=("3.13",),
+            source=f"{source}; Include/internal/pycore_frame.h, _PyFrame_Copy; Objects/codeobject.c, "
+            "init_code: a code object's stack has a word or more",
+        )
+        for of, kind, source in (
+            ("frame of the new generator", "new generator", _NEW),
+            ("frame", "frame", "Include/internal/pycore_frame.h, _PyInterpreterFrame"),
+        )
     ),
 )

@@ -116,7 +116,7 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
     while True:
         if invariant.rounds > _ROUNDS:
             raise UnsupportedError("loops differ")
-        exits, serial = len(search.exits), search.serial
+        exits, made, serial = len(search.exits), search.made, search.serial
         # It has to hold the first time too; what is a class of equal places is so by its making.
         search.require(_equal_memories(invariant, pair), facts)
         try:
@@ -125,7 +125,8 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
             if weaker.serial != invariant.serial:
                 raise
             del search.exits[exits:]
-            search.serial = serial
+            # Another call may get a number that is free again, and nothing is known of what that one makes.
+            search.serial, search.made = serial, made
             invariant.rounds += 1
             continue
         return

@@ -55,17 +55,23 @@ def regions(world: World, code: Code) -> tuple[Region, ...]:
 
 def made(world: World, code: Code, callee: str, serial: int) -> tuple[Region, ...]:
     """Find what is known behind a call, the one of this number, beside what was known before it."""
+    finder = _Finder(world, code, {})
+    for row, oparg in () if world.entry else _rows(world, code):
+        if row.call and row.call == callee and row.size in world.layout:
+            finder.found[row.name] = _made(row, world, serial)
+        elif row.within in finder.found:
+            finder.add(row, oparg)
+    return tuple(finder.found.values())
+
+
+def _made(row: Object, world: World, serial: int) -> Region:
+    """Make the region of what a callee has made: it wrote where that is, or returned it."""
     word = world.convention.word
-    return tuple(
-        Region(
-            row.kind,
-            returning.written(row.out, 0, word, serial),
-            terms.const(world.layout[row.size], word),
-            returning.positive(serial),
-        )
-        for row, _ in _rows(world, code)
-        if row.call and row.call == callee and row.size in world.layout and not world.entry
-    )
+    size = terms.const(world.layout[row.size], word)
+    if not row.new:
+        return Region(row.kind, returning.written(row.out, 0, word, serial), size, returning.positive(serial))
+    start = returning.pointer(serial, word)
+    return Region(row.kind, start, size, terms.invert(terms.eq(start, terms.const(0, word))))
 
 
 def _rows(world: World, code: Code) -> Iterator[tuple[Object, str | None]]:
@@ -100,7 +106,8 @@ class _Finder:
         """Find the region of a row, if all that it needs is known; `oparg` is the one that the uop's name says."""
         start = self._items(row, oparg) if row.items else self._start(row)
         size = self._size(row, oparg)
-        where = self._where(row.where) if row.where is not None else TRUE
+        whole = self.found[row.within].where if row.within in self.found else TRUE
+        where = self._where(row.where) if row.where is not None else whole
         if start is not None and size is not None and where is not None:
             self.found[row.name] = Region(row.kind, start, size, where)
 

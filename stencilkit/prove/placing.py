@@ -42,10 +42,11 @@ class Object:
 
     One of these has the address: the `argument` of a stencil, a `hole`, a `symbol`, the word at a `field` of the object
     of the row `behind`, whose low bits are TAGS if it is `tagged`, or a result that `call`, a C function, has written
-    to where its argument of the number `out` points, if what it returned is positive. An object that is `within` that
-    of another row begins where that does. The argument `stack_pointer` is above the values on the evaluation stack:
-    `items`, and as many as the uop's oparg says if they are `counted`, are the object. Of what begins at the field
-    `item`, the one of the number `index` is it, or the first.
+    to where its argument of the number `out` points, if what it returned is positive. If the object is `new`, that
+    function has returned its address, or null. An object that is `within` that of another row begins where that does,
+    and is there where that is. The argument `stack_pointer` is above the values on the evaluation stack: `items`, and
+    as many as the uop's oparg says if they are `counted`, are the object. Of what begins at the field `item`, the one
+    of the number `index` is it, or the first.
 
     The object begins where its type's field `start` is, if there is one; or the argument is the address of its field
     `before`, and it begins in front of that. `size` is the size of the type, or how far a field is from the type's
@@ -67,6 +68,7 @@ class Object:
     symbol: str = ""
     call: str = ""
     out: int = 0
+    new: bool = False
     items: int = 0
     counted: bool = True
     within: str = ""

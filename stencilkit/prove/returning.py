@@ -113,7 +113,7 @@ def _results(state: State, world: World, prototype: Prototype | None, serial: in
         _integral(state, world, kind, serial)
 
 
-def _pointer(serial: int, word: int) -> Term:
+def pointer(serial: int, word: int) -> Term:
     """Make a result that is a pointer: a multiple of a word's size."""
     return terms.multiple(f"result {serial}", word, word // 8)
 
@@ -139,7 +139,7 @@ def _integral(state: State, world: World, kind: str, serial: int) -> None:
     if kind == "pair" or width > word:
         for second in others:
             state.registers[second] = terms.sym(f"second result {serial}", word)
-    value = _pointer(serial, word) if kind == "ptr" else terms.sym(f"result {serial}", min(width, word))
+    value = pointer(serial, word) if kind == "ptr" else terms.sym(f"result {serial}", min(width, word))
     if width < word:
         # Unknown to both: the first side is right, so what it does is the same for all of them.
         value = terms.concat(terms.sym(f"undefined top {serial}", word - width), value)

@@ -132,29 +132,12 @@ class Search:
                     raise LimitError
                 self._meet((one, other), assumed, depth)
 
-    def rounds(self, side: Side) -> list[int] | None:
-        """Count the words that are written at each head of a loop up to the next event; None where ways part."""
-        state, found = side.state.copy(), list[int]()
-        state.counted = True
-        while True:
-            control = self._straight(side.code, state, start=True)
-            if isinstance(control, Branch):
-                truth = control.condition.value
-                if truth is None:
-                    return None
-                if truth:
-                    self._go(state, control)
-            elif control is not None:
-                return found
-            if state.leaving is None and state.pc in self.heads[side.code.side]:
-                found.append(len(state.heap.writes))
-
     def _paths(self, side: Side, facts: Facts, *, decide: bool) -> Iterator[Event]:
         """Run one side on every path to its next event; `decide` asks the solver which ways are open."""
         todo = [(self._knowing(side.state.copy(), facts), facts, True)]
         while todo:
             state, known, start = todo.pop()
-            while (control := self._straight(side.code, state, start=start)) is None:
+            while (control := self.straight(side.code, state, start=start)) is None:
                 start = False
             target = tables.target(control, side.code)
             if target is not None:
@@ -166,17 +149,19 @@ class Search:
                 continue
             truth = known.value(control.condition)
             if truth is None and decide:
+                truth = apart.value(known, control.condition)
+            if truth is None and decide:
                 truth = asking.decided(self, known, control.condition)
             for way in (True, False) if truth is None else (truth,):
                 then = state.copy()
                 fact = control.condition if way else terms.invert(control.condition)
                 more = known if truth is not None else known.plus(fact)
                 if way:
-                    self._go(then, control)
+                    self.go(then, control)
                 todo.append((self._knowing(then, more), more, False))
 
-    def _go(self, state: State, branch: Branch) -> None:
-        """Take a branch: to an offset, or beyond the stencil, which `_straight` sees next."""
+    def go(self, state: State, branch: Branch) -> None:
+        """Take a branch: to an offset, or beyond the stencil, which `straight` sees next."""
         if branch.value is not None:
             state.registers[branch.register] = branch.value
         if isinstance(branch.target, int):
@@ -184,7 +169,7 @@ class Search:
         else:
             state.leaving = branch.target
 
-    def _straight(self, code: Code, state: State, *, start: bool) -> Control | Literal["loop"]:
+    def straight(self, code: Code, state: State, *, start: bool) -> Control | Literal["loop"]:
         """Run one instruction; return what ends a straight piece of code."""
         if state.leaving is not None:
             return Jump(state.leaving)
@@ -299,10 +284,9 @@ class Search:
         """
         open_rows = [row for row in obligations if row.left is not row.right]
         for row in open_rows:
-            # What was copied in rounds of two lengths was read over other writes, most of which are elsewhere.
             counted = events is not None and events[0].state.counted
-            enough = apart.tidied(facts, row.enough) if counted else row.enough
-            if enough and all(one is other or self._equal(facts, one, other) for one, other in enough):
+            pairs = apart.tidied(facts, row.enough or ((row.left, row.right),), whole=counted)
+            if not pairs or (row.enough and all(self._equal(facts, *pair) for pair in pairs)):
                 continue
             unequal = terms.invert(terms.eq(row.left, row.right))
             found = self._ask(facts, unequal)

@@ -102,6 +102,13 @@ def test_the_cases_are_all_that_comparisons_leave() -> None:
     for rows in itertools.combinations(facts.rows, 2):
         left = cases._ranges(Facts().plus(*rows)).get(OPARG, range(0))
         assert not left or {18, 19} <= {*left}
+    signed = terms.sext(OPARG, 64)
+    for least, most in ((18, 20), (0x7FFE, 0x8000)):
+        rows = less(signed, most), terms.invert(less(signed, least))
+        assert cases._ranges(Facts().plus(*rows)) == {OPARG: range(least, most)}
+        assert cases._ranges(Facts().plus(rows[0], terms.invert(less(OPARG, least)))) == {OPARG: range(least, most)}
+    # What has a sign is not between two numbers that are as wide as it.
+    assert OPARG not in cases._ranges(Facts().plus(less(signed, 0x8001), terms.invert(less(signed, 0x8000))))
     # Signed numbers, and sums, are not what these are about.
     narrow = terms.less(OPARG, terms.const(20, 16), is_signed=True)
     assert not cases._ranges(Facts().plus(narrow, terms.invert(less(OPARG, 18))))
@@ -116,8 +123,54 @@ def test_a_write_is_elsewhere_only_if_no_byte_of_it_can_be_read() -> None:
         overlap = not all(0 <= one - distance < least for one in range(-7, 8))
         for factor in (1, -1):
             read = terms.over(terms.scale(terms.offset(gap, distance), factor), terms.sym("written"), old)
-            ((found, _),) = apart.tidied(facts, [(read, old)])
-            assert found is (read if overlap else old)
+            assert apart.tidied(facts, [(read, old)], whole=True) == ([(read, old)] if overlap else [])
+
+
+def unlike(distance: int) -> terms.Term:
+    """Read at a distance behind what was written from another place on, which is 32 bytes in front or more."""
+    gap = terms.offset(terms.sub(terms.sym("to"), terms.sym("from")), distance)
+    return terms.over(gap, terms.sym("written"), terms.word("memory", terms.sym("from")))
+
+
+FAR = Facts().plus(
+    terms.invert(terms.less(terms.sub(terms.sym("to"), terms.sym("from")), terms.const(32), is_signed=False))
+)
+
+
+def test_what_is_elsewhere_is_left_out_of_all_that_is_made_of_it() -> None:
+    old = terms.word("memory", terms.sym("from"))
+    for distance, same in ((-8, True), (-24, True), (0, False), (-32, False)):
+        made = terms.concat(terms.offset(terms.extract(unlike(distance), 32, 32), 1), terms.extract(old, 0, 32))
+        other = terms.concat(terms.offset(terms.extract(old, 32, 32), 1), terms.extract(unlike(distance), 0, 32))
+        assert apart.tidied(FAR, [(made, other)], whole=False) == ([] if same else [(made, other)])
+    # Of two pairs, the one that is not the same stays as it is, or gets the form.
+    pairs = [(unlike(-8), old), (unlike(-8), terms.sym("other"))]
+    assert apart.tidied(FAR, pairs, whole=False) == pairs[1:]
+    assert apart.tidied(FAR, pairs, whole=True) == [(old, terms.sym("other"))]
+
+
+def test_what_is_known_of_a_word_is_known_of_it_read_over_what_is_elsewhere() -> None:
+    number = terms.const(5)
+    for distance, same in ((-8, True), (0, False)):
+        old, read = terms.word("memory", terms.sym("from")), unlike(distance)
+        for one, other in ((old, read), (read, old)):
+            for condition, truth in ((terms.eq(one, number), True), (terms.invert(terms.eq(one, number)), False)):
+                known = FAR.plus(condition)
+                assert apart.value(known, terms.eq(other, number)) is (truth if same else None)
+                assert apart.value(known, terms.eq(other, terms.const(6))) is None
+    assert apart.value(Facts().plus(terms.eq(old, number)), terms.eq(unlike(-8), number)) is None
+
+
+# cmp qword [r14 - 8], 0; jne here: what is asserted behind the loops
+ASSERTING = "49 83 7e f8 00 75 00"
+
+
+def test_ways_may_part_behind_the_loops() -> None:
+    assert_proved(given(copies(20, end=ASSERTING), copies(18, end=ASSERTING)))
+    for number in (18, 19):
+        assert_not_proved(given(copies(20, end=ASSERTING), copies(18, end=ASSERTING + only(number)), budget=LITTLE))
+    # They part eight times at most.
+    assert_not_proved(given(copies(20, end=9 * ASSERTING), copies(18, end=9 * ASSERTING), budget=LITTLE))
 
 
 def test_a_term_is_replaced_in_all_that_is_made_of_it() -> None:
@@ -133,3 +186,18 @@ def test_a_term_is_replaced_in_all_that_is_made_of_it() -> None:
 
 def test_a_proof_costs_less_than_what_refusals_may() -> None:
     assert given(copies(20), copies(18)).spent < LITTLE
+
+
+def test_a_number_with_a_sign_is_between_its_bounds() -> None:
+    narrow = terms.sym("narrow", 4)
+    signed = terms.sext(narrow, 8)
+    bounds = (0, 1, 6, 7, 8, 9, 15, 16, 17, 128, 240, 247, 248, 249, 255)
+    for low, high, (one, other) in itertools.product(bounds, bounds, itertools.product((narrow, signed), repeat=2)):
+        if max(low * (one is narrow), high * (other is narrow)) > 15:
+            continue
+        found = cases._ranges(Facts().plus(terms.invert(less(one, low)), less(other, high)))
+        for number in range(16):
+            wide = number if number < 8 else number + 240
+            values = {narrow: number, signed: wide}
+            if values[one] >= low and values[other] < high:
+                assert all(values[term] in within for term, within in found.items()), (low, high, number)
