@@ -20,6 +20,7 @@ meeting      what must be equal at calls and exits
 arguments    what a callee can see of its arguments
 returning    what is known behind a call
 loops        coinduction
+joining      paths that come together behind a call
 cases        loops by the number of their rounds, where a round of one side is not a round of the other
 tables       jumps through a table in the data
 apart        writes that are elsewhere by the form of what is known
@@ -100,7 +101,9 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
     if first.proof.verdict is Verdict.PROVED or first.search is None:
         return first.proof
     spent, last = first.proof.spent, first
-    asserts = any(patch.symbol in ASSERTING for group in (left, right) for patch in group.code.patches)
+    # A function's address can be in the data.
+    patches = [patch for group in (left, right) for patch in (*group.code.patches, *group.data.patches)]
+    asserts = any(patch.symbol in ASSERTING for patch in patches)
     for facts in optional(left.name, setting.series, asserts=asserts) if first.undecided else ():
         given = _attempt(left, right, replace(setting, budget=max(setting.budget - spent, 1)), facts)
         spent += given.proof.spent

@@ -69,6 +69,11 @@ ASSUMPTIONS: Final = (
         source="both sides run in the same process; a callee sees no other state of the caller under the ABI",
     ),
     Assumption(
+        name="callees-that-read",
+        text="a function of READING returns only with memory as it was",
+        source="Python/ceval.c, _Py_assert_within_stack_bounds: compares numbers, and returns, or ends the process",
+    ),
+    Assumption(
         name="callees-follow-abi",
         text="a callee keeps the registers, and the caller's frame above the stack pointer, that the ABI says",
         source="System V ABI AMD64 3.2.1; AAPCS64 6.1; Microsoft, x64 and ARM64 ABI conventions",
@@ -256,6 +261,9 @@ OPARGS: Final[Mapping[str, tuple[int, ...]]] = {"_SET_FUNCTION_ATTRIBUTE": (1, 2
 # What a failed assertion calls: glibc and musl, macOS, Windows. Only debug builds assert.
 ASSERTING: Final = frozenset(("__assert_fail", "__assert_rtn", "_wassert"))
 ASSERTING_FACT: Final = "objects-are-aligned"
+
+# What writes nothing, or does not return. Python/ceval.c, in CPython 3.15.0rc1: debug builds call it first of all.
+READING: Final = frozenset(("_Py_assert_within_stack_bounds",))
 
 SUFFIX: Final = re.compile(r"_r\d\d$")
 """What a stencil's name has behind the uop's."""

@@ -200,7 +200,7 @@ _I686_PASSING: Final[Mapping[str, Passing]] = {
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "3.13": ("frame", "stack_pointer", "tstate"),
     "3.14": ("frame", "stack_pointer", "tstate"),
-    "3.15": ("executor", "frame", "stack_pointer", "tstate"),
+    "3.15": ("executor", "frame", "stack_pointer", "tstate", "tos_cache0"),
 }
 _BY_ARCH: Final = {"x86_64": _X86_64_PASSING, "i686": _I686_PASSING, "aarch64": _AARCH64_PASSING}
 

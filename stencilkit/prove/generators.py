@@ -10,6 +10,7 @@ from stencilkit.prove.placing import Condition, Index, Object
 _YIELDING: Final = re.compile(r"_YIELD_VALUE")
 _ITERATING: Final = re.compile(r"_FOR_ITER_GEN_FRAME")
 _RETURNING: Final = re.compile(r"_RETURN_GENERATOR")
+_SENDING: Final = re.compile(r"_SEND_GEN_FRAME")
 _IS_GENERATOR: Final = Condition(of="iterator", field="PyObject.ob_type", symbol="PyGen_Type")
 _NEW: Final = "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar, with the words of the code's frame"
 
@@ -151,5 +152,49 @@ GENERATORS: Final = (
             ("frame of the new generator", "new generator", _NEW),
             ("frame", "frame", "Include/internal/pycore_frame.h, _PyInterpreterFrame"),
         )
+    ),
+    # Since 3.15, how many of the values on the evaluation stack are in registers is in a stencil's name.
+    *(
+        row
+        for suffix, items in (("_r03", 2), ("_r13", 1))
+        for row in (
+            Object(
+                name=f"top of the evaluation stack of {suffix}",
+                kind="frame",
+                argument="stack_pointer",
+                items=items,
+                counted=False,
+                uops=_ITERATING,
+                series=("3.15",),
+                suffix=suffix,
+                source="Python/executor_cases.c.h, _FOR_ITER_GEN_FRAME: an iterator is on the stack of the frame, and "
+                "one more value above it or in a register",
+            ),
+            Object(
+                name="iterator",
+                kind="generator",
+                behind=f"top of the evaluation stack of {suffix}",
+                tagged=True,
+                size="PyObject",
+                uops=_ITERATING,
+                series=("3.15",),
+                suffix=suffix,
+                source="Include/object.h: what every object begins with; of a generator, it is in front of the frame",
+            ),
+        )
+    ),
+    *(
+        Object(
+            name="iterator",
+            kind="generator",
+            argument="tos_cache0",
+            tagged=True,
+            size="PyObject",
+            uops=uops,
+            series=("3.15",),
+            suffix=suffix,
+            source="Include/object.h: what every object begins with; of a generator, it is in front of the frame",
+        )
+        for uops, suffix in ((_ITERATING, "_r23"), (_SENDING, "_r33"))
     ),
 )

@@ -78,7 +78,8 @@ def _rows(world: World, code: Code) -> Iterator[tuple[Object, str | None]]:
     """Yield the rows that are about a uop, with the oparg that its name says."""
     for row in OBJECTS:
         match = row.uops.fullmatch(SUFFIX.sub("", code.name)) if row.uops is not None else None
-        if (row.uops is None or match is not None) and world.series in (row.series or (world.series,)):
+        here = world.series in (row.series or (world.series,)) and code.name.endswith(row.suffix)
+        if here and (row.uops is None or match is not None):
             yield row, match.groupdict().get("oparg") if match is not None else None
 
 
@@ -124,9 +125,7 @@ class _Finder:
         word = self.world.convention.word
         if row.behind:
             start = self._read(row.behind, row.field, word)
-            if start is not None and row.tagged:
-                start = terms.bitwise("and", start, terms.const(~TAGS[self.world.series], word))
-            return self._item(start, row)
+            return self._item(self._without_tag(start) if row.tagged else start, row)
         if row.within:
             return self._item(self.found[row.within].start if row.within in self.found else None, row)
         if not self.arguments:
@@ -136,7 +135,12 @@ class _Finder:
         if row.hole:
             return terms.extract(terms.sym(row.hole), 0, word)
         start, within = self.arguments.get(row.argument), self._within(row)
+        start = self._without_tag(start) if row.tagged else start
         return terms.offset(start, within) if start is not None and within is not None else None
+
+    def _without_tag(self, start: Term | None) -> Term | None:
+        tags = terms.const(~TAGS[self.world.series], self.world.convention.word)
+        return terms.bitwise("and", start, tags) if start is not None else None
 
     def _within(self, row: Object) -> int | None:
         """Return how far behind the address that is given an object begins."""

@@ -53,8 +53,8 @@ class Object:
     start, of prototypes.toml; an item without one is a word. Behind that are as many words as the field `words` of the
     object of the row `owner` says, an int, which is not negative.
 
-    `uops` and `series` are those in which the object is there, all if none are given, and only `where` that condition
-    is true at entry. Two rows of one `kind` may be one object.
+    `uops` and `series` are those in which the object is there, all if none are given, those stencils of the uop whose
+    name ends with `suffix`, and only `where` that condition is true at entry. Two rows of one `kind` may be one object.
     """
 
     name: str
@@ -81,4 +81,5 @@ class Object:
     tagged: bool = False
     uops: re.Pattern[str] | None = None
     series: tuple[str, ...] = ()
+    suffix: str = ""
     where: Condition | None = None

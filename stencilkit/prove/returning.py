@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stencilkit.model.proof import Prototype
 from stencilkit.prove import terms
-from stencilkit.prove.assumptions import FRAME_POINTERS, Extent
+from stencilkit.prove.assumptions import FRAME_POINTERS, READING, Extent
 from stencilkit.prove.machine import State, UnsupportedError, in_frame
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
@@ -15,6 +15,8 @@ def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
     """Go on behind a call: results and memory are shared unknowns, what a callee may change is undefined."""
     name, prototype = callee.name, callee.prototype
     sides = []
+    # Where something was written, both sides may have written it in another way: what is there gets one name.
+    kept = name in READING and not any(side.state.heap.writes for side in pair)
     for side in pair:
         state = side.state.copy()
         stack = state.registers[world.convention.stack]
@@ -31,7 +33,7 @@ def after_call(pair: Pair, world: World, callee: Callee, serial: int) -> Pair:
             if register not in world.convention.kept:
                 state.registers[register] = _spoilt(register, old, world, f"{side.code.side} {serial}")
         state.flags = {}
-        state.heap = state.heap.renamed(f"memory {serial}")
+        state.heap = state.heap if kept else state.heap.renamed(f"memory {serial}")
         _results(state, world, prototype, serial)
         sides.append(Side(side.code, state))
     return sides[0], sides[1]

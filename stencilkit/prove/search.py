@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
-from stencilkit.prove import apart, asking, loops, meeting, objects, returning, tables, terms
+from stencilkit.prove import apart, asking, joining, loops, meeting, objects, tables, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.loops import Head
@@ -31,7 +31,7 @@ _EXITS_ASKED: Final = 4
 Step = Callable[[State, Code, Operation], Control]
 
 
-class StuckError(Exception):
+class StuckError(joining.StuckError):
     """No proof is found: the two sides may differ here, where these facts hold."""
 
     def __init__(self, difference: Difference, facts: Facts) -> None:
@@ -76,6 +76,7 @@ class Search:
     kinds: dict[tuple[Region, ...], Callable[[Term], str]] = field(default_factory=dict)
     undecided: set[Term] = field(default_factory=set)
     cases: int = 0
+    joins: joining.Joins = field(default_factory=joining.Joins)
 
     def prove(self) -> None:
         """Prove that both do the same.
@@ -222,9 +223,7 @@ class Search:
             found, callee = meeting.at_call(pair, (one.target, other.target), world)
             self.require(found, facts, events)
             if callee.prototype is None or callee.prototype.returns:
-                serial = self.fresh()
-                self.made += objects.made(self.world, self.left, callee.name, serial)
-                self.explore(returning.after_call(pair, world, callee, serial), facts, assumed, depth + 1)
+                joining.behind(self, (pair, callee), world, facts, assumed, depth)
                 return
         else:
             targets = [Obligation("the address that it goes to", one.target, other.target)]
@@ -233,7 +232,7 @@ class Search:
                 back = terms.sym(link) if link else terms.word("frame", self.world.frame)
                 targets.append(Obligation("the address that it returns to", one.target, back))
             self.require([*targets, *meeting.at_exit(pair, self.world, returns=one.kind == "return")], facts, events)
-        self.exits.append(facts)
+        self.exits.append(facts.plus(*self.joins.forgotten))
 
     def _impossible(self, events: tuple[Event, Event]) -> None:
         """Two events that do not fit are no difference if no values lead to both."""

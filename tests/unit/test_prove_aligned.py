@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stencilkit.model.proof import Proof, Prototype, Verdict
-from stencilkit.model.stencil import HoleValue, Patch, PatchForm, StencilGroup
+from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil, StencilGroup
 from stencilkit.prove.objects import Region, all_aligned
 from stencilkit.prove.possible import arranged, possible
 from stencilkit.prove.seeds import HEAP, Seed
@@ -93,6 +95,40 @@ def test_the_object_whose_address_is_an_operand_begins_at_a_word(name: str) -> N
 )
 def test_any_other_operand_may_be_odd(test: str, name: str) -> None:
     assert verdict(keeping(test, name), without(name), runs=20).verdict is Verdict.DIFFERS
+
+
+UNTAGGED = "48 83 e0 fe"  # and rax, ~1
+ITERATING = {  # where the iterator is, by the stencil's name
+    "_FOR_ITER_GEN_FRAME_r03": "49 8b 46 f0",  # rax = [r14 - 16]
+    "_FOR_ITER_GEN_FRAME_r13": "49 8b 46 f8",
+    "_FOR_ITER_GEN_FRAME_r23": "48 89 f8",  # rax = rdi
+    "_SEND_GEN_FRAME_r33": "48 89 f8",
+}
+
+
+def iterating(address: str, name: str) -> Proof:
+    """If the object has no type, assert that it is at a word."""
+    test = f"{address} 48 83 78 08 00 75 0a a8 07"
+    return verdict(asserting(test, name=name), without(name), runs=20)
+
+
+@pytest.mark.parametrize("name", ITERATING)
+def test_a_generator_is_where_the_stencils_name_says(name: str) -> None:
+    address = ITERATING[name]
+    answer = iterating(f"{address} {UNTAGGED}", name)
+    assert (answer.verdict, answer.facts) == (Verdict.GIVEN, ("objects-are-aligned",)), answer
+    others = [f"{other} {UNTAGGED}" for other in {*ITERATING.values(), "48 89 f0"} - {address}]
+    assert all(iterating(other, name).verdict is not Verdict.GIVEN for other in (*others, address))
+    assert iterating(f"{address} {UNTAGGED}", "_UOP_r33").verdict is not Verdict.GIVEN
+
+
+def test_an_assertion_can_be_called_through_the_stencils_data() -> None:
+    call = Patch(func="patch_x86_64_32rx", offsets=(9,), value=HoleValue.DATA, addend=-4)
+    code = group("50 41 f6 c5 07 74 06 ff 15 00 00 00 00 58", call)
+    address = Patch(func="patch_64", offsets=(0,), symbol="__assert_fail")
+    left = replace(code, data=Stencil(body=bytes(8), patches=(address,)))
+    answer = verdict(left, without(), runs=20)
+    assert (answer.verdict, answer.facts) == (Verdict.GIVEN, ("objects-are-aligned",)), answer
 
 
 def test_it_is_asked_only_where_something_is_asserted() -> None:
