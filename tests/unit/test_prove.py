@@ -345,7 +345,8 @@ def test_one_register_that_is_written_twice_is_refused(twice: str) -> None:
     answer = arm_verdict(arm(twice), arm(f"{twice} d503201f"))
     assert answer.verdict is Verdict.NOT_PROVED
     assert "unsupported: " in answer.why, answer  # the disassembler knows some of them
-    assert ("writes one register twice" in answer.why) == (twice in ("78808463", "f8008463", "b8808fbd", "f8008fde")), answer
+    is_twice = twice in ("78808463", "f8008463", "b8808fbd", "f8008fde")
+    assert ("writes one register twice" in answer.why) == is_twice, answer
     assert_proved(arm_verdict(arm("f8408483"), arm("f8408483 d503201f")))  # ldr x3, [x4], #8
 
 
