@@ -150,9 +150,9 @@ def test_what_is_elsewhere_is_left_out_of_all_that_is_made_of_it() -> None:
 
 
 def test_what_is_known_of_a_word_is_known_of_it_read_over_what_is_elsewhere() -> None:
-    number = terms.const(5)
+    number, old = terms.const(5), terms.word("memory", terms.sym("from"))
     for distance, same in ((-8, True), (0, False)):
-        old, read = terms.word("memory", terms.sym("from")), unlike(distance)
+        read = unlike(distance)
         for one, other in ((old, read), (read, old)):
             for condition, truth in ((terms.eq(one, number), True), (terms.invert(terms.eq(one, number)), False)):
                 known = FAR.plus(condition)
