@@ -209,6 +209,7 @@ def test_a_wide_sum_is_worth_what_the_narrow_one_is(
     one = terms.add(terms.const(number, 32), *(terms.scale(term, factor) for term, factor in narrow))
     whole = number + sum(factor * (values[name] & mask(size)) for name, factor in rows)
     assert terms.evaluate(terms.sext(one, 64), Given(values), {}) == signed(whole & mask(32), 32) & mask(64)
+    assert terms.evaluate(terms.zext(one, 64), Given(values), {}) == whole & mask(32)
     inverted, value = terms.invert(narrow[0][0]), ~(values[rows[0][0]] & mask(size)) & mask(64)
     assert terms.evaluate(terms.sext(inverted, 64), Given(values), {}) == value
 
@@ -224,6 +225,18 @@ def test_what_is_below_a_number_has_one_form_where_it_cannot_wrap() -> None:
         assert terms.sext(below, 64).op == "sext"
     assert terms.sext(terms.add(narrow, terms.const(0x7FFF0000, 32)), 64).op == "sum"
     assert terms.sext(terms.add(narrow, terms.const(0x7FFF0001, 32)), 64).op == "sext"
+
+
+def test_a_multiple_that_cannot_wrap_has_one_form_in_any_width() -> None:
+    """8 * oparg, of 32 bits or 64: LLVM 18 and 23 find values on the stack by it."""
+    oparg = terms.sym("oparg", 16)
+    narrow, wide = terms.zext(oparg, 32), terms.zext(oparg, 64)
+    assert terms.zext(terms.scale(narrow, 8), 64) is terms.scale(wide, 8)
+    most = terms.const(0xFFFF_FFFF - 8 * 0xFFFF, 32)
+    assert terms.zext(terms.add(terms.scale(narrow, 8), most), 64).op == "sum"
+    for wraps in (terms.offset(terms.add(terms.scale(narrow, 8), most), 1), terms.scale(narrow, -1)):
+        assert terms.zext(wraps, 64).op == "concat"
+    assert terms.zext(terms.offset(terms.sym("a", 32), 1), 64).op == "concat"
 
 
 @st.composite

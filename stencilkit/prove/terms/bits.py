@@ -182,8 +182,13 @@ _EXTRACTIONS: Final[Mapping[str, Callable[[Term, int, int], Term]]] = {
 
 
 def zext(term: Term, width: int) -> Term:
-    """Widen with zeroes."""
-    return term if width == term.width else concat(const(0, width - term.width), term)
+    """Widen with zeroes; a sum of numbers that were narrower, and cannot wrap, is one of wider numbers."""
+    if width == term.width:
+        return term
+    number, factors = parts(term)
+    if term.op == "sum" and number + sum(by * _most(one) for one, by in factors.items()) <= mask(term.width):
+        return add(const(number, width), *(scale(zext(one, width), by) for one, by in factors.items()))
+    return concat(const(0, width - term.width), term)
 
 
 def multiple(name: str, width: int, size: int) -> Term:
