@@ -79,6 +79,7 @@ class Clang:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         timeout: float = 0,
+        stdin_from: Path | None = None,
         stdout_to: Path | None = None,
     ) -> process.Completed:
         words = tuple(map(str, command))
@@ -111,6 +112,9 @@ class Clang:
         return _done(words, code=0 if self.upstream else 1, err="" if self.upstream else "Traceback\nNameError\n")
 
     def _translate(self, words: tuple[str, ...], cwd: Path) -> process.Completed:
+        if "-emit-pch" in words:
+            (cwd / "prefix.pch").touch()
+            return _done(words, code=int(self.old), err="error: unknown argument: -cc1\n" if self.old else "")
         source = cwd / next(word for word in words[::-1] if word.endswith((".c", ".h")))
         if "-emit-llvm" in words and self.ir:
             (cwd / words[words.index("-o") + 1]).write_text(self.ir)
@@ -121,9 +125,6 @@ class Clang:
             return self._compute(words, cwd, source)
         if "-E" in words:
             return self._preprocess(words, cwd)
-        if "-emit-pch" in words:
-            (cwd / "prefix.pch").touch()
-            return _done(words, code=int(self.old), err="error: unknown argument: -cc1\n" if self.old else "")
         return self._compile(words, cwd)
 
     def _answer(self, program: str, option: str) -> str:

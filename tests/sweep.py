@@ -145,7 +145,7 @@ class Bench:
         """Digest what the compiler makes of every unit with upstream's command lines."""
         plan = self.plan(flag)
         with files.scratch("sweep") as work:
-            session = compiler.prepare(plan, work, batched=False)
+            session = compiler.ask(plan, work, batched=False)
             made = session.emit(plan.units)
             failures = made.account.failures
             if plan.emits == "llvm-ir":

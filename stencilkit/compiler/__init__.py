@@ -23,7 +23,7 @@ from stencilkit.model.source import Unit
 from stencilkit.model.target import Step
 from stencilkit.support import process
 
-__all__ = ["Account", "Front", "Outputs", "Session", "check_failures", "prepare"]
+__all__ = ["Account", "Front", "Outputs", "Session", "ask", "check_failures", "prepare", "shared_prefix"]
 
 # What the driver is told to make, and the suffix of the result:
 _EMIT: Final[dict[Emits, tuple[tuple[str, ...], str]]] = {
@@ -44,24 +44,39 @@ _UNOPTIMISED: Final = ("-emit-llvm", "-disable-llvm-passes")
 _TIMEOUT_SECONDS: Final = 600.0
 
 
-def prepare(plan: Plan, work: Path, *, batched: bool = True, single: bool = False) -> Session:
-    """Compile the shared prefix in an empty folder, or find that this clang wants one process per unit.
-
-    For a `single` unit, that would take longer than to compile it with its prefix.
-    """
+def ask(plan: Plan, work: Path, *, batched: bool = True) -> Session:
+    """Ask the driver in an empty folder how it would call the compiler, or find that it wants one process per unit."""
     plain = Session(plan=plan, work=work)
     if not batched:
         return plain
     try:
         session = replace(plain, driver="batched", cc1=plain.extract_cc1("probe.c", "emit"))
-        if not single:
-            session.precompile()
-            session = replace(session, precompiled=True)
         if plan.emits == "llvm-ir":
             session = replace(session, second_cc1=session.extract_cc1("probe.ll", "finish"))
     except (ProcessError, _RefusedError) as refusal:
-        return replace(plain, notes=(f"one compiler process per uop: {refusal}",))
+        return _refused(plain, refusal)
     return session
+
+
+def prepare(session: Session, *, single: bool = False, kept: bytes | None = None) -> Session:
+    """Compile the prefix that units share, or take what an earlier build has made of the same: `kept`.
+
+    For a `single` unit, to compile it would take longer than to compile the unit with it.
+    """
+    if session.driver == "plain" or (single and kept is None):
+        return session
+    try:
+        if kept is None:
+            session.precompile()
+        else:
+            session.prefix.write_bytes(kept)
+    except (ProcessError, _RefusedError) as refusal:
+        return _refused(Session(plan=session.plan, work=session.work), refusal)
+    return replace(session, precompiled=True)
+
+
+def _refused(plain: Session, refusal: Exception) -> Session:
+    return replace(plain, notes=(f"one compiler process per uop: {refusal}",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +115,33 @@ class Session:
                 kept.append(word)
         return tuple(kept)
 
-    def _run_cc1(self, arguments: Sequence[str], folder: Path, printed: Path | None = None) -> process.Completed:
+    def _run_cc1(
+        self, arguments: Sequence[str], folder: Path, *, given: Path | None = None, printed: Path | None = None
+    ) -> process.Completed:
         # -### names the program as it sees itself, which behind a wrapper is not what can be called.
         command = [*_without_resource(self.plan.toolchain.command), *arguments]
-        return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS, stdout_to=printed)
+        return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS, stdin_from=given, stdout_to=printed)
+
+    @property
+    def prefix(self) -> Path:
+        """Name the file of the precompiled prefix."""
+        return self.work / "prefix.pch"
 
     def precompile(self) -> None:
-        """Compile what all units share."""
-        prefix = self.work / "prefix.h"
-        prefix.write_text(_shared_prefix(self.plan.units), "utf-8")
+        """Compile what all units share.
+
+        clang reads it from its standard input: a precompiled header wants all files again that it was made of, and
+        this folder is gone when another build takes it from the cache.
+        """
+        text = self.work / "prefix.h"
+        prefix = shared_prefix(self.plan.units)
+        if prefix is None:
+            raise _RefusedError("the units share no prefix")
+        text.write_text(prefix, "utf-8")
         action = [word for word in self.cc1 if word not in _EMIT_ACTIONS]
-        done = self._run_cc1([*action, "-emit-pch", "-o", "prefix.pch", "-x", "c-header", prefix.name], self.work)
-        if done.returncode or not (self.work / "prefix.pch").is_file():
+        words = [*action, "-emit-pch", "-o", self.prefix.name, "-x", "c-header", "-"]
+        done = self._run_cc1(words, self.work, given=text)
+        if done.returncode or not self.prefix.is_file():
             raise _RefusedError(f"clang -cc1 -emit-pch failed: {done.err.strip()[:200]}")
 
     def emit(self, units: Sequence[Unit]) -> Outputs:
@@ -139,7 +169,7 @@ class Session:
         return "" if self.precompiled else unit.prefix
 
     def _precompiled(self) -> Sequence[str]:
-        return ("-include-pch", str(self.work / "prefix.pch")) if self.precompiled else ()
+        return ("-include-pch", str(self.prefix)) if self.precompiled else ()
 
     def _emit_short(self, texts: Mapping[str, str]) -> Outputs:
         """Compile texts without dead code; keep those for which that makes no difference."""
@@ -156,7 +186,9 @@ class Session:
         # LLVM prints functions in hundreds of thousands of pieces, each of which would wake the reader of a pipe.
         printed = folder / "printed" if more else None
         done = self._run_cc1(
-            [*self.cc1, *more, *self._precompiled(), "-x", "c", *(f"{name}.c" for name in texts)], folder, printed
+            [*self.cc1, *more, *self._precompiled(), "-x", "c", *(f"{name}.c" for name in texts)],
+            folder,
+            printed=printed,
         )
         said = printed.read_text("utf-8", "replace") if printed else done.err
         return self._collect(done, folder, texts, self.plan.emits), said
@@ -286,8 +318,7 @@ def _without_resource(command: tuple[str, ...]) -> tuple[str, ...]:
     return command[: command.index("-resource-dir")] if "-resource-dir" in command else command
 
 
-def _shared_prefix(units: Sequence[Unit]) -> str:
+def shared_prefix(units: Sequence[Unit]) -> str | None:
+    """Return the prefix that all uops have, None where they have several."""
     prefixes = {unit.prefix for unit in units if unit.role == "uop"}
-    if len(prefixes) != 1:
-        raise _RefusedError("the units share no prefix")
-    return prefixes.pop()
+    return prefixes.pop() if len(prefixes) == 1 else None

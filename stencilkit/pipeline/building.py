@@ -66,7 +66,11 @@ def _begin(plan: Plan, request: BuildRequest, work: Path, beside: ThreadPoolExec
     if sum(unit.role == "uop" for unit in plan.units) < 2:
         return None
     moment = environ.moment()
-    return Early(moment=moment, session=beside.submit(compiler.prepare, plan, work, batched=request.batched))
+    return Early(moment=moment, session=beside.submit(_precompile, plan, work, batched=request.batched))
+
+
+def _precompile(plan: Plan, work: Path, *, batched: bool) -> compiler.Session:
+    return compiler.prepare(compiler.ask(plan, work, batched=batched))
 
 
 def _reading(plan: Plan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
 from stencilkit.pipeline import keeping, remembering
-from stencilkit.pipeline.keeping import Batch, Kept
+from stencilkit.pipeline.keeping import Batch, Kept, Prefix
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process
 from stencilkit.support.cache import Store
@@ -66,15 +66,20 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
     progress.begin(plan.label, len(plan.units))
     notes: tuple[str, ...] = ()
     try:
-        batches = [kept.recall(unit) for unit in plan.units]
+        batches: list[Batch] = []
+        missing: list[Unit] = []
+        with process.workers(1) as beside:
+            asked: Future[Session] | None = None
+            for unit in plan.units:
+                batches.append(kept.recall(unit))
+                if not len(batches[-1]):
+                    missing.append(unit)
+                    # The driver answers while the others are looked for.
+                    asked = asked or beside.submit(_ask_driver, inputs, work, early)
         progress.advance(sum(map(len, batches)))
-        missing = [unit for unit, batch in zip(plan.units, batches, strict=True) if not len(batch)]
-        if missing:
-            begun = early.session.result() if early else None
-            if early and not remembering.is_older(inputs, early.moment):
-                # It may have read what was there before.
-                begun = None
-            made = _Making(plan, inputs.request, work, kept, progress, begun).make(missing)
+        if asked:
+            prefix = Prefix(store, keeping.prefix_key(plan, inputs.closure, inputs.identity, inputs.told.unasked))
+            made = _Making(plan, inputs.request, kept, progress, prefix, asked.result()).make(missing)
             account = sum((batch.account for batch in made), Account())
             compiler.check_failures(plan, account.failures)
             batches += made
@@ -92,16 +97,25 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
     )
 
 
+def _ask_driver(inputs: Inputs, work: Path, early: Early | None) -> Session:
+    """Take the session that was begun, or begin one where that may have read what was there before."""
+    if early:
+        begun = early.session.result()
+        if remembering.is_older(inputs, early.moment):
+            return begun
+    return compiler.ask(inputs.plan, work, batched=inputs.request.batched)
+
+
 @dataclass(frozen=True, slots=True)
 class _Making:
     """How those units of a build are made that the store does not have by their own text."""
 
     plan: Plan
     request: BuildRequest
-    work: Path
     kept: Kept
     progress: Progress
-    begun: Session | None = None
+    prefix: Prefix
+    begun: Session
 
     def make(self, missing: Sequence[Unit]) -> list[Batch]:
         """Compile units, but for those of which all that is live is as it was, although other uops have changed."""
@@ -145,10 +159,12 @@ class _Making:
         return source.are_apart(source.uops(self.plan.tree))
 
     def _session(self, units: Sequence[Unit]) -> Session:
-        single = sum(unit.role == "uop" for unit in units) < 2
-        if self.begun is not None and not single:
-            return self.begun
-        return compiler.prepare(self.plan, self.work, batched=self.request.batched, single=single)
+        uops = sum(unit.role == "uop" for unit in units)
+        kept = self.prefix.recall() if uops and not self.begun.precompiled else None
+        session = self.begun if self.begun.precompiled else compiler.prepare(self.begun, single=uops < 2, kept=kept)
+        if session.precompiled and kept is None:
+            self.prefix.keep(session.prefix)
+        return session
 
     def _compile(
         self, session: Session, units: Sequence[Sequence[Unit]], asked: Unit | None, shared: Unit | None

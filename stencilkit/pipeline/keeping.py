@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, get_args
 
-from stencilkit.compiler import Account
+from stencilkit.compiler import Account, shared_prefix
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Plan
 from stencilkit.model.objectfile import ObjectFile
@@ -17,7 +18,7 @@ from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
 from stencilkit.support import resources
-from stencilkit.support.cache import Store, key_of
+from stencilkit.support.cache import LARGEST, Store, key_of
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = (
@@ -104,6 +105,52 @@ def keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str
     # The names are the cases of the body.
     body = key_of(base.hexdigest(), *(digest.hex() for digest in bodies.values())) if bodies else ""
     return Keys(short, whole, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The precompiled header of a build in a store, under a key; "" where there can be none."""
+
+    store: Store
+    key: str
+
+    def recall(self) -> bytes | None:
+        """Return it, None where none is kept."""
+        return self.store.get(self.key) if self.key else None
+
+    def keep(self, path: Path) -> None:
+        """Keep what was made, unless it is too large for an entry."""
+        if self.key and path.is_file() and path.stat().st_size < LARGEST:
+            self.store.put(self.key, path.read_bytes())
+
+
+def prefix_key(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str]) -> str:
+    """Make the key of a precompiled header: clang takes it where every file has the place, size and time that it had.
+
+    Those of which units are made are not read for it.
+    """
+    prefix = shared_prefix(plan.units)
+    if prefix is None:
+        return ""
+    own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
+    files = [(path, file.sha256) for path, file in closure.paths if path not in own]
+    places = [(plan.pyconfig / "pyconfig.h", ""), *files]
+    return key_of(
+        "prefix",
+        resources.code_digest("compiler"),
+        [str(plan.toolchain.version), plan.toolchain.vendor, *plan.toolchain.command, identity.program],
+        sorted(identity.libraries.items()),
+        plan.driver_arguments(entry=False, step="emit"),
+        list(unasked),
+        closure.digest,
+        prefix,
+        [(str(path), sha256, *_size_and_time(path)) for path, sha256 in places],
+    )
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 @dataclass(slots=True)

@@ -29,8 +29,8 @@ _TAG: Final = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of stencilkit; it can be removed.\n"
 )
 _DIGEST_BYTES: Final = 32
-# An object file has 4 MiB at most (objects/structures.py); spelt in JSON, its bytes take twice that.
-_LARGEST: Final = 16 << 20
+LARGEST: Final = 16 << 20
+"""An object file has 4 MiB at most (objects/structures.py); spelt in JSON, its bytes take twice that."""
 DEFAULT_BOUND: Final = 1 << 30
 ENTRIES: Final = "entries"
 """The part of the cache folder that is such a store: compiled uops, and what else is made of inputs alone."""
@@ -75,7 +75,7 @@ class Store:
     def get(self, key: str) -> bytes | None:
         """Return an entry's content, or None where there is none that is whole."""
         path = self._path(key)
-        raw = private.read(self.root, key[:2], key, limit=_LARGEST)
+        raw = private.read(self.root, key[:2], key, limit=LARGEST)
         if raw is None:
             return None
         content = raw[_DIGEST_BYTES:]

@@ -120,12 +120,13 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 600.0,
+    stdin_from: Path | None = None,
     stdout_to: Path | None = None,
 ) -> Completed:
     """Run a program to its end.
 
-    `timeout` is in seconds. With `stdout_to`, both output streams go to that file and the result has none. Of a
-    longer standard error than 64 MiB, the rest is dropped.
+    `timeout` is in seconds. The program reads `stdin_from`, or nothing. With `stdout_to`, both output streams go to
+    that file and the result has none. Of a longer standard error than 64 MiB, the rest is dropped.
 
     Raises: ProcessError if it cannot be started, takes too long, or writes more than that to standard output.
     """
@@ -134,7 +135,8 @@ def run(
         out: int | IO[bytes] = subprocess.PIPE
         if stdout_to is not None:
             out = stack.enter_context(stdout_to.open("wb"))
-        process = _start(words, cwd, environment(env), out)
+        given = stack.enter_context((stdin_from or Path(os.devnull)).open("rb"))
+        process = _start(words, cwd, environment(env), given, out)
         try:
             streams = [_Stream(stream) for stream in (process.stdout, process.stderr)]
             _wait(process, streams, timeout)
@@ -203,7 +205,7 @@ def _wait(process: subprocess.Popen[bytes], streams: Sequence[_Stream], timeout:
 
 
 def _start(
-    words: tuple[str, ...], cwd: Path | None, env: Mapping[str, str], out: int | IO[bytes]
+    words: tuple[str, ...], cwd: Path | None, env: Mapping[str, str], given: IO[bytes], out: int | IO[bytes]
 ) -> subprocess.Popen[bytes]:
     with _live_lock:
         if _stopping.is_set():
@@ -213,7 +215,7 @@ def _start(
                 words,
                 cwd=cwd,
                 env=env,
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=out,
                 stderr=subprocess.PIPE if out == subprocess.PIPE else subprocess.STDOUT,
                 start_new_session=True,

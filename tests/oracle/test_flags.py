@@ -176,7 +176,7 @@ def plan(version: str, triple: str, flavour: Flavour, tree: Path, config: Path, 
 
 def compile_plain(planned: Plan, work: Path) -> None:
     """Run every step of every unit in a process of its own."""
-    session = compiler.prepare(planned, work, batched=False)
+    session = compiler.ask(planned, work, batched=False)
     made = session.emit(planned.units)
     texts = {
         unit.name: made.data[unit.name].decode()

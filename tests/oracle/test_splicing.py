@@ -47,7 +47,7 @@ def planned(triple: str, flavour: Flavour, major: int, here: Path) -> Plan:
 
 def session_in(folder: Path, plan: Plan) -> Session:
     folder.mkdir()
-    return compiler.prepare(plan, folder)
+    return compiler.prepare(compiler.ask(plan, folder))
 
 
 _PIECE = 16

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from stencilkit import cli, compiler
 from stencilkit.compiler import Session
-from stencilkit.model.build import Plan
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import making, remembering
 from stencilkit.support import environ
@@ -127,6 +127,28 @@ def test_a_header_that_changes_during_a_build_is_trouble_and_leaves_nothing(
     assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
 
 
+def test_a_prefix_that_was_precompiled_is_used_while_its_files_are_as_they_were(machine: Machine) -> None:
+    """clang compares their sizes and times with those that it had; their content is compared, too."""
+
+    def precompiled() -> list[str]:
+        machine.change()
+        machine.clang.calls.clear()
+        assert machine.build() == 0
+        return [word for call in machine.clang.calls for word in call if word in ("-emit-pch", "-include-pch")]
+
+    header = machine.tree / "Include" / "Python.h"
+    assert machine.build() == 0
+    assert precompiled() == ["-include-pch"]
+    os.utime(header, ns=(0, header.stat().st_mtime_ns + 10**9))
+    assert precompiled() == [], "one uop is compiled sooner than its prefix"
+    header.write_text(f"{header.read_text()}// more\n")
+    status = header.stat()
+    assert machine.build() == 0
+    header.write_text(header.read_text().replace("more", "else"))
+    os.utime(header, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert precompiled() == ["-emit-pch", "-include-pch"], "it has the same size and time, but another content"
+
+
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Note of each session of compilers whether what all uops include was known when it was begun."""
@@ -134,9 +156,9 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     asked: list[bool] = []
     prepare, key = compiler.prepare, remembering.key
 
-    def noting(plan: Plan, work: Path, *, batched: bool = True, single: bool = False) -> Session:
+    def noting(session: Session, *, single: bool = False, kept: bytes | None = None) -> Session:
         found.append(bool(asked))
-        return prepare(plan, work, batched=batched, single=single)
+        return prepare(session, single=single, kept=kept)
 
     def keyed(inputs: remembering.Inputs) -> str:
         asked.append(True)

@@ -39,8 +39,15 @@ class Clang:
         self.calls: list[tuple[str, ...]] = []
 
     def __call__(
-        self, command: Sequence[str | Path], *, cwd: Path, timeout: float = 0, stdout_to: Path | None = None
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path,
+        timeout: float = 0,
+        stdin_from: Path | None = None,
+        stdout_to: Path | None = None,
     ) -> process.Completed:
+        assert stdin_from in (None, cwd / "prefix.h")
         done = self._answer(tuple(map(str, command)), cwd)
         if stdout_to is None:
             return done
@@ -93,12 +100,13 @@ def session(
     command: tuple[str, ...] = ("/usr/bin/clang",),
     batched: bool = True,
     single: bool = False,
+    kept: bytes | None = None,
 ) -> Session:
     monkeypatch.setattr(process, "run", clang)
     plan = fakes.plan(here, units, emits=emits, flavour=flavour, command=command)
     work = here / "work"
     work.mkdir(parents=True)
-    return compiler.prepare(plan, work, batched=batched, single=single)
+    return compiler.prepare(compiler.ask(plan, work, batched=batched), single=single, kept=kept)
 
 
 def text(data: bytes) -> str:
@@ -137,6 +145,15 @@ def test_a_single_uop_is_compiled_with_its_prefix(tmp_path: Path, monkeypatch: p
     assert made.account.shortened == ({"_A"} if short else frozenset())
     assert not [call for call in clang.calls if "-emit-pch" in call or "-include-pch" in call]
     assert build.driver == "batched"
+
+
+def test_a_prefix_that_was_kept_is_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clang = Clang()
+    build = session(tmp_path, monkeypatch, clang, single=True, kept=b"kept")
+    assert text(build.emit(UNITS[:1]).data["_A"]) == f"batch: {UNITS[0].tail}"
+    (batch,) = [call for call in clang.calls if call[1] == "-cc1"]
+    assert batch[-5:] == ("-include-pch", str(build.prefix), "-x", "c", "_A.c")
+    assert build.prefix.read_bytes() == b"kept"
 
 
 def test_flags_are_those_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from stencilkit import compiler, targets
-from stencilkit.compiler import Account, Outputs
+from stencilkit.compiler import Account, Outputs, Session
 from stencilkit.errors import ObjectError
-from stencilkit.model.build import Closure, Plan
+from stencilkit.model.build import Closure
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
 from stencilkit.pipeline import compiling, keeping
-from stencilkit.pipeline.keeping import Batch, Kept
+from stencilkit.pipeline.keeping import Batch, Kept, Prefix
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT
 from tests import fakes, objectfiles
@@ -94,7 +94,8 @@ def test_assembly_that_cannot_be_merged_is_assembled_alone(said: str, noted: str
 
 def making(inputs: Any, store: Store) -> compiling._Making:
     keys = keeping.keys(inputs.plan, CLOSURE, IDENTITY, ())
-    return compiling._Making(inputs.plan, inputs.request, Path(), Kept(store, keys), SILENT)
+    begun = compiler.Session(plan=inputs.plan, work=Path())
+    return compiling._Making(inputs.plan, inputs.request, Kept(store, keys), SILENT, Prefix(store, ""), begun)
 
 
 def inputs(here: Path, *units: Unit, flavour: Flavour = "release") -> Any:  # a stand-in
@@ -126,8 +127,9 @@ class Clang:
         monkeypatch.setattr(compiler, "prepare", self._prepare)
         monkeypatch.setattr(compiling, "_compile", self._compile)
 
-    def _prepare(self, plan: Plan, *_: object, single: bool, **__: object) -> Any:  # a stand-in
-        return SimpleNamespace(plan=plan, notes=(), precompiled=not single, live=self._asked)
+    def _prepare(self, begun: Session, *, single: bool, **_: object) -> Any:  # a stand-in
+        prefix = begun.prefix
+        return SimpleNamespace(plan=begun.plan, notes=(), precompiled=not single, live=self._asked, prefix=prefix)
 
     def _asked(self, unit: Unit, names: Sequence[str]) -> Mapping[str, str]:
         self.asked.append(unit.body)
@@ -235,7 +237,9 @@ def test_what_needs_its_dead_code_is_in_small_batches(tmp_path: Path, monkeypatc
         found.append(batches)
         yield from ()
 
-    monkeypatch.setattr(compiler, "prepare", lambda *_, **__: SimpleNamespace(notes=(), precompiled=True))
+    monkeypatch.setattr(
+        compiler, "prepare", lambda *_, **__: SimpleNamespace(notes=(), precompiled=True, prefix=Path())
+    )
     monkeypatch.setattr(compiling, "_run", run)
     work = making(inputs(tmp_path, *units), Store(tmp_path / "entries"))
     for unit in units:

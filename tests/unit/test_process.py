@@ -147,6 +147,9 @@ def test_workers_that_are_interrupted_end_their_programs(tmp_path: Path) -> None
 
 
 def test_output_can_go_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("given\n")
+    assert shell("cat", stdin_from=tmp_path / "given").out == "given\n"
+    assert shell("cat").out == "", "and nothing otherwise"
     done = shell("echo out; echo err >&2", stdout_to=tmp_path / "log")
     assert (done.out, done.err) == ("", "")
     assert sorted((tmp_path / "log").read_text().split()) == ["err", "out"]
