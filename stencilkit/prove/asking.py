@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stencilkit.prove import facts as knowledge
-from stencilkit.prove import objects, terms
+from stencilkit.prove import objects, solving, terms
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.solver import Answer
 from stencilkit.prove.terms import Term
@@ -102,7 +102,10 @@ def _closed(search: Search, facts: Facts, more: tuple[Term, ...], rows: list[Ter
     # Ranges of sums of products: adding up is what is slow, and both sides add up the same.
     if any(_is_product(one) for one in below) and search.solver.impossible(rows, sums=True):
         return True
-    return any(one.op == "over" for one in below) and search.solver.impossible(rows)
+    if any(one.op == "over" for one in below) and search.solver.impossible(rows):
+        return True
+    without = solving.solved(rows)
+    return without != rows and search.solver.impossible(without)
 
 
 def _is_product(term: Term) -> bool:

@@ -30,7 +30,7 @@ def split(search: Search, pair: Pair, facts: Facts) -> Cases:
     """Split a pair of loop heads into all the cases of one term that facts leave; none where that is of no use.
 
     It is of use where all rounds can be run in all cases, and where in one of these the sides do not write as much in a
-    round.
+    round, or where there is one case only.
     """
     for term, numbers in _ranges(facts).items():
         found = _cases(pair, facts, term, numbers)
@@ -38,7 +38,7 @@ def split(search: Search, pair: Pair, facts: Facts) -> Cases:
             rounds = [tuple(_rounds(search, side) for side in one) for one, _ in found]
         except (UnsupportedError, LimitError):
             continue
-        if not any(None in row for row in rounds) and any(one != other for one, other in rounds):
+        if not any(None in row for row in rounds) and (len(found) == 1 or any(one != other for one, other in rounds)):
             return found
     return []
 

@@ -185,10 +185,24 @@ def zext(term: Term, width: int) -> Term:
     """Widen with zeroes; a sum of numbers that were narrower, and cannot wrap, is one of wider numbers."""
     if width == term.width:
         return term
-    number, factors = parts(term)
-    if term.op == "sum" and number + sum(by * _most(one) for one, by in factors.items()) <= mask(term.width):
-        return add(const(number, width), *(scale(zext(one, width), by) for one, by in factors.items()))
+    if term.op == "sum" and reach(term) is not None:
+        number, factors = parts(term)
+        rows = (scale(zext(one, width), signed(factor, term.width)) for one, factor in factors.items())
+        return add(const(number, width), *rows)
     return concat(const(0, width - term.width), term)
+
+
+def reach(term: Term) -> tuple[int, int] | None:
+    """Return the least and the most that a term can be, by what it is made of; None for a sum that can wrap."""
+    number, factors = parts(term)
+    least, most = _added_up(number, factors, term.width)
+    return (least, most) if least >= 0 and most <= mask(term.width) else None
+
+
+def _added_up(number: int, factors: Mapping[Term, int], width: int) -> tuple[int, int]:
+    """Add the least and the most that multiples of terms can be to a number, without an end of numbers."""
+    reaches = [signed(factor, width) * _most(one) for one, factor in factors.items()]
+    return number + sum(min(one, 0) for one in reaches), number + sum(max(one, 0) for one in reaches)
 
 
 def multiple(name: str, width: int, size: int) -> Term:
@@ -221,12 +235,9 @@ def _wide_sum(term: Term, width: int) -> Term | None:
         if rest.op == "xor" and rest.args[-1].value == mask(rest.width):
             return sub(const(-1, width), zext(invert(rest), width))
     number, factors = parts(term)
-    least = most = signed(number, term.width)
-    for one, factor in factors.items():
-        if one.op != "concat" or one.args[0].value != 0:
-            return None
-        reach = signed(factor, term.width) * mask(one.width - one.args[0].width)
-        least, most = least + min(reach, 0), most + max(reach, 0)
+    if any(one.op != "concat" or one.args[0].value != 0 for one in factors):
+        return None
+    least, most = _added_up(signed(number, term.width), factors, term.width)
     if not -(1 << term.width - 1) <= least <= most < 1 << term.width - 1:
         return None
     rows = (scale(zext(one, width), signed(factor, term.width)) for one, factor in factors.items())

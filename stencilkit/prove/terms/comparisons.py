@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, low_zeros, sext
+from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, low_zeros, reach, sext
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
 from stencilkit.prove.terms.sums import offset, parts, scale, sub
 
@@ -87,7 +87,19 @@ def _less_unsigned(left: Term, right: Term) -> Term:
         return invert(eq(right, zero))
     if left.value is not None:
         return invert(_less_unsigned(right, const(left.value + 1, right.width)))
-    return make("ult", (left, right), 1)
+    apart = _apart(left, right)
+    return make("ult", (left, right), 1) if apart is None else const(apart, 1)
+
+
+def _apart(left: Term, right: Term) -> bool | None:
+    """Compare for order by how little and how much each can be; None where that does not say."""
+    ranges = reach(left), reach(right)
+    if ranges[0] is None or ranges[1] is None:
+        return None
+    (least, most), (low, high) = ranges
+    if most < low:
+        return True
+    return False if least >= high else None
 
 
 def _less_signed(left: Term, right: Term) -> Term:
