@@ -26,6 +26,8 @@ def ask(search: Search, facts: Facts, *more: Term) -> Answer:
 
     Raises: LimitError.
     """
+    if search.solver.impossible(knowledge.counted(search.given, search.left.name, facts.plus(*more))):
+        return "no"
     rows = _rows(search, facts, more)
     return "no" if _closed(search, facts, more, rows) else search.solver.satisfiable(rows)
 
@@ -47,6 +49,10 @@ def decided(search: Search, facts: Facts, condition: Term) -> bool | None:
     Raises: LimitError.
     """
     ways = ((condition, False), (terms.invert(condition), True))
+    if knowledge.is_counted(condition):
+        # What is known of objects says nothing of an oparg, and would cost most.
+        known = knowledge.counted(search.given, search.left.name, facts)
+        return next((truth for way, truth in ways if search.solver.impossible([*known, way])), None)
     asked = [((way,), _rows(search, facts, (way,)), truth) for way, truth in ways]
     for more, rows, truth in asked:
         if _closed(search, facts, more, rows):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from stencilkit.prove import terms
 from stencilkit.prove.assumptions import ASSERTING_FACT, ASSUMPTIONS, OPARGS, OPARGS_FACT, OPARGS_SERIES, SIZES, SUFFIX
 from stencilkit.prove.terms import TRUE, Term
+
+
+OPARG: Final = "oparg"
+ROUND: Final = "round of"
+"""What the name of a number of rounds begins with; the loop's number is behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,18 @@ def near(facts: Facts, conditions: Iterable[Term]) -> list[Term]:
     return [*rows, *asked] if asked else []
 
 
+def is_counted(condition: Term) -> bool:
+    """Say whether a condition is about the oparg and rounds of loops alone."""
+    names = terms.symbols(condition)
+    reads = any(one.op in ("over", "word") for one in terms.below((condition,)))
+    return bool(names) and not reads and all(name == OPARG or name.startswith(ROUND) for name in names)
+
+
+def counted(given: Iterable[str], uop: str, facts: Facts) -> list[Term]:
+    """List what is known of the oparg and of rounds of loops."""
+    return [*filter(is_counted, facts.rows), *of_opargs(given, uop)]
+
+
 def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
     """List what holds of the addresses of symbols that occur in some terms: they are not null, and differ."""
     occurring = frozenset().union(*(terms.symbols(row) for row in rows))
@@ -93,7 +111,7 @@ def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]
 def of_opargs(given: Iterable[str], uop: str) -> list[Term]:
     """List what the optional fact about opargs says of a uop's: it is one of some numbers."""
     numbers = OPARGS.get(SUFFIX.sub("", uop), ()) if OPARGS_FACT in given else ()
-    oparg = terms.sym("oparg", 16)
+    oparg = terms.sym(OPARG, 16)
     return [terms.either(*(terms.eq(oparg, terms.const(one, 16)) for one in numbers))] if numbers else []
 
 

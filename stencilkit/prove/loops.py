@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from stencilkit.model.machine import Operation
 from stencilkit.prove import asking, cases, meeting, terms
 from stencilkit.prove.code import Code
-from stencilkit.prove.facts import Facts
+from stencilkit.prove.facts import ROUND, Facts
 from stencilkit.prove.machine import FRAMES, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
@@ -61,7 +61,7 @@ class Invariant:
 
     def ghost(self) -> Term:
         """Count the rounds: an unknown number."""
-        return terms.sym(f"round of {self.serial}")
+        return terms.sym(f"{ROUND} {self.serial}")
 
 
 def heads(code: Code) -> frozenset[int]:
