@@ -10,7 +10,6 @@ from stencilkit.prove import terms
 from stencilkit.prove.assumptions import ASSERTING_FACT, ASSUMPTIONS, OPARGS, OPARGS_FACT, OPARGS_SERIES, SIZES, SUFFIX
 from stencilkit.prove.terms import TRUE, Term
 
-
 OPARG: Final = "oparg"
 ROUND: Final = "round of"
 """What the name of a number of rounds begins with; the loop's number is behind it."""

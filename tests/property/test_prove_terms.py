@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencilkit.prove import memory, terms
+from stencilkit.prove import memory, solving, terms
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.solver import Solver
 from stencilkit.prove.terms import Term
@@ -210,8 +212,33 @@ def test_a_wide_sum_is_worth_what_the_narrow_one_is(
     whole = number + sum(factor * (values[name] & mask(size)) for name, factor in rows)
     assert terms.evaluate(terms.sext(one, 64), Given(values), {}) == signed(whole & mask(32), 32) & mask(64)
     assert terms.evaluate(terms.zext(one, 64), Given(values), {}) == whole & mask(32)
+    for other in (number, number - 1, whole, whole + 1):
+        for left, right in itertools.permutations((one, terms.const(other, 32))):
+            below = terms.evaluate(left, Given(values), {}) < terms.evaluate(right, Given(values), {})
+            assert terms.evaluate(terms.less(left, right, is_signed=False), Given(values), {}) == below
     inverted, value = terms.invert(narrow[0][0]), ~(values[rows[0][0]] & mask(size)) & mask(64)
     assert terms.evaluate(terms.sext(inverted, 64), Given(values), {}) == value
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(SYMBOLS), st.sampled_from((1, -1, 2, -8))), min_size=2, max_size=3),
+    st.lists(st.tuples(st.booleans(), st.integers(-9, 9), st.integers(1, 20)), min_size=1, max_size=4),
+    st.fixed_dictionaries(dict.fromkeys(SYMBOLS, st.integers(0, 255))),
+)
+def test_what_is_solved_is_true_whenever_the_rows_are(
+    parts: list[tuple[str, int]], bounds: list[tuple[bool, int, int]], values: dict[str, int]
+) -> None:
+    """Whatever sums are compared with, of values that make all rows true; so rows are compared with where these are."""
+    total = terms.add(*(terms.scale(terms.sym(name, 8), factor) for name, factor in parts))
+    worth = terms.evaluate(total, Given(values), {})
+    rows = [
+        terms.less(terms.offset(total, more - worth), terms.const(most, 8), is_signed=False) for _, more, most in bounds
+    ]
+    rows = [row if holds else terms.invert(row) for row, (holds, _, _) in zip(rows, bounds, strict=True)]
+    rows.append(terms.eq(terms.sub(terms.sym("a", 8), terms.sym("b", 8)), terms.const(values["a"] - values["b"], 8)))
+    if all(terms.evaluate(row, Given(values), {}) for row in rows):
+        assert all(terms.evaluate(row, Given(values), {}) for row in solving.solved(rows))
 
 
 def test_what_is_below_a_number_has_one_form_where_it_cannot_wrap() -> None:
