@@ -24,6 +24,9 @@ def tidied(facts: Facts, rows: Iterable[tuple[Term, Term]], *, whole: bool) -> P
     writes.
     """
     tidy, found = _Tidy(_excluded(facts)), list(rows)
+    if whole:
+        known = _numbers(facts)
+        found = [(terms.replaced(one, known), terms.replaced(other, known)) for one, other in found]
     if not tidy.changes(itertools.chain(*found)):
         return found
     done = [(tidy.term(one), tidy.term(other)) for one, other in found]
@@ -37,6 +40,17 @@ def value(facts: Facts, condition: Term) -> bool | None:
     if not tidy.excluded or not reads or not tidy.changes([condition, *facts.rows]):
         return None
     return Facts().plus(*map(tidy.term, facts.rows)).value(tidy.term(condition))
+
+
+def _numbers(facts: Facts) -> dict[Term, Term]:
+    """List what facts say is a number: behind a loop whose rounds were counted, code can read the oparg again."""
+    found: dict[Term, Term] = {}
+    for row in facts.rows:
+        number, factors = terms.parts(row.args[0]) if row.op == "zero" else (0, {})
+        if len(factors) == 1 and 1 in factors.values():
+            (term,) = factors
+            found.setdefault(term, terms.const(-number, term.width))
+    return found
 
 
 def _excluded(facts: Facts) -> dict[Term, list[tuple[int, int]]]:

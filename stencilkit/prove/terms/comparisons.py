@@ -93,13 +93,12 @@ def _less_unsigned(left: Term, right: Term) -> Term:
 
 def _apart(left: Term, right: Term) -> bool | None:
     """Compare for order by how little and how much each can be; None where that does not say."""
-    ranges = reach(left), reach(right)
-    if ranges[0] is None or ranges[1] is None:
+    one, other = reach(left), reach(right)
+    if one is None or other is None:
         return None
-    (least, most), (low, high) = ranges
-    if most < low:
+    if one[1] < other[0]:
         return True
-    return False if least >= high else None
+    return False if one[0] >= other[1] else None
 
 
 def _less_signed(left: Term, right: Term) -> Term:
