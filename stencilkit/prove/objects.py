@@ -205,8 +205,9 @@ class _Finder:
         words = self._read(row.owner, row.words, _INT)
         if words is None:
             return None
-        count = terms.zext(terms.extract(words, 0, _INT - 1), word)
-        return terms.add(size, terms.scale(count, word // 8))
+        # No object has more than half of all addresses (Py_ssize_t), so a sum of sizes does not wrap.
+        bits = min(_INT, word - (word // 8).bit_length() + 1) - 1
+        return terms.add(size, terms.scale(terms.zext(terms.extract(words, 0, bits), word), word // 8))
 
 
 def sure(known: Iterable[Region], facts: Facts) -> list[Region]:
