@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed, sym
+from stencilkit.prove.terms.ranges import added_up, highest, low_zero, low_zeros, reach, zeros
 from stencilkit.prove.terms.sums import add, join, mul, parts, scale, sub
 
 
@@ -119,48 +120,14 @@ def linear_of(number: int, factors: Mapping[Term, int], width: int) -> Term:
 def _without_low(term: Term, low: int) -> Term:
     """Leave out of a sum what only changes bits below `low`, and fits where the rest has none."""
     number, rest = parts(term)
-    small = {one: factor for one, factor in rest.items() if factor * _most(one) < 1 << low}
-    least = min((_zeros(one) + _low_zero(factor) for one, factor in rest.items() if one not in small), default=low)
+    small = {one: factor for one, factor in rest.items() if factor * highest(one) < 1 << low}
+    least = min((zeros(one) + low_zero(factor) for one, factor in rest.items() if one not in small), default=low)
     low_number = number & (1 << min(least, low)) - 1
-    most = low_number + sum(factor * _most(one) for one, factor in small.items())
+    most = low_number + sum(factor * highest(one) for one, factor in small.items())
     if not most or most >= 1 << min(least, low):
         return term
     total = const(number - low_number, term.width)
     return add(total, *(scale(one, factor) for one, factor in rest.items() if one not in small))
-
-
-def _most(term: Term) -> int:
-    """Return a number that a term is never above."""
-    if term.op == "const":
-        return int(term.extra[0])
-    if term.op == "concat" and term.args[0].value == 0:
-        return mask(term.width - term.args[0].width)
-    return mask(term.width)
-
-
-def _zeros(term: Term) -> int:
-    """Count the low bits that are zero whatever a term is made of."""
-    if term.op == "const":
-        return _low_zero(int(term.extra[0])) if term.extra[0] else term.width
-    if term.op == "sum":
-        number, rest = parts(term)
-        return min(_zeros(const(number, term.width)), *(_zeros(one) + _low_zero(by) for one, by in rest.items()))
-    if term.op == "ite":
-        return min(_zeros(one) for one in term.args[1:])
-    return _zeros(term.args[-1]) if term.op == "concat" else 0
-
-
-def _low_zero(number: int) -> int:
-    return (number & -number).bit_length() - 1
-
-
-def low_zeros(term: Term) -> int:
-    """Count the low bits of a sum that are zero whatever its terms are."""
-    number, rest = parts(term)
-    bits = number
-    for factor in rest.values():
-        bits |= factor
-    return _low_zero(bits)
 
 
 def higher(term: Term, low: int) -> Term:
@@ -190,19 +157,6 @@ def zext(term: Term, width: int) -> Term:
         rows = (scale(zext(one, width), signed(factor, term.width)) for one, factor in factors.items())
         return add(const(number, width), *rows)
     return concat(const(0, width - term.width), term)
-
-
-def reach(term: Term) -> tuple[int, int] | None:
-    """Return the least and the most that a term can be, by what it is made of; None for a sum that can wrap."""
-    number, factors = parts(term)
-    least, most = _added_up(number, factors, term.width)
-    return (least, most) if least >= 0 and most <= mask(term.width) else None
-
-
-def _added_up(number: int, factors: Mapping[Term, int], width: int) -> tuple[int, int]:
-    """Add the least and the most that multiples of terms can be to a number, without an end of numbers."""
-    reaches = [signed(factor, width) * _most(one) for one, factor in factors.items()]
-    return number + sum(min(one, 0) for one in reaches), number + sum(max(one, 0) for one in reaches)
 
 
 def multiple(name: str, width: int, size: int) -> Term:
@@ -237,7 +191,7 @@ def _wide_sum(term: Term, width: int) -> Term | None:
     number, factors = parts(term)
     if any(one.op != "concat" or one.args[0].value != 0 for one in factors):
         return None
-    least, most = _added_up(signed(number, term.width), factors, term.width)
+    least, most = added_up(signed(number, term.width), factors, term.width)
     if not -(1 << term.width - 1) <= least <= most < 1 << term.width - 1:
         return None
     rows = (scale(zext(one, width), signed(factor, term.width)) for one, factor in factors.items())
@@ -281,11 +235,11 @@ def _bitwise(op: str, kept: list[Term], number: int, width: int) -> Term:
 
 def _added(kept: list[Term], number: int, width: int) -> Term | None:
     """Add what is put into the low bits of an address, which are zero: compilers write that as either."""
-    bases = [one for one in kept if one.op in ("sum", "ite") and _zeros(one)]
+    bases = [one for one in kept if one.op in ("sum", "ite") and zeros(one)]
     if len(bases) != 1:
         return None
     rest = [one for one in kept if one is not bases[0]]
-    if len(rest) > 1 or max(number, *map(_most, rest), 0) >= 1 << min(_zeros(bases[0]), width):
+    if len(rest) > 1 or max(number, *map(highest, rest), 0) >= 1 << min(zeros(bases[0]), width):
         return None
     return add(bases[0], bitwise("or", *rest, const(number, width)))
 

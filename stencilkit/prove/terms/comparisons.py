@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, low_zeros, reach, sext
+from stencilkit.prove.terms.bits import bitwise, both, extract, higher, invert, ite, sext
 from stencilkit.prove.terms.node import FALSE, TRUE, Term, by_order, const, make, mask, signed
+from stencilkit.prove.terms.ranges import low_zeros, reach
 from stencilkit.prove.terms.sums import offset, parts, scale, sub
 
 
