@@ -75,10 +75,11 @@ def _rule(row: Fields, effect: Effect | None = None) -> Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a driver would tell cc1, and whether it has read a configuration file before that."""
+    """What a driver would tell cc1, whether it has read a configuration file before that, and all that it printed."""
 
     arguments: tuple[Argument, ...]
     configured: bool
+    said: str
 
 
 def ask(command: Sequence[str], work: Path) -> Answer:
@@ -100,7 +101,7 @@ def ask(command: Sequence[str], work: Path) -> Answer:
             fix="leave out of --cflags what it does not know for this target, or what is not about code",
         )
     configured = any(line.startswith(_CONFIGURED) for line in done.err.splitlines())
-    return Answer(arguments=cc1.arguments(commands[0], _PROBE, _OUTPUT), configured=configured)
+    return Answer(arguments=cc1.arguments(commands[0], _PROBE, _OUTPUT), configured=configured, said=done.err)
 
 
 def check_words(rules: Rules, flags: Sequence[str]) -> None:

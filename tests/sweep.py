@@ -27,7 +27,7 @@ from stencilkit.model.cc1 import Argument
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, building, knowing
-from stencilkit.support import files
+from stencilkit.support import files, process
 from stencilkit.support.cache import NoStore, Store
 from tests import workbench as wb
 
@@ -137,7 +137,8 @@ class Bench:
         """Ask what an option changes; return why it is refused where it is."""
         try:
             # One folder for all: answers have its name in them.
-            return asking.find(self.plan(flag), self.questions, allow=False).changed
+            with process.workers() as pool:
+                return asking.find(asking.begin(self.plan(flag), self.questions, pool), allow=False).changed
         except FlagError as error:
             return error.what
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,6 @@ from stencilkit.model.build import Plan
 from stencilkit.model.cc1 import Argument, Cpu
 from stencilkit.model.manifest import Deviation
 from stencilkit.model.target import Step
-from stencilkit.support import process
 
 _KINDS: Final[tuple[tuple[bool, Step], ...]] = ((False, "emit"), (True, "emit"), (False, "finish"))
 # clang's manual, Configuration files:
@@ -44,12 +44,24 @@ class Told:
         )
 
 
-def find(plan: Plan, work: Path, *, allow: bool) -> Told:
-    """Ask the driver of a plan, and refuse what stencils may not have.
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What the driver of a plan is being asked, in the folder `work`; `real` is the command of the clang itself."""
 
-    `allow` records what nobody has asked for instead of refusing it.
+    plan: Plan
+    work: Path
+    real: tuple[str, ...]
+    answers: tuple[Future[_Answer], ...]
 
-    Raises: FlagError.
+    def said(self) -> str:
+        """Wait for the first answer, which begins as that to --version does: with the driver's version."""
+        return self.answers[0].result().said
+
+
+def begin(plan: Plan, work: Path, pool: Executor) -> Questions:
+    """Begin to ask the driver of a plan.
+
+    Raises: FlagError for a flag that needs no question.
     """
     if plan.cflags:
         cc1.check_words(cc1.load(), plan.cflags)
@@ -58,14 +70,24 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
         tuple(plan.driver_arguments(entry=entry, step=step, files=cc1.PROBE)): (entry, step)
         for entry, step in reversed(_KINDS)
     }
+    answers = tuple(pool.submit(_ask, plan, kind, real, work) for kind in reversed(kinds.values()))
+    return Questions(plan=plan, work=work, real=real, answers=answers)
+
+
+def find(asked: Questions, *, allow: bool) -> Told:
+    """Judge the answers, and refuse what stencils may not have.
+
+    `allow` records what nobody has asked for instead of refusing it.
+
+    Raises: FlagError.
+    """
+    plan = asked.plan
     unasked: dict[str, None] = {}
-    with process.workers() as pool:
-        asked = [pool.submit(_ask, plan, kind, real, work) for kind in reversed(kinds.values())]
-        # It takes as long to read them as to ask.
-        rules = cc1.rules_for(f"{plan.target.format} {plan.emits}")
-        answers = [answer.result() for answer in asked]
+    # It takes as long to read them as to ask.
+    rules = cc1.rules_for(f"{plan.target.format} {plan.emits}")
+    answers = [answer.result() for answer in asked.answers]
     for answer in answers:
-        _check_user(plan, answer, real, work)
+        _check_user(plan, answer, asked.real, asked.work)
         baseline = [f"-target-cpu {name}" for name in plan.target.cpus]
         baseline += [f"-target-feature {feature}" for feature in plan.target.features]
         unasked |= dict.fromkeys(cc1.vendors(rules, answer.plain, baseline))
@@ -84,12 +106,16 @@ def find(plan: Plan, work: Path, *, allow: bool) -> Told:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What cc1 is told by the clang itself of stencilkit's flags; by it, and by the program named, of all flags."""
+    """What cc1 is told by the clang itself of stencilkit's flags; by it, and by the program named, of all flags.
+
+    `said` is all that the program named printed.
+    """
 
     kind: tuple[bool, Step]
     plain: tuple[Argument, ...]
     told_of_all: tuple[Argument, ...]
     told: tuple[Argument, ...]
+    said: str
 
 
 def _ask(plan: Plan, kind: tuple[bool, Step], real: Sequence[str], work: Path) -> _Answer:
@@ -105,7 +131,7 @@ def _ask(plan: Plan, kind: tuple[bool, Step], real: Sequence[str], work: Path) -
     plainly = not told.configured and real == (*named, _UNCONFIGURED)
     told_of_all = told.arguments if plainly else cc1.ask((*real, *words), work).arguments
     plain = told_of_all if own == words else cc1.ask((*real, *own), work).arguments
-    return _Answer(kind, plain, told_of_all, told.arguments)
+    return _Answer(kind, plain, told_of_all, told.arguments, told.said)
 
 
 def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) -> None:

@@ -86,8 +86,8 @@ def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inpu
     # None of these needs another, and each waits for programs; what needs none is done meanwhile. The closure is last.
     with process.workers() as pool:
         closing = pool.submit(closure.find, plan, work)
-        asked = pool.submit(asking.find, plan, work, allow=request.allow_driver_flags)
-        identifying = pool.submit(toolchain.identity, request.toolchain, store)
+        asked = asking.begin(plan, work, pool)
+        identifying = pool.submit(toolchain.identity, request.toolchain, store, asked.said)
         code = resources.whole_digest()
         # Digested before they are read, so that a change in between is found.
         used = _used(tree)
@@ -95,7 +95,8 @@ def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inpu
         line1 = tree.python.dialect.input_digest(
             tree, request.pyconfig.content, request.asked, request.flavour, request.cflags
         )
-        told, included, identity = asked.result(), closing.result(), identifying.result()
+        told = asking.find(asked, allow=request.allow_driver_flags)
+        included, identity = closing.result(), identifying.result()
     return Inputs(
         request=request,
         plan=plan,

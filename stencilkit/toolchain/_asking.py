@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -130,15 +130,18 @@ def real(program: Path) -> Path:
     return real if NAME.fullmatch(real.name) else program
 
 
-def identity(toolchain: Toolchain, store: Store) -> Identity:
+def identity(toolchain: Toolchain, store: Store, heard: Callable[[], str] | None = None) -> Identity:
     """Hash a toolchain's program and the LLVM libraries that it loads.
+
+    `heard` gives what the program says of itself where it is asked something else just now: all answers to -### begin
+    with its version and its configuration files.
 
     Of a wrapper (ccache, a script), the clang that it calls counts as one of them: it can change alone. So does a
     configuration file (Gentoo and Homebrew have some), whose flags apply to every uop.
 
     Raises: ToolchainError where the program has become another version since it was identified.
     """
-    said = process.run((*toolchain.command, "--version"), timeout=30).out
+    said = heard() if heard else process.run((*toolchain.command, "--version"), timeout=30).out
     match = _VERSION.search(said)
     if match is None or match["vendor"].strip() != toolchain.vendor:
         raise _outdated(toolchain, said, store)

@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from stencilkit import toolchain
 from stencilkit.errors import ToolchainError, UsageError
 from stencilkit.model.toolchain import Found, Rejected, Toolchain
 from stencilkit.model.version import LlvmVersion
-from stencilkit.support import files
+from stencilkit.support import files, process
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.toolchain import _asking, _finding
 from tests import fakes
@@ -296,6 +298,28 @@ def test_identity_follows_the_binary(tmp_path: Path) -> None:
     first = toolchain.identity(tool, NoStore())
     program.write_text(program.read_text() + "# changed\n")
     assert toolchain.identity(tool, NoStore()) != first
+
+
+def test_identity_takes_what_the_program_says_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All answers to -### begin as that to --version does, so one process is enough; another version is refused."""
+    (tmp_path / "clang.cfg").write_text("-O1\n")
+    program = fakes.clang(tmp_path / "clang", banner="Debian clang version 19.1.7 (3)")
+    tool = identify(program)
+    assert isinstance(tool, Toolchain)
+    plainly = toolchain.identity(tool, NoStore())
+    run = process.run
+
+    def unasked(command: Sequence[str | Path], **options: Any) -> process.Completed:
+        assert "--version" not in command
+        return run(command, **options)
+
+    monkeypatch.setattr(process, "run", unasked)
+    said = 'Debian clang version 19.1.7 (3)\nTarget: x86_64-pc-linux-gnu\n{} "clang" "-cc1"\n'
+    assert toolchain.identity(tool, NoStore(), lambda: said.format("")) == plainly
+    configured = toolchain.identity(tool, NoStore(), lambda: said.format(f"Configuration file: {tmp_path}/clang.cfg\n"))
+    assert configured.libraries.keys() - plainly.libraries.keys() == {"clang.cfg"}
+    with pytest.raises(ToolchainError, match="is another one now"):
+        toolchain.identity(tool, NoStore(), lambda: said.replace("19.1.7", "19.1.8"))
 
 
 def test_identity_sees_through_wrappers(tmp_path: Path) -> None:
