@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, TextIO
 
 import click
@@ -70,8 +71,7 @@ class _Group(_groups.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in (*_COMMANDS, *_HIDDEN):
             return None
-        module = importlib.import_module(f"stencilkit.cli.{cmd_name}")
-        command: click.Command = module.command
+        command: click.Command = _load(f"stencilkit.cli.{cmd_name}").command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -83,6 +83,18 @@ class _Group(_groups.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in EXIT_CODE_MEANINGS.items()])
+
+
+def _load(name: str) -> ModuleType:
+    """Load a module without the garbage collector: what modules make stays, and is not to be looked at again."""
+    if name in sys.modules:
+        return sys.modules[name]
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(
@@ -97,8 +109,6 @@ def group() -> None:
 def run() -> None:
     """Be the `stencilkit` program; a shell that wants completions calls it, too."""
     _open_closed()
-    # What is loaded by now stays: the garbage collector need not look at it again and again.
-    gc.freeze()
     if instruction := environ.variable(_completion.VARIABLE):
         _completion.answer(group, instruction)
         raise SystemExit(_written_out(sys.stdout, ExitCode.OK, say=_silent))

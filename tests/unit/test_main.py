@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -110,6 +112,22 @@ def test_the_program_ends_with_the_code_of_its_command(monkeypatch: pytest.Monke
     with pytest.raises(SystemExit) as ended:
         cli.run()
     assert ended.value.code == 1
+
+
+def test_the_garbage_collector_works_again_when_a_command_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it cannot be loaded."""
+    collecting: list[bool] = []
+
+    def load(_: str) -> None:
+        collecting.append(gc.isenabled())
+        raise ImportError("no such library")
+
+    monkeypatch.setattr(importlib, "import_module", load)
+    with pytest.raises(ImportError):
+        cli._load("stencilkit.cli.unknown")
+    assert collecting == [False]
+    assert gc.isenabled()
+    assert cli._load("stencilkit.cli") is cli
 
 
 @pytest.mark.process
