@@ -32,6 +32,9 @@ _DIGEST_BYTES: Final = 32
 LARGEST: Final = 16 << 20
 """An object file has 4 MiB at most (objects/structures.py); spelt in JSON, its bytes take twice that."""
 DEFAULT_BOUND: Final = 1 << 30
+# Keys begin with a digit of sixteen. Of fewer entries that begin with one, the sizes say little of all.
+_PARTS: Final = 16
+_TELLING: Final = 64
 ENTRIES: Final = "entries"
 """The part of the cache folder that is such a store: compiled uops, and what else is made of inputs alone."""
 
@@ -58,6 +61,7 @@ class Store:
 
     def __init__(self, root: Path, *, bound: int = DEFAULT_BOUND) -> None:
         self.root = root
+        self._folder = os.fspath(root)
         self.bound = bound
         self.damaged = 0
         self._added: list[str] = []
@@ -74,7 +78,6 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         """Return an entry's content, or None where there is none that is whole."""
-        path = self._path(key)
         raw = private.read(self.root, key[:2], key, limit=LARGEST)
         if raw is None:
             return None
@@ -84,7 +87,7 @@ class Store:
             return None
         # The time of last use decides what is evicted; losing a race for it is harmless.
         with contextlib.suppress(OSError, NotImplementedError):
-            os.utime(path, follow_symlinks=False)
+            os.utime(os.path.join(self._folder, key[:2], key), follow_symlinks=False)  # noqa: PTH118  # hundreds of times
         return content
 
     def read(self, key: str, parse: Callable[[bytes], T], *damage: type[Exception]) -> T | None:
@@ -151,7 +154,15 @@ class Store:
             )
 
     def trim(self) -> int:
-        """Remove the entries that were used longest ago until the store is within its bound; return how many."""
+        """Remove the entries that were used longest ago until the store is within its bound; return how many.
+
+        A sixteenth of the entries, another one each time, says of a store with many whether it can be near its bound.
+        """
+        if self._added:
+            digit = self._added[-1][0]
+            part = [size for number in range(_PARTS) for _, _, size, _ in self._entries(f"{digit}{number:x}")]
+            if len(part) >= _TELLING and 2 * _PARTS * sum(part) < self.bound:
+                return 0
         entries = self._entries()
         total = sum(size for _, _, size, _ in entries)
         removed = 0
@@ -164,10 +175,10 @@ class Store:
                 removed += 1
         return removed
 
-    def _entries(self) -> list[tuple[int, str, int, str]]:
+    def _entries(self, folder: str = "") -> list[tuple[int, str, int, str]]:
         """List time of last use, name, size and path of every file; another build may remove some meanwhile."""
         entries = []
-        for entry in files.entries(self.root):
+        for entry in files.entries(self.root / folder):
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
                 entries.append((status.st_mtime_ns, entry.name, status.st_size, entry.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from stencilkit import cli
 from stencilkit.cli import _options
 from stencilkit.errors import OutputError
+from stencilkit.support import files
 from stencilkit.support.cache import ENTRIES, NoStore, Store, key_of
 
 KEYS = [f"{number:02x}{'0' * 62}" for number in range(8)]
@@ -122,6 +124,30 @@ def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
     assert [store.get(key) is not None for key in KEYS[:5]] == [True, False, False, True, True]
     assert store.info().size <= store.bound
     assert store.trim() == 0
+
+
+@pytest.mark.parametrize(("bound", "whole"), [(2 * 16 * 64 * (32 + 10) + 1, False), (2 * 16 * 64 * (32 + 10), True)])
+def test_a_store_that_has_room_is_not_listed_whole(
+    bound: int, whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "entries", bound=bound)
+    listed: list[str | Path] = []
+    entries = files.entries
+
+    def noting(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+        listed.append(folder)
+        yield from entries(folder)
+
+    monkeypatch.setattr(files, "entries", noting)
+    for number in range(63):
+        store.put(f"a{number:063x}", bytes(10))
+    assert store.trim() == 0
+    assert store.root in listed, "of so few, a part says nothing"
+    listed.clear()
+    store.put(f"ab{0:062x}", bytes(10))
+    assert store.trim() == 0
+    assert (store.root in listed) == whole
+    assert {store.root / "a0", store.root / "ab"} <= set(listed)
 
 
 def test_clear_says_what_it_could_not_remove(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
