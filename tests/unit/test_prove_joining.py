@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ PROTOTYPES = {
     "PyOne": Prototype(result="void", arguments=()),
     "PyTwo": Prototype(result="void", arguments=()),
     "PyEnd": Prototype(result="void", arguments=(), returns=False),
+    "PyGet": Prototype(result="ptr", arguments=()),
     "_Py_assert_within_stack_bounds": Prototype(result="void", arguments=()),
 }
 WAYS = 14
@@ -104,3 +106,65 @@ def test_what_only_reads_leaves_memory_as_it_was(name: str, before: str, *, is_p
 def test_it_must_be_given_the_same_memory() -> None:
     name = "_Py_assert_within_stack_bounds"
     assert_not_proved(proof(code(STORED, name), code(name, STORED)))
+
+
+@pytest.mark.parametrize("jump", ["74", "75"])
+def test_what_one_way_knows_is_no_proof_for_another(jump: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways come to one state, of which one knows that rbx is not zero, and the other that it is."""
+    monkeypatch.setattr(joining, "FEW", 0)
+    ways = f"49 8b 5d 08 48 85 db {jump} 01 90"  # rbx = [r13 + 8]; nop if it is zero, or if not
+    assert_not_proved(proof(code(ways, "PyOne", CHECK, "PyEnd"), code(ways, "PyOne")))
+
+
+BIT = "41 f6 45 00 01"  # test byte [r13], 1
+IN_REGISTER = ("31 db", "bb 01 00 00 00"), ""  # rbx = 0; rbx = 1
+IN_FRAME = ("48 c7 04 24 00 00 00 00", "48 c7 04 24 01 00 00 00"), "48 8b 1c 24"  # [rsp] = 0; [rsp] = 1; rbx = [rsp]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("values", "read"), [IN_REGISTER, IN_FRAME])
+def test_what_is_in_a_register_or_the_frame_is_a_part_of_the_state(
+    order: tuple[int, int], values: tuple[str, str], read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is 1 on the way that is looked at first, or on the other one."""
+    monkeypatch.setattr(joining, "FEW", 0)
+    always = code(f"{BIT} 74 01 90", "PyOne", "49 c7 45 08 01 00 00 00")  # [r13 + 8] = 1
+    for (first, second), holds in ((order, assert_not_proved), ((1, 1), assert_proved)):
+        chosen = f"{values[first]} {BIT} 74 {len(bytes.fromhex(values[second])):02x} {values[second]}"
+        holds(proof(always, code(chosen, "PyOne", read, STORED)))
+
+
+@pytest.mark.parametrize("jump", ["74 06", "74 02 eb 06"])
+def test_memory_that_a_callee_may_have_written_is_another_state(jump: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "FEW", 0)
+    # Test r15b, 1; call PyOne or not; clear r15, so that nothing is known of that.
+    before = READ, f"41 f6 c7 01 {jump}", "PyOne", "45 31 ff", "_Py_assert_within_stack_bounds"
+    assert_not_proved(proof(code(*before, READ, STORED), code(*before, STORED)))
+
+
+@pytest.mark.parametrize(("stored", "holds"), [("45", assert_proved), ("5d", assert_not_proved)])
+def test_two_calls_at_one_place_have_two_results(
+    stored: str, holds: Callable[[Proof], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function of the stencil's own calls another one: rbx is the first result, rax the second."""
+    monkeypatch.setattr(joining, "FEW", 0)
+
+    def twice(stored: str) -> StencilGroup:
+        # call own; rbx = rax; call own; [r13] = rax or rbx; pop rcx; jmp to the end; own: call PyGet; ret
+        calls = f"50 e8 0f 00 00 00 48 89 c3 e8 07 00 00 00 49 89 {stored} 00 59 eb 07 ff 15 00 00 00 00 c3"
+        slot = Patch(func="patch_x86_64_32rx", offsets=(0x17,), form=PatchForm.GOT_SLOT, symbol="PyGet", addend=-4)
+        return group(calls, slot)
+
+    holds(proof(twice("45"), twice(stored)))
+
+
+@pytest.mark.parametrize(("most", "holds"), [("03", assert_proved), ("09", assert_not_proved)])
+def test_what_was_left_out_can_say_that_no_values_lead_to_the_only_exit(
+    most: str, holds: Callable[[Proof], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where rbx is not below 5 and above 3, or 9, both go round and round; behind the call rbx is forgotten."""
+    monkeypatch.setattr(joining, "FEW", 0)
+    # rbx = [r13 + 8]; cmp rbx, 5; jae spin; cmp rbx, MOST; jbe spin; clear rbx; call; jmp end; spin: jmp spin
+    bounds = f"49 8b 5d 08 48 83 fb 05 73 10 48 83 fb {most} 76 0a 31 db"
+    spinning = bounds, "PyOne", "eb 02 eb fe"
+    holds(proof(code(*spinning), code("90", *spinning)))
