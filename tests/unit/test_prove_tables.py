@@ -265,3 +265,25 @@ def test_a_text_may_be_behind_a_table() -> None:
 
     assert_proved(verdict(calling(b"a text\0", 2), calling(b"a text\0", 1)))
     assert_not_proved(verdict(calling(b"a text\0", 2), calling(b"a tent\0", 1)))
+
+
+@pytest.mark.parametrize(
+    ("last", "hole", "is_read"),
+    [("11", None, True), ("8b", None, False), ("11", 4, False), ("11", 5, False), ("11", 6, True), ("8b", 6, True)],
+)
+def test_what_may_be_relaxed_is_not_what_the_body_has(last: str, hole: int | None, *, is_read: bool) -> None:
+    """Two bytes in front of a hole can change, and so can the last one of the code, where the next one has a hole."""
+
+    def reading(before: str) -> StencilGroup:
+        # mov ecx, [rip + number]; mov [r13], ecx; jmp to the end; number: 4 bytes; 8 more where there is a hole
+        more = 0 if hole is None else 8
+        lead = f"{before} 8b 0d 06 00 00 00 41 89 4d 00 eb {4 + more:02x}"
+        place = len(bytes.fromhex(lead)) + (hole or 0)
+        patch = Patch(func="patch_x86_64_32rx", offsets=(place,), value=HoleValue.DATA, addend=-4)
+        return group(f"{lead} 44 33 22 {last} {'90 ' * more}", *(() if hole is None else (patch,)))
+
+    found = verdict(reading(""), reading("90"))
+    if is_read:
+        assert_proved(found)
+    else:
+        assert found.why == "unsupported: a load from the code"
