@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stencilkit.audit import code, content, holes, isa, waivers
+from stencilkit.audit import alignment, code, content, holes, isa, waivers
 from stencilkit.audit.examined import Examined, examine
 from stencilkit.errors import HeaderError
 from stencilkit.model.audit import Audit, Audited, Finding, RuleOutcome, RuleResult, Waiver
@@ -157,6 +157,12 @@ RULES: Final = (
         refs="prebuilt headers (PEP 774)",
         why="nothing privileged, no system call, no far jump",
         each=_only(code.forbidden),
+    ),
+    Rule(
+        name="alignment",
+        refs="3.15 with LLVM 19 for x86_64 Windows",
+        why="no instruction faults unless its 16 bytes are aligned: jit.c aligns a stencil's data to 8",
+        each=lambda audited, examined: map(code.at, alignment.misaligned(examined.code, audited.target.arch)),
     ),
     Rule(
         name="isa",

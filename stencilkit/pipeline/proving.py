@@ -6,12 +6,13 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from stencilkit import disassemble, prove
+from stencilkit.audit import alignment
 from stencilkit.errors import UsageError
 from stencilkit.model import digest
 from stencilkit.model.machine import Operation
@@ -111,6 +112,9 @@ def _pair(first: Opened, second: Opened, request: Request, store: Store, progres
             found[name] = Proof(name=name, verdict=Verdict.NOT_PROVED, why=f"unsupported: it is in {where} alone")
         elif not request.itself and digest.canonical_group(left) == digest.canonical_group(right):
             found[name] = Proof(name=name, verdict=Verdict.IDENTICAL)
+        elif fault := next(_misaligned((left, right), setting.arch), ""):
+            why = f"unsupported: memory that may not be aligned, {fault}"
+            found[name] = Proof(name=name, verdict=Verdict.NOT_PROVED, why=why)
         else:
             todo.append((left, right))
     found |= _proved(todo, setting, request.jobs, store, progress)
@@ -122,6 +126,13 @@ def _pair(first: Opened, second: Opened, request: Request, store: Store, progres
         assumptions=prover(),
         proofs=tuple(found[name] for name in sorted(found)),
     )
+
+
+def _misaligned(groups: Iterable[StencilGroup], arch: str) -> Iterator[str]:
+    """Find what faults where data is not aligned: the prover takes every address for one that can be read."""
+    for group in groups:
+        code = disassemble.decode(group.code, arch)
+        yield from (f"at {item.offset:#x}: {item.text}" for item in alignment.misaligned(code, arch))
 
 
 def _names(first: Opened, second: Opened, wanted: tuple[str, ...]) -> list[str]:

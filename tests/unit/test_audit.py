@@ -98,6 +98,13 @@ HARMFUL = {
     "instructions: svc": (code("010000d4"), ARM),
     "instructions: wrmsr": (code("0f30"), X86),
     "instructions: a far return": (code("cb"), X86),
+    "alignment: the data": (
+        code("0f570500000000", at("patch_32r", 3, value=HoleValue.DATA, addend=-4)),  # xorps xmm0, [rip]
+        X86,
+    ),
+    "alignment: movaps": (code("410f284508"), X86),  # movaps xmm0, [r13 + 8]
+    "alignment: an aligned move of AVX": (code("c4c178284508"), X86),
+    "alignment: i686": (code("0f5800"), I686),  # addps xmm0, [eax]
     "stray-jumps: a call": (code("e800010000c3"), X86),
     "stray-jumps: backwards": (code("ebf0"), X86),
     "stray-jumps: aarch64": (code("00010014"), ARM),
