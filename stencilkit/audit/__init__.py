@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stencilkit.audit import alignment, code, content, holes, isa, waivers
+from stencilkit.audit import code, content, holes, isa, waivers
 from stencilkit.audit.examined import Examined, examine
 from stencilkit.errors import HeaderError
+from stencilkit.model import alignment
 from stencilkit.model.audit import Audit, Audited, Finding, RuleOutcome, RuleResult, Waiver
 
 # Of code, in bytes: three times what the largest debug build has. Keeps a hostile header from costing hours.

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilkit import holes, manifest, source
+from stencilkit import disassemble, holes, manifest, source
 from stencilkit.errors import CompileError, RelocationError
-from stencilkit.model import pyconfig
+from stencilkit.model import alignment, pyconfig
 from stencilkit.model.build import Closure, IncludedFile
 from stencilkit.model.layout import Layout
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import Variant
-from stencilkit.model.stencil import StencilSet
+from stencilkit.model.stencil import HoleValue, StencilGroup, StencilSet
 from stencilkit.pipeline import companions, compiling, recording, rendering
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process, resources
@@ -77,7 +77,8 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress, early: Ea
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.asked).items()},
     )
     outputs[MANIFEST_NAME] = manifest.render(described).encode()
-    build = Build(request=request, manifest=described, files=outputs, notes=compiled.notes)
+    notes = (*compiled.notes, *_faults(stencils, request.target.arch))
+    build = Build(request=request, manifest=described, files=outputs, notes=notes)
     return Made(build=build, unrecorded=unrecorded)
 
 
@@ -124,6 +125,26 @@ def _kept_words(files: Sequence[tuple[Path, IncludedFile]], store: Store) -> fro
 
 def _read_words(paths: Iterable[Path]) -> frozenset[str]:
     return pyconfig.words(path.read_bytes() for path in paths)
+
+
+def _faults(stencils: StencilSet, arch: str) -> Iterator[str]:
+    """Say which stencils fault where their data is not aligned: upstream's generator makes these, too."""
+    found = [group.name for group in stencils.groups if _may_fault(group) and _is_misaligned(group, arch)]
+    if found:
+        yield (
+            f"these read data with an instruction that faults unless it is aligned, and jit.c does not align it: "
+            f"{', '.join(found)}; use another LLVM (docs/prove.md)"
+        )
+
+
+def _may_fault(group: StencilGroup) -> bool:
+    """Look for a two-byte opcode in front of the address of data: to decode all stencils takes too long."""
+    places = [place for patch in group.code.patches if patch.value is HoleValue.DATA for place in patch.offsets]
+    return any(b"\x0f" in group.code.body[max(0, place - 4) : place] for place in places)
+
+
+def _is_misaligned(group: StencilGroup, arch: str) -> bool:
+    return any(alignment.misaligned(disassemble.decode(group.code, arch), arch))
 
 
 def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:

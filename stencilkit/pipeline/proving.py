@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from stencilkit import disassemble, prove
-from stencilkit.audit import alignment
 from stencilkit.errors import UsageError
-from stencilkit.model import digest
+from stencilkit.model import alignment, digest
 from stencilkit.model.machine import Operation
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict

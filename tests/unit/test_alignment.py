@@ -1,0 +1,66 @@
+"""What faults where memory is not aligned, and what a build says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from stencilkit import disassemble
+from stencilkit.model import alignment
+from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilGroup, StencilSet
+from stencilkit.pipeline import making
+from tests.proofs import group
+
+DATA = Patch(func="patch_32r", offsets=(3,), value=HoleValue.DATA, addend=-4)
+
+
+def found(code: str, arch: str = "x86_64") -> list[str]:
+    items = disassemble.decode(Stencil(body=bytes.fromhex(code), patches=()), arch)
+    return [item.mnemonic for item in alignment.misaligned(items, arch)]
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("0f570500000000", "xorps"),
+        ("660fef4708", "pxor"),
+        ("410f284508", "movaps"),
+        ("660f7f07", "movdqa"),
+        ("c5f82807", "vmovaps"),
+        ("c5fd6f07", "vmovdqa"),
+    ],
+)
+def test_what_wants_sixteen_bytes_aligned_is_found(code: str, name: str) -> None:
+    assert found(code) == [name]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "0f1007",  # movups xmm0, [rdi]
+        "f30f6f07",  # movdqu
+        "f20ff007",  # lddqu
+        "c5f85707",  # vxorps xmm0, xmm0, [rdi]
+        "c5f81007",  # vmovups
+        "f20f584710",  # addsd: eight bytes
+        "0f130410",  # movlps
+        "0f57c1",  # xorps xmm0, xmm1
+        "0f29742410",  # movaps [rsp + 0x10], xmm6: a frame, which the compiler aligns
+    ],
+)
+def test_what_takes_any_address_is_not(code: str) -> None:
+    assert found(code) == []
+
+
+def test_no_instruction_of_aarch64_is() -> None:
+    assert found("0004c03d", "aarch64") == []  # ldr q0, [x0, #16]
+
+
+def built(*groups: StencilGroup) -> list[str]:
+    return list(making._faults(StencilSet(groups=groups), "x86_64"))
+
+
+def test_a_build_names_the_stencils_that_fault() -> None:
+    (note,) = built(group("0f570500000000", DATA), group("0f100500000000", DATA))
+    assert note.count(group("c3").name) == 1
+    assert "jit.c does not align it" in note
+    assert not built(group("0f100500000000", DATA), group("488b0500000000", DATA), group("c3"))
