@@ -161,7 +161,7 @@ RULES: Final = (
     ),
     Rule(
         name="alignment",
-        refs="3.15 with LLVM 19 for x86_64 Windows",
+        refs="3.15 with LLVM 19 on x86_64",
         why="no instruction faults unless its 16 bytes are aligned: jit.c aligns a stencil's data to 8",
         each=lambda audited, examined: map(code.at, alignment.misaligned(examined.code, audited.target.arch)),
     ),
