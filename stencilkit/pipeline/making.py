@@ -133,7 +133,7 @@ def _faults(stencils: StencilSet, arch: str) -> Iterator[str]:
     if found:
         yield (
             f"these read data with an instruction that faults unless it is aligned, and jit.c does not align it: "
-            f"{', '.join(found)}; use another LLVM (docs/prove.md)"
+            f"{', '.join(found)}; use another LLVM"
         )
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from stencilkit import compiler
 from stencilkit.compiler import Session, splice
-from stencilkit.model.build import Plan
 from stencilkit.pipeline import compiling
 from stencilkit.pipeline.keeping import Batch
 from stencilkit.support.cache import NoStore
@@ -170,8 +169,8 @@ def test_flags_that_nobody_tried_are_not_used_so(
     inputs.plan = replace(inputs.plan, cflags=cflags)
     found: list[object] = []
 
-    def prepared(plan: Plan, *_: object, **__: object) -> Session:
-        return Session(plan=plan, work=tmp_path, precompiled=True)
+    def prepared(session: Session, **_: object) -> Session:
+        return replace(session, precompiled=True)
 
     def read(_: Session, unit: object, names: object) -> None:
         found.append((unit, names))
