@@ -162,7 +162,7 @@ RULES: Final = (
     Rule(
         name="alignment",
         refs="3.15 with LLVM 19 on x86_64",
-        why="no instruction faults unless its 16 bytes are aligned: jit.c aligns a stencil's data to 8",
+        why="no instruction faults unless its 16 bytes are aligned: jit.c aligns a stencil's data to 8 at most",
         each=lambda audited, examined: map(code.at, alignment.misaligned(examined.code, audited.target.arch)),
     ),
     Rule(

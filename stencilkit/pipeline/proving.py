@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stencilkit import disassemble, prove
+from stencilkit.audit.code import at
 from stencilkit.errors import UsageError
 from stencilkit.model import alignment, digest
 from stencilkit.model.machine import Operation
@@ -137,11 +138,11 @@ def _unmodelled(groups: Iterable[StencilGroup], entry: str | None, arch: str) ->
     for group in groups:
         code = disassemble.decode(group.code, arch)
         for item in alignment.misaligned(code, arch):
-            yield f"memory that may not be aligned, at {item.offset:#x}: {item.text}"
+            yield f"memory that may not be aligned, {at(item)}"
         exits = [place for patch in group.code.patches if patch.value in EXITS for place in patch.offsets]
         for item in code if group.name != entry else ():
             if item.mnemonic in _CALLS and any(item.offset <= place < item.end for place in exits):
-                yield f"a call of an exit, at {item.offset:#x}: {item.text}"
+                yield f"a call of an exit, {at(item)}"
 
 
 def _names(first: Opened, second: Opened, wanted: tuple[str, ...]) -> list[str]:
