@@ -15,8 +15,9 @@ from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.x86 import x87
 from tests import semantics, workbench
 
-# What these were with their holes.
-NOT_RUN = ("an address in the code", "a call within the stencil")
+# What these were with their holes. On x86 an address in the code is modelled, and what is there is not: an instruction
+# alone has no table.
+NOT_RUN = ("an address in the code", "a load from the code", "a call within the stencil")
 
 
 def fuzzed(folders: list[Path], count: int, seed: int) -> tuple[Counter[str], list[str]]:
