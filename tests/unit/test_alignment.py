@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from stencilkit import disassemble
@@ -64,3 +66,28 @@ def test_a_build_names_the_stencils_that_fault() -> None:
     assert note.count(group("c3").name) == 1
     assert "jit.c does not align it" in note
     assert not built(group("0f100500000000", DATA), group("488b0500000000", DATA), group("c3"))
+
+
+@pytest.mark.parametrize("code", ["0fb70500000000", "f30fbc0500000000", "0f4504c500000000", "0f483b0500000000"])
+def test_what_reads_a_few_bytes_is_not_decoded(code: str) -> None:
+    end = len(bytes.fromhex(code)) - 4
+    assert not making._may_fault(group(code, replace(DATA, offsets=(end,))))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "0f570500000000",  # xorps
+        "660f6f04c500000000",  # movdqa, with a scale
+        "660f38000500000000",  # pshufb
+        "660f3a0f050000000008",  # palignr
+        "480fc70d00000000",  # cmpxchg16b
+        "6a0f0f580500000000",  # behind push 15
+    ],
+)
+def test_what_may_want_alignment_is_decoded(code: str) -> None:
+    body = bytes.fromhex(code)
+    place = body.index(b"\0\0\0\0", 3)
+    at = group(code, replace(DATA, offsets=(place,)))
+    assert making._may_fault(at)
+    assert built(at)
