@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -57,6 +58,15 @@ class Questions:
         """Wait for the first answer, which begins as that to --version does: with the driver's version."""
         return self.answers[0].result().said
 
+    def digest(self) -> str:
+        """Digest all that the driver said; "" where that may come from anywhere: of a wrapper or configuration file."""
+        found = [answer.result() for answer in self.answers]
+        if not all(answer.plainly for answer in found):
+            return ""
+        # The name of the folder is another one each time.
+        said = [answer.said.replace(str(self.work), "") for answer in found]
+        return hashlib.sha256("\0".join(said).encode()).hexdigest()
+
 
 def begin(plan: Plan, work: Path, pool: Executor) -> Questions:
     """Begin to ask the driver of a plan.
@@ -108,7 +118,7 @@ def find(asked: Questions, *, allow: bool) -> Told:
 class _Answer:
     """What cc1 is told by the clang itself of stencilkit's flags; by it, and by the program named, of all flags.
 
-    `said` is all that the program named printed.
+    `said` is all that the program named printed; `plainly` says that it is clang itself, without configuration files.
     """
 
     kind: tuple[bool, Step]
@@ -116,6 +126,7 @@ class _Answer:
     told_of_all: tuple[Argument, ...]
     told: tuple[Argument, ...]
     said: str
+    plainly: bool
 
 
 def _ask(plan: Plan, kind: tuple[bool, Step], real: Sequence[str], work: Path) -> _Answer:
@@ -131,7 +142,7 @@ def _ask(plan: Plan, kind: tuple[bool, Step], real: Sequence[str], work: Path) -
     plainly = not told.configured and real == (*named, _UNCONFIGURED)
     told_of_all = told.arguments if plainly else cc1.ask((*real, *words), work).arguments
     plain = told_of_all if own == words else cc1.ask((*real, *own), work).arguments
-    return _Answer(kind, plain, told_of_all, told.arguments, told.said)
+    return _Answer(kind, plain, told_of_all, told.arguments, told.said, plainly)
 
 
 def _check_user(plan: Plan, answer: _Answer, real: Sequence[str], work: Path) -> None:

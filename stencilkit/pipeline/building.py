@@ -101,6 +101,7 @@ def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inpu
         request=request,
         plan=plan,
         told=told,
+        heard=asked.digest(),
         closure=included,
         identity=identity,
         used=(*used, *_conditional(plan, included)),

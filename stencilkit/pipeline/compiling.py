@@ -17,7 +17,7 @@ from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
 from stencilkit.pipeline import keeping, remembering
-from stencilkit.pipeline.keeping import Batch, Kept, Prefix
+from stencilkit.pipeline.keeping import Batch, Calls, Kept, Prefix
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process
 from stencilkit.support.cache import Store
@@ -75,7 +75,7 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
                 if not len(batches[-1]):
                     missing.append(unit)
                     # The driver answers while the others are looked for.
-                    asked = asked or beside.submit(_ask_driver, inputs, work, early)
+                    asked = asked or beside.submit(_ask_driver, inputs, work, store, early)
         progress.advance(sum(map(len, batches)))
         if asked:
             prefix = Prefix(store, keeping.prefix_key(plan, inputs.closure, inputs.identity, inputs.told.unasked))
@@ -97,13 +97,20 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
     )
 
 
-def _ask_driver(inputs: Inputs, work: Path, early: Early | None) -> Session:
+def _ask_driver(inputs: Inputs, work: Path, store: Store, early: Early | None) -> Session:
     """Take the session that was begun, or begin one where that may have read what was there before."""
-    if early:
-        begun = early.session.result()
-        if remembering.is_older(inputs, early.moment):
-            return begun
-    return compiler.ask(inputs.plan, work, batched=inputs.request.batched)
+    plan, batched = inputs.plan, inputs.request.batched
+    calls = Calls(store, keeping.calls_key(plan, inputs.identity, inputs.heard if batched else ""))
+    # Wait for it, even if it is of no use.
+    begun = early.session.result() if early else None
+    if early and begun and remembering.is_older(inputs, early.moment):
+        calls.keep(begun)
+        return begun
+    known = calls.recall(Session(plan=plan, work=work))
+    if known is None:
+        known = compiler.ask(plan, work, batched=batched)
+        calls.keep(known)
+    return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from stencilkit.compiler import Account, shared_prefix
+from stencilkit.compiler import Account, Session, shared_prefix
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Plan
 from stencilkit.model.objectfile import ObjectFile
@@ -18,7 +18,7 @@ from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
 from stencilkit.support import resources
-from stencilkit.support.cache import LARGEST, Store, key_of
+from stencilkit.support.cache import DAMAGE, LARGEST, Store, key_of
 
 # The code between a unit and its ObjectFile: a change there makes old cache entries useless.
 _CODE: Final = (
@@ -34,6 +34,8 @@ _MARKS: Final[Mapping[bytes, Driver]] = {b"b": "batched", b"p": "plain"}
 _UNASKED: Final = b"d"
 _SENSITIVE: Final = b"s"
 _OBSCURE: Final = b"o"
+# What stands for the folder that a build works in; no argument of a program has such a character.
+_WORK: Final = "\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,56 @@ def prefix_key(plan: Plan, closure: Closure, identity: Identity, unasked: Sequen
         prefix,
         [(str(path), sha256, *_size_and_time(path)) for path, sha256 in places],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How a driver calls the compiler, in a store, under a key; "" where it must be asked each time."""
+
+    store: Store
+    key: str
+
+    def recall(self, begun: Session) -> Session | None:
+        """Return a session that has asked, of one that has not; None where nothing is kept."""
+        if not self.key:
+            return None
+        found = self.store.read(self.key, _commands, *DAMAGE)
+        if found is None:
+            return None
+        first, second = ([word.replace(_WORK, str(begun.work)) for word in words] for words in found)
+        return replace(begun, driver="batched", cc1=tuple(first), second_cc1=tuple(second))
+
+    def keep(self, session: Session) -> None:
+        """Keep what a session was told."""
+        if self.key and session.driver == "batched":
+            found = [[word.replace(str(session.work), _WORK) for word in w] for w in (session.cc1, session.second_cc1)]
+            self.store.put(self.key, json.dumps(found).encode())
+
+
+def calls_key(plan: Plan, identity: Identity, heard: str) -> str:
+    """Make the key of how a driver calls the compiler.
+
+    The same program was just asked the same for another output. Whatever else it looks at (its own files, those of a
+    GCC) is in that answer, too: `heard`.
+    """
+    if not heard:
+        return ""
+    lines = [plan.driver_arguments(entry=entry, step=step) for entry in (False, True) for step in get_args(Step)]
+    return key_of(
+        "calls",
+        resources.code_digest("compiler", "model/cc1.py", "pipeline/keeping.py"),
+        [str(plan.toolchain.version), plan.toolchain.vendor, *plan.toolchain.command, identity.program],
+        sorted(identity.libraries.items()),
+        [plan.emits, lines],
+        heard,
+    )
+
+
+def _commands(entry: bytes) -> list[list[str]]:
+    found = json.loads(entry)
+    if len(found) != 2 or not all(type(word) is str for words in found for word in words):
+        raise ValueError("not two commands")
+    return [list(words) for words in found]
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -44,12 +44,13 @@ class Inputs:
     """All that a build is made from: the request and what follows from it, and the answers of clang and of the tree.
 
     `used` are digests of files that no compiler reads, `line1` the input digest of CPython's own generator; `code` is
-    the digest of stencilkit itself.
+    the digest of stencilkit itself, `heard` that of what the driver printed (asking.Questions.digest).
     """
 
     request: BuildRequest
     plan: Plan
     told: Told
+    heard: str
     closure: Closure
     identity: Identity
     used: tuple[UsedFile, ...]

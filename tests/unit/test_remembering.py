@@ -50,6 +50,7 @@ def inputs(here: Path) -> Inputs:
         ),
         plan=plan,
         told=Told(cpu=Cpu(name="x86-64", tune="generic", features=(), abi=""), unasked=(), changed=()),
+        heard="",
         closure=Closure(files=(HEADER,), digest="0", paths=((plan.tree.root / HEADER.name, HEADER),)),
         identity=Identity(program="1", libraries={"libLLVM.so": "2"}),
         used=(UsedFile(use="runtime", name="Python/jit.c", sha256=samples.digest(jit)),),
