@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from stencilkit import emit, objects, unwind
 from stencilkit.errors import ObjectError
@@ -12,6 +14,11 @@ from stencilkit.model.manifest import FileRole
 from stencilkit.model.objectfile import ObjectFile, SectionRole
 from stencilkit.model.target import Target
 from stencilkit.model.unwind import UnwindInfo
+from stencilkit.support import resources
+from stencilkit.support.cache import DAMAGE, Store, key_of
+
+# They read objects and instructions.
+_LIBRARIES: Final = ("capstone", "elftools")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,33 @@ def derive(target: Target, shim: bytes | None) -> Companions:
         return _derive(target, shim)
     except ObjectError as error:
         raise ObjectError(error.what, where=error.where or unwind.SHIM, fix=error.fix or unwind.FIX) from None
+
+
+def derived(target: Target, shim: bytes | None, code: str, store: Store) -> Companions:
+    """Derive everything, or recall what came of the same shim: a changed uop leaves it alone, and capstone unloaded.
+
+    `code` is the digest of stencilkit itself.
+
+    Raises: ObjectError.
+    """
+    if shim is None:
+        return derive(target, shim)
+    # No field of a target is a set, whose order would differ from run to run.
+    key = key_of("companions", code, resources.installed(*_LIBRARIES), repr(target), _sha(shim))
+    known = store.read(key, lambda entry: _stored(entry, shim), *DAMAGE)
+    if known is None:
+        known = derive(target, shim)
+        store.put(key, json.dumps([known.unwind, dict(known.digests), known.producer]).encode())
+    return known
+
+
+def _stored(entry: bytes, shim: bytes) -> Companions:
+    rows, digests, producer = json.loads(entry)
+    unwind = tuple((name, value) for name, value in rows)
+    texts = [producer, *digests, *digests.values(), *(name for name, _ in unwind)]
+    if not all(type(text) is str for text in texts) or not all(type(value) is int for _, value in unwind):
+        raise ValueError("these are not constants")
+    return Companions(shim=shim, unwind=unwind, digests=digests, producer=producer)
 
 
 def _derive(target: Target, shim: bytes) -> Companions:
@@ -91,4 +125,8 @@ def canonical_constants(constants: tuple[tuple[str, int], ...]) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _sha(text.encode())
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

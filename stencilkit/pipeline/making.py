@@ -52,7 +52,7 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress, early: Ea
         layouts = helpers.submit(_layout, inputs, reading, store, work) if request.layout else None
         compiled = compiling.compile_all(inputs, work, store, progress, early)
         stencils = _finish(request, inputs.variants, compiled.objects)
-        beside = companions.derive(request.target, compiled.shim)
+        beside = companions.derived(request.target, compiled.shim, inputs.code, store)
         summary = manifest.summarise(stencils, beside.digests)
         outputs = rendering.render(
             dialect,
@@ -82,7 +82,9 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress, early: Ea
         variants=inputs.variants,
         files={role: (name, outputs[name]) for role, name in dialect.file_names(request.asked).items()},
     )
-    outputs[MANIFEST_NAME] = manifest.render(described).encode()
+    if request.layout:
+        # Nobody else writes one.
+        outputs[MANIFEST_NAME] = manifest.render(described).encode()
     notes = (*compiled.notes, *_faults(stencils, request.target.arch))
     build = Build(request=request, manifest=described, files=outputs, notes=notes)
     return Made(build=build, unrecorded=unrecorded)
