@@ -20,12 +20,13 @@ compiling     units to object files, by the cache   configuring   a cell's job t
 evidence      what verifying asks its questions of  fitting       a tree beside others' manifests
 gathering     what is known of one header           keeping       compiled units to entries of the cache
 knowing       words to all that is known of them    making        the inputs of a build to its files
-opening       read a folder, manifest or bundle     placing       which files a CPython's build takes
-planning      the cells of a matrix                 questions     the questions of verifying
-rebuilding    a manifest to a second build          recalling     answers that are known already
-recording     what stencils have compiled in        remembering   whole builds that were made before
-rendering     stencils to the text of files         requesting    words to what can be built here
-sampling      a tree with some of its uops          scheduling    cells on this machine's processors
-subject       what answering asks about             surveying     find the stencils below a folder
-universal     two builds to one for both halves     varying       put a build under variations
+opening       read a folder, manifest or bundle     packing       many entries of the cache in one
+placing       which files a CPython's build takes   planning      the cells of a matrix
+questions     the questions of verifying            rebuilding    a manifest to a second build
+recalling     answers that are known already        recording     what stencils have compiled in
+remembering   whole builds that were made before    rendering     stencils to the text of files
+requesting    words to what can be built here       sampling      a tree with some of its uops
+scheduling    cells on this machine's processors    subject       what answering asks about
+surveying     find the stencils below a folder      universal     two builds to one for both halves
+varying       put a build under variations
 """

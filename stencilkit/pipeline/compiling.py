@@ -18,6 +18,7 @@ from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
 from stencilkit.pipeline import keeping, remembering
 from stencilkit.pipeline.keeping import Batch, Calls, Kept, Prefix
+from stencilkit.pipeline.packing import Packed
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process
 from stencilkit.support.cache import Store
@@ -62,7 +63,8 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
     Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
     """
     plan = inputs.plan
-    kept = Kept(store, keeping.keys(plan, inputs.closure, inputs.identity, inputs.told.unasked))
+    packed = Packed(store, remembering.place(inputs.request, "pack"))
+    kept = Kept(packed, keeping.keys(plan, inputs.closure, inputs.identity, inputs.told.unasked))
     progress.begin(plan.label, len(plan.units))
     notes: tuple[str, ...] = ()
     try:
@@ -86,6 +88,7 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
             notes = account.notes
     finally:
         progress.end()
+    packed.pack()
     found = {name: obj for batch in batches for name, obj in batch.objects.items()}
     uops = {unit.name for unit in plan.units if unit.role == "uop"}
     plain = any(batch.driver_of(name) == "plain" for batch in batches for name in uops & batch.objects.keys())

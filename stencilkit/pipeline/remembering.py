@@ -186,12 +186,17 @@ def is_new(request: BuildRequest, store: Store) -> bool:
 
     It is asked once: from then on, the store knows.
     """
-    where = (str(request.tree.root), str(request.pyconfig.folder), str(request.toolchain.program))
-    key = key_of("place", *where, request.target.triple, request.flavour, request.cflags)
+    key = place(request, "place")
     if store.get(key) is not None:
         return False
     store.put(key, b"")
     return True
+
+
+def place(request: BuildRequest, what: str) -> str:
+    """Make the key of what is known of a tree for a target, as this program compiles it."""
+    where = (str(request.tree.root), str(request.pyconfig.folder), str(request.toolchain.program))
+    return key_of(what, *where, request.target.triple, request.flavour, request.cflags)
 
 
 def is_older(inputs: Inputs, moment: int) -> bool:
