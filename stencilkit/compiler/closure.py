@@ -31,7 +31,7 @@ def find(plan: Plan, work: Path) -> Closure:
         done = list(pool.map(lambda source, kind: _preprocess(plan, source, *kind), sources, kinds.items()))
     texts = [text for text, _ in done]
     found = {path for _, paths in done for path in paths}
-    own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
+    own = {plan.tree.root / name for name in plan.sources}
     paths = sorted(_resolved(found | own))
     included = dict(zip(paths, _included(_places(plan), paths), strict=True))
     return Closure(

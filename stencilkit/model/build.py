@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,11 @@ class Plan:
     def label(self) -> str:
         """Name the build in one short phrase."""
         return f"{self.target.triple} {self.flavour} llvm-{self.toolchain.version}"
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Name the files of the tree that the units' own text comes from; hundreds of units have the same two."""
+        return frozenset(itertools.chain.from_iterable({unit.sources for unit in self.units}))
 
     def used_flags(self) -> tuple[Flag, ...]:
         """List the flags that any unit of this build is compiled with."""

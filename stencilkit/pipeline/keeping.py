@@ -134,7 +134,7 @@ def prefix_key(plan: Plan, closure: Closure, identity: Identity, unasked: Sequen
     prefix = shared_prefix(plan.units)
     if prefix is None:
         return ""
-    own = {plan.tree.root / name for unit in plan.units for name in unit.sources}
+    own = {plan.tree.root / name for name in plan.sources}
     files = [(path, file.sha256) for path, file in closure.paths if path not in own]
     places = [(plan.pyconfig / "pyconfig.h", ""), *files]
     return key_of(
