@@ -6,6 +6,7 @@ that is overlooked would be a crash at run time.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -108,7 +109,17 @@ def uops(tree: SourceTree) -> tuple[Uop, ...]:
 
     Raises: SourceError where a case is not of the shape that the cases generator writes.
     """
-    text = trees.read(tree, CASES)
+    found, problem = _understood(trees.read(tree, CASES))
+    if problem:
+        raise SourceError(
+            problem, where=str(tree.root / CASES), fix="regenerate it (make regen-cases), or report this tree"
+        )
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _understood(text: str) -> tuple[tuple[Uop, ...], str]:
+    """Read uops, and say what is wrong with them; a build asks for those of the same text several times."""
     found = tuple(_cases(text))
     names = [uop.name for uop in found]
     # Every line begins behind a line end, also the first one: looking for that is faster than re.MULTILINE.
@@ -124,11 +135,7 @@ def uops(tree: SourceTree) -> tuple[Uop, ...]:
         problem = f"a uop occurs twice: {next(name for name in names if names.count(name) > 1)}"
     elif not _END.search(lines):
         problem = f"the file ends too early, after {names[-1]}"
-    if problem:
-        raise SourceError(
-            problem, where=str(tree.root / CASES), fix="regenerate it (make regen-cases), or report this tree"
-        )
-    return found
+    return found, problem
 
 
 def _cases(text: str) -> Iterator[Uop]:

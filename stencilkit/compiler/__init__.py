@@ -198,12 +198,17 @@ class Session:
         asking = splice.asking(unit, names) if self.driver == "batched" else None
         if asking is None:
             return None
-        folder = self._new_folder("front", "all")
-        (folder / "all.c").write_text(self._before(asking) + asking.tail, "utf-8")
+        made = self.unoptimised(self._before(asking) + asking.tail, "front")
+        return splice.read(made, unit, names) if made else None
+
+    def unoptimised(self, text: str, purpose: str) -> str:
+        """Have the front end read a text; return its LLVM IR before anything is optimised, "" where there is none."""
+        folder = self._new_folder(purpose, "all")
+        (folder / "all.c").write_text(text, "utf-8")
         action = [word for word in self.cc1 if word not in _EMIT_ACTIONS]
         words = [*action, *_UNOPTIMISED, *self._precompiled(), "-x", "c", "all.c"]
         made = self._collect(self._run_cc1(words, folder), folder, ["all"], "llvm-ir").data
-        return splice.read(made["all"].decode("utf-8"), unit, names) if made else None
+        return made["all"].decode("utf-8") if made else ""
 
     def _emit_spliced(self, front: Front, units: Sequence[Unit]) -> Outputs:
         """Compile units from what the front end made of the text that they share, a few at a time."""

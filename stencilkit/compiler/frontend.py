@@ -50,6 +50,12 @@ def preprocessed(plan: Plan, text: str, work: Path, name: str) -> str:
     return _run(plan, text, work, name, ("-w", "-E", "-dD")).out
 
 
+def expanded(plan: Plan, text: str, work: Path, name: str) -> str:
+    """Preprocess a text that has all that it needs; "" where it has not."""
+    done = _run(plan, text, work, name, ("-w", "-E"))
+    return "" if done.returncode else done.out
+
+
 def _run(plan: Plan, text: str, work: Path, name: str, words: tuple[str, ...]) -> process.Completed:
     (work / f"{name}.c").write_text(text, "utf-8")
     arguments = plan.driver_arguments(entry=False, step="emit", files=(*words, f"{name}.c"))

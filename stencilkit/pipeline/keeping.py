@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from stencilkit.compiler import Account, Session, shared_prefix
+from stencilkit.compiler import Account, Session, prepare, shared_prefix
 from stencilkit.errors import ObjectError
 from stencilkit.model.build import Closure, Driver, Plan
 from stencilkit.model.objectfile import ObjectFile
@@ -17,6 +17,7 @@ from stencilkit.model.source import Unit
 from stencilkit.model.target import Step
 from stencilkit.model.toolchain import Identity
 from stencilkit.objects import stored
+from stencilkit.pipeline.remembering import Inputs
 from stencilkit.support import resources
 from stencilkit.support.cache import DAMAGE, LARGEST, Store, key_of
 
@@ -191,6 +192,19 @@ def calls_key(plan: Plan, identity: Identity, heard: str) -> str:
         [plan.emits, lines],
         heard,
     )
+
+
+def recalled(inputs: Inputs, store: Store, folder: Path) -> Session | None:
+    """Begin a session in a new folder with what is kept of a build's: None where one of it is not."""
+    plan, identity = inputs.plan, inputs.identity
+    calls = Calls(store, calls_key(plan, identity, inputs.heard))
+    begun = calls.recall(Session(plan=plan, work=folder))
+    prefix = Prefix(store, prefix_key(plan, inputs.closure, identity, inputs.told.unasked)).recall() if begun else None
+    if begun is None or prefix is None:
+        return None
+    folder.mkdir()
+    session = prepare(begun, kept=prefix)
+    return session if session.precompiled else None
 
 
 def _commands(entry: bytes) -> list[list[str]]:

@@ -20,7 +20,7 @@ from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import Variant
 from stencilkit.model.stencil import HoleValue, StencilGroup, StencilSet
-from stencilkit.pipeline import companions, compiling, recording, rendering
+from stencilkit.pipeline import companions, compiling, keeping, recording, rendering
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store, key_of
@@ -98,7 +98,8 @@ def _layout(inputs: Inputs, reading: Future[_Words], store: Store, work: Path) -
     """Record what the stencils have compiled in, or return a note that says why not: they are as good without it."""
     try:
         words = functools.partial(_tree_words, reading)
-        return recording.record(inputs.plan, inputs.closure, words, inputs.identity, store, work), ()
+        begin = functools.partial(keeping.recalled, inputs, store, work / "uses")
+        return recording.record(inputs.plan, inputs.closure, words, inputs.identity, store, work, begin), ()
     except CompileError as error:
         return None, (f"no layout for stencilkit witness was recorded: {error.what}",)
 

@@ -7,6 +7,7 @@ compiler is asked for them later.
 _types  sizes of LLVM's types          _debug  clang's debug information
 _used   the members that uops touch    _macros constants of system headers
 _text   C that asks for the numbers    _parts  what each uop uses, for the cache
+_common what holds for whatever uops
 
 Judges text and values; runs nothing. A member that a uop touches and that has no name in C is an error.
 """
@@ -19,45 +20,66 @@ from stencilkit.errors import REPORT, CompileError
 from stencilkit.model.layout import CONFIGURATION, PLATFORM, Layout, Row, Span
 from stencilkit.model.verdict import Check
 from stencilkit.witness import _debug, _macros, _types, _used
+from stencilkit.witness._common import Common, dump_common, load_common
+from stencilkit.witness._macros import declares
 from stencilkit.witness._parts import Part, dump, load
 from stencilkit.witness._text import Text, asserting, measuring, numbers, spans
 
 __all__ = [
+    "Common",
     "Part",
     "Text",
     "asserting",
+    "declares",
     "dump",
+    "dump_common",
     "find",
     "judge",
     "load",
+    "load_common",
     "measured",
     "measuring",
     "numbers",
     "parts",
+    "read",
     "spans",
 ]
 
 _SHOWN = 200
 
 
-def parts(ir: str, preprocessed: str, *, root: str, mark: str, pointer: int) -> Mapping[str, Part]:
+def read(ir: str, preprocessed: str, *, root: str, own: Iterable[str], mark: str) -> Common:
+    """Read what holds for whatever uops: the types of a module, and the macros of its text.
+
+    `root` is the tree, `own` are folders whose macros are not the system's.
+    """
+    debug = _debug.read(ir, root)
+    return Common(
+        debug=debug,
+        enumerators=frozenset(debug.enumerators()),
+        constants=_macros.constants(preprocessed, own),
+        macros=_macros.definitions(preprocessed, mark),
+    )
+
+
+def parts(ir: str, preprocessed: str, common: Common, *, mark: str, pointer: int) -> Mapping[str, Part]:
     """Find what uops use, each of which begins with `mark = NUMBER;`: by that number, and under "" what all have.
 
-    `root` is the tree, `pointer` is the size of one in bytes.
+    `pointer` is the size of one in bytes. The module may be without types and the text without headers: those of
+    `common` count.
 
     Raises: CompileError for what cannot be said in C.
     """
-    debug = _debug.read(ir, root)
+    debug = common.debug
     uses = _used.find(ir, debug, _types.read(ir, pointer), mark)
     if unknown := sorted(name for part in uses.values() for name in part.unknown):
         raise CompileError(
             f"uops use a structure without a name, of which nothing says where it is: {unknown[0]}", fix=REPORT
         )
     counts, words = _macros.counted(preprocessed, mark)
-    enumerators = frozenset(debug.enumerators())
     # One is in the definition of the type.
-    named = {"": frozenset(name for name in enumerators if counts[name] > 1)}
-    named |= {number: enumerators & found for number, found in words.items()}
+    named = {"": frozenset(name for name in common.enumerators if counts[name] > 1)}
+    named |= {number: common.enumerators & found for number, found in words.items()}
     nothing = _used.Uses(debug)
     return {
         number: Part(
@@ -71,10 +93,10 @@ def parts(ir: str, preprocessed: str, *, root: str, mark: str, pointer: int) -> 
     }
 
 
-def find(used: Iterable[Part], preprocessed: str, *, own: Iterable[str], words: frozenset[str]) -> Layout:
+def find(used: Iterable[Part], common: Common, *, words: frozenset[str]) -> Layout:
     """Put together what uops use; all numbers of the result are still 0, but sizes and bit-fields.
 
-    `own` are folders whose macros are not the system's, `words` those of the tree's included files.
+    `words` are those of the tree's included files.
     """
     types, enumerators, members, bits = set[str](), set[str](), dict[str, Span](), dict[str, Span]()
     for part in used:
@@ -85,7 +107,7 @@ def find(used: Iterable[Part], preprocessed: str, *, own: Iterable[str], words: 
     return Layout(
         platform=dict.fromkeys(PLATFORM, 0),
         configuration=dict.fromkeys(CONFIGURATION, 0),
-        macros=dict.fromkeys(_macros.constants(preprocessed, words, own), 0),
+        macros=dict.fromkeys(sorted(common.constants & words), 0),
         enumerators=dict.fromkeys(sorted(enumerators), 0),
         types={name: Span(start=0, size=0) for name in sorted(types)},
         members=dict(sorted(members.items())),

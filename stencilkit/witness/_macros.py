@@ -12,12 +12,15 @@ _MARKER: Final = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
 _DEFINE: Final = re.compile(r"#define (\w+) (.+)")
 _NUMBER: Final = re.compile(r"[-+(\s]*(?:0[xX][0-9a-fA-F]+|\d+)[uUlL]*[)\s]*")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
+_CHANGED: Final = re.compile(r"#(?:define|undef) (\w+)")
+# A structure that is only named is followed by a name, by a star, or by what ends the mention of a type.
+_DECLARING: Final = re.compile(r"\b(?:typedef\b|(?:struct|union|enum)\b(?!\s+\w+\b\s*[\w*),;]))")
 # Macros whose value is the name of another one, and so on.
 _DEPTH: Final = 8
 
 
-def constants(text: str, words: frozenset[str], own: Iterable[str]) -> tuple[str, ...]:
-    """List the macros that stand for a number, are defined by a header outside some folders, and occur among words.
+def constants(text: str, own: Iterable[str]) -> frozenset[str]:
+    """List the macros that stand for a number, and are defined by a header outside some folders.
 
     Those that begin with an underscore are the implementation's, such as the version of the C library.
     """
@@ -33,7 +36,7 @@ def constants(text: str, words: frozenset[str], own: Iterable[str]) -> tuple[str
                 foreign.add(match[1])
             else:
                 foreign.discard(match[1])
-    return tuple(sorted(name for name in foreign & words if not name.startswith("_") and _is_number(name, values)))
+    return frozenset(name for name in foreign if not name.startswith("_") and _is_number(name, values))
 
 
 def _is_number(name: str, values: Mapping[str, str]) -> bool:
@@ -43,6 +46,27 @@ def _is_number(name: str, values: Mapping[str, str]) -> bool:
         if _NUMBER.fullmatch(value):
             return True
     return False
+
+
+def definitions(text: str, mark: str) -> str:
+    """Write the macros that are defined where a variable `mark` is declared, and that those which no more are, are not.
+
+    "" where that is not known: nothing is printed of what brings a definition back.
+    """
+    before, declared, _ = text.partition(f"extern int {mark};")
+    if not declared or "pop_macro" in before:
+        return ""
+    found: dict[str, str] = {}
+    for line in _DIRECTIVE.findall(f"\n{before}"):
+        if match := _CHANGED.match(line):
+            found[match[1]] = line
+    return "".join(f"{line}\n" for line in found.values())
+
+
+def declares(text: str, mark: str) -> bool:
+    """Return whether a type may be declared behind the first place where a variable `mark` gets a number."""
+    start = text.find(f"{mark} = ")
+    return start >= 0 and _DECLARING.search(text, start) is not None
 
 
 def counted(text: str, mark: str) -> tuple[Counter[str], Mapping[str, frozenset[str]]]:

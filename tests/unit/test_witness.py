@@ -86,8 +86,9 @@ WORDS = frozenset({"PATH_MAX", "INT_MAX", "NAME", "_POSIX_X", "CALL", "PyTree"})
 
 
 def found(ir: str = IR) -> Layout:
-    parts = witness.parts(ir, PREPROCESSED, root="/tree", mark="mark", pointer=8)
-    return witness.find(parts.values(), PREPROCESSED, own=["/tree"], words=WORDS)
+    common = witness.read(ir, PREPROCESSED, root="/tree", own=["/tree"], mark="mark")
+    parts = witness.parts(ir, PREPROCESSED, common, mark="mark", pointer=8)
+    return witness.find(parts.values(), common, words=WORDS)
 
 
 def test_only_members_that_are_touched_are_found() -> None:
@@ -163,7 +164,8 @@ int x; mark = 0; y = USED; mark = 1; z = 3; mark = -1; w = 3;
 
 def part(number: str, ir: str = MARKED, text: str = TEXT) -> Part:
     debug = IR[IR.index("!1 = ") :]
-    return witness.parts(ir + debug, text, root="/tree", mark="mark", pointer=8)[number]
+    common = witness.read(ir + debug, text, root="/tree", own=["/tree"], mark="mark")
+    return witness.parts(ir + debug, text, common, mark="mark", pointer=8)[number]
 
 
 def test_each_uop_uses_what_is_behind_its_mark_and_what_that_calls() -> None:
@@ -191,6 +193,57 @@ def test_what_uops_use_is_written_and_read() -> None:
     known = {f"uop {number}": part(number) for number in ("", "0", "1")}
     known["bits"] = Part(types=frozenset(), members={}, bits={"s.b": Span(start=3, size=5)}, enumerators=frozenset())
     assert witness.load(witness.dump(known)) == known
+
+
+def test_what_holds_for_whatever_uops_is_written_and_read() -> None:
+    debug = IR[IR.index("!1 = ") :]
+    common = witness.read(MARKED + debug, f"extern int mark;{TEXT}", root="/tree", own=["/tree"], mark="mark")
+    again = witness.load_common(witness.dump_common(common), "/tree")
+    assert again.enumerators == common.enumerators == {"USED", "UNUSED"}
+    parts = witness.parts(MARKED + debug, TEXT, common, mark="mark", pointer=8)
+    # Neither the types nor the headers are asked for again.
+    start = TEXT.index("int x")
+    alone = witness.parts(MARKED, TEXT[start:], again, mark="mark", pointer=8)
+    assert [alone[number] for number in ("0", "1")] == [parts[number] for number in ("0", "1")]
+
+
+@pytest.mark.parametrize("text", ["", "\0" * 4, "\0" * 6, "a" + "\0" * 5, "a\tb" + "\0" * 5, "\0a" + "\0" * 4])
+def test_an_entry_that_is_not_what_holds_for_uops_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        witness.load_common(text, "/tree")
+
+
+def definitions(text: str) -> str:
+    return witness.read("", f"{text}\nextern int mark;\n#define AFTER 1\n", root="/", own=["/"], mark="mark").macros
+
+
+def test_macros_are_those_that_hold_behind_the_headers() -> None:
+    assert definitions("#define A 1\n#define F(x) x\n#undef A\nint x;\n#define F(x) y") == "#undef A\n#define F(x) y\n"
+    assert definitions("#undef A\n#define A 2") == "#define A 2\n"
+
+
+@pytest.mark.parametrize("text", ['#pragma pop_macro("A")', '__pragma(pop_macro("A"))'])
+def test_macros_that_may_come_back_are_not_known(text: str) -> None:
+    assert not definitions(f"#define A 1\n{text}")
+    assert not witness.read("", "#define A 1\n", root="/", own=["/"], mark="mark").macros
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("struct a *x; (union b)y; sizeof(struct c); enum d e; f(struct g, struct h[2]);", False),
+        ("structure { typedefs; }", False),
+        ("struct a { int b; } c;", True),
+        ("enum { A } b;", True),
+        ("union __attribute__((packed)) a { int b; };", True),
+        ("struct\na\n{ int b; };", True),
+        ("typedef int a;", True),
+    ],
+)
+def test_types_that_a_uop_declares_are_seen(text: str, answer: bool) -> None:  # a parameter of a test
+    text = text.replace("struct h[2]", "struct h *")
+    assert witness.declares(f"typedef int z; struct y {{ int z; }};\nmark = 0; {text}", "mark") is answer
+    assert not witness.declares(text, "mark")
 
 
 @pytest.mark.parametrize(
