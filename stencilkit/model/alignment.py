@@ -17,11 +17,17 @@ _FRAME: Final = frozenset({"rsp", "rbp", "esp", "ebp"})
 
 
 def misaligned(code: Iterable[Decoded], arch: str) -> Iterator[Decoded]:
-    """Find instructions that fault where memory is not at a multiple of its size, and is not in a frame.
-
-    The data of a stencil is at a multiple of 8, or anywhere: Python/jit.c, DATA_ALIGN.
-    """
+    """Find instructions that may fault."""
     for item in code:
-        memory = [one for one in item.arguments if one.kind == "memory" and one.size >= _SIXTEEN]
-        if any(one.register not in _FRAME for one in memory) and _WANTS[arch].fullmatch(item.mnemonic):
+        if may_fault(item.mnemonic, ((one.size, one.register) for one in item.arguments if one.kind == "memory"), arch):
             yield item
+
+
+def may_fault(mnemonic: str, memory: Iterable[tuple[int, str]], arch: str) -> bool:
+    """Say whether an instruction faults where memory is not at a multiple of its size, and is not in a frame.
+
+    `memory` has the size and the base register of each of its operands there. The data of a stencil is at a multiple
+    of 8, or anywhere: Python/jit.c, DATA_ALIGN.
+    """
+    anywhere = any(size >= _SIXTEEN and base not in _FRAME for size, base in memory)
+    return anywhere and _WANTS[arch].fullmatch(mnemonic) is not None

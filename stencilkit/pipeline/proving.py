@@ -6,15 +6,14 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from stencilkit import disassemble, prove
-from stencilkit.audit.code import at
 from stencilkit.errors import UsageError
-from stencilkit.model import alignment, digest
+from stencilkit.model import digest
 from stencilkit.model.machine import Operation
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.proof import Difference, Proof, Proofs, Prototype, Verdict
@@ -22,13 +21,11 @@ from stencilkit.model.stencil import HoleValue, Patch, StencilGroup
 from stencilkit.pipeline import accounting, admitting, bundling, opening
 from stencilkit.pipeline.opening import Opened
 from stencilkit.prove import Setting, emulate, solver
-from stencilkit.prove.assumptions import EXITS
 from stencilkit.support import fields, files, forks, resources
 from stencilkit.support.cache import DAMAGE, NoStore, Store
 from stencilkit.support.progress import SILENT, Progress, counting
 
 _AROUND: Final = 6
-_CALLS: Final = ("call", "bl")
 _PROTOTYPES: Final = "prove/prototypes.toml"
 # Where a word has 64 bits and `long` has 32: PyThreadState.native_thread_id takes less room.
 _LAYOUTS: Final = dict.fromkeys(("x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc"), "-windows")
@@ -114,8 +111,6 @@ def _pair(first: Opened, second: Opened, request: Request, store: Store, progres
             found[name] = Proof(name=name, verdict=Verdict.NOT_PROVED, why=f"unsupported: it is in {where} alone")
         elif not request.itself and digest.canonical_group(left) == digest.canonical_group(right):
             found[name] = Proof(name=name, verdict=Verdict.IDENTICAL)
-        elif what := next(_unmodelled((left, right), setting.entry, setting.arch), ""):
-            found[name] = Proof(name=name, verdict=Verdict.NOT_PROVED, why=f"unsupported: {what}")
         else:
             todo.append((left, right))
     found |= _proved(todo, setting, request.jobs, store, progress)
@@ -129,22 +124,6 @@ def _pair(first: Opened, second: Opened, request: Request, store: Store, progres
     )
 
 
-def _unmodelled(groups: Iterable[StencilGroup], entry: str | None, arch: str) -> Iterator[str]:
-    """Find what the prover would take for something else, before it is asked.
-
-    It takes every address for one that can be read, and a call of an exit for one of a function, which looks at fewer
-    registers. Only the shim has such calls.
-    """
-    for group in groups:
-        code = disassemble.decode(group.code, arch)
-        for item in alignment.misaligned(code, arch):
-            yield f"memory that may not be aligned, {at(item)}"
-        exits = [place for patch in group.code.patches if patch.value in EXITS for place in patch.offsets]
-        for item in code if group.name != entry else ():
-            if item.mnemonic in _CALLS and any(item.offset <= place < item.end for place in exits):
-                yield f"a call of an exit, {at(item)}"
-
-
 def _names(first: Opened, second: Opened, wanted: tuple[str, ...]) -> list[str]:
     names = {group.name for opened in (first, second) for group in opened.header.stencils.groups}
     for name in wanted:
@@ -155,7 +134,7 @@ def _names(first: Opened, second: Opened, wanted: tuple[str, ...]) -> list[str]:
 
 def prover() -> str:
     """Name the prover: a digest of what its code does, its assumptions and the prototypes."""
-    code = resources.logic_digest("prove", "disassemble.py", "model/machine.py")
+    code = resources.logic_digest("prove", "disassemble.py", "model/machine.py", "model/alignment.py")
     return hashlib.sha256(f"{code}\n{resources.text(_PROTOTYPES)}".encode()).hexdigest()
 
 

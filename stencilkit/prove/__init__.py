@@ -19,7 +19,10 @@ world        what both sides share, the two sides, and what they owe each other
 meeting      what must be equal at calls and exits
 arguments    what a callee can see of its arguments
 returning    what is known behind a call
+heads        where loops begin
 loops        coinduction
+unifying     one form for what is the same at the heads of loops
+longer       loops where some rounds of one side are one of the other
 joining      paths that come together behind a call
 cases        loops by the number of their rounds, where a round of one side is not a round of the other
 tables       jumps through a table in the data
@@ -42,18 +45,19 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
 
+from stencilkit.model import alignment
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference, Proof, Prototype, Verdict
 from stencilkit.model.stencil import HoleValue, StencilGroup
-from stencilkit.prove import aarch64, conventions, emulate, objects, running, seeds, tables, x86
+from stencilkit.prove import aarch64, conventions, emulate, longer, objects, running, seeds, tables, x86
 from stencilkit.prove.assumptions import ASSERTING
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import optional
 from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.possible import arranged, possible
-from stencilkit.prove.search import Search, Step, StuckError
+from stencilkit.prove.search import Search, Step
 from stencilkit.prove.solver import LimitError, Solver
-from stencilkit.prove.world import World
+from stencilkit.prove.world import StuckError, World
 
 BUDGET: Final = 120_000_000
 """What one stencil may use of z3's resource units; about five million are a second."""
@@ -61,7 +65,7 @@ _STEP: Final = 6_000_000
 RUNS: Final = 1000
 """How many states both are run on where no proof is found."""
 _WITNESSES: Final = 4
-_LOOPS: Final = "loops differ"
+_LOOPS: Final = longer.DIFFER
 _TABLES: Final[Mapping[str, tuple[Mapping[str, Step], Mapping[str, int]]]] = {
     "x86_64": (x86.STEPS[64], x86.REGISTERS[64]),
     "i686": (x86.STEPS[32], x86.REGISTERS[32]),
@@ -113,6 +117,12 @@ def prove(left: StencilGroup, right: StencilGroup, setting: Setting) -> Proof:
         if given.stuck is not None:
             # What a fact does not explain is what to look at.
             last = given
+    if first.undecided and first.search.has_loops and spent < setting.budget:
+        # Last, as what is proved without it is found at the cost that it had.
+        longer = _attempt(left, right, replace(setting, budget=setting.budget - spent), (), longer=True)
+        spent += longer.proof.spent
+        if longer.proof.verdict is Verdict.PROVED:
+            return replace(longer.proof, spent=spent)
     last = replace(last, proof=replace(last.proof, spent=spent))
     return _replayed(last, setting) if setting.runs else last.proof
 
@@ -131,12 +141,15 @@ class _Attempt:
         return self.stuck is not None or self.proof.why in (_LOOPS, f"unsupported: {tables.BESIDE}")
 
 
-def _attempt(left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...]) -> _Attempt:
+def _attempt(
+    left: StencilGroup, right: StencilGroup, setting: Setting, given: tuple[str, ...], *, longer: bool = False
+) -> _Attempt:
     solver = Solver(budget=setting.budget, step=min(_STEP, setting.budget))
     proof = Proof(name=left.name, verdict=Verdict.NOT_PROVED)
     search = None
     try:
         search = _search(left, right, setting, solver, given)
+        search.longer = longer
         search.prove()
     except UnsupportedError as error:
         why = str(error) if str(error) == _LOOPS else f"unsupported: {error}"
@@ -213,5 +226,18 @@ def _search(
         )
         for group, side in ((left, "left"), (right, "right"))
     ]
+    for code in codes:
+        _check_aligned(code, setting.arch)
     world = World(convention, passing, setting.prototypes, setting.series, setting.layout, outside)
     return Search(codes[0], codes[1], world, *tables, solver, given, objects.regions(world, codes[0]))
+
+
+def _check_aligned(code: Code, arch: str) -> None:
+    """Refuse what faults at some addresses: every address is taken for one that can be read.
+
+    Raises: UnsupportedError.
+    """
+    for op in code.operations.values():
+        memory = ((one.size, one.base) for one in op.operands if one.kind == "memory")
+        if alignment.may_fault(op.name, memory, arch):
+            raise UnsupportedError(f"memory that may not be aligned, at {op.offset:#x}: {op.text}")

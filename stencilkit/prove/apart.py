@@ -57,11 +57,12 @@ def _excluded(facts: Facts) -> dict[Term, list[tuple[int, int]]]:
     """List which numbers sums are not, by the sum without the number in it: from one on, and how many."""
     found: dict[Term, list[tuple[int, int]]] = {}
     for row in facts.rows:
-        below = terms.invert(row)
-        length = below.args[1].value if below.op == "ult" else None
-        if length is not None:
-            number, _ = terms.parts(below.args[0])
-            found.setdefault(terms.offset(below.args[0], -number), []).append((-number, length))
+        bound = terms.bound(row)
+        if bound is None or bound[2]:
+            continue
+        total, length, _ = bound
+        number, _ = terms.parts(total)
+        found.setdefault(terms.offset(total, -number), []).append((-number, length))
     return found
 
 

@@ -66,6 +66,20 @@ def decided(search: Search, facts: Facts, condition: Term) -> bool | None:
     return None
 
 
+def near(search: Search, facts: Facts, condition: Term) -> bool | None:
+    """Ask which way a branch goes by the facts about what it counts alone; None where they do not say, or it reads.
+
+    Raises: LimitError.
+    """
+    if any(one.op in ("over", "word") for one in terms.below((condition,))):
+        return None
+    for way, truth in ((condition, False), (terms.invert(condition), True)):
+        rows = knowledge.near(facts, (way,))
+        if len(rows) > 1 and search.solver.impossible(rows):
+            return truth
+    return None
+
+
 def same(search: Search, facts: Facts, one: Term, other: Term) -> bool:
     """Ask whether facts say that two terms are equal, in so far as that is cheap to find.
 

@@ -76,12 +76,11 @@ def _ranges(facts: Facts) -> dict[Term, range]:
     least: dict[Term, int] = {}
     most: dict[Term, int] = {}
     for row in facts.rows:
-        is_less = row.op == "ult"
-        bound = row if is_less else terms.invert(row)
-        number = bound.args[1].value if bound.op == "ult" else None
-        if number is None:
+        bound = terms.bound(row)
+        if bound is None:
             continue
-        term = _narrow(bound.args[0], number)
+        whole, number, is_less = bound
+        term = _narrow(whole, number)
         if is_less:
             most[term] = min(most.get(term, number), number)
         else:

@@ -14,7 +14,7 @@ from stencilkit.model.machine import Operation
 from stencilkit.model.stencil import HoleValue, Patch, PatchForm, Stencil
 from stencilkit.prove import machine, terms
 from stencilkit.prove.assumptions import EXITS, HOLES
-from stencilkit.prove.machine import CODE_NAME, State, UnsupportedError
+from stencilkit.prove.machine import CODE_NAME, EXIT_NAME, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
 
@@ -124,7 +124,7 @@ class Code:
 
     def _base(self, patch: Patch) -> Term:
         if patch.value in EXITS:
-            return terms.sym(f"exit {patch.value.value}", self.word)
+            return terms.sym(f"{EXIT_NAME}{patch.value.value}", self.word)
         if patch.value is HoleValue.DATA:
             return self._beginning
         if patch.value not in HOLES:

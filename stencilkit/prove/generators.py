@@ -13,6 +13,7 @@ _RETURNING: Final = re.compile(r"_RETURN_GENERATOR")
 _SENDING: Final = re.compile(r"_SEND_GEN_FRAME")
 _IS_GENERATOR: Final = Condition(of="iterator", field="PyObject.ob_type", symbol="PyGen_Type")
 _NEW: Final = "Objects/genobject.c, make_gen: allocated by PyObject_GC_NewVar, with the words of the code's frame"
+_ITERATOR: Final = "Include/object.h: what every object begins with; of a generator, it is in front of the frame"
 
 GENERATORS: Final = (
     # The thread state has a frame between PyThreadState and these fields.
@@ -79,7 +80,7 @@ GENERATORS: Final = (
         size="PyObject",
         uops=_ITERATING,
         series=("3.13",),
-        source="Include/object.h: what every object begins with; of a generator, it is in front of the frame",
+        source=_ITERATOR,
     ),
     Object(
         name="generator that is asked",
@@ -155,46 +156,38 @@ GENERATORS: Final = (
     ),
     # Since 3.15, how many of the values on the evaluation stack are in registers is in a stencil's name.
     *(
-        row
-        for suffix, items in (("_r03", 2), ("_r13", 1))
-        for row in (
-            Object(
-                name=f"top of the evaluation stack of {suffix}",
-                kind="frame",
-                argument="stack_pointer",
-                items=items,
-                counted=False,
-                uops=_ITERATING,
-                series=("3.15",),
-                suffix=suffix,
-                source="Python/executor_cases.c.h, _FOR_ITER_GEN_FRAME: an iterator is on the stack of the frame, and "
-                "one more value above it or in a register",
-            ),
-            Object(
-                name="iterator",
-                kind="generator",
-                behind=f"top of the evaluation stack of {suffix}",
-                tagged=True,
-                size="PyObject",
-                uops=_ITERATING,
-                series=("3.15",),
-                suffix=suffix,
-                source="Include/object.h: what every object begins with; of a generator, it is in front of the frame",
-            ),
+        Object(
+            name=f"top of the evaluation stack of {suffix}",
+            kind="frame",
+            argument="stack_pointer",
+            items=items,
+            counted=False,
+            uops=_ITERATING,
+            series=("3.15",),
+            suffix=suffix,
+            source="Python/executor_cases.c.h, _FOR_ITER_GEN_FRAME: an iterator is on the stack of the frame, and one "
+            "more value above it or in a register",
         )
+        for suffix, items in (("_r03", 2), ("_r13", 1))
     ),
     *(
         Object(
             name="iterator",
             kind="generator",
-            argument="tos_cache0",
             tagged=True,
             size="PyObject",
             uops=uops,
             series=("3.15",),
             suffix=suffix,
-            source="Include/object.h: what every object begins with; of a generator, it is in front of the frame",
+            behind=behind,
+            argument=argument,
+            source=_ITERATOR,
         )
-        for uops, suffix in ((_ITERATING, "_r23"), (_SENDING, "_r33"))
+        for uops, suffix, behind, argument in (
+            (_ITERATING, "_r03", "top of the evaluation stack of _r03", ""),
+            (_ITERATING, "_r13", "top of the evaluation stack of _r13", ""),
+            (_ITERATING, "_r23", "", "tos_cache0"),
+            (_SENDING, "_r33", "", "tos_cache0"),
+        )
     ),
 )

@@ -18,7 +18,7 @@ from stencilkit.prove.assumptions import HOLES
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.machine import FRAMES, State, UnsupportedError
 from stencilkit.prove.terms import Term
-from stencilkit.prove.world import Callee, Pair, World
+from stencilkit.prove.world import Callee, Pair, StuckError, World
 
 if TYPE_CHECKING:
     from stencilkit.prove.loops import Head, Invariant
@@ -30,10 +30,6 @@ _Key = tuple[object, ...]
 FEW: Final = 300
 """How many pairs of paths are looked at one by one: most stencils have no more."""
 _LASTING: Final = frozenset((*(name for name, _, _ in HOLES.values()), *(str(one.extra[0]) for one in FRAMES.values())))
-
-
-class StuckError(Exception):
-    """No proof is found here."""
 
 
 @dataclass(slots=True)

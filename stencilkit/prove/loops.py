@@ -7,18 +7,16 @@ until a round leaves it true. Facts on the way to the loop stay true: the symbol
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from stencilkit.model.machine import Operation
-from stencilkit.prove import asking, cases, meeting, terms
-from stencilkit.prove.code import Code
+from stencilkit.prove import cases, longer, meeting, terms, unifying
 from stencilkit.prove.facts import ROUND, Facts
+from stencilkit.prove.longer import DIFFER
 from stencilkit.prove.machine import FRAMES, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.terms import Term
-from stencilkit.prove.world import Obligation, Pair, Side
+from stencilkit.prove.world import Obligation, Pair, Side, StuckError
 
 if TYPE_CHECKING:
     from stencilkit.prove.search import Search
@@ -32,9 +30,6 @@ Kind = tuple[str, int, int]
 _KEEPS: Final[Kind] = ("keeps", 0, 0)
 _CLASS: Final[Kind] = ("class", 0, 0)
 _ROUNDS: Final = 40
-_QUESTIONS: Final = 24
-"""How many terms are asked whether they are another one."""
-_JUMPS: Final = ("jmp", "ret", "b", "br")
 
 
 class WeakerError(Exception):
@@ -48,7 +43,11 @@ class WeakerError(Exception):
 
 @dataclass(slots=True)
 class Invariant:
-    """What is guessed to hold at a loop's heads whenever both sides are there."""
+    """What is guessed to hold at a loop's heads whenever both sides are there.
+
+    `passes` is how many rounds of each side are one of these, `bounds` what each round of these has found of its number
+    before it went on, if it is `bounded` by that.
+    """
 
     pair: Pair
     facts: Facts
@@ -58,44 +57,13 @@ class Invariant:
     heap_changes: bool = False
     frame_changes: bool = False
     rounds: int = 0
+    passes: tuple[int, int] = (1, 1)
+    bounded: bool = False
+    bounds: tuple[Term, ...] | None = None
 
     def ghost(self) -> Term:
         """Count the rounds: an unknown number."""
         return terms.sym(f"{ROUND} {self.serial}")
-
-
-def heads(code: Code) -> frozenset[int]:
-    """Find the targets of the edges that go back, in a walk over the code from its start."""
-    found: set[int] = set()
-    entered: set[int] = set()
-    left: set[int] = set()
-    todo: list[tuple[int, bool]] = [(0, False)]
-    while todo:
-        place, done = todo.pop()
-        if done:
-            left.add(place)
-            continue
-        if place in entered:
-            continue
-        entered.add(place)
-        todo.append((place, True))
-        for after in _after(code.operations.get(place)):
-            if after in entered and after not in left:
-                found.add(after)
-            elif after not in entered:
-                todo.append((after, False))
-    return frozenset(found)
-
-
-def _after(op: Operation | None) -> list[int]:
-    if op is None or op.name in ("ret", "br"):
-        return []
-    target = op.operands[-1] if op.operands else None
-    jumps = op.name.startswith("j") or op.name == "call" or op.name.split(".")[0] in ("b", "cbz", "cbnz", "tbz", "tbnz")
-    found = [] if op.name in _JUMPS else [op.end]
-    if jumps and target is not None and target.kind == "number" and not op.patches:
-        found.append(target.number)
-    return found
 
 
 def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invariant], depth: int) -> None:
@@ -111,55 +79,63 @@ def enter(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invarian
         for one, more in found:
             search.explore(one, more, assumed, depth + 1)
         return
-    pair = _unified(search, pair, facts)
-    invariant = Invariant(pair, facts, search.fresh())
+    _prove(search, pair, facts, assumed, depth)
+
+
+def _prove(search: Search, pair: Pair, facts: Facts, assumed: dict[Head, Invariant], depth: int) -> None:
+    """Look for an invariant: first the plain one, then one with bounds, for rounds of several lengths."""
+    exits, made = len(search.exits), search.made
+    try:
+        _hold(search, Invariant(unifying.unified(search, pair, facts), facts, search.fresh()), assumed, depth)
+    except (StuckError, UnsupportedError) as error:
+        if not search.longer or (isinstance(error, UnsupportedError) and str(error) != DIFFER):
+            raise
+        for passes, starts in longer.tries(search, pair, facts):
+            del search.exits[exits:]
+            search.made = made
+            try:
+                for one, more in starts:
+                    known = Invariant(
+                        unifying.unified(search, one, more), more, search.fresh(), passes=passes, bounded=True
+                    )
+                    _hold(search, known, assumed, depth)
+            except (StuckError, UnsupportedError):
+                continue
+            return
+        raise
+
+
+def _hold(search: Search, invariant: Invariant, assumed: dict[Head, Invariant], depth: int) -> None:
+    """Weaken an invariant until it holds, and go on from all states that it describes.
+
+    Raises: StuckError, UnsupportedError, LimitError.
+    """
+    pair, facts = invariant.pair, invariant.facts
+    head = pair[0].state.pc, pair[1].state.pc
     while True:
         if invariant.rounds > _ROUNDS:
-            raise UnsupportedError("loops differ")
+            raise UnsupportedError(DIFFER)
         exits, made, serial = len(search.exits), search.made, search.serial
         # It has to hold the first time too; what is a class of equal places is so by its making.
         search.require(_equal_memories(invariant, pair), facts)
         try:
-            search.explore(_general(invariant), facts, {**assumed, head: invariant}, depth + 1)
+            known = facts.plus(*invariant.bounds or ())
+            search.explore(_general(invariant), known, {**assumed, head: invariant}, depth + 1)
         except WeakerError as weaker:
             if weaker.serial != invariant.serial:
                 raise
             del search.exits[exits:]
             # Another call may get a number that is free again, and nothing is known of what that one makes.
             search.serial, search.made = serial, made
-            invariant.rounds += 1
-            continue
-        return
-
-
-def _unified(search: Search, pair: Pair, facts: Facts) -> Pair:
-    """Write what is in registers in the shortest form of what facts say is the same, on both sides.
-
-    So what is made of it in the loop has one form.
-    """
-    rows = dict.fromkeys(term for side in pair for term in side.state.registers.values() if _may_be_another(term))
-    # What is worth a question is seen from one case, which need not be of the whole path.
-    if not asking.sampled(search, facts):
-        return pair
-    alike: dict[tuple[int, int], list[Term]] = {}
-    for term in sorted(rows, key=lambda one: (len(terms.below((one,))), one.order)):
-        alike.setdefault((term.width, search.solver.value(term)), []).append(term)
-    guesses = [(one, other) for group in alike.values() for other, one in itertools.combinations(group, 2)]
-    same: dict[Term, Term] = {}
-    for one, other in guesses[:_QUESTIONS]:
-        if one not in same and other not in same and asking.same(search, facts, one, other):
-            same[one] = other
-    return _rewritten(pair[0], same), _rewritten(pair[1], same)
-
-
-def _rewritten(side: Side, same: dict[Term, Term]) -> Side:
-    state = side.state.copy()
-    state.registers = {name: same.get(term, term) for name, term in state.registers.items()}
-    return Side(side.code, state)
-
-
-def _may_be_another(term: Term) -> bool:
-    return term.width <= terms.WORD and not term.frame and term.op not in ("const", "sym", "word")
+        except (StuckError, UnsupportedError):
+            # The way out of the loops may come before the way back, which says what is left there.
+            if not invariant.bounded or invariant.bounds is not None:
+                raise
+            del search.exits[exits:]
+            invariant.bounds = longer.found(search, _general(invariant), facts, invariant.ghost())
+        else:
+            return
+        invariant.rounds += 1
 
 
 def _places(pair: Pair) -> dict[Place, Term]:
@@ -179,7 +155,7 @@ def _check(search: Search, known: Invariant, pair: Pair, facts: Facts) -> None:
     Raises: WeakerError.
     """
     if [side.state.kept for side in known.pair] != [side.state.kept for side in pair]:
-        raise UnsupportedError("loops differ")
+        raise UnsupportedError(DIFFER)
     before, now = _places(known.pair), _places(pair)
     changed = False
     for place in dict.fromkeys((*before, *now)):
@@ -187,10 +163,22 @@ def _check(search: Search, known: Invariant, pair: Pair, facts: Facts) -> None:
     changed |= _split(known, now, pair)
     for attribute, memories in (("heap_changes", "heap"), ("frame_changes", "frame")):
         changed |= _memory(known, pair, attribute, memories)
+    changed = changed or (known.bounded and _bound(search, known, facts))
     if changed:
         raise WeakerError((0, 0), known.serial)
     # What is no equality of form has been weakened; the memories that changed must still be equal on both sides.
     search.require(_equal_memories(known, pair), facts)
+
+
+def _bound(search: Search, known: Invariant, facts: Facts) -> bool:
+    """Guess from the first round what all find before they go on, and leave out what another does not; say if so."""
+    if known.bounds is None:
+        known.bounds = longer.guessed(search, known.facts, facts, known.ghost())
+        return bool(known.bounds)
+    kept = longer.kept(search, facts, known.bounds, known.ghost())
+    changed = kept != known.bounds
+    known.bounds = kept
+    return changed
 
 
 def _value(pair: Pair, place: Place, values: dict[Place, Term]) -> Term:
@@ -309,6 +297,7 @@ def _general(known: Invariant) -> Pair:
     for number, state in enumerate(states):
         state.flags = {}
         state.steps = 0
+        state.passing = known.passes[number] - 1
         if known.heap_changes:
             state.heap = state.heap.renamed(f"memory in loop {known.serial}")
         if known.frame_changes:

@@ -16,6 +16,8 @@ from stencilkit.prove.terms import FRAME_NAME, Term
 
 CODE_NAME: Final = "code of "
 """How the symbols of the codes' addresses begin."""
+EXIT_NAME: Final = "exit "
+"""How the symbols of the ways out of a stencil begin."""
 FRAMES: Final = {width: terms.sym(FRAME_NAME, width) for width in (32, 64)}
 """The stack pointer as it was at entry, by the width of an address."""
 LazyFlag = Callable[[], Term]
@@ -65,7 +67,8 @@ class State:
     """Where one side is: its next offset, registers, flags, memory.
 
     `kept` are the places in the frame, with their sizes, that callees have kept pointers to. `counted` says that the
-    number of a loop's rounds is known, so that its head is a place like any other (`cases`).
+    number of a loop's rounds is known, so that its head is a place like any other (`cases`), `passing` how many times
+    a head is still to be passed before it is where a round ends (`loops`).
     """
 
     pc: int
@@ -77,6 +80,7 @@ class State:
     leaving: Term | None = None
     kept: tuple[tuple[Term, int], ...] = ()
     counted: bool = False
+    passing: int = 0
 
     def flag(self, name: str) -> Term:
         """Read a flag.

@@ -12,32 +12,27 @@ from typing import Final, Literal
 
 from stencilkit.model.machine import Operation
 from stencilkit.model.proof import Difference
-from stencilkit.prove import apart, asking, joining, loops, meeting, objects, tables, terms
+from stencilkit.model.stencil import HoleValue
+from stencilkit.prove import apart, asking, heads, joining, loops, meeting, objects, tables, terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.facts import Facts
+from stencilkit.prove.longer import DIFFER
 from stencilkit.prove.loops import Head
-from stencilkit.prove.machine import Branch, Call, Control, Jump, Return, State, UnsupportedError
+from stencilkit.prove.machine import EXIT_NAME, Branch, Call, Control, Jump, Return, State, UnsupportedError
 from stencilkit.prove.memory import Memory
 from stencilkit.prove.objects import Region
 from stencilkit.prove.solver import Answer, LimitError, Solver
 from stencilkit.prove.terms import Term
-from stencilkit.prove.world import Obligation, Pair, Side, World
+from stencilkit.prove.world import Obligation, Pair, Side, StuckError, World
 
 _LONGEST_PATH: Final = 4000
 _MOST_PAIRS: Final = 12_000
 _DEEPEST: Final = 150
 _EXITS_ASKED: Final = 4
+_ONWARD: Final = 1
+"""How many rounds one side may do alone where the other is at no loop."""
 
 Step = Callable[[State, Code, Operation], Control]
-
-
-class StuckError(joining.StuckError):
-    """No proof is found: the two sides may differ here, where these facts hold."""
-
-    def __init__(self, difference: Difference, facts: Facts) -> None:
-        super().__init__(difference.what)
-        self.difference = difference
-        self.facts = facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +51,8 @@ class Search:
     """One attempt at a proof; `steps` and `registers` are the tables of the architecture.
 
     `given` are the optional facts that it may use, `regions` where the objects are that one of them is about, `made`
-    those that callees have made. `undecided` are conditions that were found open both ways once, `cases` is how many
-    pairs of loops have been split.
+    those that callees have made. `longer` says that rounds of loops of several lengths are tried, `retries` counts
+    these; `cases` counts pairs of loops that were split. `undecided` are conditions once found open both ways.
     """
 
     left: Code
@@ -77,6 +72,8 @@ class Search:
     undecided: set[Term] = field(default_factory=set)
     cases: int = 0
     joins: joining.Joins = field(default_factory=joining.Joins)
+    longer: bool = False
+    retries: int = 0
 
     def prove(self) -> None:
         """Prove that both do the same.
@@ -84,13 +81,18 @@ class Search:
         Raises: StuckError, UnsupportedError, LimitError.
         """
         for code in (self.left, self.right):
-            self.heads[code.side] = loops.heads(code)
+            self.heads[code.side] = heads.heads(code)
         self.explore((self._start(self.left), self._start(self.right)), Facts(), {}, 0)
         # The shortest way out is the one to ask for first: a proof of paths that nothing takes proves nothing.
         for facts in sorted(self.exits, key=_size)[:_EXITS_ASKED]:
             if asking.reached(self, facts):
                 return
         raise LimitError
+
+    @property
+    def has_loops(self) -> bool:
+        """Whether both sides have loops."""
+        return all(self.heads.get(code.side) for code in (self.left, self.right))
 
     def _start(self, code: Code) -> Side:
         registers = {name: terms.sym(name, width) for name, width in self.registers.items()}
@@ -126,14 +128,14 @@ class Search:
         """Run both sides to their next events, and go on from there."""
         if depth > _DEEPEST:
             raise LimitError
-        for one in self._paths(pair[0], facts, decide=False):
-            for other in self._paths(pair[1], one.facts, decide=True):
+        for one in self.paths(pair[0], facts, decide=False):
+            for other in self.paths(pair[1], one.facts, decide=True):
                 self.pairs += 1
                 if self.pairs > _MOST_PAIRS:
                     raise LimitError
                 self._meet((one, other), assumed, depth)
 
-    def _paths(self, side: Side, facts: Facts, *, decide: bool) -> Iterator[Event]:
+    def paths(self, side: Side, facts: Facts, *, decide: bool) -> Iterator[Event]:
         """Run one side on every path to its next event; `decide` asks the solver which ways are open."""
         todo = [(self._knowing(side.state.copy(), facts), facts, True)]
         while todo:
@@ -153,6 +155,8 @@ class Search:
                 truth = apart.value(known, control.condition)
             if truth is None and decide:
                 truth = asking.decided(self, known, control.condition)
+            elif truth is None and state.passing:
+                truth = asking.near(self, known, control.condition)
             for way in (True, False) if truth is None else (truth,):
                 then = state.copy()
                 fact = control.condition if way else terms.invert(control.condition)
@@ -175,9 +179,11 @@ class Search:
         if state.leaving is not None:
             return Jump(state.leaving)
         if state.pc == code.end:
-            return Jump(terms.sym("exit CONTINUE", code.word))
+            return Jump(terms.sym(f"{EXIT_NAME}{HoleValue.CONTINUE.value}", code.word))
         if state.pc in self.heads[code.side] and not start and not state.counted:
-            return "loop"
+            if not state.passing:
+                return "loop"
+            state.passing -= 1
         op = code.operations.get(state.pc)
         if op is None:
             raise UnsupportedError("a jump that is not to an instruction")
@@ -191,26 +197,36 @@ class Search:
         return control
 
     def _event(self, control: Control | Literal["loop"], state: State, facts: Facts, code: Code) -> Event:
+        state.passing = 0
         if control == "loop":
             return Event("loop", state, facts, state.pc, terms.const(state.pc))
         if isinstance(control, Call):
+            if not self.world.entry and any(name.startswith(EXIT_NAME) for name in terms.symbols(control.target)):
+                # A callee sees its arguments, which is less than the next stencil does. Only the shim calls stencils.
+                raise UnsupportedError("a call of an exit")
             return Event("call", state, facts, state.pc, control.target)
         if isinstance(control, Return):
             return Event("return", state, facts, state.pc, control.address)
         if not isinstance(control, Jump) or isinstance(control.target, int):
             raise UnsupportedError("a way on that is not known")
         target = control.target
-        if target.op == "sym" and str(target.extra[0]).startswith("exit "):
+        if target.op == "sym" and str(target.extra[0]).startswith(EXIT_NAME):
             return Event("exit", state, facts, state.pc, target)
         if target in code.used:
             raise UnsupportedError("a tail call of a C function")
         return Event("jump", state, facts, state.pc, target)
 
-    def _meet(self, events: tuple[Event, Event], assumed: dict[Head, loops.Invariant], depth: int) -> None:
+    def _meet(
+        self, events: tuple[Event, Event], assumed: dict[Head, loops.Invariant], depth: int, onward: int = _ONWARD
+    ) -> None:
         one, other = events
         facts = other.facts
         if one.kind != other.kind or (one.kind == "exit" and one.target is not other.target):
-            self._impossible(events)
+            if self._impossible(events, raising=not (onward and self.longer) or "loop" not in (one.kind, other.kind)):
+                return
+            # One side has a round left where the other has done its last one in front of its loop, or behind it.
+            for then in self._onward(events):
+                self._meet(then, assumed, depth, onward - 1)
             return
         pair = Side(self.left, one.state), Side(self.right, other.state)
         if one.kind == "loop":
@@ -234,13 +250,22 @@ class Search:
             self.require([*targets, *meeting.at_exit(pair, self.world, returns=one.kind == "return")], facts, events)
         self.exits.append(facts.plus(*self.joins.forgotten))
 
-    def _impossible(self, events: tuple[Event, Event]) -> None:
+    def _onward(self, events: tuple[Event, Event]) -> Iterator[tuple[Event, Event]]:
+        """Run the side that is at a loop's head to its next event."""
+        number = 0 if events[0].kind == "loop" else 1
+        code = (self.left, self.right)[number]
+        for event in self.paths(Side(code, events[number].state), events[1].facts, decide=True):
+            yield (event, replace(events[1], facts=event.facts)) if number == 0 else (events[0], event)
+
+    def _impossible(self, events: tuple[Event, Event], *, raising: bool) -> bool:
         """Two events that do not fit are no difference if no values lead to both."""
         found = self._ask(events[1].facts)
         if found == "no":
-            return
+            return True
+        if not raising:
+            return False
         if "loop" in (events[0].kind, events[1].kind):
-            raise UnsupportedError("loops differ")
+            raise UnsupportedError(DIFFER)
         what = [_named(event) for event in events]
         places = events[0].place, events[1].place
         difference = Difference(what="what comes next", left=what[0], right=what[1], places=places)

@@ -59,13 +59,12 @@ def _spans(rows: Iterable[Term]) -> dict[Term, list[Span]]:
     """List what sums can be by the rows that compare them with numbers; each without the number in it."""
     found: dict[Term, list[Span]] = {}
     for row in rows:
-        holds = row.op in ("ult", "zero")
-        below = row if holds else terms.invert(row)
-        length = 1 if below.op == "zero" else below.args[1].value if below.op == "ult" else None
-        if length is None or below.args[0].op != "sum" or len(below.args[0].args) == 1:
+        read = terms.bound(row) or _zero(row)
+        if read is None or read[0].op != "sum" or len(read[0].args) == 1:
             continue
-        number, _ = terms.parts(below.args[0])
-        total, span = terms.offset(below.args[0], -number), (-number, length)
+        below, length, holds = read
+        number, _ = terms.parts(below)
+        total, span = terms.offset(below, -number), (-number, length)
         size = 1 << total.width
         span = span if holds else (length - number, size - length)
         negated = terms.scale(total, -1)
@@ -73,6 +72,13 @@ def _spans(rows: Iterable[Term]) -> dict[Term, list[Span]]:
             total, span = negated, (1 - span[0] - span[1], span[1])
         found.setdefault(total, []).append((span[0] % size, span[1]))
     return found
+
+
+def _zero(row: Term) -> tuple[Term, int, bool] | None:
+    """Read an equation with 0, or that something is not 0, as `terms.bound` would read "less than 1"."""
+    holds = row.op == "zero"
+    found = row if holds else terms.invert(row)
+    return (found.args[0], 1, holds) if found.op == "zero" else None
 
 
 def _common(spans: list[Span], width: int) -> Span:

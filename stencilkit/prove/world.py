@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from stencilkit.model.proof import Prototype
+from stencilkit.model.proof import Difference, Prototype
 from stencilkit.prove import terms
 from stencilkit.prove.code import Code
 from stencilkit.prove.conventions import Convention, Passing, Place
+from stencilkit.prove.facts import Facts
 from stencilkit.prove.machine import FRAMES, State, load
 from stencilkit.prove.terms import Term
 
@@ -87,3 +88,12 @@ def argument(side: Side, place: Place, convention: Convention, kind: str = "word
         return side.state.registers[place]
     address = terms.offset(side.state.registers[convention.stack], place)
     return load(side.state, address, convention.size(kind))
+
+
+class StuckError(Exception):
+    """No proof is found: the two sides may differ here, where these facts hold."""
+
+    def __init__(self, difference: Difference, facts: Facts) -> None:
+        super().__init__(difference.what)
+        self.difference = difference
+        self.facts = facts

@@ -574,6 +574,34 @@ def test_the_shim_calls_functions_as_c_does() -> None:
     assert on(linux, early, shim("48 89 c7"), entry="_UOP_r00").verdict is Verdict.NOT_PROVED
 
 
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("50 e8 00 00 00 00 59 31 ff 31 f6 31 d2", 2),  # call JUMP_TARGET
+        (
+            "50 e8 09 00 00 00 59 31 ff 31 f6 31 d2 eb 05 e9 00 00 00 00",
+            16,
+        ),  # call a function of its own: jmp JUMP_TARGET
+    ],
+)
+def test_a_call_of_an_exit_is_not_taken_for_one_of_a_function(code: str, place: int) -> None:
+    """A callee sees its arguments; the next stencil sees all that stencils pass on."""
+    exit_ = Patch(func="patch_32r", offsets=(place,), value=HoleValue.JUMP_TARGET, addend=-4)
+    calls = group(code, exit_)
+    assert verdict(calls, calls).why == "unsupported: a call of an exit"
+    to_function = replace(exit_, value=HoleValue.ZERO, symbol="PyOne")
+    assert_proved(verdict(*[group(code, to_function)] * 2))
+
+
+def test_a_call_of_an_exit_in_a_register_is_found() -> None:
+    # push rax; mov rax, JUMP_TARGET; call rax; pop rcx
+    exit_ = Patch(func="patch_64", offsets=(3,), value=HoleValue.JUMP_TARGET)
+    calls = group(f"50 48 b8 {'00' * 8} ff d0 59", exit_)
+    assert verdict(calls, calls).why == "unsupported: a call of an exit"
+    linked = arm("f81f0ffe 94000000 f84107fe", Patch(func="patch_aarch64_26r", offsets=(4,), value=HoleValue.CONTINUE))
+    assert on("aarch64-unknown-linux-gnu", linked, linked).why == "unsupported: a call of an exit"
+
+
 def test_with_cs_convention_3_13_gives_back_what_c_keeps_on_aarch64() -> None:
     nothing, lost, used = arm("d503201f"), arm("d2800013"), arm("d2800009")  # nop; mov x19, #0; mov x9, #0
     linux = "aarch64-unknown-linux-gnu"

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from stencilkit import cli, emit
-from stencilkit.model.stencil import HoleValue, Patch
-from stencilkit.pipeline import opening, proving
+from stencilkit.pipeline import opening
 from stencilkit.support import environ
 from stencilkit.support.cache import ENTRIES, Store
 from tests import samples
-from tests.proofs import group
 from tests.standin import Machine, Program
 
 
@@ -111,17 +109,6 @@ def test_what_faults_where_data_is_not_aligned_is_not_proved(
     assert prove(machine, "--uop", "_NOP", "--no-replay") == ends
     fault = "not proved (unsupported: memory that may not be aligned, at 0x0: movaps xmm0, xmmword ptr [r13 + 8])"
     assert (fault in capsys.readouterr().out) == bool(ends)
-
-
-def test_a_call_of_an_exit_is_not_taken_for_one_of_a_function() -> None:
-    exit_ = Patch(func="patch_32r", offsets=(1,), value=HoleValue.JUMP_TARGET, addend=-4)
-    called = group("e800000000", exit_)
-    assert list(proving._unmodelled((called,), "shim", "x86_64")) == ["a call of an exit, at 0x0: call 5"]
-    assert not list(proving._unmodelled((called,), called.name, "x86_64"))
-    assert not list(proving._unmodelled((group("e900000000", exit_),), "shim", "x86_64"))
-    arm = Patch(func="patch_aarch64_26r", offsets=(0,), value=HoleValue.CONTINUE)
-    assert list(proving._unmodelled((group("00000094", arm),), "shim", "aarch64"))
-    assert not list(proving._unmodelled((group("00000014", arm),), "shim", "aarch64"))
 
 
 def test_stencils_are_proved_against_themselves(alike: Machine, capsys: pytest.CaptureFixture[str]) -> None:

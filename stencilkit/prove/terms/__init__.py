@@ -12,7 +12,7 @@ function.
 from __future__ import annotations
 
 from stencilkit.prove.terms.bits import bitwise, both, concat, either, extract, invert, ite, multiple, sext, shift, zext
-from stencilkit.prove.terms.comparisons import eq, less
+from stencilkit.prove.terms.comparisons import bound, eq, less
 from stencilkit.prove.terms.node import FALSE, FRAME_NAME, TRUE, WORD, Term, call, const, over, show, signed, sym, word
 from stencilkit.prove.terms.replacing import known, replaced
 from stencilkit.prove.terms.sums import add, mul, offset, parts, scale, sub
@@ -29,6 +29,7 @@ __all__ = [
     "below",
     "bitwise",
     "both",
+    "bound",
     "call",
     "concat",
     "const",

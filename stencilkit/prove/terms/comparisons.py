@@ -64,6 +64,14 @@ def _equals(term: Term, number: int) -> Term:
     return _is_zero(offset(term, -number))
 
 
+def bound(row: Term) -> tuple[Term, int, bool] | None:
+    """Read a condition that compares with a number: what is compared, the number, and whether it says "less"."""
+    is_less = row.op == "ult"
+    found = row if is_less else invert(row)
+    number = found.args[1].value if found.op == "ult" else None
+    return None if number is None else (found.args[0], number, is_less)
+
+
 def less(left: Term, right: Term, *, is_signed: bool) -> Term:
     """Compare for order."""
     if left is right:
