@@ -68,10 +68,12 @@ def install(
     bundling.check_marks(chosen, mingw=mingw, provisional=provisional)
     runtime = witnessing.runtime(place.tree, place.folder) if witness else None
     verdicts = tuple(_verify(place, item, attestations, runtime) for item in chosen)
-    if check or not all(verdict.accepted for verdict in verdicts):
+    if not all(verdict.accepted for verdict in verdicts):
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.left_alone(place.folder, placing.files_for(place, chosen))
     _check_unbuilt(place, contents)
+    if check:
+        return Installed(verdicts=verdicts, files=(), make_argument="")
     # What make looks at comes last of all.
     argument = _keep(place, contents) if place.build.deletes_stencils else ""
     changed = placing.write(place, contents)

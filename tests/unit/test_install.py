@@ -258,11 +258,12 @@ def test_configured_without_the_jit(case: Case) -> None:
         case.install()
 
 
-def test_built_on_other_stencils(case: Case) -> None:
+@pytest.mark.parametrize("check", [False, True])
+def test_built_on_other_stencils(case: Case, *, check: bool) -> None:
     (case.build / "Python").mkdir()
     (case.build / "Python" / "jit.o").write_text("")
     with pytest.raises(InstallError, match=r"already been built, on other stencils: jit_stencils"):
-        case.install()
+        case.install(check=check)
 
 
 def test_what_make_wrote_again_is_left_alone(case: Case) -> None:
