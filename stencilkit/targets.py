@@ -204,6 +204,7 @@ def _deviation(row: Fields) -> KnownDeviation:
         cost=row.text("cost"),
         llvm=_range(row, "llvm"),
         leaves_out=row.text("leaves-out", ""),
+        unaligns=row.boolean("unaligns", False),  # noqa: FBT003  # the default
     )
     row.done()
     return found

@@ -358,8 +358,10 @@ def sixth(version: str, major: int, triple: str, flavour: Flavour, work: Path) -
     return tree, config, upstream(version, major, triple, flavour, config=config, sample=_SIXTH)
 
 
-def small_tree(version: str, to: Path, *, uops: int = 12, step: int = 1, edit: Mapping[str, str] | None = None) -> Path:
-    """Copy what stencils are made from, with few uops: the first, or each `step`th.
+def small_tree(
+    version: str, to: Path, *, uops: int = 12, step: int = 1, edit: Mapping[str, str] | None = None, only: str = ""
+) -> Path:
+    """Copy what stencils are made from, with few uops: the first, or each `step`th, of those that `only` begins.
 
     `edit` maps a uop to what its case becomes.
     """
@@ -367,7 +369,7 @@ def small_tree(version: str, to: Path, *, uops: int = 12, step: int = 1, edit: M
         shutil.copytree(tree(version) / name, to / name)
     cases = to / source.CASES
     head, *found = re.split(r"(?m)(?=^        case \w+: \{$)", cases.read_text("utf-8"))
-    kept = found[::step][:uops]
+    kept = [case for case in found if case.startswith(f"        case {only}")][::step][:uops]
     for name, text in (edit or {}).items():
         index = next(number for number, case in enumerate(kept) if f"case {name}: {{" in case)
         kept[index] = text

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from stencilkit.asmopt import aarch64, aarch64_frames, graph, layout, reading, x86, x86_frames
+from stencilkit.asmopt import aarch64, aarch64_frames, graph, layout, reading, x86, x86_frames, x86_unaligned
 from stencilkit.asmopt.graph import Code
 from stencilkit.asmopt.syntax import Syntax
 from stencilkit.errors import AssemblyError
@@ -33,11 +33,12 @@ def _refuse(_code: Code) -> Code:
     raise AssemblyError("no pass takes frames out of code for this architecture", fix="use LLVM 21 or newer")
 
 
-def rewrite(name: str, text: str, target: Target, frames: Frames) -> str:
+def rewrite(name: str, text: str, target: Target, frames: Frames, *, unaligned: bool = False) -> str:
     """Optimise the assembly of one uop.
 
     With "reserved", code that sets up a frame of its own is refused: it would break the chain of frames for unwinders.
-    With "all", the frames are taken out again, so that the frame pointer is left alone.
+    With "all", the frames are taken out again, so that the frame pointer is left alone. With `unaligned`, x86-64 code
+    reads data wherever it is.
 
     Raises: AssemblyError with the uop and the line.
     """
@@ -47,6 +48,8 @@ def rewrite(name: str, text: str, target: Target, frames: Frames) -> str:
         code = reading.read(text, syntax)
         if frames == "all":
             code = _DROP_FRAMES.get(target.arch, _refuse)(code)
+        if unaligned:
+            code = x86_unaligned.unalign(code, target.format)
         code = layout.insert_continue_label(code, syntax)
         code = layout.mark_hot(code)
         for _ in range(_ROUNDS):

@@ -85,6 +85,11 @@ class Plan:
         """Name the files of the tree that the units' own text comes from; hundreds of units have the same two."""
         return frozenset(itertools.chain.from_iterable({unit.sources for unit in self.units}))
 
+    @property
+    def unaligned(self) -> bool:
+        """Whether stencils are made to read their data wherever it is."""
+        return any(known.unaligns for known in self.deviations)
+
     def used_flags(self) -> tuple[Flag, ...]:
         """List the flags that any unit of this build is compiled with."""
         steps: tuple[Step, ...] = ("emit", "finish")

@@ -170,7 +170,8 @@ class Flag:
 class KnownDeviation:
     """Something that is done unlike upstream, whatever the flags: why, at what cost, with which LLVMs.
 
-    `leaves_out` names the section of object files that it is about, "" where it is about something else.
+    `leaves_out` names the section of object files that it is about, "" where it is about something else; `unaligns`
+    says that it has stencils read their data wherever it is.
     """
 
     what: str
@@ -178,6 +179,7 @@ class KnownDeviation:
     cost: str
     llvm: MajorRange
     leaves_out: str = ""
+    unaligns: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -280,7 +280,10 @@ def _from_assembly(session: Session, outputs: Mapping[str, bytes]) -> _Parsed:
     plan = session.plan
     arguments = plan.driver_arguments(entry=False, step="emit")
     frames: Frames = next((_FRAMES[word] for word in arguments if word in _FRAMES), "any")
-    texts = {name: asmopt.rewrite(name, text.decode("utf-8"), plan.target, frames) for name, text in outputs.items()}
+    texts = {
+        name: asmopt.rewrite(name, text.decode("utf-8"), plan.target, frames, unaligned=plan.unaligned)
+        for name, text in outputs.items()
+    }
     if session.driver == "plain" or not plan.target.text_section:
         return _one_by_one(session, texts)
     merged = f"merged-{next(iter(texts))}"

@@ -86,6 +86,7 @@ def keys(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str
             # With the order, and the step that each flag is for.
             [plan.line(entry=entry, step=step) for entry in (False, True) for step in get_args(Step)],
             plan.cflags,
+            plan.unaligned,
             # A wrapper may take its flags from anywhere:
             list(unasked),
             plan.headers.origin,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from stencilkit import disassemble, holes, manifest, source
-from stencilkit.errors import CompileError, RelocationError
+from stencilkit.errors import CompileError, ObjectError, RelocationError
 from stencilkit.model import alignment, pyconfig
 from stencilkit.model.build import Closure, IncludedFile
 from stencilkit.model.layout import Layout
@@ -85,8 +85,7 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress, early: Ea
     if request.layout:
         # Nobody else writes one.
         outputs[MANIFEST_NAME] = manifest.render(described).encode()
-    notes = (*compiled.notes, *_faults(stencils, request.target.arch))
-    build = Build(request=request, manifest=described, files=outputs, notes=notes)
+    build = Build(request=request, manifest=described, files=outputs, notes=compiled.notes)
     return Made(build=build, unrecorded=unrecorded)
 
 
@@ -136,24 +135,24 @@ def _read_words(paths: Iterable[Path]) -> frozenset[str]:
     return pyconfig.words(path.read_bytes() for path in paths)
 
 
-def _faults(stencils: StencilSet, arch: str) -> Iterator[str]:
-    """Say which stencils fault where their data is not aligned: upstream's generator makes these, too."""
-    found = [group.name for group in stencils.groups if _may_fault(group) and _is_misaligned(group, arch)]
-    if found:
-        yield (
-            f"these read data with an instruction that faults unless it is aligned, and jit.c does not align it: "
-            f"{', '.join(found)}; use another LLVM"
-        )
+def _check_aligned(stencils: StencilSet, arch: str) -> None:
+    """Refuse stencils that fault where their data is not aligned, although upstream's generator would make them.
+
+    Raises: ObjectError.
+    """
+    for group in stencils.groups:
+        for item in alignment.misaligned(disassemble.decode(group.code, arch), arch) if _may_fault(group) else ():
+            raise ObjectError(
+                f"{item.text} faults unless its data is aligned, and Python/jit.c puts data anywhere",
+                where=f"uop {group.name}, at {item.offset:#x}",
+                fix="use another LLVM, or leave out the flag that causes it (--cflags)",
+            )
 
 
 def _may_fault(group: StencilGroup) -> bool:
     """Look for a two-byte opcode in front of the address of data: to decode all stencils takes too long."""
     places = [place for patch in group.code.patches if patch.value is HoleValue.DATA for place in patch.offsets]
     return any(_TWO_BYTES.search(group.code.body[max(0, place - 4) : place]) for place in places)
-
-
-def _is_misaligned(group: StencilGroup, arch: str) -> bool:
-    return any(alignment.misaligned(disassemble.decode(group.code, arch), arch))
 
 
 def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:
@@ -167,6 +166,7 @@ def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mappi
     for unit in lowered:
         holes.check_entry(unit, *dialect.ENTRY_SYMBOLS)
     stencils = dialect.finish(lowered, target, support.targets[target.triple], variants)
+    _check_aligned(stencils, target.arch)
     available = source.patch_functions(request.tree)
     for group in stencils.groups:
         for patch in group.patches:

@@ -26,8 +26,10 @@ def asm(*body: str) -> str:
     return "\n".join([*head, *(line if line.endswith(":") else f"\t{line}" for line in body)]) + "\n"
 
 
-def rewritten(*body: str, target: object = X86, frames: asmopt.Frames = "reserved") -> list[str]:
-    text = asmopt.rewrite("_UOP", asm(*body), target, frames)  # type: ignore[arg-type]
+def rewritten(
+    *body: str, target: object = X86, frames: asmopt.Frames = "reserved", unaligned: bool = False
+) -> list[str]:
+    text = asmopt.rewrite("_UOP", asm(*body), target, frames, unaligned=unaligned)  # type: ignore[arg-type]
     return lines(text)[4:]
 
 
@@ -697,3 +699,44 @@ def test_arm_conditions_have_their_opposites(condition: str, opposite: str) -> N
 
 def test_what_coff_assigns_is_no_statement_to_refuse() -> None:
     reading.read(asm("@feat.00 = 0").replace("\t@feat", "@feat") + "\tnop\n", syntax())
+
+
+# Data that is not aligned
+
+FLIP = "xorps .LCPI0_0(%rip), %xmm0"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (FLIP, ["movups .LCPI0_0(%rip), %xmm15", "xorps %xmm15, %xmm0"]),
+        ("pand .LCPI0_0+16(%rip), %xmm1 # mask", ["movups .LCPI0_0+16(%rip), %xmm15", "pand %xmm15, %xmm1"]),
+        ("andnpd SYMBOL(%rip), %xmm14", ["movups SYMBOL(%rip), %xmm15", "andnpd %xmm15, %xmm14"]),
+        ("movaps .LCPI0_0(%rip), %xmm1", ["movups .LCPI0_0(%rip), %xmm1"]),
+        ("movdqa .LCPI0_0(%rip), %xmm15", ["movups .LCPI0_0(%rip), %xmm15"]),
+        ("xorps %xmm1, %xmm0", ["xorps %xmm1, %xmm0"]),
+        ("addsd .LCPI0_0(%rip), %xmm0", ["addsd .LCPI0_0(%rip), %xmm0"]),
+        ("movaps 16(%rsp), %xmm0", ["movaps 16(%rsp), %xmm0"]),
+        ("vxorps .LCPI0_0(%rip), %xmm1, %xmm0", ["vxorps .LCPI0_0(%rip), %xmm1, %xmm0"]),
+    ],
+)
+def test_data_is_read_wherever_it_is(line: str, expected: list[str]) -> None:
+    assert rewritten(line, "jmp _JIT_JUMP_TARGET", unaligned=True)[: len(expected)] == expected
+    assert rewritten(line, "jmp _JIT_JUMP_TARGET")[0] == " ".join(line.split())
+
+
+@pytest.mark.parametrize("label", ["__xmm@80", '"__xmm@80"'])
+def test_windows_keeps_registers_that_linux_does_not(label: str) -> None:
+    text = f"\t.text\n\t.def\t_JIT_ENTRY;\n\t.globl\t_JIT_ENTRY\n_JIT_ENTRY:\n\txorps\t{label}(%rip), %xmm0\n\tjmp\tX\n"
+    found = lines(asmopt.rewrite("_UOP", text, WINDOWS, "any", unaligned=True))
+    assert found[4:6] == [f"movups {label}(%rip), %xmm5", "xorps %xmm5, %xmm0"]
+
+
+@pytest.mark.parametrize("other", ["movaps %xmm15, %xmm1", "movq %rax, %xmm15"])
+def test_a_register_that_is_in_use_is_not_taken(other: str) -> None:
+    with pytest.raises(AssemblyError) as caught:
+        rewritten(FLIP, other, "jmp _JIT_JUMP_TARGET", unaligned=True)
+    assert caught.value.what == "%xmm15 is not free to read data that may not be aligned"
+    assert caught.value.where == f"uop _UOP, {FLIP}"
+    # Nothing needs it here.
+    assert rewritten("movaps .LCPI0_0(%rip), %xmm0", other, "jmp X", unaligned=True)

@@ -40,6 +40,8 @@ def test_what_is_left_out_for_windows_is_a_deviation_where_upstream_keeps_it() -
     for series, python in TABLE.pythons.items():
         for triple, support in python.targets.items():
             expected = [".debug$S sections are left out"] if "windows" in triple and series != "3.15" else []
+            reads = series == "3.15" and triple.startswith("x86_64-") and "darwin" not in triple
+            expected += ["constants of 16 bytes are read wherever they are"] if reads else []
             expected += [f"the target {triple}"] if "musl" in triple or "freebsd" in triple else []
             assert [known.what for known in support.deviations] == expected
             assert all(known.why and known.cost for known in support.deviations)
