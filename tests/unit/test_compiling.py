@@ -46,7 +46,10 @@ class Assembler:
 
     def __init__(self, merged: bytes | None, alone: bytes, *, said: str = "") -> None:
         self.plan = SimpleNamespace(
-            target=TARGET, driver_arguments=lambda **_: ("-O3",), toolchain=SimpleNamespace(label="LLVM 21")
+            target=TARGET,
+            driver_arguments=lambda **_: ("-O3",),
+            toolchain=SimpleNamespace(label="LLVM 21"),
+            unaligned=False,
         )
         self.driver = "batched"
         self._merged, self._alone, self._said = merged, alone, said
