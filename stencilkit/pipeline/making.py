@@ -26,9 +26,17 @@ from stencilkit.support import process, resources
 from stencilkit.support.cache import Store, key_of
 from stencilkit.support.progress import Progress
 
-# In front of an address, but for what reads eight bytes at most (Intel SDM, volume 2: CMOVcc, IMUL, MOVZX, POPCNT, BSF,
-# BSR, MOVSX): 70 of 3.13's stencils have one, and to decode them took as long as a changed uop.
-_TWO_BYTES: Final = re.compile(rb"\x0f(?![\x40-\x4f\xaf\xb6-\xb8\xbc-\xbf]..?\Z)", re.DOTALL)
+# What all that takes sixteen bytes has in front of an address (Intel SDM, volume 2, chapter 2): an opcode of two bytes,
+# but for what reads eight at most (CMOVcc, IMUL, MOVZX, POPCNT, BSF, BSR, MOVSX), or of three, or the prefix of AVX or
+# AVX-512 (of which FF is no opcode); then ModRM, and SIB if that says so. Of 3.13, to decode 70 stencils more took as
+# long as a changed uop.
+_WIDE: Final = re.compile(
+    rb"(?:\x0f[^\x40-\x4f\xaf\xb6-\xb8\xbc-\xbf]|\x0f[\x38\x3a].|\xc5.[^\xff]|\xc4..[^\xff]|\x62...[^\xff])"
+    rb"(?:[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x84\x8c\x94\x9c\xa4\xac\xb4\xbc].|.)\Z",
+    re.DOTALL,
+)
+_REACH: Final = 7
+"""How many bytes that takes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +158,9 @@ def _check_aligned(stencils: StencilSet, arch: str) -> None:
 
 
 def _may_fault(group: StencilGroup) -> bool:
-    """Look for a two-byte opcode in front of the address of data: to decode all stencils takes too long."""
+    """Look at what is in front of the addresses of data: to decode all stencils takes too long."""
     places = [place for patch in group.code.patches if patch.value is HoleValue.DATA for place in patch.offsets]
-    return any(_TWO_BYTES.search(group.code.body[max(0, place - 4) : place]) for place in places)
+    return any(_WIDE.search(group.code.body[max(0, place - _REACH) : place]) for place in places)
 
 
 def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:

@@ -84,6 +84,12 @@ def test_what_reads_a_few_bytes_is_not_decoded(code: str) -> None:
         "0f570500000000",  # xorps
         "660f6f04c500000000",  # movdqa, with a scale
         "660f38000500000000",  # pshufb
+        "660f380004c500000000",  # pshufb, with a scale
+        "c5f8280500000000",  # vmovaps
+        "c4c179280500000000",  # vmovapd, with three bytes of prefix
+        "c4c1792804c500000000",  # the same, with a scale
+        "62f17c480f280500000000",  # behind a prefix of AVX-512
+        "c5f9e70500000000",  # vmovntdq
         "660f3a0f050000000008",  # palignr
         "480fc70d00000000",  # cmpxchg16b
         "6a0f0f580500000000",  # behind push 15
