@@ -131,6 +131,7 @@ class Prefix:
 def prefix_key(plan: Plan, closure: Closure, identity: Identity, unasked: Sequence[str]) -> str:
     """Make the key of a precompiled header: clang takes it where every file has the place, size and time that it had.
 
+    It has numbers and strings of macros by their place in a file, and reads them there again: a comment moves them.
     Those of which units are made are not read for it.
     """
     prefix = shared_prefix(plan.units)
@@ -138,7 +139,7 @@ def prefix_key(plan: Plan, closure: Closure, identity: Identity, unasked: Sequen
         return ""
     own = {plan.tree.root / name for name in plan.sources}
     files = [(path, file.sha256) for path, file in closure.paths if path not in own]
-    places = [(plan.pyconfig / "pyconfig.h", ""), *files]
+    configured = [(plan.pyconfig / "pyconfig.h", file.sha256) for file in closure.files if file.origin == "pyconfig"]
     return key_of(
         "prefix",
         resources.code_digest("compiler"),
@@ -148,7 +149,7 @@ def prefix_key(plan: Plan, closure: Closure, identity: Identity, unasked: Sequen
         list(unasked),
         closure.digest,
         prefix,
-        [(str(path), sha256, *_size_and_time(path)) for path, sha256 in places],
+        [(str(path), sha256, *_size_and_time(path)) for path, sha256 in (*configured, *files)],
     )
 
 

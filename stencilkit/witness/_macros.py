@@ -12,7 +12,8 @@ _MARKER: Final = re.compile(r'# \d+ "((?:[^"\\]|\\.)*)"')
 _DEFINE: Final = re.compile(r"#define (\w+) (.+)")
 _NUMBER: Final = re.compile(r"[-+(\s]*(?:0[xX][0-9a-fA-F]+|\d+)[uUlL]*[)\s]*")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
-_CHANGED: Final = re.compile(r"#(?:define|undef) (\w+)")
+# Their names may have a dollar sign.
+_CHANGED: Final = re.compile(r"#(?:define|undef) ([^\s(]+)")
 # A structure that is only named is followed by a name, by a star, or by what ends the mention of a type.
 _DECLARING: Final = re.compile(r"\b(?:typedef\b|(?:struct|union|enum)\b(?!\s+\w+\b\s*[\w*),;]))")
 # Macros whose value is the name of another one, and so on.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stencilkit.compiler import Session
-from stencilkit.model.build import Headers, Plan
+from stencilkit.model.build import Closure, Headers, IncludedFile, Plan
 from stencilkit.model.toolchain import Identity
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import keeping
@@ -83,6 +83,20 @@ def test_all_that_the_answer_depends_on_is_in_its_key(name: str, tmp_path: Path)
     before = keeping.calls_key(found, IDENTITY, "said")
     assert before == keeping.calls_key(plan(tmp_path), IDENTITY, "said")
     assert keeping.calls_key(*CHANGES[name](found, IDENTITY)) != before
+
+
+def test_what_is_precompiled_is_of_one_pyconfig_h(tmp_path: Path) -> None:
+    """A comment that moves changes no macro, and where clang reads the number of one again."""
+    (tmp_path / "pyconfig.h").write_text("/* 2 */\n#define A 1\n")
+    found = replace(plan(tmp_path), pyconfig=tmp_path)
+
+    def key(sha256: str) -> str:
+        closure = Closure(
+            files=(IncludedFile(origin="pyconfig", name="pyconfig.h", sha256=sha256),), digest="0", paths=()
+        )
+        return keeping.prefix_key(found, closure, IDENTITY, ())
+
+    assert key("1") == key("1") != key("2")
 
 
 def test_where_nobody_knows_what_was_said_there_is_no_key(tmp_path: Path) -> None:

@@ -220,6 +220,7 @@ def definitions(text: str) -> str:
 def test_macros_are_those_that_hold_behind_the_headers() -> None:
     assert definitions("#define A 1\n#define F(x) x\n#undef A\nint x;\n#define F(x) y") == "#undef A\n#define F(x) y\n"
     assert definitions("#undef A\n#define A 2") == "#define A 2\n"
+    assert definitions("#define A 1\n#define A$B 2\n#undef A$C") == "#define A 1\n#define A$B 2\n#undef A$C\n"
 
 
 @pytest.mark.parametrize("text", ['#pragma pop_macro("A")', '__pragma(pop_macro("A"))'])
