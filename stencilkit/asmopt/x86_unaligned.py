@@ -35,7 +35,9 @@ def unalign(code: Code, object_format: str) -> Code:
     Raises: AssemblyError where the register that it takes is in use.
     """
     scratch = _SCRATCH[object_format]
-    used = any(re.search(rf"{scratch}\b", one.text) for block in code.blocks for one in block.instructions)
+    # It is the lower part of AVX's registers of the same number.
+    in_use = re.compile(rf"%[xyz]{scratch.removeprefix('%x')}\b")
+    used = any(in_use.search(one.text) for block in code.blocks for one in block.instructions)
 
     def rewritten(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
         for one in instructions:

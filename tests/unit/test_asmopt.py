@@ -732,7 +732,7 @@ def test_windows_keeps_registers_that_linux_does_not(label: str) -> None:
     assert found[4:6] == [f"movups {label}(%rip), %xmm5", "xorps %xmm5, %xmm0"]
 
 
-@pytest.mark.parametrize("other", ["movaps %xmm15, %xmm1", "movq %rax, %xmm15"])
+@pytest.mark.parametrize("other", ["movaps %xmm15, %xmm1", "movq %rax, %xmm15", "vmovups (%rdi), %ymm15"])
 def test_a_register_that_is_in_use_is_not_taken(other: str) -> None:
     with pytest.raises(AssemblyError) as caught:
         rewritten(FLIP, other, "jmp _JIT_JUMP_TARGET", unaligned=True)
