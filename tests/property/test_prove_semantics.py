@@ -15,6 +15,8 @@ from stencilkit.prove.machine import UnsupportedError
 from stencilkit.prove.x86 import x87
 from tests import semantics, workbench
 
+# Whether a store happens is up to the processor's monitor (Arm ARM, B2.12): the prover refuses both, and loops of them.
+EXCLUSIVE = ("ldxr", "ldaxr", "stxr", "stlxr")
 # What these were with their holes. On x86 an address in the code is modelled, and what is there is not: an instruction
 # alone has no table.
 NOT_RUN = ("an address in the code", "a load from the code", "a call within the stencil")
@@ -32,7 +34,7 @@ def fuzzed(folders: list[Path], count: int, seed: int) -> tuple[Counter[str], li
         try:
             found += semantics.mismatches(op, body, engine, count, seeded)
         except UnsupportedError as error:
-            assert str(error) in NOT_RUN, error
+            assert str(error) in NOT_RUN or op.name in EXCLUSIVE, error
             continue
         done[op.name] += count
     return done, found
