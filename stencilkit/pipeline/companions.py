@@ -64,7 +64,7 @@ def derived(target: Target, shim: bytes | None, code: str, store: Store) -> Comp
     if shim is None:
         return derive(target, shim)
     # No field of a target is a set, whose order would differ from run to run.
-    key = key_of("companions", code, resources.installed(*_LIBRARIES), repr(target), _sha(shim))
+    key = key_of("companions", code, resources.installed(*_LIBRARIES), repr(target), _digest(shim.hex()))
     known = store.read(key, lambda entry: _stored(entry, shim), *DAMAGE)
     if known is None:
         known = derive(target, shim)
@@ -125,8 +125,4 @@ def canonical_constants(constants: tuple[tuple[str, int], ...]) -> str:
 
 
 def _digest(text: str) -> str:
-    return _sha(text.encode())
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()

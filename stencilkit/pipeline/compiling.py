@@ -104,11 +104,12 @@ def _ask_driver(inputs: Inputs, work: Path, store: Store, early: Early | None) -
     """Take the session that was begun, or begin one where that may have read what was there before."""
     plan, batched = inputs.plan, inputs.request.batched
     calls = Calls(store, keeping.calls_key(plan, inputs.identity, inputs.heard if batched else ""))
-    # Wait for it, even if it is of no use.
-    begun = early.session.result() if early else None
-    if early and begun and remembering.is_older(inputs, early.moment):
-        calls.keep(begun)
-        return begun
+    if early:
+        # Wait for it, even if it is of no use.
+        begun = early.session.result()
+        if remembering.is_older(inputs, early.moment):
+            calls.keep(begun)
+            return begun
     known = calls.recall(Session(plan=plan, work=work))
     if known is None:
         known = compiler.ask(plan, work, batched=batched)

@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from stencilkit import disassemble, holes, manifest, source
-from stencilkit.errors import CompileError, ObjectError, RelocationError
-from stencilkit.model import alignment, pyconfig
+from stencilkit import holes, manifest, source
+from stencilkit.errors import CompileError, RelocationError
+from stencilkit.model import pyconfig
 from stencilkit.model.build import Closure, IncludedFile
 from stencilkit.model.layout import Layout
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import Build, BuildRequest
 from stencilkit.model.source import Variant
-from stencilkit.model.stencil import HoleValue, StencilGroup, StencilSet
-from stencilkit.pipeline import companions, compiling, keeping, recording, rendering
+from stencilkit.model.stencil import StencilSet
+from stencilkit.pipeline import aligning, companions, compiling, keeping, recording, rendering
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process, resources
 from stencilkit.support.cache import Store, key_of
 from stencilkit.support.progress import Progress
-
-# What all that takes sixteen bytes has in front of an address (Intel SDM, volume 2, chapter 2): an opcode of two bytes,
-# but for what reads eight at most (CMOVcc, IMUL, MOVZX, POPCNT, BSF, BSR, MOVSX), or of three, or the prefix of AVX or
-# AVX-512 (of which FF is no opcode); then ModRM, and SIB if that says so. Of 3.13, to decode 70 stencils more took as
-# long as a changed uop.
-_WIDE: Final = re.compile(
-    rb"(?:\x0f[^\x40-\x4f\xaf\xb6-\xb8\xbc-\xbf]|\x0f[\x38\x3a].|\xc5.[^\xff]|\xc4..[^\xff]|\x62...[^\xff])"
-    rb"(?:[\x04\x0c\x14\x1c\x24\x2c\x34\x3c\x84\x8c\x94\x9c\xa4\xac\xb4\xbc].|.)\Z",
-    re.DOTALL,
-)
-# The same anywhere, where no address is behind it: opcodes of SSE, and the aligned moves of AVX.
-_SSE: Final = re.compile(
-    rb"\x0f[\x14\x15\x28-\x2b\x51-\x7f\xc2\xc6\xd0-\xff\x38\x3a]|(?:\xc5.|\xc4..|\x62...)[\x28\x29\x2b\x6f\x7f\xe7]",
-    re.DOTALL,
-)
-_SIXTEEN: Final = 16
-_REACH: Final = 7
-"""How many bytes that takes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +46,7 @@ def make(inputs: Inputs, store: Store, work: Path, progress: Progress, early: Ea
         layouts = helpers.submit(_layout, inputs, reading, store, work) if request.layout else None
         compiled = compiling.compile_all(inputs, work, store, progress, early)
         stencils = _finish(request, inputs.variants, compiled.objects)
-        _check_aligned(stencils, request.target.arch, store)
+        aligning.check(stencils, request.target.arch, store)
         beside = companions.derived(request.target, compiled.shim, inputs.code, store)
         summary = manifest.summarise(stencils, beside.digests)
         outputs = rendering.render(
@@ -148,40 +128,6 @@ def _kept_words(files: Sequence[tuple[Path, IncludedFile]], store: Store) -> fro
 
 def _read_words(paths: Iterable[Path]) -> frozenset[str]:
     return pyconfig.words(path.read_bytes() for path in paths)
-
-
-def _check_aligned(stencils: StencilSet, arch: str, store: Store) -> None:
-    """Refuse stencils that fault where their data is not aligned, although upstream's generator would make them.
-
-    Those that were decoded before are known to be good.
-
-    Raises: ObjectError.
-    """
-    groups = [group for group in stencils.groups if _may_fault(group)]
-    code = resources.code_digest("disassemble.py", "model/alignment.py", "pipeline/making.py")
-    key = key_of("aligned", code, resources.installed("capstone"), arch, [group.code.body.hex() for group in groups])
-    if not groups or store.get(key) is not None:
-        return
-    for group in groups:
-        for item in alignment.misaligned(disassemble.decode(group.code, arch), arch):
-            raise ObjectError(
-                f"{item.text} faults unless its data is aligned, and Python/jit.c puts data anywhere",
-                where=f"uop {group.name}, at {item.offset:#x}",
-                fix="use another LLVM, or leave out the flag that causes it (--cflags)",
-            )
-    store.put(key, b"")
-
-
-def _may_fault(group: StencilGroup) -> bool:
-    """Look at what is in front of the addresses of data: to decode all stencils takes too long.
-
-    An address can be in a register first. Then there must be sixteen bytes of data, and what could read them.
-    """
-    body = group.code.body
-    places = [place for patch in group.code.patches if patch.value is HoleValue.DATA for place in patch.offsets]
-    if any(_WIDE.search(body[max(0, place - _REACH) : place]) for place in places):
-        return True
-    return bool(places) and len(group.data.body) >= _SIXTEEN and _SSE.search(body) is not None
 
 
 def _finish(request: BuildRequest, variants: tuple[Variant, ...], objects: Mapping[str, ObjectFile]) -> StencilSet:

@@ -11,7 +11,7 @@ from stencilkit import disassemble
 from stencilkit.errors import ObjectError
 from stencilkit.model import alignment
 from stencilkit.model.stencil import HoleValue, Patch, Stencil, StencilSet
-from stencilkit.pipeline import making
+from stencilkit.pipeline import aligning
 from stencilkit.support.cache import NoStore, Store
 from tests.proofs import group
 
@@ -62,13 +62,13 @@ def test_no_instruction_of_aarch64_is() -> None:
 
 @pytest.mark.parametrize("code", ["0f100500000000", "488b0500000000", "c3"])
 def test_a_build_takes_stencils_that_read_their_data_wherever_it_is(code: str) -> None:
-    making._check_aligned(StencilSet(groups=(group(code, *([DATA] if len(code) > 2 else [])),)), "x86_64", NoStore())
+    aligning.check(StencilSet(groups=(group(code, *([DATA] if len(code) > 2 else [])),)), "x86_64", NoStore())
 
 
 def test_a_build_refuses_stencils_that_fault() -> None:
     faults = group("c3" + "0f570500000000", replace(DATA, offsets=(4,)))
     with pytest.raises(ObjectError) as caught:
-        making._check_aligned(StencilSet(groups=(group("c3"), faults)), "x86_64", NoStore())
+        aligning.check(StencilSet(groups=(group("c3"), faults)), "x86_64", NoStore())
     assert caught.value.what.startswith("xorps xmm0, xmmword ptr [rip] faults unless its data is aligned")
     assert caught.value.where == f"uop {faults.name}, at 0x1"
     assert caught.value.fix
@@ -77,7 +77,7 @@ def test_a_build_refuses_stencils_that_fault() -> None:
 @pytest.mark.parametrize("code", ["0fb70500000000", "f30fbc0500000000", "0f4504c500000000", "0f483b0500000000"])
 def test_what_reads_a_few_bytes_is_not_decoded(code: str) -> None:
     end = len(bytes.fromhex(code)) - 4
-    assert not making._may_fault(group(code, replace(DATA, offsets=(end,))))
+    assert not aligning._may_fault(group(code, replace(DATA, offsets=(end,))))
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_data_whose_address_is_in_a_register_is_looked_at(code: str, size: int, 
     found = StencilSet(groups=(group(f"48b9{'00' * 8}{code}", at, data=bytes(size)),))
     if is_refused:
         with pytest.raises(ObjectError):
-            making._check_aligned(found, "x86_64", NoStore())
+            aligning.check(found, "x86_64", NoStore())
     else:
-        making._check_aligned(found, "x86_64", NoStore())
+        aligning.check(found, "x86_64", NoStore())
 
 
 @pytest.mark.parametrize(
@@ -122,17 +122,17 @@ def test_what_may_want_alignment_is_decoded(code: str) -> None:
     body = bytes.fromhex(code)
     place = body.index(b"\0\0\0\0", 3)
     at = group(code, replace(DATA, offsets=(place,)))
-    assert making._may_fault(at)
+    assert aligning._may_fault(at)
     with pytest.raises(ObjectError):
-        making._check_aligned(StencilSet(groups=(at,)), "x86_64", NoStore())
+        aligning.check(StencilSet(groups=(at,)), "x86_64", NoStore())
 
 
 def test_what_was_decoded_once_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good, faults = group("0f1005" + "00" * 4, DATA), group("0f5705" + "00" * 4, DATA)
     store = Store(tmp_path)
-    making._check_aligned(StencilSet(groups=(good,)), "x86_64", store)
+    aligning.check(StencilSet(groups=(good,)), "x86_64", store)
     for _ in range(2):
         with pytest.raises(ObjectError):
-            making._check_aligned(StencilSet(groups=(good, faults)), "x86_64", store)
+            aligning.check(StencilSet(groups=(good, faults)), "x86_64", store)
     monkeypatch.setattr(disassemble, "decode", None)
-    making._check_aligned(StencilSet(groups=(good, group("c3"))), "x86_64", store)
+    aligning.check(StencilSet(groups=(good, group("c3"))), "x86_64", store)
