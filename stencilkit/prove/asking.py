@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stencilkit.prove import facts as knowledge
-from stencilkit.prove import objects, solving, terms
+from stencilkit.prove import objects, solving, tags, terms
 from stencilkit.prove.facts import Facts
 from stencilkit.prove.solver import Answer
 from stencilkit.prove.terms import Term
@@ -53,6 +53,10 @@ def decided(search: Search, facts: Facts, condition: Term) -> bool | None:
         # What is known of objects says nothing of an oparg, and would cost most.
         known = knowledge.counted(search.given, search.left.name, facts)
         return next((truth for way, truth in ways if search.solver.impossible([*known, way])), None)
+    by_form = knowledge.is_null((*search.left.used, *search.right.used), condition)
+    by_form = tags.decided(facts, condition) if by_form is None else by_form
+    if by_form is not None:
+        return by_form
     asked = [((way,), _rows(search, facts, (way,)), truth) for way, truth in ways]
     for more, rows, truth in asked:
         if _closed(search, facts, more, rows):

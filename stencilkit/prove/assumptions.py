@@ -105,6 +105,12 @@ ASSUMPTIONS: Final = (
         source="C11 6.5.9, 6.2.8",
     ),
     Assumption(
+        name="symbols-in-user-space",
+        text="a symbol's address of 64 bits, and 2**31 bytes more, do not wrap around to null",
+        source="Linux, Documentation/arch/x86/x86_64/mm.rst and arch/arm64/memory.rst: the upper half is the kernel's; "
+        "the same holds on macOS and Windows",
+    ),
+    Assumption(
         name="results-aligned",
         text="a pointer that a function of C returns is null or a multiple of a pointer's size: it is to an object, a "
         "frame, an array of objects, or an interpreter",
@@ -264,6 +270,9 @@ ASSERTING_FACT: Final = "objects-are-aligned"
 
 # What writes nothing, or does not return. Python/ceval.c, in CPython 3.15.0rc1: debug builds call it first of all.
 READING: Final = frozenset(("_Py_assert_within_stack_bounds",))
+
+BEHIND_SYMBOLS: Final = 1 << 31
+"""How far behind a symbol's address null is not: far more than any object of CPython is long."""
 
 SUFFIX: Final = re.compile(r"_r\d\d$")
 """What a stencil's name has behind the uop's."""

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from stencilkit.prove import terms
-from stencilkit.prove.assumptions import ASSERTING_FACT, ASSUMPTIONS, OPARGS, OPARGS_FACT, OPARGS_SERIES, SIZES, SUFFIX
+from stencilkit.prove.assumptions import (
+    ASSERTING_FACT,
+    ASSUMPTIONS,
+    BEHIND_SYMBOLS,
+    OPARGS,
+    OPARGS_FACT,
+    OPARGS_SERIES,
+    SIZES,
+    SUFFIX,
+)
 from stencilkit.prove.terms import TRUE, Term
 
 OPARG: Final = "oparg"
@@ -90,6 +99,16 @@ def of_symbols(used: Iterable[Term], rows: Iterable[Term]) -> list[Term]:
     return found + [
         terms.invert(terms.eq(one, other)) for number, one in enumerate(here) for other in here[number + 1 :]
     ]
+
+
+def is_null(used: Iterable[Term], condition: Term) -> bool | None:
+    """Return False for the condition that some bytes behind a symbol are at null, True for its contrary, else None."""
+    row = condition if condition.op == "zero" else terms.invert(condition)
+    if row.op != "zero" or row.args[0].width != terms.WORD:
+        return None
+    behind = (terms.reach(terms.sub(row.args[0], one)) for one in used)
+    is_inside = any(reach is not None and reach[1] < BEHIND_SYMBOLS for reach in behind)
+    return row is not condition if is_inside else None
 
 
 def of_sizes(given: Iterable[str], uop: str, rows: Iterable[Term]) -> list[Term]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from stencilkit.prove.terms.bits import bitwise, both, concat, either, extract, invert, ite, multiple, sext, shift, zext
 from stencilkit.prove.terms.comparisons import bound, eq, less
 from stencilkit.prove.terms.node import FALSE, FRAME_NAME, TRUE, WORD, Term, call, const, over, show, signed, sym, word
+from stencilkit.prove.terms.ranges import reach
 from stencilkit.prove.terms.replacing import known, replaced
 from stencilkit.prove.terms.sums import add, mul, offset, parts, scale, sub
 from stencilkit.prove.terms.values import Given, below, evaluate, symbols
@@ -46,6 +47,7 @@ __all__ = [
     "offset",
     "over",
     "parts",
+    "reach",
     "replaced",
     "scale",
     "sext",
