@@ -27,6 +27,7 @@ joining      paths that come together behind a call
 cases        loops by the number of their rounds, where a round of one side is not a round of the other
 tables       jumps through a table in the data
 apart        writes that are elsewhere by the form of what is known
+tags         references whose tag is known to be clear
 solving      sums that comparisons leave one number for
 asking       questions about a path, the cheap ones first
 search       paths of both sides, in pairs
