@@ -5,38 +5,64 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from stencilkit.errors import CompileError, FlagError, StencilkitError
+from stencilkit.errors import CompileError, FlagError, SourceError, StencilkitError
 from stencilkit.model.build import Closure, FileOrigin, IncludedFile, Plan
-from stencilkit.support import files, process
+from stencilkit.support import environ, files, process
 
 _TIMEOUT_SECONDS: Final = 600.0
 _PYCONFIG: Final = "pyconfig.h"
+_READINGS: Final = 5
+"""How often files may change while they are read."""
 
 
 def find(plan: Plan, work: Path) -> Closure:
     """Preprocess everything that the units include; list the files that it really includes.
 
-    The files that the units' own text comes from are listed too.
+    The files that the units' own text comes from are listed too. A file may be saved between clang's reading it and our
+    hashing it: what is young is preprocessed once more, so that the digest is that of the files that were hashed before
+    and behind it.
 
-    Raises: CompileError with clang's diagnostics.
+    Raises: CompileError with clang's diagnostics; SourceError where files do not stay as they are.
     """
     kinds = _kinds(plan)
+    before: Closure | None = None
+    young: list[Path] = []
+    for _ in range(_READINGS):
+        moment = environ.moment()
+        found, digest = _read(plan, work, kinds)
+        closure = _listed(plan, found, digest)
+        young = [path for path in found if not files.are_older([path], moment)]
+        if not young or before == replace(closure, digest=""):
+            return closure
+        before = replace(closure, digest="")
+    raise SourceError(
+        "a file that all uops include is changed again and again",
+        where=str(min(young)),
+        fix="build again when nothing else works on it; nothing was written",
+    )
+
+
+def _read(plan: Plan, work: Path, kinds: Mapping[bool, str]) -> tuple[set[Path], str]:
+    """Preprocess what units of each kind include; return the files that were read, and the digest of the results."""
     sources = [work / f"closure-{number}.c" for number in range(len(kinds))]
     with process.workers() as pool:
         done = list(pool.map(lambda source, kind: _preprocess(plan, source, *kind), sources, kinds.items()))
-    texts = [text for text, _ in done]
     found = {path for _, paths in done for path in paths}
-    own = {plan.tree.root / name for name in plan.sources}
-    paths = sorted(_resolved(found | own))
+    return found, hashlib.sha256(b"\0".join(text for text, _ in done)).hexdigest()
+
+
+def _listed(plan: Plan, found: Iterable[Path], digest: str) -> Closure:
+    """Hash the files that were read, and those of the units' own text."""
+    paths = sorted(_resolved({*found, *(plan.tree.root / name for name in plan.sources)}))
     included = dict(zip(paths, _included(_places(plan), paths), strict=True))
     return Closure(
         files=tuple(sorted(included.values(), key=lambda file: (file.origin, file.name))),
-        digest=hashlib.sha256(b"\0".join(texts)).hexdigest(),
+        digest=digest,
         paths=tuple((path, file) for path, file in included.items() if file.origin != "pyconfig"),
     )
 

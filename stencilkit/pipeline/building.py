@@ -37,13 +37,15 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     """
     check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
+    # Digested before they are read, so that a change in between is found.
+    used = _used(request.tree)
     plan = plan_of(request)
     if reading := _reading(plan):
         store = NoStore(programs=store.programs)
         notes += (f"nothing is cached: {reading} may include a file, and what a uop alone includes is in no key",)
     with files.scratch("build") as work, process.workers(1) as beside:
         early = _begin(plan, request, work, beside) if store.keeps and remembering.is_new(request, store) else None
-        inputs = _gather(request, plan, store, work)
+        inputs = _gather(request, plan, used, store, work)
         key = remembering.key(inputs)
         known = remembering.recall(key, request, store)
         if known is not None:
@@ -80,8 +82,8 @@ def _reading(plan: Plan) -> str:
     return next((name for text, name in texts.items() if any(word in text for word in _READING)), "")
 
 
-def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inputs:
-    """Ask clang and the tree for all that decides what will be made."""
+def _gather(request: BuildRequest, plan: Plan, used: tuple[UsedFile, ...], store: Store, work: Path) -> Inputs:
+    """Ask clang and the tree for all that decides what will be made; `used` was digested before the plan was made."""
     tree = request.tree
     # None of these needs another, and each waits for programs; what needs none is done meanwhile. The closure is last.
     with process.workers() as pool:
@@ -89,8 +91,6 @@ def _gather(request: BuildRequest, plan: Plan, store: Store, work: Path) -> Inpu
         asked = asking.begin(plan, work, pool)
         identifying = pool.submit(toolchain.identity, request.toolchain, store, asked.said)
         code = resources.whole_digest()
-        # Digested before they are read, so that a change in between is found.
-        used = _used(tree)
         variants = dialects.variants(tree)
         line1 = tree.python.dialect.input_digest(
             tree, request.pyconfig.content, request.asked, request.flavour, request.cflags

@@ -33,8 +33,6 @@ from stencilkit.support.cache import Store, key_of
 _LIBRARIES: Final = ("capstone", "elftools", "tomli_w")
 # Hexadecimal text shrinks to a quarter even so.
 _FASTEST: Final = 1
-# File systems count in up to two seconds, and some have another machine's clock.
-_CLOCKS: Final = 2_000_000_000
 # The files of 3.15 have 2 MiB.
 _LARGEST: Final = 64 << 20
 
@@ -110,11 +108,12 @@ def _digest(data: bytes) -> str:
 def changed(inputs: Inputs) -> tuple[str, ...]:
     """List the files that are not those of the inputs any more: somebody may change one during the build."""
     root, config = inputs.plan.tree.root, inputs.request.pyconfig
-    recorded = {root / file.name: file.sha256 for file in inputs.used}
-    recorded |= {path: file.sha256 for path, file in inputs.closure.paths}
-    recorded[config.folder / "pyconfig.h"] = _digest(config.content)
-    found = [path for path, digest in recorded.items() if not _is(path, digest)]
-    return tuple(map(str, (*found, *toolchain.replaced(inputs.identity))))
+    # The uops are digested before their text is read, and again among all files: each digest counts.
+    recorded = [(root / file.name, file.sha256) for file in inputs.used]
+    recorded += [(path, file.sha256) for path, file in inputs.closure.paths]
+    recorded.append((config.folder / "pyconfig.h", _digest(config.content)))
+    found = [path for path, digest in dict.fromkeys(recorded) if not _is(path, digest)]
+    return tuple(map(str, dict.fromkeys((*found, *toolchain.replaced(inputs.identity)))))
 
 
 def _is(path: Path, digest: str) -> bool:
@@ -206,15 +205,7 @@ def is_older(inputs: Inputs, moment: int) -> bool:
     """
     config = inputs.request.pyconfig.folder / "pyconfig.h"
     paths = (config, *(path for path, _ in inputs.closure.paths), *(path for path, *_ in inputs.identity.stamps))
-    try:
-        return all(_changed_at(path) < moment - _CLOCKS for path in paths)
-    except OSError:
-        return False
-
-
-def _changed_at(path: Path) -> int:
-    status = path.stat()
-    return max(status.st_mtime_ns, status.st_ctime_ns)
+    return files.are_older(paths, moment)
 
 
 def keep(key: str, build: Build, store: Store) -> None:

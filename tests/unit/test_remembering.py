@@ -191,6 +191,15 @@ def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten
     assert store.get("2" * 64) is None
 
 
+def test_uops_that_are_saved_between_their_reading_and_hashing_are_seen(tmp_path: Path) -> None:
+    found = inputs(tmp_path)
+    path = found.plan.tree.root / "Python/jit.c"
+    saved = IncludedFile(origin="tree", name="Python/jit.c", sha256=samples.digest(b"saved"))
+    path.write_bytes(b"saved")
+    found = replace(found, closure=replace(found.closure, paths=(*found.closure.paths, (path, saved))))
+    assert remembering.changed(found) == (str(path),)
+
+
 def build(found: Inputs) -> Build:
     described = samples.describe(samples.tree(found.plan.tree.root), samples.FILES, samples.stencils(), OTHER)
     contents = {"jit_stencils.h": b"\n\n", "empty.o": b"", MANIFEST_NAME: b"schema = 1\n"}
