@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.request import BuildRequest
 from stencilkit.model.source import Unit
 from stencilkit.pipeline import keeping, remembering
-from stencilkit.pipeline.keeping import Batch, Calls, Kept, Prefix
+from stencilkit.pipeline.keeping import Batch, Calls, Entry, Kept, Prefix
 from stencilkit.pipeline.packing import Packed
 from stencilkit.pipeline.remembering import Early, Inputs
 from stencilkit.support import process
@@ -68,24 +69,26 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
     progress.begin(plan.label, len(plan.units))
     notes: tuple[str, ...] = ()
     try:
-        batches: list[Batch] = []
+        entries: list[Entry] = []
         missing: list[Unit] = []
         with process.workers(1) as beside:
             asked: Future[Session] | None = None
             for unit in plan.units:
-                batches.append(kept.recall(unit))
-                if not len(batches[-1]):
+                known = kept.find(unit)
+                if known:
+                    entries.append(known)
+                else:
                     missing.append(unit)
                     # The driver answers while the others are looked for.
                     asked = asked or beside.submit(_ask_driver, inputs, work, store, early)
-        progress.advance(sum(map(len, batches)))
-        if asked:
-            prefix = Prefix(store, keeping.prefix_key(plan, inputs.closure, inputs.identity, inputs.told.unasked))
-            made = _Making(plan, inputs.request, kept, progress, prefix, asked.result()).make(missing)
-            account = sum((batch.account for batch in made), Account())
-            compiler.check_failures(plan, account.failures)
-            batches += made
-            notes = account.notes
+        recalled = functools.cache(functools.partial(_recalled, kept, entries, progress))
+        make = functools.partial(_make, inputs, kept, store, progress, recalled)
+        made = make(asked.result(), missing) if asked else []
+        damaged = [entry.unit for entry, batch in zip(entries, recalled(), strict=True) if not len(batch)]
+        if damaged:
+            made += make(asked.result() if asked else _ask_driver(inputs, work, store, early), damaged)
+        batches = [*recalled(), *made]
+        notes = sum((batch.account for batch in made), Account()).notes
     finally:
         progress.end()
     packed.pack()
@@ -98,6 +101,33 @@ def compile_all(inputs: Inputs, work: Path, store: Store, progress: Progress, ea
         driver="plain" if plain else "batched",
         notes=notes,
     )
+
+
+def _recalled(kept: Kept, entries: Sequence[Entry], progress: Progress) -> list[Batch]:
+    """Read what the store has, in its order; nothing of what is of no use."""
+    found = [kept.read(entry) for entry in entries]
+    progress.advance(sum(map(len, found)))
+    return found
+
+
+def _make(
+    inputs: Inputs,
+    kept: Kept,
+    store: Store,
+    progress: Progress,
+    meanwhile: Callable[[], object],
+    begun: Session,
+    missing: Sequence[Unit],
+) -> list[Batch]:
+    """Compile units; do something else while the compilers run.
+
+    Raises: CompileError with the diagnostics of all units that failed; AssemblyError; ObjectError.
+    """
+    plan = inputs.plan
+    prefix = Prefix(store, keeping.prefix_key(plan, inputs.closure, inputs.identity, inputs.told.unasked))
+    made = _Making(plan, inputs.request, kept, progress, prefix, begun, meanwhile).make(missing)
+    compiler.check_failures(plan, sum((batch.account for batch in made), Account()).failures)
+    return made
 
 
 def _ask_driver(inputs: Inputs, work: Path, store: Store, early: Early | None) -> Session:
@@ -127,6 +157,7 @@ class _Making:
     progress: Progress
     prefix: Prefix
     begun: Session
+    meanwhile: Callable[[], object]
 
     def make(self, missing: Sequence[Unit]) -> list[Batch]:
         """Compile units, but for those of which all that is live is as it was, although other uops have changed."""
@@ -186,7 +217,7 @@ class _Making:
         """
         made: dict[int, Batch] = {}
         # Closed before this function ends, so that no worker outlives the folder that it works in:
-        with contextlib.closing(_run(session, units, self.request.jobs, asked, shared)) as batches:
+        with contextlib.closing(_run(session, units, self.request.jobs, asked, shared, self.meanwhile)) as batches:
             try:
                 for number, batch in batches:
                     self.kept.keep(batch)
@@ -201,7 +232,12 @@ class _Making:
 
 
 def _run(
-    session: Session, batches: Sequence[Sequence[Unit]], jobs: int, asked: Unit | None, shared: Unit | None
+    session: Session,
+    batches: Sequence[Sequence[Unit]],
+    jobs: int,
+    asked: Unit | None,
+    shared: Unit | None,
+    meanwhile: Callable[[], object],
 ) -> Generator[tuple[int, Batch]]:
     with process.workers(jobs) as pool:
         if shared is not None:
@@ -209,6 +245,7 @@ def _run(
             session = replace(session, front=pool.submit(session.find_front, shared, _with_dead_code(session.plan)))
         started = {pool.submit(_ask, session, asked): -1} if asked is not None else {}
         started |= {pool.submit(_compile, session, batch): number for number, batch in enumerate(batches)}
+        meanwhile()
         for future in as_completed(started):
             yield started[future], future.result()
 

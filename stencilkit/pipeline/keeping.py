@@ -221,6 +221,15 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a store has of a unit, under a key."""
+
+    unit: Unit
+    key: str
+    content: bytes
+
+
 @dataclass(slots=True)
 class Kept:
     """The units of one build in a store. `live` has a digest of what is live for each unit, where that is known."""
@@ -235,21 +244,28 @@ class Kept:
         if self.keys.body:
             self.live = self.store.read(self.keys.body, _live, ValueError, AttributeError, RecursionError) or {}
 
-    def recall(self, unit: Unit) -> Batch:
-        """Take a unit's object from the store; nothing where there is nothing of use."""
-        name = self.keys.short[unit.name]
-        entry = self.store.get(name)
-        if entry in (_UNASKED, _SENSITIVE, _OBSCURE):
-            name = self._with_live(unit.name) if entry == _SENSITIVE else self.keys.whole[unit.name]
-            entry = self.store.get(name)
-        if entry is None:
-            return Batch()
+    def find(self, unit: Unit) -> Entry | None:
+        """Look for a unit's object in the store, and do not read it yet."""
+        key = self.keys.short[unit.name]
+        content = self.store.get(key)
+        if content in (_UNASKED, _SENSITIVE, _OBSCURE):
+            key = self._with_live(unit.name) if content == _SENSITIVE else self.keys.whole[unit.name]
+            content = self.store.get(key)
+        return None if content is None else Entry(unit, key, content)
+
+    def read(self, entry: Entry) -> Batch:
+        """Read a unit's object; nothing where it is of no use."""
         try:
-            return _stored(unit, entry)
+            return _stored(entry.unit, entry.content)
         except ObjectError:
             # Somebody wrote it who computed a digest: it is compiled again.
-            self.store.forget(name)
+            self.store.forget(entry.key)
             return Batch()
+
+    def recall(self, unit: Unit) -> Batch:
+        """Take a unit's object from the store; nothing where there is nothing of use."""
+        found = self.find(unit)
+        return self.read(found) if found else Batch()
 
     def is_sensitive(self, unit: Unit) -> bool:
         """Return whether a unit is known to need its dead code."""

@@ -17,7 +17,7 @@ from stencilkit.model.objectfile import ObjectFile
 from stencilkit.model.source import Unit
 from stencilkit.model.target import Flavour
 from stencilkit.model.toolchain import Identity
-from stencilkit.pipeline import compiling, keeping
+from stencilkit.pipeline import compiling, keeping, remembering
 from stencilkit.pipeline.keeping import Batch, Kept, Prefix
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT
@@ -98,7 +98,7 @@ def test_assembly_that_cannot_be_merged_is_assembled_alone(said: str, noted: str
 def making(inputs: Any, store: Store) -> compiling._Making:
     keys = keeping.keys(inputs.plan, CLOSURE, IDENTITY, ())
     begun = compiler.Session(plan=inputs.plan, work=Path())
-    return compiling._Making(inputs.plan, inputs.request, Kept(store, keys), SILENT, Prefix(store, ""), begun)
+    return compiling._Making(inputs.plan, inputs.request, Kept(store, keys), SILENT, Prefix(store, ""), begun, list)
 
 
 def inputs(here: Path, *units: Unit, flavour: Flavour = "release") -> Any:  # a stand-in
@@ -218,6 +218,31 @@ def test_what_the_answer_says_nothing_of_does_not_wait_for_it(tmp_path: Path, mo
     rounds.clear()
     assert built(clang, store, second) == (["b\n"], ["_OTHER", "_SENSITIVE"])
     assert rounds == [["_SENSITIVE"], ["_OTHER"]]
+
+
+@pytest.mark.parametrize("missing", [["_C"], []])
+def test_entries_that_are_of_no_use_are_compiled_behind_what_is_missing(
+    missing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "entries")
+    units = [fakes.unit(name) for name in ("_A", "_B", *missing)]
+    made = inputs(tmp_path, *units)
+    made.closure, made.identity, made.told = CLOSURE, IDENTITY, SimpleNamespace(unasked=())
+    clang = Clang(monkeypatch, {})
+    begun = compiler.Session(plan=made.plan, work=Path())
+    monkeypatch.setattr(remembering, "place", lambda *_: "0" * 64)
+    monkeypatch.setattr(compiling, "_ask_driver", lambda *_: begun)
+    kept = making(made, store).kept
+    kept.keep(Batch(objects={"_A": ObjectFile(sections=())}))
+    good = store.get(kept.keys.short["_A"])
+    assert good is not None
+    store.put(kept.keys.short["_B"], good[:1] + b"no object")
+    found = compiling.compile_all(made, Path(), store, SILENT)
+    assert list(found.objects) == ["_A", "_B", *missing]
+    assert clang.compiled == [*missing, "_B"]
+    assert store.get(kept.keys.short["_B"]) == good
+    assert compiling.compile_all(made, Path(), store, SILENT) == found
+    assert clang.compiled == [*missing, "_B"]
 
 
 @pytest.mark.parametrize("entry", [b"[1]", b"{", b"\xff", b"[" * 100_000])
