@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -144,6 +145,27 @@ def test_a_damaged_cache_is_noticed_and_mended(small: Path, here: Path) -> None:
     build(small, here, "--out", here / "again")
     assert wb.outputs(here / "again") == whole
     assert build(small, here).stdout.splitlines()[-1].startswith("unchanged ")
+
+
+def test_a_header_that_is_saved_while_it_is_read_leaves_nothing_wrong_in_the_cache(here: Path) -> None:
+    """It is saved between clang's preprocessing it and our hashing it, and put back later."""
+    tree = wb.small_tree(VERSION, here / "cpython")
+    header, cases = tree / "Include/internal/pycore_interpframe_structs.h", tree / "Python/executor_cases.c.h"
+    first, saved, armed = header.read_bytes(), here / "saved.h", here / "armed"
+    saved.write_bytes(first.replace(b"struct _PyInterpreterFrame {", b"struct _PyInterpreterFrame { long more;"))
+    save = f'[ -e "{armed}" ] && case " $* " in *" -MF "*) rm "{armed}"; cp "{saved}" "{header}";; esac; true'
+    clang = wrapper(here, after=save)
+    build(tree, here, llvm=clang)
+    cases.write_text(re.sub(r"(case _\w+: \{\n)", r"\1            (void)1;\n", cases.read_text()))
+    armed.touch()
+    build(tree, here, llvm=clang)
+    assert not armed.exists()
+    assert header.read_bytes() == saved.read_bytes()
+    for content in (saved.read_bytes(), first):
+        header.write_bytes(content)
+        build(tree, here, llvm=clang)
+        build(tree, here, "--no-cache", "--out", here / "alone", llvm=clang)
+        assert wb.outputs(here / "out") == wb.outputs(here / "alone")
 
 
 # What an earlier answer must not be taken for, each beside the others: a header that changed, one that is found before
