@@ -72,6 +72,8 @@ def install(
         return Installed(verdicts=verdicts, files=(), make_argument="")
     contents = placing.left_alone(place.folder, placing.files_for(place, chosen))
     _check_unbuilt(place, contents)
+    if place.build.deletes_stencils:
+        _check_keeper(place)
     if check:
         return Installed(verdicts=verdicts, files=(), make_argument="")
     # What make looks at comes last of all.
@@ -177,18 +179,24 @@ def _has(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
-def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
-    """Keep copies, and a script that make can run in place of the generator; return the argument that makes it so.
+def _check_keeper(place: placing.Place) -> None:
+    """Refuse to keep copies where a link would have us write elsewhere.
 
-    The makefile's rule for jit_stencils.h runs `$(PYTHON_FOR_REGEN) Tools/jit/build.py`: where the makefile has deleted
-    the files, the script brings them back, and everything else goes to the real python.
-
-    Raises: InstallError where a link would have us write elsewhere.
+    Raises: InstallError.
     """
     keeper = place.folder.resolve() / KEEPER
     for folder in (keeper, keeper / "files"):
         if folder.is_symlink():
             raise InstallError(f"{folder} is a link, and what is behind it is not ours", fix="remove it")
+
+
+def _keep(place: placing.Place, contents: dict[str, bytes]) -> str:
+    """Keep copies, and a script that make can run in place of the generator; return the argument that makes it so.
+
+    The makefile's rule for jit_stencils.h runs `$(PYTHON_FOR_REGEN) Tools/jit/build.py`: where the makefile has deleted
+    the files, the script brings them back, and everything else goes to the real python.
+    """
+    keeper = place.folder.resolve() / KEEPER
     files.write_together(keeper / "files", contents, stamps=artifact.stamps(contents))
     script = (
         "#!/bin/sh\n"
