@@ -7,6 +7,7 @@ import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -293,6 +294,22 @@ def test_mingws_headers_must_be_allowed(case: Case) -> None:
     with pytest.raises(BundleError, match=r"were compiled with mingw's headers$"):
         case.install(item)
     assert case.install(item, mingw=True).accepted
+
+
+@pytest.mark.parametrize(
+    ("doubt", "said"),
+    [({"provisional": "3.14"}, "was built as 3.14"), ({"provisional_llvm": 18}, "LLVM 19.1.7 was taken for 18")],
+)
+def test_provisional_stencils_must_be_allowed_where_they_are_packed_or_installed(
+    doubt: dict[str, Any], said: str, case: Case
+) -> None:
+    described = replace(case.item.manifest, **doubt)
+    item = replace(case.item, manifest=described, manifest_text=manifest.render(described).encode())
+    with pytest.raises(BundleError, match=said) as caught:
+        case.install(item)
+    assert "--provisional" in caught.value.fix
+    assert case.placed() == []
+    bundling.check_marks([item], mingw=False, provisional=True)
 
 
 @pytest.mark.parametrize("name", ["_mingw.h", "include/any-windows-any/_mingw_mac.h"])
