@@ -24,8 +24,8 @@ def find(plan: Plan, work: Path) -> Closure:
     """Preprocess everything that the units include; list the files that it really includes.
 
     The files that the units' own text comes from are listed too. A file may be saved between clang's reading it and our
-    hashing it: what is young is preprocessed once more, so that the digest is that of the files that were hashed before
-    and behind it.
+    hashing it, or others take its place: where something is young, all is preprocessed once more, so that the digest is
+    that of the files that were hashed before and behind it.
 
     Raises: CompileError with clang's diagnostics; SourceError where files do not stay as they are.
     """
@@ -36,13 +36,14 @@ def find(plan: Plan, work: Path) -> Closure:
         moment = environ.moment()
         found, digest = _read(plan, work, kinds)
         closure = _listed(plan, found, digest)
-        young = [path for path in found if not files.are_older([path], moment)]
+        read = (*sorted(found), *sorted(_ways(plan, found)))
+        young = [path for path in read if not files.are_older([path], moment)]
         if not young or before == replace(closure, digest=""):
             return closure
         before = replace(closure, digest="")
     raise SourceError(
         "a file that all uops include is changed again and again",
-        where=str(min(young)),
+        where=str(young[0]),
         fix="build again when nothing else works on it; nothing was written",
     )
 
@@ -77,6 +78,15 @@ def _resolved(paths: Iterable[Path]) -> set[Path]:
         place = folders[path.parent] / path.name
         found.add(place.resolve() if path.name == ".." or place.is_symlink() else place)
     return found
+
+
+def _ways(plan: Plan, paths: Iterable[Path]) -> set[Path]:
+    """List the tree's folders, and all links, on the way to files: old files may take the place of others with them.
+
+    Other folders do not count: in some of those above a tree (/tmp), something is new all the time.
+    """
+    ways = {way for folder in {path.parent for path in paths} for way in (folder, *folder.parents)}
+    return {way for way in ways if way.is_relative_to(plan.tree.root) or way.is_symlink()}
 
 
 def _kinds(plan: Plan) -> dict[bool, str]:

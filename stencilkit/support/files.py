@@ -48,7 +48,10 @@ def stamp(path: Path) -> tuple[int, ...]:
 
 
 def are_older(paths: Iterable[Path], moment: int) -> bool:
-    """Return whether files are there and were last changed before a moment, in nanoseconds since 1970, for certain."""
+    """Return whether files are there and were last changed before a moment, in nanoseconds since 1970, for certain.
+
+    Of a link, that goes for the link and for what it leads to; of a folder, for what it has and for its own name.
+    """
     try:
         return all(_changed_at(path) < moment - _CLOCKS for path in paths)
     except OSError:
@@ -56,8 +59,7 @@ def are_older(paths: Iterable[Path], moment: int) -> bool:
 
 
 def _changed_at(path: Path) -> int:
-    status = path.stat()
-    return max(status.st_mtime_ns, status.st_ctime_ns)
+    return max(max(status.st_mtime_ns, status.st_ctime_ns) for status in (path.lstat(), path.stat()))
 
 
 def starts_with(path: Path, beginning: bytes) -> bool:

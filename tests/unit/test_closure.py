@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from stencilkit.compiler import closure
 from stencilkit.errors import SourceError
 from stencilkit.model.build import Closure
-from stencilkit.support import environ, process
+from stencilkit.support import environ, files, process
 from tests import fakes
 
 MINUTE = 60_000_000_000
@@ -63,3 +65,48 @@ def test_a_header_that_does_not_stay_as_it_is_is_refused(tmp_path: Path, monkeyp
 
 def test_headers_that_are_older_than_the_build_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find(tmp_path, monkeypatch, [], age=MINUTE)[1] == [b"at first"]
+
+
+def link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("second"))
+
+
+def rename(path: Path) -> None:
+    path.rename(path.with_name("before"))
+    path.with_name("second").rename(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "swap"), [("Include", rename), ("Include/sub", rename), ("Include", link), ("Include/sub/Python.h", link)]
+)
+def test_an_old_header_that_takes_the_place_of_another_is_found(
+    place: str, swap: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is renamed, or a link leads elsewhere: no time of its own says so."""
+    plan = fakes.plan(tmp_path, (fakes.unit("_A"),))
+    header, path = plan.tree.root / "Include/sub/Python.h", plan.tree.root / place
+    shutil.rmtree(plan.tree.root / "Include", ignore_errors=True)
+    for name in ("first", "second"):
+        made = path.with_name(name) / header.relative_to(path)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text(name)
+    if swap is link:
+        path.symlink_to(path.with_name("first"))
+    else:
+        path.with_name("first").rename(path)
+    read: list[bytes] = []
+
+    def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:
+        source = cwd / command[command.index("-MF") + 2]
+        source.with_suffix(".d").write_text(f"closure.o: {source.name} {header}\n")
+        read.append(header.read_bytes())
+        if len(read) == 1:
+            swap(path)
+        return process.Completed(command=(), returncode=0, stdout=read[-1], stderr=b"")
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(files, "_CLOCKS", 0)
+    time.sleep(0.1)  # file systems count time in steps
+    assert closure.find(plan, tmp_path).digest == of(b"second")
+    assert read[:2] == [b"first", b"second"]
