@@ -38,6 +38,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
     # Digested before they are read, so that a change in between is found.
+    begun = remembering.stamps(request.tree.root / name for name in dialects.digested_files(request.tree))
     used = _used(request.tree)
     plan = plan_of(request)
     if reading := _reading(plan):
@@ -55,7 +56,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
             return replace(known, notes=notes)
         from stencilkit.pipeline import making  # noqa: PLC0415  # loading it takes as long as the rest of such an answer
 
-        with remembering.unchanged(inputs, store):
+        with remembering.unchanged(inputs, store, begun):
             made = making.make(inputs, store, work, progress, early)
     if not made.unrecorded:
         remembering.keep(key, made.build, store)

@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, get_args
 
 from stencilkit import __version__, manifest, toolchain
@@ -111,7 +112,9 @@ def changed(inputs: Inputs) -> tuple[str, ...]:
     # The uops are digested before their text is read, and again among all files: each digest counts.
     recorded = [(root / file.name, file.sha256) for file in inputs.used]
     recorded += [(path, file.sha256) for path, file in inputs.closure.paths]
-    recorded.append((config.folder / "pyconfig.h", _digest(config.content)))
+    # So is pyconfig.h, which was read before clang read it.
+    pyconfig = [_digest(config.content), *(file.sha256 for file in inputs.closure.files if file.origin == "pyconfig")]
+    recorded += [(config.folder / "pyconfig.h", digest) for digest in pyconfig]
     found = [path for path, digest in dict.fromkeys(recorded) if not _is(path, digest)]
     return tuple(map(str, dict.fromkeys((*found, *toolchain.replaced(inputs.identity)))))
 
@@ -123,30 +126,46 @@ def _is(path: Path, digest: str) -> bool:
         return False
 
 
+def stamps(paths: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
+    """Note what alters when files are written to: one that is as it was may have been another in between."""
+    return {path: files.stamp(path) for path in paths}
+
+
 @contextlib.contextmanager
-def unchanged(inputs: Inputs, store: Store) -> Iterator[None]:
+def unchanged(
+    inputs: Inputs, store: Store, begun: Mapping[Path, tuple[int, ...]] = MappingProxyType({})
+) -> Iterator[None]:
     """Refuse what was made of files that were changed or replaced meanwhile, and take it out of the cache again.
 
     A compiler reads a header when it gets to it, and not when the header was hashed: what it makes is what neither the
-    old file nor the new one is good for, and has the keys of the old one.
+    old file nor the new one is good for, and has the keys of the old one. `begun` are stamps of files that were read
+    before.
 
     Raises: SourceError.
     """
     start = len(store.added())
+    noted = {**stamps(_own(inputs)), **begun}
     try:
         yield
     except KeyboardInterrupt:
-        _withdraw(inputs, store, start)
+        _withdraw(inputs, store, start, noted)
         raise
     except BaseException:
         # It may be the reason for this:
-        _refuse(_withdraw(inputs, store, start))
+        _refuse(_withdraw(inputs, store, start, noted))
         raise
-    _refuse(_withdraw(inputs, store, start))
+    _refuse(_withdraw(inputs, store, start, noted))
 
 
-def _withdraw(inputs: Inputs, store: Store, start: int) -> tuple[str, ...]:
-    found = changed(inputs)
+def _own(inputs: Inputs) -> Iterator[Path]:
+    """List what somebody works on: not a toolchain's files, of which uv makes links, nor the system's."""
+    yield inputs.request.pyconfig.folder / "pyconfig.h"
+    yield from (path for path, file in inputs.closure.paths if file.origin in ("tree", "build"))
+
+
+def _withdraw(inputs: Inputs, store: Store, start: int, noted: Mapping[Path, tuple[int, ...]]) -> tuple[str, ...]:
+    touched = (str(path) for path, stamp in noted.items() if files.stamp(path) != stamp)
+    found = tuple(dict.fromkeys((*changed(inputs), *touched)))
     if found:
         store.withdraw(store.added(start))
     return found

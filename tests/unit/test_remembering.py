@@ -191,6 +191,27 @@ def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten
     assert store.get("2" * 64) is None
 
 
+@pytest.mark.parametrize("name", ["Include/Python.h", "config/pyconfig.h", "Tools/jit/template.c"])
+def test_a_file_that_was_another_in_between_is_seen(name: str, tmp_path: Path) -> None:
+    found, store = inputs(tmp_path), Store(tmp_path / "cache")
+    path = next(place / name for place in (found.plan.tree.root, tmp_path) if (place / name).is_file())
+    begun, first = remembering.stamps([found.plan.tree.root / "Tools/jit/template.c"]), path.read_bytes()
+    with pytest.raises(SourceError, match="was changed while") as caught, remembering.unchanged(found, store, begun):
+        store.put("0" * 64, b"made of the other")
+        path.write_bytes(b"other")
+        path.write_bytes(first)
+        os.utime(path, ns=(0, 0))
+    assert caught.value.where == str(path)
+    assert store.get("0" * 64) is None
+
+
+def test_a_pyconfig_that_was_another_when_clang_read_it_is_seen(tmp_path: Path) -> None:
+    found = inputs(tmp_path)
+    other = IncludedFile(origin="pyconfig", name="pyconfig.h", sha256=samples.digest(b"other"))
+    found = replace(found, closure=replace(found.closure, files=(*found.closure.files, other)))
+    assert remembering.changed(found) == (str(found.plan.pyconfig / "pyconfig.h"),)
+
+
 def test_uops_that_are_saved_between_their_reading_and_hashing_are_seen(tmp_path: Path) -> None:
     found = inputs(tmp_path)
     path = found.plan.tree.root / "Python/jit.c"
