@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from stencilkit.model.source import SourceTree
 from stencilkit.model.target import PythonSupport, SpelledTarget
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.pipeline import asking, remembering
-from stencilkit.pipeline.remembering import Early, Inputs
+from stencilkit.pipeline.remembering import Begun, Early, Inputs
 from stencilkit.support import environ, escape, files, process, resources
 from stencilkit.support.cache import NoStore, Store
 from stencilkit.support.progress import SILENT, Progress
@@ -38,7 +39,8 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
     check(request.tree, request.asked, request.toolchain, request.cflags)
     notes = (*_doubts(request), *check_threading(request.tree.python.support, request.pyconfig))
     # Digested before they are read, so that a change in between is found.
-    begun = remembering.stamps(request.tree.root / name for name in dialects.digested_files(request.tree))
+    moment = environ.moment()
+    stamps = remembering.stamps(request.tree.root / name for name in dialects.digested_files(request.tree))
     used = _used(request.tree)
     plan = plan_of(request)
     if reading := _reading(plan):
@@ -56,6 +58,7 @@ def build(request: BuildRequest, store: Store, *, progress: Progress = SILENT) -
             return replace(known, notes=notes)
         from stencilkit.pipeline import making  # noqa: PLC0415  # loading it takes as long as the rest of such an answer
 
+        begun = Begun(moment, stamps, functools.partial(closure.find, plan, work))
         with remembering.unchanged(inputs, store, begun):
             made = making.make(inputs, store, work, progress, early)
     if not made.unrecorded:

@@ -10,16 +10,15 @@ import contextlib
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, get_args
 
 from stencilkit import __version__, manifest, toolchain
 from stencilkit.compiler import Session
-from stencilkit.errors import ManifestError, SourceError
+from stencilkit.errors import ManifestError, SourceError, StencilkitError
 from stencilkit.model.build import Closure, Plan
 from stencilkit.model.manifest import MANIFEST_NAME, UsedFile
 from stencilkit.model.request import Build, BuildRequest
@@ -131,30 +130,46 @@ def stamps(paths: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
     return {path: files.stamp(path) for path in paths}
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """When a build began, in nanoseconds since 1970; stamps of what it read first; what says again what is included."""
+
+    moment: int
+    stamps: Mapping[Path, tuple[int, ...]]
+    look: Callable[[], Closure]
+
+
 @contextlib.contextmanager
-def unchanged(
-    inputs: Inputs, store: Store, begun: Mapping[Path, tuple[int, ...]] = MappingProxyType({})
-) -> Iterator[None]:
+def unchanged(inputs: Inputs, store: Store, begun: Begun) -> Iterator[None]:
     """Refuse what was made of files that were changed or replaced meanwhile, and take it out of the cache again.
 
     A compiler reads a header when it gets to it, and not when the header was hashed: what it makes is what neither the
-    old file nor the new one is good for, and has the keys of the old one. `begun` are stamps of files that were read
-    before.
+    old file nor the new one is good for, and has the keys of the old one. A new header may come before another of its
+    name.
 
     Raises: SourceError.
     """
     start = len(store.added())
-    noted = {**stamps(_own(inputs)), **begun}
+    noted = {**stamps(_own(inputs)), **begun.stamps}
+
+    def found(shadowing: Callable[[Inputs, Begun], Iterable[str]]) -> tuple[str, ...]:
+        touched = (str(path) for path, stamp in noted.items() if files.stamp(path) != stamp)
+        others = tuple(dict.fromkeys((*changed(inputs), *touched))) or tuple(shadowing(inputs, begun))
+        if others:
+            store.withdraw(store.added(start))
+        return others
+
     try:
         yield
     except KeyboardInterrupt:
-        _withdraw(inputs, store, start, noted)
+        # Who interrupts does not wait for a compiler.
+        found(_young)
         raise
     except BaseException:
         # It may be the reason for this:
-        _refuse(_withdraw(inputs, store, start, noted))
+        _refuse(found(_shadowing))
         raise
-    _refuse(_withdraw(inputs, store, start, noted))
+    _refuse(found(_shadowing))
 
 
 def _own(inputs: Inputs) -> Iterator[Path]:
@@ -163,12 +178,23 @@ def _own(inputs: Inputs) -> Iterator[Path]:
     yield from (path for path, file in inputs.closure.paths if file.origin in ("tree", "build"))
 
 
-def _withdraw(inputs: Inputs, store: Store, start: int, noted: Mapping[Path, tuple[int, ...]]) -> tuple[str, ...]:
-    touched = (str(path) for path, stamp in noted.items() if files.stamp(path) != stamp)
-    found = tuple(dict.fromkeys((*changed(inputs), *touched)))
-    if found:
-        store.withdraw(store.added(start))
-    return found
+def _young(inputs: Inputs, begun: Begun) -> tuple[str, ...]:
+    """List the folders of the tree's and the build's headers in which something may be new since a build began."""
+    folders = sorted({path.parent for path in _own(inputs)})
+    return tuple(str(folder) for folder in folders if not files.are_older([folder], begun.moment))
+
+
+def _shadowing(inputs: Inputs, begun: Begun) -> tuple[str, ...]:
+    """List the files that are included now and were not, or the folders, where what is included is not the same."""
+    young = _young(inputs, begun)
+    try:
+        now = begun.look() if young else inputs.closure
+    except StencilkitError:
+        return young
+    if now.digest == inputs.closure.digest:
+        return ()
+    before = {path for path, _ in inputs.closure.paths}
+    return tuple(str(path) for path, _ in now.paths if path not in before) or young
 
 
 def _refuse(found: Sequence[str]) -> None:

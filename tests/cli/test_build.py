@@ -168,6 +168,25 @@ def test_a_header_that_is_saved_while_it_is_read_leaves_nothing_wrong_in_the_cac
         assert wb.outputs(here / "out") == wb.outputs(here / "alone")
 
 
+def test_a_new_header_that_comes_before_another_while_uops_are_compiled_is_noticed(here: Path) -> None:
+    """It was not there when clang was asked what uops include."""
+    tree = wb.small_tree(VERSION, here / "cpython")
+    new, armed = tree / "Include/stdint.h", here / "armed"
+    text = "#include_next <stdint.h>\n#pragma pack(push, 1)\n"
+    (here / "new.h").write_text(text)
+    put = f'[ -e "{armed}" ] && case "$*" in *_NOP.c*) cp "{here / "new.h"}" "{new}";; esac; true'
+    clang = wrapper(here, before=put)
+    armed.touch()
+    done = build(tree, here, llvm=clang, check=False)
+    assert "a file was changed while stencils were made of it" in trouble(done, here)
+    assert str(new) in done.stderr
+    armed.unlink()
+    new.unlink()
+    build(tree, here, llvm=clang)
+    build(tree, here, "--no-cache", "--out", here / "alone", llvm=clang)
+    assert wb.outputs(here / "out") == wb.outputs(here / "alone")
+
+
 # What an earlier answer must not be taken for, each beside the others: a header that changed, one that is found before
 # the system's, the code that runs stencils, and a file of the generator's.
 CHANGES = {

@@ -22,8 +22,8 @@ from stencilkit.model.toolchain import Identity
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import knowing, remembering
 from stencilkit.pipeline.asking import Told
-from stencilkit.pipeline.remembering import Inputs
-from stencilkit.support import files, resources
+from stencilkit.pipeline.remembering import Begun, Inputs
+from stencilkit.support import environ, files, resources
 from stencilkit.support.cache import Store
 from tests import fakes, samples
 
@@ -163,6 +163,11 @@ def test_installed_libraries_are_known_by_where_they_start(tmp_path: Path, monke
     assert resources.installed("stencilkit_no_such_thing")[0][0] == "/dev/null"
 
 
+def begun(found: Inputs, *read: Path, now: Closure | None = None, moment: int = 0) -> Begun:
+    """Begin a build before its folders were made, unless a moment is given; `now` is what is included in the end."""
+    return Begun(moment, remembering.stamps(read), lambda: now or found.closure)
+
+
 @pytest.mark.parametrize("name", ["Include/Python.h", "Python/jit.c", "config/pyconfig.h", "clang"])
 def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten(name: str, tmp_path: Path) -> None:
     program = tmp_path / "clang"
@@ -174,18 +179,21 @@ def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten
     path = next(place / name for place in (found.plan.tree.root, tmp_path) if (place / name).is_file())
     store = Store(tmp_path / "cache")
     store.put("0" * 64, b"made before")
-    with remembering.unchanged(found, store):
+    with remembering.unchanged(found, store, begun(found)):
         store.put("1" * 64, b"made of the same files")
-    with pytest.raises(SourceError, match="was changed while") as caught, remembering.unchanged(found, store):
+    with (
+        pytest.raises(SourceError, match="was changed while") as caught,
+        remembering.unchanged(found, store, begun(found)),
+    ):
         store.put("2" * 64, b"made of a mixture")
         path.write_bytes(b"other")
     assert caught.value.where == str(path)
     assert [store.get(digit * 64) is None for digit in "012"] == [False, False, True]
     path.unlink()
-    with pytest.raises(SourceError, match="was changed while"), remembering.unchanged(found, store):
+    with pytest.raises(SourceError, match="was changed while"), remembering.unchanged(found, store, begun(found)):
         # What fails then, fails for that reason.
         raise CompileError("no such header")
-    with pytest.raises(KeyboardInterrupt), remembering.unchanged(found, store):
+    with pytest.raises(KeyboardInterrupt), remembering.unchanged(found, store, begun(found)):
         store.put("2" * 64, b"made of a mixture")
         raise KeyboardInterrupt
     assert store.get("2" * 64) is None
@@ -195,14 +203,48 @@ def test_what_a_file_was_made_of_that_changes_meanwhile_is_refused_and_forgotten
 def test_a_file_that_was_another_in_between_is_seen(name: str, tmp_path: Path) -> None:
     found, store = inputs(tmp_path), Store(tmp_path / "cache")
     path = next(place / name for place in (found.plan.tree.root, tmp_path) if (place / name).is_file())
-    begun, first = remembering.stamps([found.plan.tree.root / "Tools/jit/template.c"]), path.read_bytes()
-    with pytest.raises(SourceError, match="was changed while") as caught, remembering.unchanged(found, store, begun):
+    since, first = begun(found, found.plan.tree.root / "Tools/jit/template.c"), path.read_bytes()
+    with pytest.raises(SourceError, match="was changed while") as caught, remembering.unchanged(found, store, since):
         store.put("0" * 64, b"made of the other")
         path.write_bytes(b"other")
         path.write_bytes(first)
         os.utime(path, ns=(0, 0))
     assert caught.value.where == str(path)
     assert store.get("0" * 64) is None
+
+
+def test_a_new_header_that_comes_before_another_of_its_name_is_seen(tmp_path: Path) -> None:
+    """It was not there when clang was asked what is included, and is what uops were compiled with."""
+    found, store = inputs(tmp_path), Store(tmp_path / "cache")
+    path = found.plan.tree.root / "Include/stdint.h"
+    new = IncludedFile(origin="tree", name="Include/stdint.h", sha256=samples.digest(b"new"))
+    now = replace(found.closure, digest="1", paths=(*found.closure.paths, (path, new)))
+    for ends, expected in ((None, SourceError), (CompileError("packed"), SourceError), (KeyboardInterrupt(), None)):
+        with (
+            pytest.raises(expected or KeyboardInterrupt) as caught,
+            remembering.unchanged(found, store, begun(found, now=now)),
+        ):
+            store.put("0" * 64, b"made with it")
+            if ends is not None:
+                raise ends
+        assert store.get("0" * 64) is None
+        assert getattr(caught.value, "where", str(path)) == str(path)
+    later = environ.moment() + 60_000_000_000
+    with remembering.unchanged(found, store, begun(found, now=now, moment=later)):
+        store.put("0" * 64, b"nothing was new in the folders, so that nobody looked")
+    assert store.get("0" * 64) is not None
+
+
+def test_what_cannot_be_preprocessed_any_more_is_refused(tmp_path: Path) -> None:
+    found = inputs(tmp_path)
+
+    def look() -> Closure:
+        raise CompileError("no such header")
+
+    since = Begun(0, {}, look)
+    with pytest.raises(SourceError) as caught, remembering.unchanged(found, Store(tmp_path / "cache"), since):
+        pass
+    assert caught.value.where == str(found.plan.pyconfig)
 
 
 def test_a_pyconfig_that_was_another_when_clang_read_it_is_seen(tmp_path: Path) -> None:
