@@ -12,7 +12,7 @@ from stencilkit import cli, compiler
 from stencilkit.compiler import Session
 from stencilkit.model.manifest import MANIFEST_NAME
 from stencilkit.pipeline import making, remembering
-from stencilkit.support import environ
+from stencilkit.support import environ, files
 from stencilkit.support.cache import ENTRIES, Store, StoreInfo
 from stencilkit.support.process import Completed
 from tests import samples
@@ -173,7 +173,7 @@ def test_what_all_uops_include_is_precompiled_while_others_are_asked(
     machine: Machine, prepared: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files are as new as the build: here they count as old."""
-    monkeypatch.setattr(remembering, "_CLOCKS", -(1 << 62))
+    monkeypatch.setattr(files, "_CLOCKS", -(1 << 62))
     assert machine.build() == 0
     assert prepared == [False]
     assert machine.compiled() == {"_NOP", "_POP_TOP", "shim"}
