@@ -30,17 +30,17 @@ def find(plan: Plan, work: Path) -> Closure:
     Raises: CompileError with clang's diagnostics; SourceError where files do not stay as they are.
     """
     kinds = _kinds(plan)
-    before: Closure | None = None
+    before: object = None
     young: list[Path] = []
     for _ in range(_READINGS):
         moment = environ.moment()
         found, digest = _read(plan, work, kinds)
         closure = _listed(plan, found, digest)
-        read = (*sorted(found), *sorted(_ways(plan, found)))
-        young = [path for path in read if not files.are_older([path], moment)]
-        if not young or before == replace(closure, digest=""):
+        hashed = closure.files, closure.paths
+        young = files.young((*sorted(found), *sorted(_ways(plan, found))), moment)
+        if not young or hashed == before:
             return closure
-        before = replace(closure, digest="")
+        before = hashed
     raise SourceError(
         "a file that all uops include is changed again and again",
         where=str(young[0]),

@@ -152,9 +152,9 @@ def unchanged(inputs: Inputs, store: Store, begun: Begun) -> Iterator[None]:
     start = len(store.added())
     noted = {**stamps(_own(inputs)), **begun.stamps}
 
-    def found(shadowing: Callable[[Inputs, Begun], Iterable[str]]) -> tuple[str, ...]:
+    def found(shadowing: Callable[[Inputs, Begun], tuple[str, ...]]) -> tuple[str, ...]:
         touched = (str(path) for path, stamp in noted.items() if files.stamp(path) != stamp)
-        others = tuple(dict.fromkeys((*changed(inputs), *touched))) or tuple(shadowing(inputs, begun))
+        others = tuple(dict.fromkeys((*changed(inputs), *touched))) or shadowing(inputs, begun)
         if others:
             store.withdraw(store.added(start))
         return others
@@ -180,8 +180,7 @@ def _own(inputs: Inputs) -> Iterator[Path]:
 
 def _young(inputs: Inputs, begun: Begun) -> tuple[str, ...]:
     """List the folders of the tree's and the build's headers in which something may be new since a build began."""
-    folders = sorted({path.parent for path in _own(inputs)})
-    return tuple(str(folder) for folder in folders if not files.are_older([folder], begun.moment))
+    return tuple(map(str, files.young(sorted({path.parent for path in _own(inputs)}), begun.moment)))
 
 
 def _shadowing(inputs: Inputs, begun: Begun) -> tuple[str, ...]:
@@ -250,7 +249,7 @@ def is_older(inputs: Inputs, moment: int) -> bool:
     """
     config = inputs.request.pyconfig.folder / "pyconfig.h"
     paths = (config, *(path for path, _ in inputs.closure.paths), *(path for path, *_ in inputs.identity.stamps))
-    return files.are_older(paths, moment)
+    return not files.young(paths, moment)
 
 
 def keep(key: str, build: Build, store: Store) -> None:

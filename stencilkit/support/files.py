@@ -47,19 +47,20 @@ def stamp(path: Path) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def are_older(paths: Iterable[Path], moment: int) -> bool:
-    """Return whether files are there and were last changed before a moment, in nanoseconds since 1970, for certain.
+def young(paths: Iterable[Path], moment: int) -> list[Path]:
+    """List those that may have been changed since a moment, in nanoseconds since 1970, or are not there.
 
-    Of a link, that goes for the link and for what it leads to; of a folder, for what it has and for its own name.
+    A link is young where it is, or what it leads to; a folder where something in it, or its own name, is new.
     """
+    return [path for path in paths if not _is_older(path, moment)]
+
+
+def _is_older(path: Path, moment: int) -> bool:
     try:
-        return all(_changed_at(path) < moment - _CLOCKS for path in paths)
+        statuses = path.lstat(), path.stat()
     except OSError:
         return False
-
-
-def _changed_at(path: Path) -> int:
-    return max(max(status.st_mtime_ns, status.st_ctime_ns) for status in (path.lstat(), path.stat()))
+    return all(max(status.st_mtime_ns, status.st_ctime_ns) < moment - _CLOCKS for status in statuses)
 
 
 def starts_with(path: Path, beginning: bytes) -> bool:

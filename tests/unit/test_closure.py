@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,13 +13,24 @@ from stencilkit.compiler import closure
 from stencilkit.errors import SourceError
 from stencilkit.model.build import Closure
 from stencilkit.support import environ, files, process
-from tests import fakes
+from tests import fakes, samples
 
 MINUTE = 60_000_000_000
 
 
-def of(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()
+def read_by_clang(monkeypatch: pytest.MonkeyPatch, header: Path, then: Callable[[int], None]) -> list[bytes]:
+    """Stand for a clang that includes a header; `then` is what is done behind each reading of it, by its number."""
+    read: list[bytes] = []
+
+    def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:
+        source = cwd / command[command.index("-MF") + 2]
+        source.with_suffix(".d").write_text(f"closure.o: {source.name} {header}\n")
+        read.append(header.read_bytes())
+        then(len(read))
+        return process.Completed(command=(), returncode=0, stdout=read[-1], stderr=b"")
+
+    monkeypatch.setattr(process, "run", run)
+    return read
 
 
 def find(
@@ -31,19 +41,14 @@ def find(
     header, texts = plan.tree.root / "Include/Python.h", iter(saved)
     header.parent.mkdir(exist_ok=True)
     header.write_text("at first")
-    read: list[bytes] = []
 
-    def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:
-        source = cwd / command[command.index("-MF") + 2]
-        source.with_suffix(".d").write_text(f"closure.o: {source.name} {header}\n")
-        read.append(header.read_bytes())
+    def save(_: int) -> None:
         if (text := next(texts, None)) is not None:
             header.write_text(text)
-        return process.Completed(command=(), returncode=0, stdout=read[-1], stderr=b"")
 
     moment = environ.moment() + age
-    monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(environ, "moment", lambda: moment)
+    read = read_by_clang(monkeypatch, header, save)
     return closure.find(plan, here), read
 
 
@@ -54,7 +59,7 @@ def test_a_header_that_is_saved_meanwhile_is_read_again(
     found, read = find(tmp_path, monkeypatch, saved)
     assert read[: len(saved) + 1] == [b"at first", *(text.encode() for text in saved)]
     (header,) = (file for file in found.files if file.name == "Include/Python.h")
-    assert header.sha256 == found.digest == of(saved[-1].encode())
+    assert header.sha256 == found.digest == samples.digest(saved[-1].encode())
 
 
 def test_a_header_that_does_not_stay_as_it_is_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,18 +100,8 @@ def test_an_old_header_that_takes_the_place_of_another_is_found(
         path.symlink_to(path.with_name("first"))
     else:
         path.with_name("first").rename(path)
-    read: list[bytes] = []
-
-    def run(command: Sequence[str], *, cwd: Path, timeout: float) -> process.Completed:
-        source = cwd / command[command.index("-MF") + 2]
-        source.with_suffix(".d").write_text(f"closure.o: {source.name} {header}\n")
-        read.append(header.read_bytes())
-        if len(read) == 1:
-            swap(path)
-        return process.Completed(command=(), returncode=0, stdout=read[-1], stderr=b"")
-
-    monkeypatch.setattr(process, "run", run)
+    read = read_by_clang(monkeypatch, header, lambda number: swap(path) if number == 1 else None)
     monkeypatch.setattr(files, "_CLOCKS", 0)
     time.sleep(0.1)  # file systems count time in steps
-    assert closure.find(plan, tmp_path).digest == of(b"second")
+    assert closure.find(plan, tmp_path).digest == samples.digest(b"second")
     assert read[:2] == [b"first", b"second"]

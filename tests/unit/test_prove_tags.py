@@ -79,7 +79,7 @@ def test_a_place_within_a_symbol_is_not_null(alignment: int) -> None:
 
 def test_what_may_be_before_a_symbol_or_far_behind_it_may_be_null() -> None:
     symbol = terms.sym("&symbol")
-    far = terms.scale(terms.zext(terms.sym("number", 32), 64), 1)
+    far = terms.zext(terms.sym("number", 32), 64)
     for place in (
         terms.offset(symbol, -1),
         terms.offset(symbol, BEHIND_SYMBOLS),
