@@ -12,15 +12,17 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # the module, or None
 
+Done = TypeVar("Done")
+_ATTEMPTS: Final = 5
 _TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]{1,9})-[0-9]+\.tmp")
 
 
@@ -31,6 +33,12 @@ def replace(
 
     Raises: OSError; all files are as they were then, and folders that were made for them are gone.
     """
+    return _while_there(lambda: _replace(folder, contents, stamps, executable=executable))
+
+
+def _replace(
+    folder: Path, contents: Mapping[str, bytes], stamps: Collection[str], *, executable: bool
+) -> dict[str, bool]:
     with _made_folder(folder), _at_work(folder, contents):
         changed = {name: not _same(folder / name, data) for name, data in contents.items()}
         vouching = [name for name in contents if name in stamps] if any(changed.values()) else []
@@ -47,6 +55,21 @@ def try_out(folder: Path) -> None:
 
     Raises: OSError.
     """
+    _while_there(lambda: _try_out(folder))
+
+
+def _while_there(work: Callable[[], Done]) -> Done:
+    """Do something in a folder; again where it went, as another run removes it that has made it to try it out.
+
+    `mkdir` says that a folder exists where it went between two of its looks.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            return work()
+    return work()
+
+
+def _try_out(folder: Path) -> None:
     missing: list[Path] = []
     try:
         missing = _missing(folder)

@@ -368,3 +368,35 @@ def test_the_file_of_a_process_of_another_user_is_left_alone(tmp_path: Path, mon
     monkeypatch.setattr(os, "kill", kill)
     files.write(tmp_path / "a", b"whole")
     assert contents(tmp_path) == {f".a.{DEAD}-0.tmp": b"half", "a": b"whole"}
+
+
+@pytest.mark.parametrize("write", [files.write_together, lambda folder, _: files.check_writable(folder)])
+def test_a_folder_that_another_run_removes_is_made_again(
+    write: Callable[[Path, dict[str, bytes]], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That run had made it, to see whether it can be written to."""
+    staged, folder, removed = together._staged, tmp_path / "x" / "y", list[Path]()
+
+    def stage(where: Path, contents: dict[str, bytes], *, executable: bool) -> Any:  # a context manager
+        if len(removed) < 2:
+            where.rmdir()
+            where.parent.rmdir()
+            removed.append(where)
+        return staged(where, contents, executable=executable)
+
+    monkeypatch.setattr(together, "_staged", stage)
+    write(folder, NEW)
+    assert removed == [folder, folder]
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} in (NEW, {})
+
+
+def test_a_folder_that_is_removed_all_the_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged = together._staged
+
+    def stage(where: Path, contents: dict[str, bytes], *, executable: bool) -> Any:  # a context manager
+        where.rmdir()
+        return staged(where, contents, executable=executable)
+
+    monkeypatch.setattr(together, "_staged", stage)
+    with pytest.raises(OutputError, match="No such file or directory"):
+        files.write_together(tmp_path / "x", NEW)
