@@ -4,6 +4,7 @@
     needs.py            install what is missing: as root, or with sudo
     needs.py --check    report what is missing, within a second; exit 2 if anything is
 
+Both report a disk that is too full for `make test`, which would fail in hundreds of places.
 Standard library alone: this runs before there is a virtual environment.
 """
 
@@ -14,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 # What proves that it is there (a program, a file, or a module of this Python), Debian's package, and what it is for.
@@ -57,6 +59,29 @@ NEEDS = (
     ("mandoc", "mandoc", "the tests of man pages"),
     ("faketime", "faketime", "the gate, which varies the clock"),
 )
+# GiB, measured: trees and LLVMs, which are kept, and what tests write beside them.
+TO_KEEP = 6
+TO_WORK = 3
+HERE = Path(__file__).resolve().parents[1]
+
+
+def too_full() -> str:
+    """Say which disk has no room for a run of the tests, "" if all have."""
+    cache = Path(os.environ.get("STENCILKIT_TEST_CACHE") or HERE / ".cache" / "tests")
+    # What was kept by an earlier run is not fetched again.
+    wanted = [(Path(tempfile.gettempdir()), TO_WORK), *([] if cache.is_dir() else [(cache, TO_KEEP)])]
+    needs: dict[int, int] = {}
+    places: dict[int, Path] = {}
+    for path, size in wanted:
+        place = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+        disk = place.stat().st_dev
+        needs[disk] = needs.get(disk, 0) + size
+        places[disk] = place
+    for disk, size in needs.items():
+        free = shutil.disk_usage(places[disk]).free / 2**30
+        if free < size:
+            return f"the tests write {size} GiB to the disk of {places[disk]}, which has {free:.1f} GiB free"
+    return ""
 
 
 def there(proof: str) -> bool:
@@ -81,6 +106,12 @@ def install(packages: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Check, or install and check."""
+    if problem := too_full():
+        print(
+            f"error: {problem}\n  next:  make room, or set TMPDIR and STENCILKIT_TEST_CACHE to folders that have it",
+            file=sys.stderr,
+        )
+        return 2
     missing = [need for need in NEEDS if not there(need[0])]
     if not missing:
         return 0
