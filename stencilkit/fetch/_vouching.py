@@ -66,6 +66,9 @@ def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ..
     original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
     with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):
         listed = apt.source_files(package, where, private.make(cache) / "apt")
+    for archive in where:
+        if archive not in listed.archives:
+            progress.say(f"{archive.uri} carries no suite {archive.suite}, so its source index is not asked")
     return tuple(
         _source_pin(
             version,
@@ -73,9 +76,9 @@ def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ..
             file.sha256,
             origin="index",
             size=file.size,
-            vouched=_signers(where),
+            vouched=_signers(listed.archives),
         )
-        for file in listed
+        for file in listed.files
         if (match := original.fullmatch(file.name))
         and (version := PythonVersion.parse(match["version"].replace("~", "")))
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,14 +11,44 @@ from typing import Final
 from stencilkit.errors import FetchError, ProcessError
 from stencilkit.support import files, process
 
-# The keys that the distributions' own packages install, and the suites that carry the newest CPythons.
-_KEYRINGS: Final[Mapping[str, Path]] = {
-    "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    "Ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
-}
-_SUITES: Final[Mapping[str, tuple[str, ...]]] = {"Debian": ("sid", "trixie"), "Ubuntu": ("devel",)}
 _TIMEOUT_SECONDS: Final = 300.0
 _CHECKSUM: Final = re.compile(r"^ (?P<sha256>[0-9a-f]{64}) +(?P<size>\d+) +(?P<name>[^/\s]+)$", re.MULTILINE)
+# What apt says of a suite that a mirror does not carry.
+_NO_RELEASE: Final = re.compile(
+    r"^E: The repository '(?P<uri>\S+) (?P<suite>\S+) Release' does not have a Release file", re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Distribution:
+    """Whose source indexes have CPythons, and where in them.
+
+    `keyring` is the one of the distribution's own package; `own` adds the suites that the machine is configured with.
+    """
+
+    keyring: Path
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    own: bool
+
+
+_DISTRIBUTIONS: Final[Mapping[str, _Distribution]] = {
+    # Names that stay when a release is made. oldstable has no CPython with a JIT, and its index is as large as others'.
+    "Debian": _Distribution(
+        keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        suites=("sid", "testing", "stable"),
+        components=("main",),
+        own=False,
+    ),
+    # Each release has another CPython, and none but its own and the next one's is of use to anybody. A series that is
+    # not the distribution's default is in universe.
+    "Ubuntu": _Distribution(
+        keyring=Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+        suites=("devel",),
+        components=("main", "universe"),
+        own=True,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +67,7 @@ class Archive:
     uri: str
     suite: str
     keyring: Path
+    components: tuple[str, ...] = ("main",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,49 +80,89 @@ class SourceFile:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What source indexes list of a package, and the archives whose indexes were read."""
+
+    files: tuple[SourceFile, ...]
+    archives: tuple[Archive, ...]
+
+
 def mirrors() -> tuple[Mirror, ...]:
     """List the package mirrors that apt is configured with, those of Debian and Ubuntu themselves; none without apt."""
-    command = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]
-    try:
-        answer = process.run(command, timeout=30)
-    except ProcessError:
-        return ()
-    rows = (line.split(" ", 1) for line in sorted(set(answer.out.splitlines())) if " " in line)
-    found = [Mirror(origin=origin, uri=uri) for origin, uri in rows if origin in _KEYRINGS and uri.startswith("http")]
-    # Security mirrors carry old point releases: ask them last.
-    return tuple(sorted(found, key=lambda mirror: ("security" in mirror.uri, mirror.uri)))
+    return tuple(dict.fromkeys(mirror for mirror, _ in _configured()))
 
 
 def archives() -> tuple[Archive, ...]:
     """List the archives whose source indexes can be checked here: a mirror is configured, and its keyring is there."""
-    main = {mirror.origin: mirror for mirror in reversed(mirrors()) if "security" not in mirror.uri}
+    configured = _configured()
     return tuple(
-        Archive(origin=origin, uri=mirror.uri, suite=suite, keyring=_KEYRINGS[origin])
-        for origin, mirror in sorted(main.items())
-        if _KEYRINGS[origin].is_file()
-        for suite in _SUITES[origin]
+        Archive(origin=origin, uri=uri, suite=suite, keyring=known.keyring, components=known.components)
+        for origin, known in sorted(_DISTRIBUTIONS.items())
+        if known.keyring.is_file()
+        for uri, suite in _suites(
+            known, [(mirror.uri, suite) for mirror, suite in configured if mirror.origin == origin]
+        )
     )
 
 
-def source_files(package: str, where: Sequence[Archive], state: Path) -> tuple[SourceFile, ...]:
+def _configured() -> tuple[tuple[Mirror, str], ...]:
+    """Ask apt for the mirrors and suites that it is configured with; security mirrors, whose are old, are last."""
+    line = "\t".join(f"$({field})" for field in ("ORIGIN", "REPO_URI", "RELEASE"))
+    try:
+        answer = process.run(["apt-get", "indextargets", "--format", line, "Created-By: Packages"], timeout=30)
+    except ProcessError:
+        return ()
+    rows = (row.split("\t") for row in sorted(set(answer.out.splitlines())))
+    found = (
+        (Mirror(origin=row[0], uri=row[1]), row[2])
+        for row in rows
+        if len(row) == 3 and row[0] in _DISTRIBUTIONS and row[1].startswith("http")
+    )
+    return tuple(sorted(found, key=lambda one: (_is_security(one[0].uri), one[0].uri)))
+
+
+def _is_security(uri: str) -> bool:
+    return "security" in uri
+
+
+def _suites(known: _Distribution, configured: Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """List mirrors and suites to ask of a distribution, each once."""
+    main = next((uri for uri, _ in configured if not _is_security(uri)), None)
+    if main is None:
+        return ()
+    return dict.fromkeys([*((main, suite) for suite in known.suites), *(configured if known.own else ())])
+
+
+def source_files(package: str, where: Sequence[Archive], state: Path) -> Listing:
     """List the files of a source package's versions, from indexes whose signature apt has checked.
 
     apt keeps all of it in the folder `state`: the machine's own package state is neither read nor changed, and needs no
-    deb-src line.
+    deb-src line. A suite that a mirror does not carry is left out, unless it carries none.
 
     Raises: FetchError where an index is unsigned, signed by somebody else, or cannot be had.
     """
     with files.locked(state.with_name(f"{state.name}.lock")):
-        options = _private(where, state)
         try:
-            updated = process.run(["apt-get", *options, "-qq", "update"], timeout=_TIMEOUT_SECONDS)
-            if updated.returncode:
-                raise _refused(where, updated.err)
-            shown = process.run(["apt-cache", *options, "showsrc", "--only-source", package], timeout=60)
+            there = _updated(where, state)
+            shown = process.run(["apt-cache", *_private(there, state), "showsrc", "--only-source", package], timeout=60)
         except ProcessError as problem:
             raise _refused(where, problem.as_text()) from None
     # apt-cache fails for a package that no index has.
-    return tuple(dict.fromkeys(_listed(shown.out))) if shown.returncode == 0 else ()
+    found = tuple(dict.fromkeys(_listed(shown.out))) if shown.returncode == 0 else ()
+    return Listing(files=found, archives=there)
+
+
+def _updated(where: Sequence[Archive], state: Path) -> tuple[Archive, ...]:
+    """Have apt fetch and check indexes; return the archives that have one."""
+    done = process.run(["apt-get", *_private(where, state), "-qq", "update"], timeout=_TIMEOUT_SECONDS)
+    if done.returncode == 0:
+        return tuple(where)
+    absent = {(match["uri"].rstrip("/"), match["suite"]) for match in _NO_RELEASE.finditer(done.err)}
+    there = [archive for archive in where if (archive.uri.rstrip("/"), archive.suite) not in absent]
+    if len(there) in (0, len(where)):
+        raise _refused(where, done.err)
+    return _updated(there, state)
 
 
 def _refused(where: Sequence[Archive], said: str) -> FetchError:
@@ -108,7 +179,10 @@ def _private(where: Sequence[Archive], state: Path) -> list[str]:
     for name in ("lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
     files.write(state / "status", b"")
-    lines = [f"deb-src [signed-by={archive.keyring}] {archive.uri} {archive.suite} main\n" for archive in where]
+    lines = [
+        f"deb-src [signed-by={archive.keyring}] {archive.uri} {archive.suite} {' '.join(archive.components)}\n"
+        for archive in where
+    ]
     files.write(state / "sources.list", "".join(lines).encode())
     settings = {
         "Dir::State": state,
@@ -121,6 +195,8 @@ def _private(where: Sequence[Archive], state: Path) -> list[str]:
         "Acquire::AllowInsecureRepositories": "false",
         "Acquire::AllowWeakRepositories": "false",
         "Acquire::AllowDowngradeToInsecureRepositories": "false",
+        # "testing" and "devel" are another release from one day to the next; the signature says whose.
+        "Acquire::AllowReleaseInfoChange": "true",
         # Without it, apt takes the index of last time where the new one's signature is bad, and succeeds.
         "APT::Update::Error-Mode": "any",
         "APT::Sandbox::User": "",

@@ -24,6 +24,7 @@ from stencilkit.errors import ContentError, FetchError, StencilkitError, UsageEr
 from stencilkit.model.pins import Pins
 from stencilkit.pipeline import pinning
 from stencilkit.support import apt
+from stencilkit.support.progress import Silent
 from tests import answers
 from tests.unit.test_fetch import SHA256, TARBALL
 
@@ -85,6 +86,8 @@ class Archive:
     def __init__(self, root: Path, keys: Keys) -> None:
         self.keys = keys
         self.root = root
+        self.suites = ["sid"]
+        self.codename = "sid"
         self.suite = root / "dists" / "sid"
         self.sources = self.suite / "main" / "source" / "Sources"
         self.sources.parent.mkdir(parents=True)
@@ -107,13 +110,16 @@ class Archive:
         entry = f" {hashlib.sha256(data).hexdigest()} {len(data)} main/source/Sources"
         release = self.suite / "Release"
         date = email.utils.formatdate(usegmt=True)
-        head = f"Origin: Debian\nSuite: sid\nCodename: sid\nComponents: main\nDate: {date}\n"
+        head = f"Origin: Debian\nSuite: sid\nCodename: {self.codename}\nComponents: main\nDate: {date}\n"
         release.write_text(f"{head}SHA256:\n{entry}\n")
         if signer:
             self.keys.sign(release, signer)
 
     def where(self) -> tuple[apt.Archive, ...]:
-        return (apt.Archive(origin="Debian", uri=f"file:{self.root}/", suite="sid", keyring=self.keys.keyring),)
+        return tuple(
+            apt.Archive(origin="Debian", uri=f"file:{self.root}/", suite=suite, keyring=self.keys.keyring)
+            for suite in self.suites
+        )
 
 
 @pytest.fixture
@@ -139,6 +145,43 @@ def test_a_release_of_an_index_that_a_trusted_key_signed(archive: Archive, tmp_p
     assert (found.tree / "Include/patchlevel.h").is_file()
     with pytest.raises(FetchError, match=r"lists CPython 3\.15\.2, but its tarball is not available"):
         fetch.fetch("3.15.2", NOTHING_PINNED, tmp_path / "cache")
+
+
+class Said(Silent):
+    """What was reported."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_suite_that_the_mirror_does_not_carry_is_left_out_and_named(archive: Archive, tmp_path: Path) -> None:
+    archive.add("3.15.1")
+    archive.publish()
+    archive.suites = ["sid", "testing"]
+    said = Said()
+    found = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache", progress=said)
+    assert str(found.pin.version) == "3.15.1"
+    assert found.pin.vouched == "the signed source index of Debian sid"
+    assert f"file:{archive.root}/ carries no suite testing, so its source index is not asked" in said.lines
+    # That is no way around a signature.
+    by_somebody_else(archive)
+    with pytest.raises(FetchError, match="no source index that apt has checked"):
+        fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache")
+
+
+def test_a_suite_may_be_another_release_than_last_time(archive: Archive, tmp_path: Path) -> None:
+    """`testing` and `devel` are; apt-get update fails of it unless it is told."""
+    archive.codename = "forky"
+    archive.add("3.15.1")
+    archive.publish()
+    assert str(fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache").pin.version) == "3.15.1"
+    archive.codename = "duke"
+    archive.add("3.15.2")
+    archive.publish()
+    assert str(fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache").pin.version) == "3.15.2"
 
 
 def unsigned(archive: Archive) -> None:

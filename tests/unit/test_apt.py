@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Apt:
 def test_paragraphs_are_read(fake: Apt, tmp_path: Path) -> None:
     pool = "pool/main/p/python3.15/"
     dsc, tarball = "python3.15_3.15.2-1.dsc", "python3.15_3.15.2.orig.tar.xz"
-    assert apt.source_files("python3.15", WHERE, tmp_path / "apt") == (
+    read = apt.source_files("python3.15", WHERE, tmp_path / "apt")
+    assert read.files == (
         apt.SourceFile(name=dsc, pool=pool + dsc, sha256=ONE, size=100),
         apt.SourceFile(name=tarball, pool=pool + tarball, sha256=TWO, size=100),
     )
+    assert read.archives == tuple(WHERE)
     fake.show = 100
-    assert apt.source_files("python3.99", WHERE, tmp_path / "apt") == ()
+    assert apt.source_files("python3.99", WHERE, tmp_path / "apt").files == ()
 
 
 def test_apt_may_take_nothing_unsigned_and_keeps_to_its_folder(fake: Apt, tmp_path: Path) -> None:
@@ -82,3 +85,53 @@ def test_a_failed_check_is_no_answer(fake: Apt, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="no source index that apt has checked") as caught:
         apt.source_files("python3.15", WHERE, tmp_path / "apt")
     assert caught.value.details == "E: not signed"
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, rows: str, tmp_path: Path) -> tuple[apt.Archive, ...]:
+    """Say which archives are asked on a machine with these indexes, and the keyrings of both distributions."""
+    keyring = tmp_path / "keyring.gpg"
+    keyring.touch()
+    known = {name: replace(one, keyring=keyring) for name, one in apt._DISTRIBUTIONS.items()}
+    monkeypatch.setattr(apt, "_DISTRIBUTIONS", known)
+
+    def run(command: list[str], **_: object) -> process.Completed:
+        return process.Completed(command=tuple(command), returncode=0, stdout=rows.encode(), stderr=b"")
+
+    monkeypatch.setattr(process, "run", run)
+    return apt.archives()
+
+
+DEBIAN = """\
+Debian\thttp://d/debian/\tbookworm
+Debian\thttp://d/debian/\tbookworm-updates
+Debian\thttp://d/debian-security/\tbookworm-security
+"""
+UBUNTU = """\
+Ubuntu\thttp://security.u/ubuntu/\tresolute-security
+Ubuntu\thttp://u/ubuntu/\tresolute
+Ubuntu\thttp://u/ubuntu/\tresolute
+Somebody\thttp://s/\tresolute
+Ubuntu\thttp://u/ubuntu/
+"""
+
+
+def test_debian_is_asked_for_the_suites_with_the_newest_cpythons(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = configured(monkeypatch, DEBIAN, tmp_path)
+    assert [(one.uri, one.suite) for one in asked] == [
+        ("http://d/debian/", suite) for suite in ("sid", "testing", "stable")
+    ]
+
+
+def test_ubuntu_is_asked_for_its_own_suites_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = configured(monkeypatch, UBUNTU, tmp_path)
+    assert [(one.uri, one.suite) for one in asked] == [
+        ("http://u/ubuntu/", "devel"),
+        ("http://u/ubuntu/", "resolute"),
+        ("http://security.u/ubuntu/", "resolute-security"),
+    ]
+    # Of a series that is not Ubuntu's default, the package is there:
+    assert {one.components for one in asked} == {("main", "universe")}
+    assert {one.origin for one in configured(monkeypatch, UBUNTU + DEBIAN, tmp_path)} == {"Debian", "Ubuntu"}
+    assert configured(monkeypatch, UBUNTU.splitlines()[0], tmp_path) == ()

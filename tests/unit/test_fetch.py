@@ -52,7 +52,8 @@ class Downloads:
 def downloads(monkeypatch: pytest.MonkeyPatch) -> Downloads:
     found = Downloads()
     monkeypatch.setattr(download, "fetch", found.fetch)
-    mirrors = "Debian http://b/debian/\nDebian http://security/debian/\nDebian http://a/debian/\nOther http://c/\nx\n"
+    rows = ("Debian b/debian", "Debian security/debian", "Debian a/debian", "Other c", "x x")
+    mirrors = "".join(f"{origin}\thttp://{host}/\tsid\n" for origin, host in (row.split() for row in rows))
 
     def apt(command: list[str], **_: object) -> process.Completed:
         return process.Completed(command=tuple(command), returncode=0, stdout=mirrors.encode(), stderr=b"")
@@ -201,7 +202,7 @@ def index(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> Index:
     found = Index()
     where = (apt.Archive(origin="Debian", uri="http://a/debian/", suite="sid", keyring=Path("/k")),)
     monkeypatch.setattr(apt, "archives", lambda: where)
-    monkeypatch.setattr(apt, "source_files", lambda *_: tuple(found.files))
+    monkeypatch.setattr(apt, "source_files", lambda *_: apt.Listing(files=tuple(found.files), archives=where))
 
     def fetch_present(urls: tuple[str, ...], sha256: str, target: Path, **_: object) -> None:
         if any(name in urls[0] for name in found.absent):
