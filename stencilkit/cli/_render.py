@@ -12,6 +12,7 @@ import click
 
 from stencilkit.cli import _layout
 from stencilkit.support import environ, escape
+from stencilkit.support.words import counted
 
 if TYPE_CHECKING:  # every command prints, and few print these
     from stencilkit.model.judgement import Judgement
@@ -190,9 +191,9 @@ def builds(written: Sequence[Written], universal: Sequence[tuple[Path, bool]], f
 
 def _judged(judgement: Judgement) -> Iterator[str]:
     """Return lines about what the tree's own generator makes of the same."""
-    what = f"{judgement.uops} of {judgement.of} uops" if judgement.seed else f"{judgement.uops} uops"
+    what = f"{judgement.uops} of {counted(judgement.of, 'uop')}" if judgement.seed else counted(judgement.uops, "uop")
     if judgement.equal:
-        yield f"equal to what the tree's own Tools/jit/build.py makes: {what}, {len(judgement.files)} files"
+        yield f"equal to what the tree's own Tools/jit/build.py makes: {what}, {counted(len(judgement.files), 'file')}"
     else:
         yield f"DIFFERENT from what the tree's own Tools/jit/build.py makes: {what}"
         if judgement.different:

@@ -8,7 +8,7 @@ apt has checked, or the user's. Refuses a version whose hash nobody has given.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +59,7 @@ def fetch(
     if sha256 is None and to is None and (kept := _kept(named, pins, cache)):
         return kept
     pin = _vouching.pin(named, pins, sha256, cache, progress)
-    return _fetch(pin, cache, to, progress)
+    return _fetch(pin, cache, to, progress).tree
 
 
 def is_series(text: str) -> bool:
@@ -84,7 +84,7 @@ def release(text: str) -> PythonVersion:
 def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, progress: Progress = SILENT) -> Fetched:
     """Fetch the newest release of a series whose tarball is there: an index may list what no mirror holds.
 
-    Raises: ContentError where a mirror has other content under its name; FetchError of the last that was tried;
+    Raises: ContentError where a mirror has other content under its name; FetchError of the newest where none can be had;
         UsageError where none is known.
     """
     indexed = _vouching.indexed(series, cache, progress)
@@ -98,7 +98,7 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
     for version in sorted(found, key=lambda version: version.age, reverse=True):
         pin = pins.source(version) or _vouching.agreed(version, indexed)
         try:
-            tree = _fetch(pin, cache, to, progress)
+            fetched = _fetch(pin, cache, to, progress)
         except ContentError:
             raise
         except FetchError as error:
@@ -106,8 +106,9 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
             continue
         for problem in absent.values():
             progress.say(f"CPython {version} is not the newest: {problem.what}; {problem.fix}")
-        return Fetched(pin=pin, tree=tree, absent=tuple(absent))
-    raise list(absent.values())[-1]
+        return replace(fetched, absent=tuple(absent))
+    # The newest is what was asked for.
+    raise next(iter(absent.values()))
 
 
 def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progress: Progress = SILENT) -> Fetched:
@@ -116,11 +117,12 @@ def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progr
     Raises: FetchError; UsageError where a pin or a signed index has another hash for it.
     """
     try:
-        listed = {pin.sha256 for pin in _vouching.indexed(version.series, cache, progress) if pin.version == version}
+        indexed = [one for one in _vouching.indexed(version.series, cache, progress) if one.version == version]
     except FetchError as error:
         # The user vouches; that is the way out where no index can be checked.
         progress.say(f"the hash is compared with no index: {error.what}")
-        listed = set()
+        indexed = []
+    listed = {one.sha256 for one in indexed if one.sha256}
     if listed - {sha256}:
         raise UsageError(
             f"--sha256 {sha256} is not that of CPython {version} in a signed source index",
@@ -128,27 +130,34 @@ def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progr
             fix="leave --sha256 out: the index vouches for this release",
         )
     pin = _vouching.pin(version, pins, sha256, cache, progress)
-    return Fetched(pin=pin, tree=_fetch(pin, cache, None, progress))
+    if indexed and not pin.sha512:
+        # Of an index that has this one alone, too:
+        pin = replace(pin, sha512=_vouching.agreed(version, indexed).sha512)
+    return _fetch(pin, cache, None, progress)
 
 
-def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> Path:
-    version = pin.version
-    folder = to or _folder(cache, version, pin.sha256)
+def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> Fetched:
     if to is not None and to.exists():
         raise FetchError(f"{to} exists", fix="choose a folder that does not exist yet (--to)")
-    if folder.is_dir():
-        return _noted(folder, pin)
+    folder = to or _folder(cache, pin)
+    if pin.sha256 and folder.is_dir():
+        return Fetched(pin=pin, tree=_noted(folder, pin))
     private.make(cache)
-    tarball = cache / "tarballs" / f"Python-{version}-{pin.sha256[:_SHORT]}.tar.xz"
-    if not tarball.is_file() or files.sha256(tarball) != pin.sha256:
-        progress.say(f"fetching CPython {version}")
+    tarball = cache / "tarballs" / f"{_name(pin)}.tar.xz"
+    if not tarball.is_file() or any(files.digest(tarball, name) != value for name, value in pin.hashes.items()):
+        progress.say(f"fetching CPython {pin.version}")
         try:
-            download.fetch(_urls(pin), pin.sha256, tarball, size=pin.size, progress=progress)
+            download.fetch(_urls(pin), pin.hashes, tarball, size=pin.size, progress=progress)
         except FetchError as error:
             raise _explained(pin, error) from None
-    with progress.during(f"unpacking CPython {version}"):
-        unpack(tarball, folder)
-    return folder if to else _noted(folder, pin)
+    if not pin.sha256:
+        # An index may have another hash alone. The tree has this one's name, and so it is in manifests.
+        pin = replace(pin, sha256=files.sha256(tarball))
+        folder = to or _folder(cache, pin)
+    if not folder.is_dir():
+        with progress.during(f"unpacking CPython {pin.version}"):
+            unpack(tarball, folder)
+    return Fetched(pin=pin, tree=folder if to else _noted(folder, pin))
 
 
 def _noted(folder: Path, pin: SourcePin) -> Path:
@@ -197,7 +206,7 @@ def _explained(pin: SourcePin, error: FetchError) -> FetchError:
         details=error.details,
         fix=(
             "try again when the mirror has caught up, or download Python-"
-            f"{pin.version}.tar.xz (SHA-256 {pin.sha256}) elsewhere and give --cpython its path"
+            f"{pin.version}.tar.xz ({_in_words(pin)}) elsewhere and give --cpython its path"
         ),
     )
 
@@ -213,9 +222,18 @@ def _kept(version: PythonVersion, pins: Pins, cache: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def _folder(cache: Path, version: PythonVersion, sha256: str) -> Path:
-    return cache / "trees" / f"Python-{version}-{sha256[:_SHORT]}"
+def _folder(cache: Path, pin: SourcePin) -> Path:
+    return cache / "trees" / _name(pin)
+
+
+def _name(pin: SourcePin) -> str:
+    return f"Python-{pin.version}-{next(iter(pin.hashes.values()))[:_SHORT]}"
+
+
+def _in_words(pin: SourcePin) -> str:
+    name, value = next(iter(pin.hashes.items()))
+    return f"{name.replace('sha', 'SHA-')} {value}"
 
 
 def _urls(pin: SourcePin) -> tuple[str, ...]:
-    return (*(f"{mirror.uri}{pin.pool}" for mirror in apt.mirrors()), _PYTHON_ORG + pin.path)
+    return (*apt.urls(pin.pool), _PYTHON_ORG + pin.path)

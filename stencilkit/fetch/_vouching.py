@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stencilkit.errors import FetchError, UsageError
-from stencilkit.model.pins import HashOrigin, Pins, SourcePin
+from stencilkit.model.pins import HASHES, HashOrigin, Pins, SourcePin
 from stencilkit.model.version import PythonVersion
 from stencilkit.support import apt, private, suggest
 from stencilkit.support.progress import Progress
@@ -36,22 +37,24 @@ def pin(version: PythonVersion, pins: Pins, sha256: str | None, cache: Path, pro
         raise UsageError(f"not a SHA-256 in lower-case hex: {sha256!r}", fix="sha256sum Python-*.tar.xz prints it")
     package = _package(version.series)
     pool = f"pool/main/p/{package}/{package}_{_debian(version)}.orig.tar.xz"
-    return _source_pin(version, pool, sha256, origin="sha256", vouched="whoever gave it as --sha256")
+    given = {"sha256": sha256}
+    return _source_pin(version, pool, given, origin="sha256", vouched="whoever gave it as --sha256")
 
 
 def agreed(version: PythonVersion, indexes: Iterable[SourcePin]) -> SourcePin:
-    """Return what source indexes list as a release.
+    """Return what source indexes list as a release, with all hashes that any of them has.
 
     Raises: FetchError where they list different tarballs.
     """
     listed = [found for found in indexes if found.version == version]
-    if len({(found.sha256, found.size) for found in listed}) > 1:
+    values = {name: sorted({found.hashes[name] for found in listed if name in found.hashes}) for name in HASHES}
+    if len({found.size for found in listed}) > 1 or any(len(several) > 1 for several in values.values()):
         raise FetchError(
             f"source indexes do not agree about the hash of CPython {version}",
-            details="\n".join(f"{found.sha256} {found.pool}" for found in listed),
+            details="\n".join(f"{value} {found.pool}" for found in listed for value in found.hashes.values()),
             fix="give the one that python.org publishes: --sha256",
         )
-    return listed[0]
+    return replace(listed[0], sha256="".join(values["sha256"]), sha512="".join(values["sha512"]))
 
 
 def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ...]:
@@ -73,7 +76,7 @@ def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ..
         _source_pin(
             version,
             file.pool,
-            file.sha256,
+            dict(file.hashes),
             origin="index",
             size=file.size,
             vouched=_signers(listed.archives),
@@ -108,8 +111,23 @@ def _debian(version: PythonVersion) -> str:
 
 
 def _source_pin(
-    version: PythonVersion, pool: str, sha256: str, *, origin: HashOrigin, vouched: str, size: int = 0
+    version: PythonVersion,
+    pool: str,
+    hashes: Mapping[str, str],
+    *,
+    origin: HashOrigin,
+    vouched: str,
+    size: int = 0,
 ) -> SourcePin:
     micro = re.split("[abr]", version.rest)[0]
     path = f"{version.series}.{micro}/Python-{version}.tar.xz"
-    return SourcePin(version=version, pool=pool, path=path, sha256=sha256, origin=origin, size=size, vouched=vouched)
+    return SourcePin(
+        version=version,
+        pool=pool,
+        path=path,
+        sha256=hashes.get("sha256", ""),
+        sha512=hashes.get("sha512", ""),
+        origin=origin,
+        size=size,
+        vouched=vouched,
+    )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from stencilkit.model.version import LlvmVersion, PythonVersion
 
 HashOrigin = Literal["pin", "index", "sha256"]
 """Who vouches for a tarball's hash: stencilkit's pins, a distribution's signed source index, or the user."""
+HASHES: Final = ("sha256", "sha512")
+"""What hashes a tarball may be known by: hashlib's names, and those of fields of a SourcePin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePin:
-    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/, and its hash.
+    """A CPython release tarball: its paths on a Debian mirror and below python.org's /ftp/python/, and its hashes.
 
-    `size` is in bytes, 0 if it is not known. `vouched` says in words where the hash came from, "" if that was not
-    noted.
+    One of these may be "": an index may have either. `size` is in bytes, 0 if it is not known. `vouched` says in words
+    where the hash came from, "" if that was not noted.
     """
 
     version: PythonVersion
@@ -24,8 +27,15 @@ class SourcePin:
     path: str
     sha256: str
     origin: HashOrigin = "pin"
+    sha512: str = ""
     size: int = 0
     vouched: str = ""
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """List the hashes that are known, by hashlib's names for them."""
+        known = {name: getattr(self, name) for name in HASHES}
+        return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

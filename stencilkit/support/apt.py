@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from stencilkit.errors import FetchError, ProcessError
 from stencilkit.support import files, process
 
 _TIMEOUT_SECONDS: Final = 300.0
-_CHECKSUM: Final = re.compile(r"^ (?P<sha256>[0-9a-f]{64}) +(?P<size>\d+) +(?P<name>[^/\s]+)$", re.MULTILINE)
+# Debian's paragraphs have the first, those of Ubuntu's newest suites the second, and some have both.
+_FUNCTIONS: Final = ("sha256", "sha512")
+_CHECKSUMS: Final = re.compile(r"^Checksums-(?P<function>\w+):[ \t]*(?P<lines>(?:\n .*)+)", re.MULTILINE)
+_CHECKSUM: Final = re.compile(r"^ (?P<value>[0-9a-f]{64,128}) +(?P<size>\d+) +(?P<name>[^/\s]+)$", re.MULTILINE)
 # What apt says of a suite that a mirror does not carry.
 _NO_RELEASE: Final = re.compile(
     r"^E: The repository '(?P<uri>\S+) (?P<suite>\S+) Release' does not have a Release file", re.MULTILINE
@@ -72,11 +76,14 @@ class Archive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file that a source index lists; `pool` is its path on the mirror, `size` is in bytes."""
+    """A file that a source index lists; `pool` is its path on the mirror, `size` is in bytes.
+
+    `hashes` has hex digits by hashlib's name of the function.
+    """
 
     name: str
     pool: str
-    sha256: str
+    hashes: tuple[tuple[str, str], ...]
     size: int
 
 
@@ -91,6 +98,16 @@ class Listing:
 def mirrors() -> tuple[Mirror, ...]:
     """List the package mirrors that apt is configured with, those of Debian and Ubuntu themselves; none without apt."""
     return tuple(dict.fromkeys(mirror for mirror, _ in _configured()))
+
+
+def urls(pool: str) -> tuple[str, ...]:
+    """List where the mirrors may have a file of a pool: of two distributions, one has it in another component."""
+    found = []
+    for mirror in mirrors():
+        components = _DISTRIBUTIONS[mirror.origin].components
+        others = [re.sub("^pool/[a-z]+/", f"pool/{component}/", pool) for component in components]
+        found += [mirror.uri + path for path in dict.fromkeys([pool, *others])]
+    return tuple(found)
 
 
 def archives() -> tuple[Archive, ...]:
@@ -206,12 +223,21 @@ def _private(where: Sequence[Archive], state: Path) -> list[str]:
 
 
 def _listed(printed: str) -> Iterator[SourceFile]:
-    """Read the paragraphs of `apt-cache showsrc` (deb-src-control(5): Directory, Checksums-Sha256)."""
+    """Read the paragraphs of `apt-cache showsrc` (Debian Repository Format, "Sources Indices")."""
     for paragraph in printed.split("\n\n"):
         folder = re.search(r"^Directory: ([\w./+~-]+)$", paragraph, re.MULTILINE)
-        sums = re.search(r"^Checksums-Sha256:[ \t]*((?:\n .*)+)", paragraph, re.MULTILINE)
-        if folder and sums and ".." not in folder[1]:
-            for match in _CHECKSUM.finditer(sums[1]):
-                name = match["name"]
-                pool = f"{folder[1]}/{name}"
-                yield SourceFile(name=name, pool=pool, sha256=match["sha256"], size=int(match["size"]))
+        if folder and ".." not in folder[1]:
+            for (name, size), hashes in _checksums(paragraph).items():
+                yield SourceFile(name=name, pool=f"{folder[1]}/{name}", hashes=tuple(hashes.items()), size=size)
+
+
+def _checksums(paragraph: str) -> Mapping[tuple[str, int], dict[str, str]]:
+    """Collect the hashes of a paragraph's files, by their names and sizes."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    blocks = {block["function"].lower(): block["lines"] for block in _CHECKSUMS.finditer(paragraph)}
+    for function in _FUNCTIONS:
+        digits = 2 * hashlib.new(function).digest_size
+        for match in _CHECKSUM.finditer(blocks.get(function, "")):
+            if len(match["value"]) == digits:
+                found.setdefault((match["name"], int(match["size"])), {})[function] = match["value"]
+    return found

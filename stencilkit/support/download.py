@@ -1,15 +1,14 @@
-"""Fetch a URL whose SHA-256 is known, and nothing else."""
+"""Fetch a URL whose hash is known, and nothing else."""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,17 +39,22 @@ class _TooLargeError(Exception):
     """A server does not stop."""
 
 
-def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, size: int = 0, progress: Progress = SILENT) -> None:
-    """Download the first URL that answers with the content that the hash names, to `target`.
+def fetch(
+    urls: tuple[str, ...], hashes: Mapping[str, str], target: Path, *, size: int = 0, progress: Progress = SILENT
+) -> None:
+    """Download the first URL that answers with the content that the hashes name, to `target`.
 
-    `size` is how many bytes it must have, 0 if that is not known.
+    `hashes` are hex digits by hashlib's names; there is at least one. `size` is how many bytes it must have, 0 if that
+    is not known.
 
     Raises: FetchError, listing what each URL answered; ContentError where any of them had another content.
     """
+    if not hashes:
+        raise FetchError(f"no hash of {target.name} is known", fix="give one: nothing is downloaded without")
     problems = []
     with files.fresh_beside(target) as folder:
         for url in urls:
-            problem = _try(url, sha256, folder / target.name, size, progress)
+            problem = _try(url, hashes, folder / target.name, size, progress)
             if problem is None:
                 (folder / target.name).replace(target)
                 return
@@ -70,14 +74,14 @@ def fetch(urls: tuple[str, ...], sha256: str, target: Path, *, size: int = 0, pr
     )
 
 
-def _try(url: str, sha256: str, temporary: Path, size: int, progress: Progress) -> _Problem | None:
+def _try(url: str, hashes: Mapping[str, str], temporary: Path, size: int, progress: Progress) -> _Problem | None:
     """Download one URL; return what went wrong, or None."""
     problem = "no attempt"
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(attempt)
         try:
-            found = _download(url, temporary, size or _LARGEST, progress)
+            _download(url, temporary, size or _LARGEST, progress)
         except urllib.error.HTTPError as error:
             # An answer, and a final one: the next URL may do better.
             return _Problem(f"HTTP status {error.code}")
@@ -89,8 +93,16 @@ def _try(url: str, sha256: str, temporary: Path, size: int, progress: Progress) 
         received = temporary.stat().st_size
         if size not in (0, received):
             return _Problem(f"it has {received} bytes, not {size}", other=True)
-        return None if found == sha256 else _Problem(f"its SHA-256 is {found}, not {sha256}", other=True)
+        return _other_content(temporary, hashes)
     return _Problem(problem)
+
+
+def _other_content(file: Path, hashes: Mapping[str, str]) -> _Problem | None:
+    for name, value in hashes.items():
+        found = files.digest(file, name)
+        if found != value:
+            return _Problem(f"its {name.replace('sha', 'SHA-')} is {found}, not {value}", other=True)
+    return None
 
 
 def _too_large(size: int) -> _Problem:
@@ -99,8 +111,7 @@ def _too_large(size: int) -> _Problem:
     return _Problem(f"it is larger than any release ({_LARGEST >> 20} MiB)")
 
 
-def _download(url: str, temporary: Path, largest: int, progress: Progress) -> str:
-    hasher = hashlib.sha256()
+def _download(url: str, temporary: Path, largest: int, progress: Progress) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "stencilkit"})
     with (
         urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer,
@@ -112,7 +123,6 @@ def _download(url: str, temporary: Path, largest: int, progress: Progress) -> st
         received = 0
         with counting(progress, f"fetching {url.rsplit('/', 1)[-1]}", expected):
             for chunk in _chunks(answer):
-                hasher.update(chunk)
                 file.write(chunk)
                 received += len(chunk)
                 if received > largest:
@@ -120,7 +130,6 @@ def _download(url: str, temporary: Path, largest: int, progress: Progress) -> st
                 progress.advance(len(chunk))
     if received < expected:
         raise ConnectionError(f"the connection ended after {received} of {expected} bytes")
-    return hasher.hexdigest()
 
 
 def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -28,11 +28,13 @@ _CLOCKS = 2_000_000_000
 
 def sha256(path: Path) -> str:
     """Hash a file's content."""
-    hasher = hashlib.sha256()
+    return digest(path, "sha256")
+
+
+def digest(path: Path, name: str) -> str:
+    """Hash a file's content with one of hashlib's functions."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            hasher.update(chunk)
-    return hasher.hexdigest()
+        return hashlib.file_digest(file, name).hexdigest()
 
 
 def stamp(path: Path) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from stencilkit.pipeline import pinning
 from stencilkit.support import apt
 from stencilkit.support.progress import Silent
 from tests import answers
-from tests.unit.test_fetch import SHA256, TARBALL
+from tests.unit.test_fetch import SHA256, SHA512, TARBALL
 
 pytestmark = [pytest.mark.process]
 POOL = "pool/main/p/python3.15"
@@ -95,13 +95,19 @@ class Archive:
         self.paragraphs: list[str] = []
 
     def add(
-        self, version: str, *, sha256: str = SHA256, size: int = len(TARBALL), content: bytes | None = TARBALL
+        self,
+        version: str,
+        *,
+        digest: str = SHA256,
+        size: int = len(TARBALL),
+        content: bytes | None = TARBALL,
+        function: str = "Sha256",
     ) -> None:
         name = f"python3.15_{version}.orig.tar.xz"
         if content is not None:
             (self.root / POOL / name).write_bytes(content)
         fields = {"Package": "python3.15", "Format": "3.0 (quilt)", "Binary": "python3.15", "Architecture": "any"}
-        fields |= {"Version": f"{version}-1", "Directory": POOL, "Checksums-Sha256": f"\n {sha256} {size} {name}"}
+        fields |= {"Version": f"{version}-1", "Directory": POOL, f"Checksums-{function}": f"\n {digest} {size} {name}"}
         self.paragraphs.append("".join(f"{key}: {value}\n" for key, value in fields.items()))
 
     def publish(self, signer: str = "archive@example.org") -> None:
@@ -145,6 +151,16 @@ def test_a_release_of_an_index_that_a_trusted_key_signed(archive: Archive, tmp_p
     assert (found.tree / "Include/patchlevel.h").is_file()
     with pytest.raises(FetchError, match=r"lists CPython 3\.15\.2, but its tarball is not available"):
         fetch.fetch("3.15.2", NOTHING_PINNED, tmp_path / "cache")
+
+
+def test_a_release_of_an_index_that_has_sha512_alone(archive: Archive, tmp_path: Path) -> None:
+    archive.add("3.15.1", digest=SHA512, function="Sha512")
+    archive.publish()
+    assert fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache").pin.sha256 == SHA256
+    archive.add("3.15.2", digest="1" * 128, function="Sha512")
+    archive.publish()
+    with pytest.raises(ContentError):
+        fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache")
 
 
 class Said(Silent):
@@ -231,7 +247,7 @@ def test_an_index_that_no_trusted_key_signed_is_refused(
     assert not (tmp_path / "cache" / "trees").exists()
 
 
-LIES: list[dict[str, Any]] = [{"sha256": "0" * 64}, {"size": 10}, {"size": len(TARBALL) + 1}, {"content": b"other"}]
+LIES: list[dict[str, Any]] = [{"digest": "0" * 64}, {"size": 10}, {"size": len(TARBALL) + 1}, {"content": b"other"}]
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -292,7 +308,7 @@ def test_the_newest_is_pinned_with_where_its_hash_came_from(archive: Archive, tm
 
 
 def test_a_hash_of_the_users_is_noted_as_that(archive: Archive, tmp_path: Path) -> None:
-    archive.add("3.15.1", sha256="2" * 64)
+    archive.add("3.15.1", digest="2" * 64)
     archive.publish()
     (archive.root / POOL / "python3.15_3.15.2.orig.tar.xz").write_bytes(TARBALL)
     file = tmp_path / "pins.toml"

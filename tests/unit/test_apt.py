@@ -10,7 +10,7 @@ import pytest
 from stencilkit.errors import FetchError
 from stencilkit.support import apt, process
 
-ONE, TWO = "1" * 64, "2" * 64
+ONE, TWO, LONG = "1" * 64, "2" * 64, "3" * 128
 SHOWN = f"""\
 Package: python3.15
 Version: 3.15.2-1
@@ -19,6 +19,9 @@ Checksums-Sha1:
 Checksums-Sha256:
  {ONE} 100 python3.15_3.15.2-1.dsc
  {TWO} 100 python3.15_3.15.2.orig.tar.xz
+Checksums-Sha512:
+ {LONG} 100 python3.15_3.15.2.orig.tar.xz
+ {TWO} 100 of-another-length.tar.xz
 Directory: pool/main/p/python3.15
 
 Package: python3.15
@@ -60,8 +63,8 @@ def test_paragraphs_are_read(fake: Apt, tmp_path: Path) -> None:
     dsc, tarball = "python3.15_3.15.2-1.dsc", "python3.15_3.15.2.orig.tar.xz"
     read = apt.source_files("python3.15", WHERE, tmp_path / "apt")
     assert read.files == (
-        apt.SourceFile(name=dsc, pool=pool + dsc, sha256=ONE, size=100),
-        apt.SourceFile(name=tarball, pool=pool + tarball, sha256=TWO, size=100),
+        apt.SourceFile(name=dsc, pool=pool + dsc, hashes=(("sha256", ONE),), size=100),
+        apt.SourceFile(name=tarball, pool=pool + tarball, hashes=(("sha256", TWO), ("sha512", LONG)), size=100),
     )
     assert read.archives == tuple(WHERE)
     fake.show = 100
@@ -135,3 +138,19 @@ def test_ubuntu_is_asked_for_its_own_suites_too(monkeypatch: pytest.MonkeyPatch,
     assert {one.components for one in asked} == {("main", "universe")}
     assert {one.origin for one in configured(monkeypatch, UBUNTU + DEBIAN, tmp_path)} == {"Debian", "Ubuntu"}
     assert configured(monkeypatch, UBUNTU.splitlines()[0], tmp_path) == ()
+
+
+def test_a_file_of_a_pool_is_looked_for_in_all_components(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    configured(monkeypatch, UBUNTU + DEBIAN, tmp_path)
+    rest = "p/python3.15/python3.15_3.15.2.orig.tar.xz"
+    assert apt.urls(f"pool/main/{rest}")[:4] == (
+        f"http://d/debian/pool/main/{rest}",
+        f"http://u/ubuntu/pool/main/{rest}",
+        f"http://u/ubuntu/pool/universe/{rest}",
+        f"http://d/debian-security/pool/main/{rest}",
+    )
+    assert apt.urls(f"pool/universe/{rest}")[:3] == (
+        f"http://d/debian/pool/universe/{rest}",
+        f"http://d/debian/pool/main/{rest}",
+        f"http://u/ubuntu/pool/universe/{rest}",
+    )

@@ -55,7 +55,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def fetch(monkeypatch: pytest.MonkeyPatch, places: Places, folder: Path) -> Path:
     monkeypatch.setattr(urllib.request, "urlopen", places.open)
     target = folder / "deep" / "file"
-    download.fetch(tuple(f"https://host/{name}" for name in places.answers), SHA256, target)
+    download.fetch(tuple(f"https://host/{name}" for name in places.answers), {"sha256": SHA256}, target)
     return target
 
 
@@ -162,7 +162,7 @@ def test_content_of_another_size_than_is_known(
     """The hash is right: what named both contradicts itself, and is not believed."""
     monkeypatch.setattr(urllib.request, "urlopen", Places(a=[good(length)]).open)
     with pytest.raises(ContentError) as caught:
-        download.fetch(("https://host/a",), SHA256, tmp_path / "file", size=size)
+        download.fetch(("https://host/a",), {"sha256": SHA256}, tmp_path / "file", size=size)
     assert str(size) in caught.value.details
     assert not (tmp_path / "file").exists()
 
@@ -174,7 +174,7 @@ def test_no_more_is_read_than_the_known_size(monkeypatch: pytest.MonkeyPatch, tm
     read = []
     monkeypatch.setattr(endless, "close", lambda: read.append(endless.tell()))
     with pytest.raises(ContentError, match="is not what the hash says"):
-        download.fetch(("https://host/a",), SHA256, tmp_path / "file", size=len(CONTENT))
+        download.fetch(("https://host/a",), {"sha256": SHA256}, tmp_path / "file", size=len(CONTENT))
     assert read[0] <= len(CONTENT) + 8
 
 
@@ -201,3 +201,17 @@ def test_an_index_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(FetchError, match="cannot read https://host/a: ") as caught:
         download.read_text("https://host/a")
     assert caught.value.fix == "check the network"
+
+
+def test_every_hash_that_is_known_must_be_the_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sha512 = hashlib.sha512(CONTENT).hexdigest()
+    monkeypatch.setattr(urllib.request, "urlopen", Places(a=[good(), good()]).open)
+    target = tmp_path / "file"
+    download.fetch(("https://host/a",), {"sha256": SHA256, "sha512": sha512}, target)
+    assert target.read_bytes() == CONTENT
+    with pytest.raises(ContentError) as caught:
+        download.fetch(("https://host/a",), {"sha256": SHA256, "sha512": "0" * 128}, tmp_path / "other")
+    assert caught.value.details == f"https://host/a: its SHA-512 is {sha512}, not {'0' * 128}"
+    with pytest.raises(FetchError, match="no hash of other is known"):
+        download.fetch(("https://host/a",), {}, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

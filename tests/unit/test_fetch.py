@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def tarball(text: str = "text") -> bytes:
 
 TARBALL = tarball()
 SHA256 = hashlib.sha256(TARBALL).hexdigest()
+SHA512 = hashlib.sha512(TARBALL).hexdigest()
 PINS = Pins(
     sources=(SourcePin(version=fetch.release("3.14.7"), pool="pool/x", path="3.14.7/x", sha256=SHA256),), wheels=()
 )
@@ -40,9 +42,10 @@ class Downloads:
         self.urls: list[tuple[str, ...]] = []
         self.content = TARBALL
 
-    def fetch(self, urls: tuple[str, ...], sha256: str, target: Path, **_: object) -> None:
+    def fetch(self, urls: tuple[str, ...], hashes: Mapping[str, str], target: Path, **_: object) -> None:
         self.urls.append(urls)
-        if hashlib.sha256(self.content).hexdigest() != sha256:
+        assert hashes
+        if any(hashlib.new(name, self.content).hexdigest() != value for name, value in hashes.items()):
             raise ContentError("it is not what the hash says", details=urls[0])
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(self.content)
@@ -191,10 +194,12 @@ class Index:
         self.files: list[apt.SourceFile] = []
         self.absent: set[str] = set()
 
-    def add(self, version: str, sha256: str = SHA256, suffix: str = ".orig.tar.xz") -> None:
+    def add(self, version: str, sha256: str = SHA256, suffix: str = ".orig.tar.xz", **others: str) -> None:
         name = f"python3.15_{version}{suffix}"
         pool = f"pool/main/p/python3.15/{name}"
-        self.files.append(apt.SourceFile(name=name, pool=pool, sha256=sha256, size=len(TARBALL)))
+        hashes = {"sha256": sha256, **others}
+        known = tuple((function, value) for function, value in hashes.items() if value)
+        self.files.append(apt.SourceFile(name=name, pool=pool, hashes=known, size=len(TARBALL)))
 
 
 @pytest.fixture
@@ -204,10 +209,10 @@ def index(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> Index:
     monkeypatch.setattr(apt, "archives", lambda: where)
     monkeypatch.setattr(apt, "source_files", lambda *_: apt.Listing(files=tuple(found.files), archives=where))
 
-    def fetch_present(urls: tuple[str, ...], sha256: str, target: Path, **_: object) -> None:
+    def fetch_present(urls: tuple[str, ...], hashes: Mapping[str, str], target: Path, **_: object) -> None:
         if any(name in urls[0] for name in found.absent):
             raise FetchError("cannot download it", details=f"{urls[0]}: HTTP status 404")
-        downloads.fetch(urls, sha256, target)
+        downloads.fetch(urls, hashes, target)
 
     monkeypatch.setattr(download, "fetch", fetch_present)
     return found
@@ -234,6 +239,39 @@ def test_indexes_that_do_not_agree_are_refused(tmp_path: Path, index: Index) -> 
     assert "3" * 64 in caught.value.details
 
 
+def test_an_index_may_have_sha512_alone(tmp_path: Path, index: Index) -> None:
+    """Those of the coming Ubuntu have nothing else; the tree and the manifest have the SHA-256 all the same."""
+    index.add("3.15.2", "", sha512=SHA512)
+    found = fetch.newest("3.15", PINS, tmp_path / "cache")
+    assert found.pin.hashes == {"sha256": SHA256, "sha512": SHA512}
+    assert found.tree.name == f"Python-3.15.2-{SHA256[:16]}"
+    assert found.tree.with_name(f"{found.tree.name}.vouched").read_text() == f"index {SHA256}\n"
+    assert fetch.newest("3.15", PINS, tmp_path / "cache").tree == found.tree
+    assert fetch.fetch("3.15.2", PINS, tmp_path / "cache", to=tmp_path / "mine") == tmp_path / "mine"
+    # The user's own hash is not enough where the index has another one.
+    assert fetch.named(fetch.release("3.15.2"), SHA256, PINS, tmp_path / "third").pin.sha512 == SHA512
+    index.files.clear()
+    index.add("3.15.2", "", sha512="4" * 128)
+    with pytest.raises(ContentError, match=r"lists CPython 3\.15\.2, and the tarball of that name is another one"):
+        fetch.fetch("3.15.2", PINS, tmp_path / "other")
+    with pytest.raises(ContentError):
+        fetch.named(fetch.release("3.15.2"), SHA256, PINS, tmp_path / "other")
+    index.absent.add("3.15.2")
+    with pytest.raises(FetchError) as caught:
+        fetch.fetch("3.15.2", PINS, tmp_path / "other")
+    assert f"(SHA-512 {'4' * 128})" in caught.value.fix
+
+
+def test_indexes_that_have_different_hashes_of_one_tarball_are_both_heeded(tmp_path: Path, index: Index) -> None:
+    index.add("3.15.2")
+    index.add("3.15.2", "", sha512=SHA512)
+    assert fetch.newest("3.15", PINS, tmp_path / "cache").pin.hashes == {"sha256": SHA256, "sha512": SHA512}
+    index.add("3.15.2", sha512="4" * 128)
+    with pytest.raises(FetchError, match="do not agree") as caught:
+        fetch.fetch("3.15", PINS, tmp_path / "cache")
+    assert "4" * 128 in caught.value.details
+
+
 def test_a_listed_release_that_no_mirror_holds(tmp_path: Path, index: Index) -> None:
     index.add("3.15.2")
     index.absent.add("3.15.2")
@@ -249,7 +287,7 @@ def test_a_series_is_its_newest_release_that_is_there(tmp_path: Path, index: Ind
     index.absent |= {"3.15.10"}
     assert fetch.fetch("3.15", PINS, tmp_path).name.startswith("Python-3.15.9-")
     index.absent |= {"3.15.9", "3.15.0.", "~rc1"}
-    with pytest.raises(FetchError, match=r"lists CPython 3\.15\.0rc1, but"):
+    with pytest.raises(FetchError, match=r"lists CPython 3\.15\.10, but"):
         fetch.fetch("3.15", PINS, tmp_path / "other")
 
 
