@@ -36,6 +36,9 @@ _PER_INPUT: Final = ("-main-file-name", "-o", "-x", "-dumpdir")
 # -disable-free leaks what belongs to one input, which is right for a process that ends after it; where dozens follow,
 # it costs hundreds of megabytes.
 _UNWANTED: Final = ("-disable-free",)
+# Where the first of several texts was compiled without names of values, LLVM 24 refuses to read the second. They are in
+# no object.
+_NAMELESS: Final = "-discard-value-names"
 _EMIT_ACTIONS: Final = ("-emit-obj", "-emit-llvm", "-S")
 # Each has a megabyte of LLVM IR; all 235 of a debug build would be in memory and on the disk at once.
 _SPLICED: Final = 16
@@ -121,6 +124,9 @@ class Session:
         # -### names the program as it sees itself, which behind a wrapper is not what can be called.
         command = [*_without_resource(self.plan.toolchain.command), *arguments]
         return process.run(command, cwd=folder, timeout=_TIMEOUT_SECONDS, stdin_from=given, stdout_to=printed)
+
+    def _run_cc1_on_ir(self, arguments: Sequence[str], names: Sequence[str], folder: Path) -> process.Completed:
+        return self._run_cc1([word for word in arguments if word != _NAMELESS] + ["-x", "ir", *names], folder)
 
     @property
     def prefix(self) -> Path:
@@ -220,7 +226,7 @@ class Session:
         inputs = [folder / f"{name}.ir" for name in texts]
         for path, text in zip(inputs, texts.values(), strict=True):
             path.write_text(text, "utf-8")
-        done = self._run_cc1([*self.cc1, "-x", "ir", *(path.name for path in inputs)], folder)
+        done = self._run_cc1_on_ir(self.cc1, [path.name for path in inputs], folder)
         for path in inputs:
             path.unlink()
         return self._collect(done, folder, texts, self.plan.emits)
@@ -262,7 +268,8 @@ class Session:
         A compiler that dies may leave a part of an output behind. What is missing is compiled alone.
         """
         if done.returncode:
-            return Outputs(account=Account(notes=(f"a batch was thrown away: clang {done.ending}",)))
+            why = next((f": {line}" for line in done.err.splitlines() if "error: " in line), "")
+            return Outputs(account=Account(notes=(f"a batch was thrown away: clang {done.ending}{why}",)))
         paths = {name: folder / f"{name}{_EMIT[emits][1]}" for name in names}
         found = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
         form = self.plan.target.format
@@ -278,8 +285,7 @@ class Session:
             (folder / f"{unit.name}.ll").write_text(texts[unit.name], "utf-8")
         outputs = Outputs()
         if self.driver == "batched":
-            inputs = [f"{unit.name}.ll" for unit in units]
-            done = self._run_cc1([*self.second_cc1, "-x", "ir", *inputs], folder)
+            done = self._run_cc1_on_ir(self.second_cc1, [f"{unit.name}.ll" for unit in units], folder)
             outputs = self._collect(done, folder, texts, "object")
         return sum((self._finish_plain(unit, folder) for unit in units if unit.name not in outputs.data), outputs)
 

@@ -84,8 +84,8 @@ def release(text: str) -> PythonVersion:
 def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, progress: Progress = SILENT) -> Fetched:
     """Fetch the newest release of a series whose tarball is there: an index may list what no mirror holds.
 
-    Raises: ContentError where a mirror has other content under its name; FetchError of the newest where none can be had;
-        UsageError where none is known.
+    Raises: ContentError where a mirror has other content under its name; FetchError of the newest where none can be
+        had; UsageError where none is known.
     """
     indexed = _vouching.indexed(series, cache, progress)
     found = {pin.version: pin for pin in (*indexed, *pins.sources) if pin.version.series == series}

@@ -17,6 +17,8 @@ from tests import workbench as wb
 pytestmark = pytest.mark.network
 VERSION = "3.15.0rc1"
 UOPS = 3
+# Above the range.
+NEXT_LLVM = 24
 
 
 def relabel(tree: Path, version: str = "3.16.0a1") -> None:
@@ -116,6 +118,25 @@ def test_what_each_novelty_does(change: Callable[[Path], None], code: int, liste
     assert ("equal to what the tree's own" in done.stdout) == (code == 0)
     assert ("DIFFERENT from what the tree's own" in done.stdout) == (code == 1)
     assert bool(list((tmp_path / "out").rglob("manifest.toml"))) == (code == 0)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", sorted(wb.PINNED))
+def test_an_llvm_that_is_too_new(version: str, tmp_path: Path) -> None:
+    """A snapshot of Debian's experimental: equal to the tree's own generator, in batches, and refused until told."""
+    tree = wb.small_tree(version, tmp_path / "tree", uops=24, step=10)
+    clang = wb.debian_llvm(NEXT_LLVM) / "clang"
+    base: list[str | Path] = ["build", "--cpython", tree, "--llvm", clang, "--out", tmp_path / "out"]
+    base += ["--target", wb.X86, "--pyconfig-dir", wb.pyconfig(version)]
+    refused = wb.stencilkit(*base, check=False)
+    assert refused.returncode == 2
+    assert "--provisional" in refused.stderr
+    made = wb.stencilkit(*base, "--provisional", "--check-upstream")
+    assert "equal to what the tree's own" in made.stdout
+    assert "thrown away" not in made.stderr
+    (folder,) = (path.parent for path in (tmp_path / "out").rglob("manifest.toml"))
+    assert wb.stencilkit("verify", "--consistent", folder, check=False).returncode == 1
+    assert wb.stencilkit("verify", "--consistent", "--provisional", folder).returncode == 0
 
 
 def test_regen_takes_a_newer_cpython_only_if_told(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Clang:
                 target.with_suffix(suffix).write_text(f"{'batch' if batched else 'single'}: {text}")
         err = "".join(f"{name}:1:1: error: no such thing\nnote: {name}\n" for name in failed)
         unwell = self.bad.intersection(Path(name).stem for name in inputs)
-        code = self.dies if batched and not unwell else bool(unwell)
+        code = self.dies if batched and not unwell else int(bool(unwell))
         return self.done(words, code=code, err=self.printed + err)
 
     @staticmethod
@@ -359,6 +359,23 @@ def test_ir_is_compiled_in_a_second_step(tmp_path: Path, monkeypatch: pytest.Mon
     assert {name: text(data) for name, data in made.data.items()} == {"_A": "batch: ir of a", "_B": "single: ir of b"}
     assert made.account.alone == {"_B"}
     assert build.finish_ir({}) == compiler.Outputs()
+
+
+def test_texts_of_ir_keep_the_names_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLVM 24 does not read a second text that has lost them."""
+    clang = Clang()
+    clang.answer = clang.answer.replace('"-O3"', '"-O3" "-discard-value-names"')
+    build = session(tmp_path, monkeypatch, clang, emits="llvm-ir")
+    assert "-discard-value-names" in build.second_cc1
+    build.finish_ir({"_A": "ir of a", "_B": "ir of b"})
+    assert clang.calls[-1][-4:] == ("-x", "ir", "_A.ll", "_B.ll")
+    assert "-discard-value-names" not in clang.calls[-1]
+
+
+def test_a_note_of_a_batch_says_what_clang_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = session(tmp_path, monkeypatch, Clang(bad=["_A"]))
+    (note,) = build.emit(UNITS).account.notes
+    assert note == "a batch was thrown away: clang ended with 1: _A.c:1:1: error: no such thing"
 
 
 def test_assembly_goes_through_one_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
