@@ -163,6 +163,18 @@ def test_a_release_of_an_index_that_has_sha512_alone(archive: Archive, tmp_path:
         fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache")
 
 
+def test_a_release_whose_sha512_is_listed_is_pinned_with_its_sha256(archive: Archive, tmp_path: Path) -> None:
+    archive.add("3.15.1", digest=SHA512, function="Sha512")
+    archive.publish()
+    file = tmp_path / "pins.toml"
+    given: list[tuple[list[str], dict[str, str]]] = [(["3.15"], {}), ([], {"3.15.1": SHA256})]
+    for number, (series, hashes) in enumerate(given):
+        file.write_text(PINNED.format(digest="1" * 64))
+        pinning.update(file, series, hashes, tmp_path / f"cache{number}")
+        (pin,) = pins.parse(file.read_text()).sources
+        assert (str(pin.version), pin.sha256) == ("3.15.1", SHA256)
+
+
 class Said(Silent):
     """What was reported."""
 
