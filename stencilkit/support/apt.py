@@ -16,10 +16,14 @@ _TIMEOUT_SECONDS: Final = 300.0
 # Debian's paragraphs have the first, those of Ubuntu's newest suites the second, and some have both.
 _FUNCTIONS: Final = ("sha256", "sha512")
 _CHECKSUMS: Final = re.compile(r"^Checksums-(?P<function>\w+):[ \t]*(?P<lines>(?:\n .*)+)", re.MULTILINE)
-_CHECKSUM: Final = re.compile(r"^ (?P<value>[0-9a-f]{64,128}) +(?P<size>\d+) +(?P<name>[^/\s]+)$", re.MULTILINE)
-# What apt says of a suite that a mirror does not carry.
+_CHECKSUM: Final = re.compile(
+    # Python refuses to read numbers of thousands of digits.
+    r"^ (?P<value>[0-9a-f]{64,128}) +(?P<size>[0-9]{1,18}) +(?P<name>[^/\s]+)$",
+    re.MULTILINE,
+)
+# What apt says of a suite that a mirror does not carry; the second word is apt 3's, for who has set its Output-Version.
 _NO_RELEASE: Final = re.compile(
-    r"^E: The repository '(?P<uri>\S+) (?P<suite>\S+) Release' does not have a Release file", re.MULTILINE
+    r"^E(?:rror)?: The repository '(?P<uri>\S+) (?P<suite>\S+) Release' does not have a Release file", re.MULTILINE
 )
 
 

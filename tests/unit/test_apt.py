@@ -22,6 +22,7 @@ Checksums-Sha256:
 Checksums-Sha512:
  {LONG} 100 python3.15_3.15.2.orig.tar.xz
  {TWO} 100 of-another-length.tar.xz
+ {LONG} {"9" * 5000} too-large.tar.xz
 Directory: pool/main/p/python3.15
 
 Package: python3.15
