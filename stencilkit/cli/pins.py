@@ -65,11 +65,12 @@ def _hashes(given: tuple[str, ...]) -> Mapping[str, str]:
 
 def _sentence(pinned: Pinned) -> str:
     now = pinned.now
+    unasked = f"; there is no source index of {', '.join(pinned.unasked)}" if pinned.unasked else ""
     if not pinned.changed:
         newer = f"; no mirror has the tarball of {', '.join(pinned.absent)}" if pinned.absent else ""
-        return f"{pinned.series}: {now.version} stays, the newest that can be had{newer}"
+        return f"{pinned.series}: {now.version} stays, the newest that can be had{newer}{unasked}"
     before = str(pinned.before.version) if pinned.before else "nothing"
-    return f"{pinned.series}: {before} -> {now.version}, whose hash comes from {now.vouched}"
+    return f"{pinned.series}: {before} -> {now.version}, whose hash comes from {now.vouched}{unasked}"
 
 
 def _row(pinned: Pinned) -> dict[str, object]:
@@ -81,4 +82,5 @@ def _row(pinned: Pinned) -> dict[str, object]:
         "vouched": pinned.now.vouched,
         "changed": pinned.changed,
         "absent": list(pinned.absent),
+        "unasked": list(pinned.unasked),
     }

@@ -30,11 +30,15 @@ _PYTHON_ORG: Final = "https://www.python.org/ftp/python/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A release that was had: what vouches for it, and its tree. `absent` are newer ones whose tarballs are nowhere."""
+    """A release that was had: what vouches for it, and its tree.
+
+    `absent` are newer ones whose tarballs are nowhere; `unasked` are suites whose source index is, which may list more.
+    """
 
     pin: SourcePin
     tree: Path
     absent: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
 
 
 def fetch(
@@ -88,7 +92,7 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
         had; UsageError where none is known.
     """
     indexed = _vouching.indexed(series, cache, progress)
-    found = {pin.version: pin for pin in (*indexed, *pins.sources) if pin.version.series == series}
+    found = {pin.version: pin for pin in (*indexed.pins, *pins.sources) if pin.version.series == series}
     if not found:
         raise UsageError(
             f"no release of CPython {series} is pinned, or in a source index that apt can check here",
@@ -96,7 +100,7 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
         )
     absent: dict[str, FetchError] = {}
     for version in sorted(found, key=lambda version: version.age, reverse=True):
-        pin = pins.source(version) or _vouching.agreed(version, indexed)
+        pin = pins.source(version) or _vouching.agreed(version, indexed.pins)
         try:
             fetched = _fetch(pin, cache, to, progress)
         except ContentError:
@@ -106,7 +110,7 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
             continue
         for problem in absent.values():
             progress.say(f"CPython {version} is not the newest: {problem.what}; {problem.fix}")
-        return replace(fetched, absent=tuple(absent))
+        return replace(fetched, absent=tuple(absent), unasked=indexed.unasked)
     # The newest is what was asked for.
     raise next(iter(absent.values()))
 
@@ -117,22 +121,22 @@ def named(version: PythonVersion, sha256: str, pins: Pins, cache: Path, *, progr
     Raises: FetchError; UsageError where a pin or a signed index has another hash for it.
     """
     try:
-        indexed = [one for one in _vouching.indexed(version.series, cache, progress) if one.version == version]
+        indexed = [one for one in _vouching.indexed(version.series, cache, progress).pins if one.version == version]
     except FetchError as error:
         # The user vouches; that is the way out where no index can be checked.
         progress.say(f"the hash is compared with no index: {error.what}")
         indexed = []
-    listed = {one.sha256 for one in indexed if one.sha256}
-    if listed - {sha256}:
+    listed = _vouching.agreed(version, indexed) if indexed else None
+    if listed and listed.sha256 not in ("", sha256):
         raise UsageError(
             f"--sha256 {sha256} is not that of CPython {version} in a signed source index",
-            details="\n".join(sorted(listed)),
+            details=listed.sha256,
             fix="leave --sha256 out: the index vouches for this release",
         )
     pin = _vouching.pin(version, pins, sha256, cache, progress)
-    if indexed and not pin.sha512:
-        # Of an index that has this one alone, too:
-        pin = replace(pin, sha512=_vouching.agreed(version, indexed).sha512)
+    if listed:
+        # An index may have this one alone.
+        pin = replace(pin, sha512=listed.sha512)
     return _fetch(pin, cache, None, progress)
 
 
@@ -140,7 +144,8 @@ def _fetch(pin: SourcePin, cache: Path, to: Path | None, progress: Progress) -> 
     if to is not None and to.exists():
         raise FetchError(f"{to} exists", fix="choose a folder that does not exist yet (--to)")
     folder = to or _folder(cache, pin)
-    if pin.sha256 and folder.is_dir():
+    # What another hash says, the tarball shows.
+    if list(pin.hashes) == ["sha256"] and folder.is_dir():
         return Fetched(pin=pin, tree=_noted(folder, pin))
     private.make(cache)
     tarball = cache / "tarballs" / f"{_name(pin)}.tar.xz"

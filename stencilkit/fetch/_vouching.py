@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stencilkit.errors import FetchError, UsageError
@@ -12,6 +12,14 @@ from stencilkit.model.pins import HASHES, HashOrigin, Pins, SourcePin
 from stencilkit.model.version import PythonVersion
 from stencilkit.support import apt, private, suggest
 from stencilkit.support.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexed:
+    """What signed source indexes list of a series, and the suites that should have an index and have none here."""
+
+    pins: tuple[SourcePin, ...] = ()
+    unasked: tuple[str, ...] = ()
 
 
 def pin(version: PythonVersion, pins: Pins, sha256: str | None, cache: Path, progress: Progress) -> SourcePin:
@@ -29,7 +37,7 @@ def pin(version: PythonVersion, pins: Pins, sha256: str | None, cache: Path, pro
             fix="leave --sha256 out: this release is pinned",
         )
     if sha256 is None:
-        listed = indexed(version.series, cache, progress)
+        listed = indexed(version.series, cache, progress).pins
         if any(found.version == version for found in listed):
             return agreed(version, listed)
         raise _unknown(version, [str(found.version) for found in (*pins.sources, *listed)])
@@ -52,27 +60,28 @@ def agreed(version: PythonVersion, indexes: Iterable[SourcePin]) -> SourcePin:
         raise FetchError(
             f"source indexes do not agree about the hash of CPython {version}",
             details="\n".join(f"{value} {found.pool}" for found in listed for value in found.hashes.values()),
-            fix="give the one that python.org publishes: --sha256",
+            fix=f"stencilkit fetch {version} --sha256 HEX, with the hash that python.org publishes, asks no index",
         )
     return replace(listed[0], sha256="".join(values["sha256"]), sha512="".join(values["sha512"]))
 
 
-def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ...]:
+def indexed(series: str, cache: Path, progress: Progress) -> Indexed:
     """List the releases of a series that signed source indexes list, under the name of the unchanged tarball.
 
     Raises: FetchError where an index cannot be checked.
     """
     where = apt.archives()
     if not where:
-        return ()
+        return Indexed()
     package = _package(series)
     original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
     with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):
         listed = apt.source_files(package, where, private.make(cache) / "apt")
-    for archive in where:
-        if archive not in listed.archives:
-            progress.say(f"{archive.uri} carries no suite {archive.suite}, so its source index is not asked")
-    return tuple(
+    unasked = tuple(f"{archive.uri} {archive.suite}" for archive in where if archive not in listed.archives)
+    for suite in unasked:
+        # Somebody on the network may have hidden it.
+        progress.say(f"there is no source index of {suite}: a release that is there alone is not seen")
+    found = (
         _source_pin(
             version,
             file.pool,
@@ -85,6 +94,7 @@ def indexed(series: str, cache: Path, progress: Progress) -> tuple[SourcePin, ..
         if (match := original.fullmatch(file.name))
         and (version := PythonVersion.parse(match["version"].replace("~", "")))
     )
+    return Indexed(pins=tuple(found), unasked=unasked)
 
 
 def _unknown(version: PythonVersion, known: Sequence[str]) -> UsageError:

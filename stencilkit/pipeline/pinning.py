@@ -18,12 +18,16 @@ from stencilkit.support.progress import SILENT, Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned:
-    """What is pinned of a series ("3.15") now, and was before; of the newer releases `absent`, no tarball was found."""
+    """What is pinned of a series ("3.15") now, and was before.
+
+    Of the newer releases `absent`, no tarball was found, and of the suites `unasked`, no source index.
+    """
 
     series: str
     before: SourcePin | None
     now: SourcePin
     absent: tuple[str, ...]
+    unasked: tuple[str, ...]
 
     @property
     def changed(self) -> bool:
@@ -79,4 +83,10 @@ def _compared(series: str, known: Pins, found: Fetched) -> Pinned:
     pinned = [pin for pin in known.sources if pin.version.series == series]
     before = max(pinned, key=lambda pin: pin.version.age, default=None)
     stays = before is not None and found.pin.version.age <= before.version.age
-    return Pinned(series=series, before=before, now=before if before and stays else found.pin, absent=found.absent)
+    return Pinned(
+        series=series,
+        before=before,
+        now=before if before and stays else found.pin,
+        absent=found.absent,
+        unasked=found.unasked,
+    )

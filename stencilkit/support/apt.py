@@ -159,14 +159,15 @@ def source_files(package: str, where: Sequence[Archive], state: Path) -> Listing
     """List the files of a source package's versions, from indexes whose signature apt has checked.
 
     apt keeps all of it in the folder `state`: the machine's own package state is neither read nor changed, and needs no
-    deb-src line. A suite that a mirror does not carry is left out, unless it carries none.
+    deb-src line. A suite that a mirror does not carry, or has no sources of, is left out, unless it carries none.
 
     Raises: FetchError where an index is unsigned, signed by somebody else, or cannot be had.
     """
     with files.locked(state.with_name(f"{state.name}.lock")):
         try:
-            there = _updated(where, state)
-            shown = process.run(["apt-cache", *_private(there, state), "showsrc", "--only-source", package], timeout=60)
+            options = _private(_updated(where, state), state)
+            there = _with_index(where, options)
+            shown = process.run(["apt-cache", *options, "showsrc", "--only-source", package], timeout=60)
         except ProcessError as problem:
             raise _refused(where, problem.as_text()) from None
     # apt-cache fails for a package that no index has.
@@ -175,7 +176,7 @@ def source_files(package: str, where: Sequence[Archive], state: Path) -> Listing
 
 
 def _updated(where: Sequence[Archive], state: Path) -> tuple[Archive, ...]:
-    """Have apt fetch and check indexes; return the archives that have one."""
+    """Have apt fetch and check indexes; return the archives that it found."""
     done = process.run(["apt-get", *_private(where, state), "-qq", "update"], timeout=_TIMEOUT_SECONDS)
     if done.returncode == 0:
         return tuple(where)
@@ -184,6 +185,13 @@ def _updated(where: Sequence[Archive], state: Path) -> tuple[Archive, ...]:
     if len(there) in (0, len(where)):
         raise _refused(where, done.err)
     return _updated(there, state)
+
+
+def _with_index(where: Sequence[Archive], options: Sequence[str]) -> tuple[Archive, ...]:
+    """List the archives that apt has a source index of: a mirror of packages alone is none, and no error of apt's."""
+    words = ["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Sources"]
+    listed = process.run(["apt-get", *options, *words], timeout=60).out.splitlines()
+    return tuple(archive for archive in where if f"{archive.uri} {archive.suite}" in listed)
 
 
 def _refused(where: Sequence[Archive], said: str) -> FetchError:

@@ -185,15 +185,34 @@ class Said(Silent):
         self.lines.append(text)
 
 
-def test_a_suite_that_the_mirror_does_not_carry_is_left_out_and_named(archive: Archive, tmp_path: Path) -> None:
+def nothing(archive: Archive) -> None:
+    """Leave the mirror without the suite."""
+
+
+def packages_alone(archive: Archive) -> None:
+    """Sign a suite that has no sources, of which apt says nothing but a warning."""
+    release = archive.root / "dists" / "testing" / "Release"
+    release.parent.mkdir()
+    text = (archive.suite / "Release").read_text()
+    release.write_text(text.replace("main/source/Sources", "main/binary-amd64/Packages"))
+    archive.keys.sign(release, "archive@example.org")
+
+
+@pytest.mark.parametrize("publish", [nothing, packages_alone])
+def test_a_suite_that_the_mirror_does_not_carry_is_left_out_and_named(
+    publish: Callable[[Archive], None], archive: Archive, tmp_path: Path
+) -> None:
     archive.add("3.15.1")
     archive.publish()
+    publish(archive)
     archive.suites = ["sid", "testing"]
     said = Said()
     found = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache", progress=said)
     assert str(found.pin.version) == "3.15.1"
     assert found.pin.vouched == "the signed source index of Debian sid"
-    assert f"file:{archive.root}/ carries no suite testing, so its source index is not asked" in said.lines
+    assert found.unasked == (f"file:{archive.root}/ testing",)
+    line = f"there is no source index of {found.unasked[0]}: a release that is there alone is not seen"
+    assert line in said.lines
     # That is no way around a signature.
     by_somebody_else(archive)
     with pytest.raises(FetchError, match="no source index that apt has checked"):
@@ -375,8 +394,14 @@ def test_what_the_command_prints(
     answers.check_text(text)
     (row,) = json.loads(text)["pins"]
     assert (row["before"], row["version"], row["changed"], row["absent"]) == ("3.15.1", "3.15.1", False, ["3.15.2"])
+    assert row["unasked"] == []
+    # Who hides a suite hides what is newer: it is in the answer, and not only among what is said meanwhile.
+    archive.suites = ["sid", "testing"]
+    assert cli.main([*words, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pins"][0]["unasked"] == [f"file:{archive.root}/ testing"]
     assert cli.main(words) == 0
-    assert "3.15.1 stays, the newest that can be had; no mirror has the tarball of 3.15.2" in capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "3.15.1 stays, the newest that can be had; no mirror has the tarball of 3.15.2; there is no" in printed
     for given in (["3.15.2"], ["3.15.2=1", "3.15.2=2"]):
         assert cli.main([*words, *(word for one in given for word in ("--sha256", one))]) == 2
         assert "give each release once, as in 3.15.2=HEX" in capsys.readouterr().err

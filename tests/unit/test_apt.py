@@ -43,13 +43,14 @@ class Apt:
         self.commands: list[list[str]] = []
         self.update = 0
         self.show = 0
+        self.indexed = "http://a/debian/ sid\n"
+        self.said = b"E: not signed"
 
     def run(self, command: list[str], **_: object) -> process.Completed:
         self.commands.append(command)
         code = self.update if "update" in command else self.show
-        return process.Completed(
-            command=tuple(command), returncode=code, stdout=SHOWN.encode(), stderr=b"E: not signed"
-        )
+        out = self.indexed if "indextargets" in command else SHOWN
+        return process.Completed(command=tuple(command), returncode=code, stdout=out.encode(), stderr=self.said)
 
 
 @pytest.fixture
@@ -89,6 +90,18 @@ def test_a_failed_check_is_no_answer(fake: Apt, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="no source index that apt has checked") as caught:
         apt.source_files("python3.15", WHERE, tmp_path / "apt")
     assert caught.value.details == "E: not signed"
+
+
+@pytest.mark.parametrize("word", ["E", "Error"])
+def test_a_suite_that_a_mirror_does_not_carry_is_asked_no_more(word: str, fake: Apt, tmp_path: Path) -> None:
+    """In both manners of apt 3."""
+    fake.said = f"{word}: The repository 'http://a/debian testing Release' does not have a Release file.\n".encode()
+    fake.update = 100
+    where = [*WHERE, replace(WHERE[0], suite="testing")]
+    with pytest.raises(FetchError) as caught:
+        apt.source_files("python3.15", where, tmp_path / "apt")
+    # Of the second time, that is: this one fails for what is left, too.
+    assert caught.value.where == "http://a/debian/ sid"
 
 
 def configured(monkeypatch: pytest.MonkeyPatch, rows: str, tmp_path: Path) -> tuple[apt.Archive, ...]:

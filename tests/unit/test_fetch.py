@@ -237,6 +237,12 @@ def test_indexes_that_do_not_agree_are_refused(tmp_path: Path, index: Index) -> 
     with pytest.raises(FetchError, match=r"do not agree about the hash of CPython 3\.15\.2") as caught:
         fetch.fetch("3.15.2", PINS, tmp_path)
     assert "3" * 64 in caught.value.details
+    # What the message advises works; a pin of it would be of a release that nobody knows.
+    assert "fetch 3.15.2 --sha256 HEX" in caught.value.fix
+    for given in (SHA256, "3" * 64):
+        with pytest.raises(FetchError, match="do not agree"):
+            fetch.named(fetch.release("3.15.2"), given, PINS, tmp_path)
+    assert fetch.fetch("3.15.2", PINS, tmp_path, sha256=SHA256).is_dir()
 
 
 def test_an_index_may_have_sha512_alone(tmp_path: Path, index: Index) -> None:
@@ -254,8 +260,10 @@ def test_an_index_may_have_sha512_alone(tmp_path: Path, index: Index) -> None:
     index.add("3.15.2", "", sha512="4" * 128)
     with pytest.raises(ContentError, match=r"lists CPython 3\.15\.2, and the tarball of that name is another one"):
         fetch.fetch("3.15.2", PINS, tmp_path / "other")
-    with pytest.raises(ContentError):
-        fetch.named(fetch.release("3.15.2"), SHA256, PINS, tmp_path / "other")
+    # In the third, the tree is there already.
+    for cache in ("other", "third"):
+        with pytest.raises(ContentError):
+            fetch.named(fetch.release("3.15.2"), SHA256, PINS, tmp_path / cache)
     index.absent.add("3.15.2")
     with pytest.raises(FetchError) as caught:
         fetch.fetch("3.15.2", PINS, tmp_path / "other")
