@@ -65,11 +65,23 @@ TO_WORK = 3
 HERE = Path(__file__).resolve().parents[1]
 
 
+def temporary() -> Path:
+    """Name the folder of temporary files; tempfile passes over a full one, and fails where there is no other."""
+    named = [os.environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP")]
+    if found := next((Path(name) for name in named if name and Path(name).is_dir()), None):
+        return found
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        # The current folder is the last one that it tries.
+        return Path.cwd()
+
+
 def too_full() -> str:
     """Say which disk has no room for a run of the tests, "" if all have."""
     cache = Path(os.environ.get("STENCILKIT_TEST_CACHE") or HERE / ".cache" / "tests")
     # What was kept by an earlier run is not fetched again.
-    wanted = [(Path(tempfile.gettempdir()), TO_WORK), *([] if cache.is_dir() else [(cache, TO_KEEP)])]
+    wanted = [(temporary(), TO_WORK), *([] if cache.is_dir() else [(cache, TO_KEEP)])]
     needs: dict[int, int] = {}
     places: dict[int, Path] = {}
     for path, size in wanted:
