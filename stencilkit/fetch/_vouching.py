@@ -72,7 +72,11 @@ def indexed(series: str, cache: Path, progress: Progress) -> Indexed:
     """
     where = apt.archives()
     if not where:
-        return Indexed()
+        progress.say(
+            "no source index is asked, so only pinned releases are known: that takes apt with a mirror of "
+            f"{' or '.join(apt.DISTRIBUTIONS)}, and the distribution's archive keyring"
+        )
+        return Indexed(unasked=apt.DISTRIBUTIONS)
     package = _package(series)
     original = re.compile(rf"{re.escape(package)}_(?P<version>[0-9.]+(?:~(?:a|b|rc)[0-9]+)?)\.orig\.tar\.xz")
     with progress.during(f"looking for CPython {series} in the source indexes of {where[0].uri}"):

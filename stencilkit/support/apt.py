@@ -58,6 +58,9 @@ _DISTRIBUTIONS: Final[Mapping[str, _Distribution]] = {
     ),
 }
 
+DISTRIBUTIONS: Final = tuple(_DISTRIBUTIONS)
+"""Whose archives may be asked."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:

@@ -21,7 +21,7 @@ import pytest
 
 from stencilkit import cli, fetch, pins
 from stencilkit.errors import ContentError, FetchError, StencilkitError, UsageError
-from stencilkit.model.pins import Pins
+from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.pipeline import pinning
 from stencilkit.support import apt
 from stencilkit.support.progress import Silent
@@ -229,6 +229,19 @@ def test_a_suite_may_be_another_release_than_last_time(archive: Archive, tmp_pat
     archive.add("3.15.2")
     archive.publish()
     assert str(fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache").pin.version) == "3.15.2"
+
+
+def test_without_an_archive_what_is_pinned_is_not_called_the_newest(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No apt, no mirror, or no keyring: there may be newer ones that nobody asked for."""
+    monkeypatch.setattr(apt, "archives", lambda: ())
+    pin = SourcePin(version=fetch.release("3.15.1"), pool=f"{POOL}/x", path="x", sha256=SHA256)
+    (archive.root / POOL / "x").write_bytes(TARBALL)
+    said = Said()
+    found = fetch.newest("3.15", Pins(sources=(pin,), wheels=()), tmp_path / "cache", progress=said)
+    assert (found.pin, found.unasked) == (pin, ("Debian", "Ubuntu"))
+    assert said.lines[0].startswith("no source index is asked, so only pinned releases are known")
 
 
 def unsigned(archive: Archive) -> None:

@@ -31,7 +31,9 @@ ANSWERS: Final[Mapping[str, Format]] = {
                 vouched=text("Where the hash came from; empty where that was not noted."),
                 changed=flag(),
                 absent=each(CPYTHON, "Newer releases in a signed index whose tarballs no mirror has."),
-                unasked=each(text(), "Mirrors and suites that have no source index: what only they list was not seen."),
+                unasked=each(
+                    text(), "Suites without a source index here, or distributions: what is only there is not seen."
+                ),
             )
         ),
     ),
