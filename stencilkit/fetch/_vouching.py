@@ -73,8 +73,8 @@ def indexed(series: str, cache: Path, progress: Progress) -> Indexed:
     where = apt.archives()
     if not where:
         progress.say(
-            "no source index is asked, so only pinned releases are known: that takes apt with a mirror of "
-            f"{' or '.join(apt.DISTRIBUTIONS)}, and the distribution's archive keyring"
+            f"no source index is asked (that takes apt with a mirror of {' or '.join(apt.DISTRIBUTIONS)}, and the "
+            "distribution's archive keyring): only pinned releases are known"
         )
         return Indexed(unasked=apt.DISTRIBUTIONS)
     package = _package(series)
