@@ -8,6 +8,7 @@ apt has checked, or the user's. Refuses a version whose hash nobody has given.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -108,8 +109,8 @@ def newest(series: str, pins: Pins, cache: Path, *, to: Path | None = None, prog
         except FetchError as error:
             absent[str(version)] = error
             continue
-        for problem in absent.values():
-            progress.say(f"CPython {version} is not the newest: {problem.what}; {problem.fix}")
+        if absent:
+            progress.say(_not_newest(version, absent))
         return replace(fetched, absent=tuple(absent), unasked=indexed.unasked)
     # The newest is what was asked for.
     raise next(iter(absent.values()))
@@ -194,6 +195,13 @@ def unpack_cached(tarball: Path, cache: Path) -> Path:
     """
     folder = private.make(cache) / "trees" / f"sha256-{files.sha256(tarball)[:32]}"
     return folder if folder.is_dir() else unpack(tarball, folder)
+
+
+def _not_newest(version: PythonVersion, absent: Mapping[str, FetchError]) -> str:
+    """Say what is with the newest release, whose tarball is nowhere, and which others share its fate."""
+    problem, others = next(iter(absent.values())), list(absent)[1:]
+    too = f"; without a tarball, too: {', '.join(others)}" if others else ""
+    return f"CPython {version} is not the newest: {problem.what}{too}; {problem.fix}"
 
 
 def _explained(pin: SourcePin, error: FetchError) -> FetchError:

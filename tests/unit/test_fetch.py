@@ -317,9 +317,9 @@ def test_a_series_is_not_an_older_release_where_the_newest_has_other_content(tmp
 
 
 def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index) -> None:
-    index.add("3.15.2")
-    index.add("3.15.1")
-    index.absent.add("3.15.2")
+    for version in ("3.15.4", "3.15.3", "3.15.2", "3.15.1"):
+        index.add(version)
+    index.absent |= {"3.15.4", "3.15.3", "3.15.2"}
     said: list[str] = []
 
     class Progress(Silent):
@@ -327,10 +327,11 @@ def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index)
             said.append(text)
 
     found = fetch.newest("3.15", PINS, tmp_path, progress=Progress())
-    assert (str(found.pin.version), found.absent) == ("3.15.1", ("3.15.2",))
+    assert (str(found.pin.version), found.absent) == ("3.15.1", ("3.15.4", "3.15.3", "3.15.2"))
     (line,) = [text for text in said if text.startswith("CPython 3.15.1 is not the newest: ")]
-    assert "lists CPython 3.15.2, but its tarball is not available" in line
-    assert f"try again when the mirror has caught up, or download Python-3.15.2.tar.xz (SHA-256 {SHA256})" in line
+    assert "lists CPython 3.15.4, but its tarball is not available" in line
+    assert "; without a tarball, too: 3.15.3, 3.15.2; try again when the mirror has caught up, or download " in line
+    assert f"Python-3.15.4.tar.xz (SHA-256 {SHA256})" in line
 
 
 def test_a_hash_of_the_users_is_not_taken_against_a_signed_index(tmp_path: Path, index: Index) -> None:
