@@ -92,13 +92,13 @@ def indexed(series: str, cache: Path, progress: Progress) -> Indexed:
             dict(file.hashes),
             origin="index",
             size=file.size,
-            vouched=_signers(listed.archives),
+            vouched=_signers(dict.fromkeys(other.archive for other in listed.files if other.name == file.name)),
         )
         for file in listed.files
         if (match := original.fullmatch(file.name))
         and (version := PythonVersion.parse(match["version"].replace("~", "")))
     )
-    return Indexed(pins=tuple(found), unasked=unasked)
+    return Indexed(pins=tuple(dict.fromkeys(found)), unasked=unasked)
 
 
 def _unknown(version: PythonVersion, known: Sequence[str]) -> UsageError:
@@ -110,7 +110,7 @@ def _unknown(version: PythonVersion, known: Sequence[str]) -> UsageError:
     )
 
 
-def _signers(where: Sequence[apt.Archive]) -> str:
+def _signers(where: Iterable[apt.Archive]) -> str:
     suites = ", ".join(f"{archive.origin} {archive.suite}" for archive in where)
     return f"the signed source index of {suites}"
 

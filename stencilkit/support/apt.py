@@ -83,11 +83,12 @@ class Archive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file that a source index lists; `pool` is its path on the mirror, `size` is in bytes.
+    """A file that an archive's source index lists; `pool` is its path on the mirror, `size` is in bytes.
 
     `hashes` has hex digits by hashlib's name of the function.
     """
 
+    archive: Archive
     name: str
     pool: str
     hashes: tuple[tuple[str, str], ...]
@@ -168,14 +169,19 @@ def source_files(package: str, where: Sequence[Archive], state: Path) -> Listing
     """
     with files.locked(state.with_name(f"{state.name}.lock")):
         try:
-            options = _private(_updated(where, state), state)
-            there = _with_index(where, options)
-            shown = process.run(["apt-cache", *options, "showsrc", "--only-source", package], timeout=60)
+            there = _with_index(where, _private(_updated(where, state), state))
+            # Each alone: apt-cache does not say which index has a paragraph.
+            found = [file for archive in there for file in _shown(package, archive, state)]
         except ProcessError as problem:
             raise _refused(where, problem.as_text()) from None
-    # apt-cache fails for a package that no index has.
-    found = tuple(dict.fromkeys(_listed(shown.out))) if shown.returncode == 0 else ()
-    return Listing(files=found, archives=there)
+    return Listing(files=tuple(dict.fromkeys(found)), archives=there)
+
+
+def _shown(package: str, archive: Archive, state: Path) -> Iterable[SourceFile]:
+    command = ["apt-cache", *_private([archive], state), "showsrc", "--only-source", package]
+    shown = process.run(command, timeout=60)
+    # It fails for a package that the index does not have.
+    return _listed(shown.out, archive) if shown.returncode == 0 else ()
 
 
 def _updated(where: Sequence[Archive], state: Path) -> tuple[Archive, ...]:
@@ -237,13 +243,14 @@ def _private(where: Sequence[Archive], state: Path) -> list[str]:
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def _listed(printed: str) -> Iterator[SourceFile]:
+def _listed(printed: str, archive: Archive) -> Iterator[SourceFile]:
     """Read the paragraphs of `apt-cache showsrc` (Debian Repository Format, "Sources Indices")."""
     for paragraph in printed.split("\n\n"):
         folder = re.search(r"^Directory: ([\w./+~-]+)$", paragraph, re.MULTILINE)
         if folder and ".." not in folder[1]:
             for (name, size), hashes in _checksums(paragraph).items():
-                yield SourceFile(name=name, pool=f"{folder[1]}/{name}", hashes=tuple(hashes.items()), size=size)
+                pool = f"{folder[1]}/{name}"
+                yield SourceFile(archive=archive, name=name, pool=pool, hashes=tuple(hashes.items()), size=size)
 
 
 def _checksums(paragraph: str) -> Mapping[tuple[str, int], dict[str, str]]:

@@ -9,6 +9,7 @@ import email.utils
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -229,6 +230,20 @@ def test_a_suite_may_be_another_release_than_last_time(archive: Archive, tmp_pat
     archive.add("3.15.2")
     archive.publish()
     assert str(fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache").pin.version) == "3.15.2"
+
+
+def test_those_suites_vouch_that_list_the_tarball(archive: Archive, tmp_path: Path) -> None:
+    archive.suites = ["sid", "testing"]
+    archive.add("3.15.1")
+    archive.publish()
+    shutil.copytree(archive.suite, archive.root / "dists" / "testing")
+    archive.add("3.15.2")
+    archive.publish()
+    newest = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache")
+    assert newest.pin.vouched == "the signed source index of Debian sid"
+    (archive.root / POOL / "python3.15_3.15.2.orig.tar.xz").unlink()
+    before = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "other")
+    assert before.pin.vouched == "the signed source index of Debian sid, Debian testing"
 
 
 def test_without_an_archive_what_is_pinned_is_not_called_the_newest(

@@ -65,8 +65,10 @@ def test_paragraphs_are_read(fake: Apt, tmp_path: Path) -> None:
     dsc, tarball = "python3.15_3.15.2-1.dsc", "python3.15_3.15.2.orig.tar.xz"
     read = apt.source_files("python3.15", WHERE, tmp_path / "apt")
     assert read.files == (
-        apt.SourceFile(name=dsc, pool=pool + dsc, hashes=(("sha256", ONE),), size=100),
-        apt.SourceFile(name=tarball, pool=pool + tarball, hashes=(("sha256", TWO), ("sha512", LONG)), size=100),
+        apt.SourceFile(archive=WHERE[0], name=dsc, pool=pool + dsc, hashes=(("sha256", ONE),), size=100),
+        apt.SourceFile(
+            archive=WHERE[0], name=tarball, pool=pool + tarball, hashes=(("sha256", TWO), ("sha512", LONG)), size=100
+        ),
     )
     assert read.archives == tuple(WHERE)
     fake.show = 100

@@ -187,6 +187,9 @@ def test_a_tarball_of_the_users_is_unpacked_once_per_content(tmp_path: Path) -> 
     assert (fetch.unpack_cached(mine, tmp_path / "cache") / "Include/patchlevel.h").read_text() == "other"
 
 
+SID = apt.Archive(origin="Debian", uri="http://a/debian/", suite="sid", keyring=Path("/k"))
+
+
 class Index:
     """What a signed source index lists, and which tarballs are there."""
 
@@ -199,15 +202,14 @@ class Index:
         pool = f"pool/main/p/python3.15/{name}"
         hashes = {"sha256": sha256, **others}
         known = tuple((function, value) for function, value in hashes.items() if value)
-        self.files.append(apt.SourceFile(name=name, pool=pool, hashes=known, size=len(TARBALL)))
+        self.files.append(apt.SourceFile(archive=SID, name=name, pool=pool, hashes=known, size=len(TARBALL)))
 
 
 @pytest.fixture
 def index(downloads: Downloads, monkeypatch: pytest.MonkeyPatch) -> Index:
     found = Index()
-    where = (apt.Archive(origin="Debian", uri="http://a/debian/", suite="sid", keyring=Path("/k")),)
-    monkeypatch.setattr(apt, "archives", lambda: where)
-    monkeypatch.setattr(apt, "source_files", lambda *_: apt.Listing(files=tuple(found.files), archives=where))
+    monkeypatch.setattr(apt, "archives", lambda: (SID,))
+    monkeypatch.setattr(apt, "source_files", lambda *_: apt.Listing(files=tuple(found.files), archives=(SID,)))
 
     def fetch_present(urls: tuple[str, ...], hashes: Mapping[str, str], target: Path, **_: object) -> None:
         if any(name in urls[0] for name in found.absent):
