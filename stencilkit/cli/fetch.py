@@ -17,7 +17,7 @@ from stencilkit.support import environ
 @_options.shared("--sha256", help="SHA-256 of the .tar.xz, for a release that is neither pinned nor in an index.")
 @_options.format_option("text", "json")
 def command(version: str, to: Path | None, sha256: str | None, form: str) -> None:
-    """Fetch the source of a CPython release, checked against its SHA-256.
+    """Fetch the source of a CPython release, checked against its hash.
 
     VERSION may be a series, such as 3.15, for its newest available release. The hash comes from pins.toml, from
     Debian's or Ubuntu's source index, whose signature apt checks, or from --sha256. The tarball comes from this

@@ -1,4 +1,4 @@
-"""A CPython version -> its release tarball, checked against a known SHA-256, unpacked.
+"""A CPython version -> its release tarball, checked against a known hash, unpacked.
 
 The apt mirror that this machine is configured with is asked first (distributions carry the unchanged release
 tarball), python.org second. The hash is stencilkit's pin, or the one in a distribution's source index whose signature
