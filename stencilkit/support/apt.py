@@ -25,6 +25,12 @@ _CHECKSUM: Final = re.compile(
 _NO_RELEASE: Final = re.compile(
     r"^E(?:rror)?: The repository '(?P<uri>\S+) (?P<suite>\S+) Release' does not have a Release file", re.MULTILINE
 )
+# And where another suite's files have its name. Somebody on the network can do that: all are signed by the same keys.
+_OTHER_SUITE: Final = re.compile(
+    r"^W(?:arning)?: Conflicting distribution: (?P<uri>\S+) (?P<suite>\S+) (?:In)?Release \(expected", re.MULTILINE
+)
+# It calls itself what the release will be called.
+_NAMELESS_SUITE: Final = "devel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +169,8 @@ def source_files(package: str, where: Sequence[Archive], state: Path) -> Listing
     """List the files of a source package's versions, from indexes whose signature apt has checked.
 
     apt keeps all of it in the folder `state`: the machine's own package state is neither read nor changed, and needs no
-    deb-src line. A suite that a mirror does not carry, or has no sources of, is left out, unless it carries none.
+    deb-src line. A suite that a mirror does not carry, or has no sources of, is left out, unless it carries none; so is
+    one that has another's files.
 
     Raises: FetchError where an index is unsigned, signed by somebody else, or cannot be had.
     """
@@ -187,10 +194,12 @@ def _shown(package: str, archive: Archive, state: Path) -> Iterable[SourceFile]:
 def _updated(where: Sequence[Archive], state: Path) -> tuple[Archive, ...]:
     """Have apt fetch and check indexes; return the archives that it found."""
     done = process.run(["apt-get", *_private(where, state), "-qq", "update"], timeout=_TIMEOUT_SECONDS)
-    if done.returncode == 0:
-        return tuple(where)
     absent = {(match["uri"].rstrip("/"), match["suite"]) for match in _NO_RELEASE.finditer(done.err)}
+    others = {(match["uri"].rstrip("/"), match["suite"]) for match in _OTHER_SUITE.finditer(done.err)}
+    absent |= {(uri, suite) for uri, suite in others if suite != _NAMELESS_SUITE}
     there = [archive for archive in where if (archive.uri.rstrip("/"), archive.suite) not in absent]
+    if done.returncode == 0 and len(there) == len(where):
+        return tuple(where)
     if len(there) in (0, len(where)):
         raise _refused(where, done.err)
     return _updated(there, state)

@@ -122,6 +122,17 @@ class Archive:
         if signer:
             self.keys.sign(release, signer)
 
+    def copy(self, suite: str, *changes: tuple[str, str]) -> None:
+        """Publish what is published now as another suite, too."""
+        self.suites.append(suite)
+        folder = self.root / "dists" / suite
+        shutil.copytree(self.suite, folder)
+        text = (folder / "Release").read_text()
+        for old, new in (("Suite: sid", f"Suite: {suite}"), *changes):
+            text = text.replace(old, new)
+        (folder / "Release").write_text(text)
+        self.keys.sign(folder / "Release", "archive@example.org")
+
     def where(self) -> tuple[apt.Archive, ...]:
         return tuple(
             apt.Archive(origin="Debian", uri=f"file:{self.root}/", suite=suite, keyring=self.keys.keyring)
@@ -188,25 +199,26 @@ class Said(Silent):
 
 def nothing(archive: Archive) -> None:
     """Leave the mirror without the suite."""
+    archive.suites.append("testing")
 
 
 def packages_alone(archive: Archive) -> None:
     """Sign a suite that has no sources, of which apt says nothing but a warning."""
-    release = archive.root / "dists" / "testing" / "Release"
-    release.parent.mkdir()
-    text = (archive.suite / "Release").read_text()
-    release.write_text(text.replace("main/source/Sources", "main/binary-amd64/Packages"))
-    archive.keys.sign(release, "archive@example.org")
+    archive.copy("testing", ("main/source/Sources", "main/binary-amd64/Packages"))
 
 
-@pytest.mark.parametrize("publish", [nothing, packages_alone])
+def another_suite(archive: Archive) -> None:
+    """Serve one suite's signed files under another's name, as somebody on the network can."""
+    archive.copy("testing", ("Suite: testing", "Suite: sid"))
+
+
+@pytest.mark.parametrize("publish", [nothing, packages_alone, another_suite])
 def test_a_suite_that_the_mirror_does_not_carry_is_left_out_and_named(
     publish: Callable[[Archive], None], archive: Archive, tmp_path: Path
 ) -> None:
     archive.add("3.15.1")
     archive.publish()
     publish(archive)
-    archive.suites = ["sid", "testing"]
     said = Said()
     found = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache", progress=said)
     assert str(found.pin.version) == "3.15.1"
@@ -233,10 +245,9 @@ def test_a_suite_may_be_another_release_than_last_time(archive: Archive, tmp_pat
 
 
 def test_those_suites_vouch_that_list_the_tarball(archive: Archive, tmp_path: Path) -> None:
-    archive.suites = ["sid", "testing"]
     archive.add("3.15.1")
     archive.publish()
-    shutil.copytree(archive.suite, archive.root / "dists" / "testing")
+    archive.copy("testing")
     archive.add("3.15.2")
     archive.publish()
     newest = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache")
@@ -258,6 +269,14 @@ def test_without_an_archive_what_is_pinned_is_not_called_the_newest(
     assert (found.pin, found.unasked) == (pin, ("Debian", "Ubuntu"))
     assert said.lines[0].startswith("no source index is asked")
     assert said.lines[0].endswith("only pinned releases are known")
+
+
+def test_ubuntus_devel_has_the_name_of_the_coming_release(archive: Archive, tmp_path: Path) -> None:
+    archive.add("3.15.1")
+    archive.publish()
+    archive.copy("devel", ("Suite: devel", "Suite: tenacious"))
+    found = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache")
+    assert found.pin.vouched == "the signed source index of Debian sid, Debian devel"
 
 
 def unsigned(archive: Archive) -> None:
