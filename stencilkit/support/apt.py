@@ -217,7 +217,9 @@ def _refused(where: Sequence[Archive], said: str) -> FetchError:
         "there is no source index that apt has checked the signature of",
         where=", ".join(f"{archive.uri} {archive.suite}" for archive in where),
         details="\n".join(said.strip().splitlines()[:6]),
-        fix="check the network and the archive keyring, or give the hash that python.org publishes: --sha256",
+        # Without room, apt 2.6 does not end.
+        fix="check the network, the archive keyring, and that the disk of the cache has room, or give the hash that "
+        "python.org publishes: --sha256",
     )
 
 

@@ -92,6 +92,7 @@ def test_a_failed_check_is_no_answer(fake: Apt, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="no source index that apt has checked") as caught:
         apt.source_files("python3.15", WHERE, tmp_path / "apt")
     assert caught.value.details == "E: not signed"
+    assert "disk" in caught.value.fix
 
 
 @pytest.mark.parametrize("word", ["E", "Error"])
