@@ -87,6 +87,8 @@ def _target(row: Fields) -> Target:
         pyconfig=row.choice("pyconfig", get_args(PyConfigSource), "configure"),
         gcc=row.text("gcc", ""),
         gcc_package=row.text("gcc-package", ""),
+        gcc_arguments=row.texts("gcc-arguments", []),
+        loader=row.text("loader", ""),
         zig_target=row.text("zig-target"),
         zig_headers=row.texts("zig-headers"),
         zig_arguments=row.texts("zig-arguments", []),

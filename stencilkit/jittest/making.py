@@ -83,10 +83,10 @@ def _which(program: str, place: Workplace) -> str | None:
 
 def _emulator(target: Target) -> tuple[str, ...]:
     """Find the program that runs the target's programs here, and how it finds their libraries."""
+    libraries = _libraries(target)
     for name in (f"qemu-{target.arch}-static", f"qemu-{target.arch}"):
-        root = Path("/usr") / target.native
-        if target.gcc and (found := shutil.which(name)) and shutil.which(target.gcc) and root.is_dir():
-            return (found, "-L", str(root))
+        if target.gcc and (found := shutil.which(name)) and shutil.which(target.gcc) and libraries is not None:
+            return (found, *libraries)
     raise JitTestError(
         f"programs for {target.triple} cannot be built and run on this machine",
         fix=(
@@ -95,6 +95,14 @@ def _emulator(target: Target) -> tuple[str, ...]:
             else "run this command on such a machine"
         ),
     )
+
+
+def _libraries(target: Target) -> tuple[str, ...] | None:
+    """Say how an emulator finds the C library: in its own place, or in a folder of Debian's; None where in neither."""
+    if target.loader:
+        return () if Path(target.loader).exists() else None
+    root = Path("/usr") / target.native
+    return ("-L", str(root)) if root.is_dir() else None
 
 
 def configure(place: Workplace, extra: Sequence[str]) -> tuple[str, ...]:
@@ -115,9 +123,9 @@ def _compiler(place: Workplace) -> Sequence[str]:
     """Name the compiler, where configure would not find it, and ccache where that is there."""
     compiler = "gcc" if place.native else place.target.gcc
     cached = ["ccache"] if _which(compiler, place) and _which("ccache", place) else []
-    if place.native or place.emulator:
+    if place.native or not place.target.loader:
         return [f"CC={' '.join([*cached, compiler])}"] if cached else []
-    # Without --host: what configure compiles runs here, so this is not a cross build. A name, as CC takes no spaces.
+    # On a machine that runs it, there is no --host: this is not a cross build. A name, as CC takes no spaces.
     script = place.root / "bin" / _CC
     script.write_text(f"#!/bin/sh\n{compiler_script(place.target, [*cached, compiler])}\n", "utf-8")
     script.chmod(0o755)

@@ -60,9 +60,10 @@ class Target:
     folders of headers in a --sysroot, none if clang knows them. `configure_host` is configure's --host,
     `configure_case` the pattern and system that an old configure's lists of cross builds lack;
     `pyconfig` says where pyconfig.h comes from. `gcc` is a compiler for the platform on another machine (musl: on one
-    with another C library), `gcc_package` the package that has it, in Debian. Of a PyPI toolchain, `zig_target` is for
-    its driver, `zig_headers` are folders of headers (those that there are), `zig_arguments` what they need,
-    `wheel_headers` what they are.
+    with another C library), `gcc_package` the package that has it, in Debian, `gcc_arguments` what it needs. `loader`
+    is the dynamic loader of a C library whose gcc is another platform's with other headers (musl), "" of others. Of a
+    PyPI toolchain, `zig_target` is for its driver, `zig_headers` are folders of headers (those that there are),
+    `zig_arguments` what they need, `wheel_headers` what they are.
     `own_macros` are macros that a pyconfig.h for this target always defines, `foreign_macros` those that it never does.
     In assembly, `entry_directive` declares what is known outside; `text_section` is how a section of code is described
     where many units can be assembled at once, "" where they cannot. `hardened` are the flags of what this platform
@@ -94,6 +95,8 @@ class Target:
     pyconfig: PyConfigSource
     gcc: str
     gcc_package: str
+    gcc_arguments: tuple[str, ...]
+    loader: str
     zig_target: str
     zig_headers: tuple[str, ...]
     zig_arguments: tuple[str, ...]
@@ -274,7 +277,7 @@ def compiler_script(target: Target, compiler: Sequence[str]) -> str:
     Debian's musl-gcc is gcc with other headers, and names the platform of the machine; configure stops where that is
     not the one of the headers (CPython: configure.ac, "internal configure error for the platform triplet").
     """
-    script = f'exec {shlex.join(compiler)} "$@"'
     if not target.gcc or PurePath(compiler[-1]).name != target.gcc:
-        return script
-    return f'[ "$*" = --print-multiarch ] && exec echo {target.native}\n{script}'
+        return f'exec {shlex.join(compiler)} "$@"'
+    command = shlex.join([*compiler, *target.gcc_arguments])
+    return f'[ "$*" = --print-multiarch ] && exec echo {target.native}\nexec {command} "$@"'

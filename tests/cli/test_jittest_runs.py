@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,32 @@ def test_another_c_library_is_built_for_without_an_emulator(
     making.make(place, ["NAME=shim"])
     # The program is itself, not a script that starts it in an emulator.
     assert (place.build / "python").read_text() == "shim\n"
+
+
+def test_another_c_library_of_another_processor_needs_an_emulator(
+    request_: testing.TestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian has musl's loader where it is on such a machine, and no folder of libraries for -L."""
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
+    for name in ("aarch64-linux-musl-gcc", "qemu-aarch64-static"):
+        fakes.program(tmp_path / "programs" / name, f'echo {name} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{environ.variable('PATH')}")
+    arm = next(target for target in targets.load().targets if target.triple == "aarch64-unknown-linux-musl")
+    target = replace(arm, loader=str(tmp_path / "ld-musl-aarch64.so.1"))
+    with pytest.raises(JitTestError, match="cannot be built and run on this machine") as caught:
+        making.open_workplace(request_.folder, request_.tree, target, "release", 1)
+    assert "musl-dev:arm64" in caught.value.fix
+    Path(target.loader).touch()
+    place = making.open_workplace(tmp_path / "place", request_.tree, target, "release", 1)
+    assert place.emulator == (str(tmp_path / "programs/qemu-aarch64-static"),)
+    script = r"""printf 'all:\n\t@touch python\n' >Makefile; cc=$(command -v stencilkit-cc || echo true)"""
+    script += '; "$cc" --print-multiarch >platform; "$cc" -c x.c >compiler'
+    fakes.program(request_.tree.root / "configure", script)
+    words = making.configure(place, [])
+    assert "--host=aarch64-linux-musl" in words
+    assert words[-1] == "CC=stencilkit-cc"
+    assert (place.build / "platform").read_text() == "aarch64-linux-musl\n"
+    assert (place.build / "compiler").read_text() == "aarch64-linux-musl-gcc -mno-outline-atomics -c x.c\n"
 
 
 def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_path: Path) -> None:
