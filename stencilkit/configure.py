@@ -21,7 +21,14 @@ from typing import Final
 from stencilkit.errors import ConfigureError
 from stencilkit.model.pyconfig import PyConfig, PyConfigOrigin, macros
 from stencilkit.model.source import SourceTree
-from stencilkit.model.target import Flavour, SpelledTarget, Target, compiler_script, cross_arguments
+from stencilkit.model.target import (
+    Flavour,
+    SpelledTarget,
+    Target,
+    compiler_script,
+    cross_arguments,
+    platform_answers,
+)
 from stencilkit.model.toolchain import Toolchain
 from stencilkit.support import environ, files, private, process
 from stencilkit.support.progress import SILENT, Progress
@@ -232,6 +239,7 @@ def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[
         flavour,
         version,
         *_arguments(target, flavour),
+        *platform_answers(target),
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return f"{_prefix(tree, target, flavour)}-{digest[:16]}"

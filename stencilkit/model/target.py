@@ -26,6 +26,7 @@ from; what is made of which file."""
 # two are in files that stencils are made from, so they are what it finds on every target of ours, where it can run
 # them: without them the pyconfig.h of a cross build would not be taken for the one of a build there. libffi for the
 # target may be missing: stencils need no modules, and the tests do without ctypes.
+_MULTIARCH: Final = '[ "$*" = --print-multiarch ] && exec echo {}'
 _CROSS_ANSWERS: Final = (
     "ac_cv_buggy_getaddrinfo=no",
     "ac_cv_file__dev_ptmx=yes",
@@ -272,12 +273,22 @@ def cross_arguments(target: Target, *, machine: str, python: str) -> tuple[str, 
 
 
 def compiler_script(target: Target, compiler: Sequence[str]) -> str:
-    """Write the shell script that is configure's CC: a compiler that can say which platform it compiles for.
+    """Write the shell script that is configure's CC: a compiler that can say which platform it compiles for."""
+    if not target.gcc or PurePath(compiler[-1]).name != target.gcc:
+        return "\n".join([*platform_answers(target), f'exec {shlex.join(compiler)} "$@"'])
+    answers = platform_answers(target) or (_MULTIARCH.format(target.native),)
+    return "\n".join([*answers, f'exec {shlex.join([*compiler, *target.gcc_arguments])} "$@"'])
+
+
+def platform_answers(target: Target) -> tuple[str, ...]:
+    """Give the lines of a script that answer configure for a C library that it does not recognise.
 
     Debian's musl-gcc is gcc with other headers, and names the platform of the machine; configure stops where that is
-    not the one of the headers (CPython: configure.ac, "internal configure error for the platform triplet").
+    not the one of the headers (CPython: configure.ac, "internal configure error for the platform triplet"). musl is
+    recognised by what its stdarg.h defines, before which clang has its own (Misc/platform_triplet.c): the platform
+    would have no name then, and no perf trampoline, which moves what is in _PyRuntime.
     """
-    if not target.gcc or PurePath(compiler[-1]).name != target.gcc:
-        return f'exec {shlex.join(compiler)} "$@"'
-    command = shlex.join([*compiler, *target.gcc_arguments])
-    return f'[ "$*" = --print-multiarch ] && exec echo {target.native}\nexec {command} "$@"'
+    if not target.loader:
+        return ()
+    triplet = f'case "$*" in *Misc/platform_triplet.c) exec echo PLATFORM_TRIPLET={target.native};; esac'
+    return (_MULTIARCH.format(target.native), triplet)

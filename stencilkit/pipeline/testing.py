@@ -12,7 +12,7 @@ from stencilkit.model.artifact import Artifact
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour, Target
 from stencilkit.model.testing import StencilsVerdict, Suite, TestReport
-from stencilkit.pipeline import placing
+from stencilkit.pipeline import opening, placing, witnessing
 from stencilkit.support.progress import Progress
 
 
@@ -103,6 +103,26 @@ def _benchmark(
     ]
 
 
+def _check_layout(place: making.Workplace, request: TestRequest, artifact: Artifact) -> None:
+    """Ask the compiler of this CPython whether its structures are those that the stencils have compiled in.
+
+    Raises: JitTestError: it would crash, and the stencils are good for another one.
+    """
+    if artifact.manifest.layout is None:
+        # 0.1.0 did not record it.
+        return
+    script = making.own_compiler(place)
+    runtime = witnessing.runtime(request.tree, place.build, str(script) if script.exists() else "")
+    checks = witnessing.ask(opening.describe(artifact.manifest), runtime)
+    if wrong := [check for check in checks if check.status == "failed"]:
+        raise JitTestError(
+            f"the stencils of LLVM {artifact.manifest.toolchain.version} are of a CPython that is configured otherwise",
+            where=str(place.build),
+            details="\n".join(line for check in wrong for line in (check.what, *check.details)),
+            fix=f"build them with --pyconfig-dir {place.build}, or have this CPython configured as theirs: --configure",
+        )
+
+
 def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, progress: Progress) -> _Made:
     """Place stencils, make, and see that make took them.
 
@@ -113,6 +133,7 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
     name = f"llvm-{llvm}-hardened" if artifact.manifest.hardened else f"llvm-{llvm}"
     making.unwrap(place)
     folder = placing.look_at(request.tree, place.build)
+    _check_layout(place, request, artifact)
     placed = placing.files_for(folder, [artifact])
     placing.write(folder, placed)
     with progress.during(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}"):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from stencilkit import buildfolder, source, witness
 from stencilkit.errors import WitnessError
@@ -27,6 +27,10 @@ _TIMEOUT_SECONDS: Final = 120.0
 _ALWAYS: Final = ("-w", "-fmax-errors=0", "-fdiagnostics-color=never")
 _BESIDE: Final = ("Python", "Tools/jit", "Include/internal")
 _PLAIN_OBJECT: Final = ("-fno-lto", "-g0", "-c")
+# configure gives this to CPython's own C files, and Tools/jit/build.py not to stencils. In 3.15, the last member of a
+# thread's state is there by it.
+_RUNTIME_ONLY: Final = "_Py_TIER2"
+_WHY_NOT: Final = "CPython's generator compiles stencils without it"
 # Lines that a compiler refuses are taken out, which may show it others.
 _ROUNDS: Final = 16
 _SHOWN: Final = 2000
@@ -87,7 +91,7 @@ def text_of(known: Described, tree: SourceTree) -> str:
 
     Raises: WitnessError.
     """
-    return _asserting(known, tree).text
+    return f"#undef {_RUNTIME_ONLY} /* {_WHY_NOT} */\n{_asserting(known, tree).text}"
 
 
 def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
@@ -96,6 +100,18 @@ def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
     Raises: WitnessError for a manifest that does not say what is compiled in; ProcessError.
     """
     layout = _layout(known.manifest)
+    different, bits, errors = _compared(known, asked, layout)
+    if any(row.kind == "type" for row in different):
+        # What a structure has behind the members that stencils use is of no account: sizes of whole ones, by which
+        # arrays are walked, are compared as the stencils see them.
+        as_theirs = replace(asked, flags=(*asked.flags, f"-U{_RUNTIME_ONLY}"))
+        sizes = _compared(known, as_theirs, layout).different
+        said = {row: sizes.get(row) if row.kind == "type" else different.get(row) for row in layout.rows()}
+        different = {row: value for row, value in said.items() if value is not None}
+    return tuple(witness.judge(layout, different, bits, errors))
+
+
+def _compared(known: Described, asked: Runtime, layout: Layout) -> _Compared:
     with files.scratch("witness") as work:
         text = _asserting(known, asked.tree)
         done = _compile(asked, text.text, work, "witness", ("-fsyntax-only",))
@@ -114,7 +130,15 @@ def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
         found = _values(asked, rows, {} if errors else layout.bits, _prefix(known, asked.tree), work)
     different = {row: value for row, value in found.numbers.items() if value != row.value}
     different |= {row: said for row, said in refused.items() if isinstance(row, Row) and row not in different}
-    return tuple(witness.judge(layout, different, found.bits, errors))
+    return _Compared(different, found.bits, tuple(errors))
+
+
+class _Compared(NamedTuple):
+    """Numbers that differ, all bit-fields, and errors about anything else, for `witness.judge`."""
+
+    different: Mapping[Row, int | str]
+    bits: Mapping[str, Span | str]
+    errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

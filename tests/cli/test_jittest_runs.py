@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stencilkit import targets
 from stencilkit.errors import JitTestError
 from stencilkit.jittest import making, running, timing
+from stencilkit.model.layout import Layout
 from stencilkit.model.testing import Suite
-from stencilkit.pipeline import bundling, testing
+from stencilkit.model.verdict import Check
+from stencilkit.pipeline import bundling, testing, witnessing
 from stencilkit.support import environ
 from stencilkit.support.progress import SILENT
 from tests import fakes, samples
@@ -219,13 +222,41 @@ def test_another_c_library_of_another_processor_needs_an_emulator(
     place = making.open_workplace(tmp_path / "place", request_.tree, target, "release", 1)
     assert place.emulator == (str(tmp_path / "programs/qemu-aarch64-static"),)
     script = r"""printf 'all:\n\t@touch python\n' >Makefile; cc=$(command -v stencilkit-cc || echo true)"""
-    script += '; "$cc" --print-multiarch >platform; "$cc" -c x.c >compiler'
+    script += (
+        '; "$cc" --print-multiarch >platform; "$cc" -E ../t/Misc/platform_triplet.c >triplet; "$cc" -c x.c >compiler'
+    )
     fakes.program(request_.tree.root / "configure", script)
     words = making.configure(place, [])
     assert "--host=aarch64-linux-musl" in words
     assert words[-1] == "CC=stencilkit-cc"
     assert (place.build / "platform").read_text() == "aarch64-linux-musl\n"
+    assert (place.build / "triplet").read_text() == "PLATFORM_TRIPLET=aarch64-linux-musl\n"
     assert (place.build / "compiler").read_text() == "aarch64-linux-musl-gcc -mno-outline-atomics -c x.c\n"
+
+
+def test_stencils_of_another_configuration_are_not_blamed_for_a_crash(
+    request_: testing.TestRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have other places in CPython's structures compiled in: nothing is made of them."""
+    makefile = f"jit_stencils.h:\\n\\tpython /Tools/jit/build.py {samples.TRIPLE} -o .\\n"
+    script = f"printf 'CC=cc\\n{makefile}' >Makefile\ncp {request_.tree.root}/pyconfig.h ."
+    fakes.program(request_.tree.root / "configure", script)
+    size = Check(kind="witness", status="failed", what="1 number differs", details=("sizeof(_PyRuntime): 8, not 16",))
+    asked: list[str] = []
+
+    def ask(_: object, runtime: witnessing.Runtime) -> tuple[Check, ...]:
+        asked.append(runtime.compiler[0])
+        return (size,)
+
+    monkeypatch.setattr(witnessing, "ask", ask)
+    (artifact,) = request_.artifacts
+    empty: dict[str, Any] = {field.name: {} for field in fields(Layout)}
+    described = replace(artifact, manifest=replace(artifact.manifest, layout=Layout(**empty)))
+    with pytest.raises(JitTestError, match=r"LLVM 19\.1\.7 are of a CPython that is configured otherwise") as caught:
+        testing.run(replace(request_, artifacts=(described,)), SILENT)
+    assert caught.value.details == "1 number differs\nsizeof(_PyRuntime): 8, not 16"
+    assert "--pyconfig-dir" in caught.value.fix
+    assert asked == ["cc"]
 
 
 def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_path: Path) -> None:

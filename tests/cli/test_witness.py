@@ -70,6 +70,31 @@ def test_gcc_lays_out_as_clang_does(stencils: Path, tree: Path, tmp_path: Path) 
     assert workbench.stencilkit(*install).returncode == 0
 
 
+def test_what_stencils_are_compiled_without(tmp_path: Path) -> None:
+    """Every CPython with a JIT is compiled with _Py_TIER2, and upstream's stencils are not: 3.15's were refused."""
+    version = "3.15.0rc1"
+    config, text = workbench.pyconfig(version), tmp_path / "witness.c"
+    tree = workbench.small_tree(version, tmp_path / "tree", uops=24, step=20)
+    out = workbench.built(version, 21, tmp_path / "out", "--pyconfig-dir", config, source_tree=tree)
+    folder = tmp_path / "build"
+    folder.mkdir()
+    shutil.copy(config / "pyconfig.h", folder)
+
+    def asked(flags: str, *more: str) -> subprocess.CompletedProcess[str]:
+        (folder / "Makefile").write_text(MAKEFILE.format(tree=tree, flags=flags))
+        return ask(out, tree, folder, *more)
+
+    done = asked("-D_Py_TIER2=1")
+    assert done.returncode == 0, done.stdout
+    # What else changes sizes is seen, and what changes members is, too.
+    assert "size of struct pyruntimestate: " in asked("-D_Py_TIER2=1 -DPy_STATS").stdout
+    assert "offset of " in asked("-D_Py_TIER2=1 -fpack-struct").stdout
+    asked("-D_Py_TIER2=1", "--write", str(text))
+    command = ["gcc", "-w", "-std=c11", "-DPy_BUILD_CORE", "-D_Py_JIT", "-D_Py_TIER2=1", f"-I{folder}", "-fsyntax-only"]
+    places = [f"-I{tree}/{name}" for name in ("Include", "Include/internal", "Python", "Tools/jit")]
+    assert subprocess.run([*command, *places, text], check=False).returncode == 0
+
+
 def test_the_text_needs_no_stencilkit(stencils: Path, tree: Path, tmp_path: Path) -> None:
     folder, text = build_folder(tree, tmp_path / "build"), tmp_path / "witness.c"
     ask(stencils, tree, folder, "--write", str(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,16 @@ def test_a_cross_build_has_the_configuration_of_a_native_one_in_all_that_can_rea
     assert cross != native
     found, expected = visible(cross, seen), visible(native, seen)
     assert (found.macros, found.undefined, found.guarded) == (expected.macros, expected.undefined, expected.guarded)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("triple", ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"])
+def test_musl_has_a_name_with_a_toolchain_of_pypis(
+    triple: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it, there was no perf trampoline: what is in _PyRuntime was elsewhere, and 3.15 crashed."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if "musl" in name else which(name))
+    text = (wb.configured("3.15.0rc1", triple, to=tmp_path) / "pyconfig.h").read_text()
+    assert f'#define SOABI_PLATFORM "{triple.replace("-unknown", "")}"\n' in text
+    assert "#define PY_HAVE_PERF_TRAMPOLINE 1\n" in text
