@@ -27,10 +27,6 @@ _TIMEOUT_SECONDS: Final = 120.0
 _ALWAYS: Final = ("-w", "-fmax-errors=0", "-fdiagnostics-color=never")
 _BESIDE: Final = ("Python", "Tools/jit", "Include/internal")
 _PLAIN_OBJECT: Final = ("-fno-lto", "-g0", "-c")
-# configure gives this to CPython's own C files, and Tools/jit/build.py not to stencils. In 3.15, the last member of a
-# thread's state is there by it.
-_RUNTIME_ONLY: Final = "_Py_TIER2"
-_WHY_NOT: Final = "CPython's generator compiles stencils without it"
 # Lines that a compiler refuses are taken out, which may show it others.
 _ROUNDS: Final = 16
 _SHOWN: Final = 2000
@@ -91,7 +87,7 @@ def text_of(known: Described, tree: SourceTree) -> str:
 
     Raises: WitnessError.
     """
-    return f"#undef {_RUNTIME_ONLY} /* {_WHY_NOT} */\n{_asserting(known, tree).text}"
+    return _asserting(known, tree).text
 
 
 def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
@@ -101,13 +97,13 @@ def ask(known: Described, asked: Runtime) -> tuple[Check, ...]:
     """
     layout = _layout(known.manifest)
     different, bits, errors = _compared(known, asked, layout)
-    if any(row.kind == "type" for row in different):
-        # What a structure has behind the members that stencils use is of no account: sizes of whole ones, by which
-        # arrays are walked, are compared as the stencils see them.
-        as_theirs = replace(asked, flags=(*asked.flags, f"-U{_RUNTIME_ONLY}"))
-        sizes = _compared(known, as_theirs, layout).different
-        said = {row: sizes.get(row) if row.kind == "type" else different.get(row) for row in layout.rows()}
-        different = {row: value for row, value in said.items() if value is not None}
+    if longer := [row for row in different if witness.may_be_longer(row)]:
+        # They are compared as the stencils see them, if they can be.
+        as_theirs = replace(asked, flags=(*asked.flags, f"-U{witness.RUNTIME_ONLY}"))
+        theirs = _compared(known, as_theirs, layout)
+        if not theirs.errors:
+            again = {row: theirs.different[row] for row in longer if row in theirs.different}
+            different = {row: value for row, value in different.items() if row not in longer} | again
     return tuple(witness.judge(layout, different, bits, errors))
 
 

@@ -23,9 +23,10 @@ from stencilkit.witness import _debug, _macros, _types, _used
 from stencilkit.witness._common import Common, dump_common, load_common
 from stencilkit.witness._macros import declares
 from stencilkit.witness._parts import Part, dump, load
-from stencilkit.witness._text import Text, asserting, measuring, numbers, spans
+from stencilkit.witness._text import RUNTIME_ONLY, Text, asserting, may_be_longer, measuring, numbers, spans
 
 __all__ = [
+    "RUNTIME_ONLY",
     "Common",
     "Part",
     "Text",
@@ -37,6 +38,7 @@ __all__ = [
     "judge",
     "load",
     "load_common",
+    "may_be_longer",
     "measured",
     "measuring",
     "numbers",

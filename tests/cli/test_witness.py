@@ -90,9 +90,35 @@ def test_what_stencils_are_compiled_without(tmp_path: Path) -> None:
     assert "size of struct pyruntimestate: " in asked("-D_Py_TIER2=1 -DPy_STATS").stdout
     assert "offset of " in asked("-D_Py_TIER2=1 -fpack-struct").stdout
     asked("-D_Py_TIER2=1", "--write", str(text))
-    command = ["gcc", "-w", "-std=c11", "-DPy_BUILD_CORE", "-D_Py_JIT", "-D_Py_TIER2=1", f"-I{folder}", "-fsyntax-only"]
-    places = [f"-I{tree}/{name}" for name in ("Include", "Include/internal", "Python", "Tools/jit")]
-    assert subprocess.run([*command, *places, text], check=False).returncode == 0
+
+    def compiled(include: Path, *more: str) -> subprocess.CompletedProcess[str]:
+        folders = (folder, include, include / "internal", tree / "Python", tree / "Tools/jit")
+        command = ["gcc", "-w", "-std=c11", "-DPy_BUILD_CORE", "-D_Py_JIT", *more, "-fsyntax-only"]
+        words: list[str | Path] = [*command, *(f"-I{place}" for place in folders), text]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert compiled(tree / "Include", "-D_Py_TIER2=1").returncode == 0
+    assert "size of struct pyruntimestate is" in compiled(tree / "Include", "-fpack-struct").stderr
+    more = "#ifdef _Py_TIER2\n    long more;\n#endif\n"
+    more_before = f"struct pyruntimestate {{\n{more}"
+    stops = "#ifndef _Py_TIER2\n#error no\n#endif\n#if _Py_TIER2"
+    element = "} _PyBinaryOpSpecializationDescr;"
+    # A member in front moves others, without the macro there may be no answer, and elements of arrays may be longer.
+    for name, old, new, said in (
+        ("pycore_runtime_structs.h", "struct pyruntimestate {", more_before, "offset of struct pyruntimestate."),
+        ("pycore_tstate.h", "#if _Py_TIER2", stops, "size of struct pyruntimestate: "),
+        ("pycore_code.h", element, f"\n{more}{element}", "size of _PyBinaryOpSpecializationDescr: "),
+    ):
+        include = tmp_path / name
+        shutil.copytree(tree / "Include", include)
+        header = include / "internal" / name
+        written = header.read_text()
+        assert old in written
+        header.write_text(written.replace(old, new, 1))
+        done = asked(f"-D_Py_TIER2=1 -I{include} -I{include}/internal")
+        assert done.returncode == 1, (name, done.stdout)
+        assert said in done.stdout, (name, done.stdout)
+        assert compiled(include, "-D_Py_TIER2=1").returncode == (name != "pycore_tstate.h")
 
 
 def test_the_text_needs_no_stencilkit(stencils: Path, tree: Path, tmp_path: Path) -> None:
