@@ -13,6 +13,7 @@ from typing import Final
 
 from stencilkit import source
 from stencilkit.errors import (
+    BuildFolderError,
     CompileError,
     ConfigureError,
     FetchError,
@@ -25,6 +26,7 @@ from stencilkit.errors import (
     TargetError,
     ToolchainError,
     UsageError,
+    WitnessError,
 )
 from stencilkit.model.gate import Variation
 from stencilkit.model.judgement import DEFAULT_SEED
@@ -37,7 +39,10 @@ from stencilkit.pipeline.subject import Subject
 from stencilkit.support import files, resources, words
 
 # What says nothing about the stencils: the question was not answered.
-_TROUBLE: Final = (ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError, UsageError)
+_TROUBLE: Final = (
+    *(BuildFolderError, ConfigureError, FetchError, JitTestError, ProcessError, TargetError, ToolchainError),
+    *(UsageError, WitnessError),
+)
 # Of these, what is as it is until a file changes that the key of the answers has (pipeline/recalling.py).
 _LASTING: Final = (ConfigureError, TargetError, ToolchainError)
 _PROVED: Final = (ProofVerdict.IDENTICAL, ProofVerdict.PROVED)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from stencilkit.errors import (
+    BuildFolderError,
     CompileError,
     JitCrashError,
     JitTestError,
@@ -20,6 +21,7 @@ from stencilkit.errors import (
     StencilkitError,
     TargetError,
     ToolchainError,
+    WitnessError,
 )
 from stencilkit.model import proof as proofs
 from stencilkit.model.gate import Configuration
@@ -116,6 +118,8 @@ def test_speeds(tmp_path: Path) -> None:
         # No compiler, no make, a target that cannot run here:
         (JitTestError("make is not on PATH"), "not asked", False),
         (ProcessError("make did not end within 7200 seconds"), "not asked", False),
+        (BuildFolderError("make cannot say how the stencils are made here"), "not asked", False),
+        (WitnessError("gcc cannot compute the numbers of the runtime"), "not asked", False),
         # Until a file changes that the key of the answers has:
         (ToolchainError("there is no LLVM 19"), "not asked", True),
         (JitCrashError("make of CPython 3.14.7 failed", details="x\nSegmentation fault"), "failed", True),
