@@ -123,18 +123,13 @@ def _compiler(place: Workplace) -> Sequence[str]:
     """Name the compiler, where configure would not find it, and ccache where that is there."""
     compiler = "gcc" if place.native else place.target.gcc
     cached = ["ccache"] if _which(compiler, place) and _which("ccache", place) else []
-    if place.native or not place.target.loader:
+    if place.native or (place.emulator and not place.target.loader):
         return [f"CC={' '.join([*cached, compiler])}"] if cached else []
     # On a machine that runs it, there is no --host: this is not a cross build. A name, as CC takes no spaces.
-    script = own_compiler(place)
+    script = place.root / "bin" / _CC
     script.write_text(f"#!/bin/sh\n{compiler_script(place.target, [*cached, compiler])}\n", "utf-8")
     script.chmod(0o755)
     return [f"CC={_CC}"]
-
-
-def own_compiler(place: Workplace) -> Path:
-    """Name the script that is the compiler of a build for another C library; it is there where one is needed."""
-    return place.root / "bin" / _CC
 
 
 def _build_python(place: Workplace) -> Path:

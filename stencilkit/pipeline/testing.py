@@ -66,6 +66,8 @@ def run(request: TestRequest, progress: Progress) -> TestReport:
     place = making.open_workplace(request.folder, request.tree, request.target, request.flavour, request.jobs)
     with progress.during(f"configuring CPython {request.tree.version} for {request.target.triple}, LLVM hidden"):
         words = making.configure(place, request.configure)
+    for artifact in (*request.artifacts, *request.timed):
+        _check_layout(place, request, artifact)
     made: list[_Made] = []
     verdicts: list[StencilsVerdict] = []
     for artifact in (*request.artifacts, *request.timed):
@@ -111,8 +113,7 @@ def _check_layout(place: making.Workplace, request: TestRequest, artifact: Artif
     if artifact.manifest.layout is None:
         # 0.1.0 did not record it.
         return
-    script = making.own_compiler(place)
-    runtime = witnessing.runtime(request.tree, place.build, str(script) if script.exists() else "")
+    runtime = witnessing.runtime(request.tree, place.build, variables=place.environment())
     checks = witnessing.ask(opening.describe(artifact.manifest), runtime)
     if wrong := [check for check in checks if check.status == "failed"]:
         raise JitTestError(
@@ -133,7 +134,6 @@ def _make(place: making.Workplace, request: TestRequest, artifact: Artifact, pro
     name = f"llvm-{llvm}-hardened" if artifact.manifest.hardened else f"llvm-{llvm}"
     making.unwrap(place)
     folder = placing.look_at(request.tree, place.build)
-    _check_layout(place, request, artifact)
     placed = placing.files_for(folder, [artifact])
     placing.write(folder, placed)
     with progress.during(f"making CPython {request.tree.version} on the stencils of LLVM {llvm}"):

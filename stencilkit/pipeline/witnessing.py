@@ -8,8 +8,9 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from stencilkit import buildfolder, source, witness
@@ -35,19 +36,30 @@ _RUNTIMES: Final = "check that this compiler and these flags compile that CPytho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """The compiler of a CPython's own C files and its flags, and the folder that relative paths in them start at."""
+    """The compiler of a CPython's own C files and its flags, and the folder that relative paths in them start at.
+
+    `variables` are what it needs beside the fixed environment.
+    """
 
     tree: SourceTree
     folder: Path
     compiler: tuple[str, ...]
     flags: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def runtime(tree: SourceTree, folder: Path, compiler: str = "", cflags: str = "") -> Runtime:
+def runtime(
+    tree: SourceTree,
+    folder: Path,
+    compiler: str = "",
+    cflags: str = "",
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Runtime:
     """Ask the makefile of a build folder what CPython's own C files are compiled by, and with which flags.
 
     `compiler` replaces its answer; `cflags` come behind its flags. In a folder with a pyconfig.h and no makefile,
-    `compiler` is asked with the flags that every build of CPython has.
+    `compiler` is asked with the flags that every build of CPython has. It is looked for on the PATH of `variables`,
+    where there is one.
 
     Raises: BuildFolderError; WitnessError where nothing says which compiler it is.
     """
@@ -64,13 +76,14 @@ def runtime(tree: SourceTree, folder: Path, compiler: str = "", cflags: str = ""
             fix="run CPython's configure there first; or give --cc, and a folder with pyconfig.h",
         )
     words = _split(compiler, "--cc")
-    if not words or shutil.which(words[0]) is None:
+    if not words or shutil.which(words[0], path=variables.get("PATH")) is None:
         raise WitnessError(
             f"the compiler of the runtime is not here: {compiler or 'the makefile names none'}",
             where=str(folder),
             fix="install it, or name one with --cc",
         )
-    return Runtime(tree=tree, folder=folder, compiler=words, flags=(*own, *_split(cflags, "--cflags")))
+    flags = (*own, *_split(cflags, "--cflags"))
+    return Runtime(tree=tree, folder=folder, compiler=words, flags=flags, variables=variables)
 
 
 def _split(text: str, option: str) -> tuple[str, ...]:
@@ -186,7 +199,7 @@ def _compile(asked: Runtime, text: str, work: Path, name: str, more: Sequence[st
     # What the template includes and CPython's own files find beside themselves; behind all other folders.
     beside = [word for name in _BESIDE for word in ("-idirafter", str(asked.tree.root / name))]
     command = [*asked.compiler, *asked.flags, *beside, *_ALWAYS, *words, str(source_file)]
-    return process.run(command, cwd=asked.folder, timeout=_TIMEOUT_SECONDS)
+    return process.run(command, cwd=asked.folder, env=asked.variables, timeout=_TIMEOUT_SECONDS)
 
 
 def _asserting(known: Described, tree: SourceTree) -> witness.Text:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from stencilkit import targets
-from stencilkit.errors import JitTestError
+from stencilkit.errors import JitTestError, WitnessError
 from stencilkit.jittest import making, running, timing
+from stencilkit.model.artifact import Artifact
 from stencilkit.model.layout import Layout
 from stencilkit.model.testing import Suite
 from stencilkit.model.verdict import Check
@@ -234,10 +235,15 @@ def test_another_c_library_of_another_processor_needs_an_emulator(
     assert (place.build / "compiler").read_text() == "aarch64-linux-musl-gcc -mno-outline-atomics -c x.c\n"
 
 
+def described(artifact: Artifact) -> Artifact:
+    empty: dict[str, Any] = {field.name: {} for field in fields(Layout)}
+    return replace(artifact, manifest=replace(artifact.manifest, layout=Layout(**empty)))
+
+
 def test_stencils_of_another_configuration_are_not_blamed_for_a_crash(
     request_: testing.TestRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have other places in CPython's structures compiled in: nothing is made of them."""
+    """They have other places in CPython's structures compiled in: nothing is made of them, nor of others before."""
     makefile = f"jit_stencils.h:\\n\\tpython /Tools/jit/build.py {samples.TRIPLE} -o .\\n"
     script = f"printf 'CC=cc\\n{makefile}' >Makefile\ncp {request_.tree.root}/pyconfig.h ."
     fakes.program(request_.tree.root / "configure", script)
@@ -246,17 +252,58 @@ def test_stencils_of_another_configuration_are_not_blamed_for_a_crash(
 
     def ask(_: object, runtime: witnessing.Runtime) -> tuple[Check, ...]:
         asked.append(runtime.compiler[0])
-        return (size,)
+        return (replace(size, status="passed") if len(asked) == 1 else size,)
 
     monkeypatch.setattr(witnessing, "ask", ask)
     (artifact,) = request_.artifacts
-    empty: dict[str, Any] = {field.name: {} for field in fields(Layout)}
-    described = replace(artifact, manifest=replace(artifact.manifest, layout=Layout(**empty)))
     with pytest.raises(JitTestError, match=r"LLVM 19\.1\.7 are of a CPython that is configured otherwise") as caught:
-        testing.run(replace(request_, artifacts=(described,)), SILENT)
+        testing.run(replace(request_, artifacts=(described(artifact),) * 2), SILENT)
     assert caught.value.details == "1 number differs\nsizeof(_PyRuntime): 8, not 16"
     assert "--pyconfig-dir" in caught.value.fix
-    assert asked == ["cc"]
+    assert asked == ["cc", "cc"]
+
+
+@pytest.mark.parametrize(("own", "program"), [("", "x86_64-linux-musl-gcc"), ("CC=another-gcc", "another-gcc")])
+def test_the_compiler_that_is_asked_is_the_one_of_the_build(
+    own: str, program: str, request_: testing.TestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found where the build finds it, whatever the folder is called, and has what ccache needs."""
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
+    said = tmp_path / "said"
+    for name in ("x86_64-linux-musl-gcc", "another-gcc"):
+        fakes.program(tmp_path / "programs" / name, f'echo {name} "$CCACHE_DIR" >>"{said}"; exit 3')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{environ.variable('PATH')}")
+    monkeypatch.setenv("CCACHE_DIR", "/cache")
+    monkeypatch.setattr(making, "_which", lambda name, _: None if name == "ccache" else name)
+    makefile = r"jit_stencils.h:\n\tpython /Tools/jit/build.py x86_64-linux-musl -o .\n"
+    script = f"for word; do case $word in CC=*) printf '%s\\n{makefile}' \"$word\" >Makefile;; esac; done\n"
+    script += f"cp {request_.tree.root}/pyconfig.h ."
+    fakes.program(request_.tree.root / "configure", script)
+    (artifact,) = request_.artifacts
+    wanted = replace(
+        request_,
+        target=MUSL,
+        configure=(own,) if own else (),
+        folder=tmp_path / "a work folder",
+        artifacts=(described(artifact),),
+    )
+    with pytest.raises(WitnessError, match="ended with 3"):
+        testing.run(wanted, SILENT)
+    assert said.read_text() == f"{program} /cache\n"
+
+
+def test_glibc_is_another_c_library_on_musl(
+    request_: testing.TestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a name as every compiler for another machine has, and configure would take the machine's own."""
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-musl")
+    fakes.program(tmp_path / "programs" / "x86_64-linux-gnu-gcc", "exit 0")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{environ.variable('PATH')}")
+    fakes.program(request_.tree.root / "configure", "stencilkit-cc --print-multiarch >platform")
+    glibc = next(target for target in targets.load().targets if target.triple == "x86_64-unknown-linux-gnu")
+    place = making.open_workplace(request_.folder, request_.tree, glibc, "release", 1)
+    assert making.configure(place, [])[-1] == "CC=stencilkit-cc"
+    assert (place.build / "platform").read_text() == "x86_64-linux-gnu\n"
 
 
 def test_pack_inspect_install_as_a_user_does(request_: testing.TestRequest, tmp_path: Path) -> None:
