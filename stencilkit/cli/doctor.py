@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import click
@@ -120,13 +121,21 @@ def _target_checks(target: Target, found: Found) -> Iterator[_Check]:
         remedy = error.fix
     yield _Check(job=job, need="a C compiler, to run configure", have=compiler, remedy=remedy, main=native)
     if target.gcc and not native:
-        needs = {target.gcc: f"install {target.gcc_package}"}
-        if not environ.runs(target.native):
-            emulator = f"qemu-{target.arch}-static"
-            needs[emulator] = _install(emulator)
-        for program, remedy in needs.items():
-            have = shutil.which(program) or ""
-            yield _Check(job=f"test for {target.triple}", need=program, have=have, remedy=remedy)
+        yield from _test_checks(target)
+
+
+def _test_checks(target: Target) -> Iterator[_Check]:
+    """List what jittest/making.py looks for, for a target that is not this machine's."""
+    job, install = f"test for {target.triple}", f"install {target.gcc_package}"
+    yield _Check(job=job, need=target.gcc, have=shutil.which(target.gcc) or "", remedy=install)
+    emulated = not environ.runs(target.native)
+    if emulated:
+        emulator = f"qemu-{target.arch}-static"
+        have = shutil.which(emulator) or shutil.which(f"qemu-{target.arch}") or ""
+        yield _Check(job=job, need=emulator, have=have, remedy=_install(emulator))
+    if emulated or target.loader:
+        have = target.library if Path(target.library).exists() else ""
+        yield _Check(job=job, need=target.library, have=have, remedy=install)
 
 
 def _install(program: str) -> str:

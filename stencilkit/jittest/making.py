@@ -99,10 +99,9 @@ def _emulator(target: Target) -> tuple[str, ...]:
 
 def _libraries(target: Target) -> tuple[str, ...] | None:
     """Say how an emulator finds the C library: in its own place, or in a folder of Debian's; None where in neither."""
-    if target.loader:
-        return () if Path(target.loader).exists() else None
-    root = Path("/usr") / target.native
-    return ("-L", str(root)) if root.is_dir() else None
+    if not Path(target.library).exists():
+        return None
+    return () if target.loader else ("-L", target.library)
 
 
 def configure(place: Workplace, extra: Sequence[str]) -> tuple[str, ...]:

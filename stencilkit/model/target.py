@@ -123,6 +123,11 @@ class Target:
             *(self.entry_directive, self.text_section),
         )
 
+    @property
+    def library(self) -> str:
+        """Name where the C library is on another machine: its loader, in its own place, or a folder of Debian's."""
+        return self.loader or f"/usr/{self.native}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpelledTarget:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import stencilkit
-from stencilkit import headers, toolchain
+from stencilkit import headers, targets, toolchain
 from stencilkit.cli import main
 from stencilkit.errors import ExitCode, OutputError
 from stencilkit.model.toolchain import Found, Toolchain
@@ -184,6 +186,27 @@ def test_doctor_is_not_content_without_llvm_or_compiler(
     machine(monkeypatch, found, *([] if lacking == "gcc" else ["gcc"]))
     assert main(["doctor"]) == ExitCode.DIFFERENT
     assert "MISSING" in capsys.readouterr().out
+
+
+def test_doctor_looks_for_what_test_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A compiler for musl can be without the loader, and the emulator may be any of two."""
+    loader = tmp_path / "ld-musl-aarch64.so.1"
+    table = targets.load()
+    (musl,) = (target for target in table.targets if target.triple == "aarch64-unknown-linux-musl")
+    monkeypatch.setattr(targets, "load", lambda: replace(table, targets=(replace(musl, loader=str(loader)),)))
+    machine(monkeypatch, Found(toolchains=(clang(tmp_path),), rejected=()), musl.gcc, "qemu-aarch64")
+
+    def checks() -> dict[str, tuple[str, str]]:
+        assert main(["doctor", "--format", "json"]) in (0, 1), capsys.readouterr().err
+        rows = json.loads(capsys.readouterr().out)["checks"]
+        return {row["needs"]: (row["has"], row["remedy"]) for row in rows if row["job"] == f"test for {musl.triple}"}
+
+    assert checks()[str(loader)] == ("", f"install {musl.gcc_package}")
+    assert checks()["qemu-aarch64-static"][0] == "/usr/bin/qemu-aarch64"
+    loader.touch()
+    assert checks()[str(loader)][0] == str(loader)
 
 
 # What is in the repository, and not in a wheel.

@@ -16,7 +16,13 @@ ANSWERS: Final[Mapping[str, Format]] = {
     "doctor": answer(
         "doctor",
         checks=each(
-            record(job=text(), needs=text(), has=text("Empty where it is missing."), remedy=text("What brings it."))
+            record(
+                job=text(),
+                needs=text(),
+                has=text("Empty where it is missing."),
+                remedy=text("What brings it."),
+                main=flag("Whether stencils for this machine cannot be built without it."),
+            )
         ),
     ),
     "pins": answer(
