@@ -118,9 +118,11 @@ def _check_layout(place: making.Workplace, request: TestRequest, artifact: Artif
     if wrong := [check for check in checks if check.status == "failed"]:
         raise JitTestError(
             f"the stencils of LLVM {artifact.manifest.toolchain.version} are of a CPython that is configured otherwise",
-            where=str(place.build),
+            # Without --work, logs are all that is left of the folder.
+            where=str(place.root / f"{place.build.name}-configure.log"),
             details="\n".join(line for check in wrong for line in (check.what, *check.details)),
-            fix=f"build them with --pyconfig-dir {place.build}, or have this CPython configured as theirs: --configure",
+            fix="have this CPython configured as theirs (--configure), or build them for this one: "
+            "--work FOLDER keeps it, and FOLDER/build is for --pyconfig-dir of stencilkit build",
         )
 
 

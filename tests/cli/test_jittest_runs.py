@@ -260,6 +260,10 @@ def test_stencils_of_another_configuration_are_not_blamed_for_a_crash(
         testing.run(replace(request_, artifacts=(described(artifact),) * 2), SILENT)
     assert caught.value.details == "1 number differs\nsizeof(_PyRuntime): 8, not 16"
     assert "--pyconfig-dir" in caught.value.fix
+    # The folder may be gone by the time that somebody reads this; logs are not.
+    assert str(request_.folder) not in caught.value.fix
+    assert caught.value.where.endswith("-configure.log")
+    assert Path(caught.value.where).is_file()
     assert asked == ["cc", "cc"]
 
 
