@@ -240,6 +240,7 @@ def _key(tree: SourceTree, target: Target, flavour: Flavour, compiler: Sequence[
         version,
         *_arguments(target, flavour),
         *platform_answers(target),
+        *target.gcc_arguments,
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return f"{_prefix(tree, target, flavour)}-{digest[:16]}"
