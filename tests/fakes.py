@@ -13,6 +13,7 @@ from stencilkit.model.toolchain import Found, Toolchain
 from stencilkit.model.version import LlvmVersion
 from stencilkit.pipeline import knowing
 from stencilkit.support.cache import NoStore
+from stencilkit.support.progress import Silent
 from stencilkit.toolchain import Machine
 
 CASES = """\
@@ -128,3 +129,13 @@ def plan(
         units=units,
         emits=emits,
     )
+
+
+class Told(Silent):
+    """Keeps what a person would read."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)

@@ -1,4 +1,4 @@
-"""Scripts of the repository that are in no package, as modules: those of docs/ and recipes/."""
+"""Scripts of the repository that are in no package, as modules: those of docs/, recipes/ and .ci/."""
 
 from __future__ import annotations
 

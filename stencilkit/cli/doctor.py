@@ -130,9 +130,8 @@ def _test_checks(target: Target) -> Iterator[_Check]:
     yield _Check(job=job, need=target.gcc, have=shutil.which(target.gcc) or "", remedy=install)
     emulated = not environ.runs(target.native)
     if emulated:
-        emulator = f"qemu-{target.arch}-static"
-        have = shutil.which(emulator) or shutil.which(f"qemu-{target.arch}") or ""
-        yield _Check(job=job, need=emulator, have=have, remedy=_install(emulator))
+        have = next(filter(None, map(shutil.which, target.emulators)), "")
+        yield _Check(job=job, need=target.emulators[0], have=have, remedy=_install(target.emulators[0]))
     if emulated or target.loader:
         have = target.library if Path(target.library).exists() else ""
         yield _Check(job=job, need=target.library, have=have, remedy=install)

@@ -18,7 +18,7 @@ from stencilkit.fetch import _vouching
 from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.model.source import VOUCHED
 from stencilkit.model.version import PythonVersion
-from stencilkit.support import apt, archive, download, files, private
+from stencilkit.support import apt, archive, download, files, private, words
 from stencilkit.support.progress import SILENT, Progress
 
 # What every CPython has since 1995; `source` reads the version from it.
@@ -245,7 +245,7 @@ def _name(pin: SourcePin) -> str:
 
 def _in_words(pin: SourcePin) -> str:
     name, value = next(iter(pin.hashes.items()))
-    return f"{name.replace('sha', 'SHA-')} {value}"
+    return f"{words.of_hash(name)} {value}"
 
 
 def _urls(pin: SourcePin) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _which(program: str, place: Workplace) -> str | None:
 def _emulator(target: Target) -> tuple[str, ...]:
     """Find the program that runs the target's programs here, and how it finds their libraries."""
     libraries = _libraries(target)
-    for name in (f"qemu-{target.arch}-static", f"qemu-{target.arch}"):
+    for name in target.emulators:
         if target.gcc and (found := shutil.which(name)) and shutil.which(target.gcc) and libraries is not None:
             return (found, *libraries)
     raise JitTestError(

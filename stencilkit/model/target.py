@@ -124,6 +124,11 @@ class Target:
         )
 
     @property
+    def emulators(self) -> tuple[str, ...]:
+        """Name the programs of qemu's that run this platform's on another machine, under either of their names."""
+        return (f"qemu-{self.arch}-static", f"qemu-{self.arch}")
+
+    @property
     def library(self) -> str:
         """Name where the C library is on another machine: its loader, in its own place, or a folder of Debian's."""
         return self.loader or f"/usr/{self.native}"

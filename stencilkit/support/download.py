@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from stencilkit.errors import ContentError, FetchError
-from stencilkit.support import files, together
+from stencilkit.support import files, together, words
 from stencilkit.support.progress import SILENT, Progress, counting
 
 _CHUNK: Final = 1 << 18
@@ -101,7 +101,7 @@ def _other_content(file: Path, hashes: Mapping[str, str]) -> _Problem | None:
     for name, value in hashes.items():
         found = files.digest(file, name)
         if found != value:
-            return _Problem(f"its {name.replace('sha', 'SHA-')} is {found}, not {value}", other=True)
+            return _Problem(f"its {words.of_hash(name)} is {found}, not {value}", other=True)
     return None
 
 

@@ -21,7 +21,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # the module, or None
 
-_CHUNK = 1 << 20
 # File systems count in up to two seconds, and some have another machine's clock.
 _CLOCKS = 2_000_000_000
 

@@ -1,4 +1,4 @@
-"""Numbers of things in sentences."""
+"""Numbers of things, and names of hashes, in sentences."""
 
 from __future__ import annotations
 
@@ -9,3 +9,8 @@ def counted(number: float, noun: str, verb: str = "") -> str:
     # Only times are not whole: 1.0 is 1, and of 0.25 all is shown.
     shown = int(number) if number == int(number) else number
     return f"{shown} {nouns} {verbs}" if verb else f"{shown} {nouns}"
+
+
+def of_hash(name: str) -> str:
+    """Return how people write hashlib's name of a hash: "SHA-256"."""
+    return name.replace("sha", "SHA-")

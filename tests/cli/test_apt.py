@@ -25,8 +25,7 @@ from stencilkit.errors import ContentError, FetchError, StencilkitError, UsageEr
 from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.pipeline import pinning
 from stencilkit.support import apt
-from stencilkit.support.progress import Silent
-from tests import answers
+from tests import answers, fakes
 from tests.unit.test_fetch import SHA256, SHA512, TARBALL
 
 pytestmark = [pytest.mark.process]
@@ -187,16 +186,6 @@ def test_a_release_whose_sha512_is_listed_is_pinned_with_its_sha256(archive: Arc
         assert (str(pin.version), pin.sha256) == ("3.15.1", SHA256)
 
 
-class Said(Silent):
-    """What was reported."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def nothing(archive: Archive) -> None:
     """Leave the mirror without the suite."""
     archive.suites.append("testing")
@@ -219,7 +208,7 @@ def test_a_suite_that_the_mirror_does_not_carry_is_left_out_and_named(
     archive.add("3.15.1")
     archive.publish()
     publish(archive)
-    said = Said()
+    said = fakes.Told()
     found = fetch.newest("3.15", NOTHING_PINNED, tmp_path / "cache", progress=said)
     assert str(found.pin.version) == "3.15.1"
     assert found.pin.vouched == "the signed source index of Debian sid"
@@ -264,7 +253,7 @@ def test_without_an_archive_what_is_pinned_is_not_called_the_newest(
     monkeypatch.setattr(apt, "archives", lambda: ())
     pin = SourcePin(version=fetch.release("3.15.1"), pool=f"{POOL}/x", path="x", sha256=SHA256)
     (archive.root / POOL / "x").write_bytes(TARBALL)
-    said = Said()
+    said = fakes.Told()
     found = fetch.newest("3.15", Pins(sources=(pin,), wheels=()), tmp_path / "cache", progress=said)
     assert (found.pin, found.unasked) == (pin, ("Debian", "Ubuntu"))
     assert said.lines[0].startswith("no source index is asked")

@@ -182,14 +182,19 @@ def test_another_c_library_needs_its_compiler(request_: testing.TestRequest, mon
     assert caught.value.fix.startswith("install musl-dev:amd64 (")
 
 
+def machine_with(*programs: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an x86_64 machine with glibc, and programs that say how they were called."""
+    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
+    for name in programs:
+        fakes.program(folder / "programs" / name, f'echo {name} "$@"')
+    monkeypatch.setenv("PATH", f"{folder / 'programs'}:{environ.variable('PATH')}")
+
+
 def test_another_c_library_is_built_for_without_an_emulator(
     request_: testing.TestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a cross build: what configure compiles runs here. make gets what configure does not know."""
-    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
-    for name in ("x86_64-linux-musl-gcc", "ccache"):
-        fakes.program(tmp_path / "programs" / name, f'echo {name} "$@"')
-    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{environ.variable('PATH')}")
+    machine_with("x86_64-linux-musl-gcc", "ccache", folder=tmp_path, monkeypatch=monkeypatch)
     script = r'echo "$*" >words; echo "$PKG_CONFIG_LIBDIR" >where; stencilkit-cc -c x.c >compiler'
     script += r"""; printf 'all:\n\t@echo "$(NAME)" >python\n' >Makefile"""
     fakes.program(request_.tree.root / "configure", script)
@@ -210,10 +215,7 @@ def test_another_c_library_of_another_processor_needs_an_emulator(
     request_: testing.TestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Debian has musl's loader where it is on such a machine, and no folder of libraries for -L."""
-    monkeypatch.setattr(environ, "native", lambda: "x86_64-linux-gnu")
-    for name in ("aarch64-linux-musl-gcc", "qemu-aarch64-static"):
-        fakes.program(tmp_path / "programs" / name, f'echo {name} "$@"')
-    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{environ.variable('PATH')}")
+    machine_with("aarch64-linux-musl-gcc", "qemu-aarch64-static", folder=tmp_path, monkeypatch=monkeypatch)
     arm = next(target for target in targets.load().targets if target.triple == "aarch64-unknown-linux-musl")
     target = replace(arm, loader=str(tmp_path / "ld-musl-aarch64.so.1"))
     with pytest.raises(JitTestError, match="cannot be built and run on this machine") as caught:

@@ -13,7 +13,7 @@ from stencilkit.model.pyconfig import PyConfig
 from stencilkit.model.source import SourceTree
 from stencilkit.model.target import Flavour
 from stencilkit.pipeline import knowing
-from stencilkit.support.progress import SILENT, Progress, Silent
+from stencilkit.support.progress import SILENT, Progress
 from tests import fakes
 
 pytestmark = pytest.mark.process
@@ -45,16 +45,6 @@ echo "$$" >>"$COUNT"
     echo "/* $(tr '\\n' ' ' <words) */"
 } >pyconfig.h
 """
-
-
-class Told(Silent):
-    """Keeps what a person would read."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture
@@ -92,7 +82,7 @@ def test_spaces_in_every_path(tree: SourceTree, tmp_path: Path) -> None:
 
 
 def test_it_runs_once_per_tree_target_flavour_and_compiler(tree: SourceTree, tmp_path: Path) -> None:
-    told = Told()
+    told = fakes.Told()
     for _ in range(2):
         for triple in (X86, ARM):
             run(tree, tmp_path, triple, progress=told)

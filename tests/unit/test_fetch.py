@@ -16,7 +16,6 @@ from stencilkit.errors import ContentError, FetchError, ProcessError, SourceErro
 from stencilkit.model.pins import Pins, SourcePin
 from stencilkit.pipeline import knowing
 from stencilkit.support import apt, archive, download, process
-from stencilkit.support.progress import Silent
 from tests import fakes
 
 
@@ -322,15 +321,10 @@ def test_what_is_absent_is_said_with_the_next_step(tmp_path: Path, index: Index)
     for version in ("3.15.4", "3.15.3", "3.15.2", "3.15.1"):
         index.add(version)
     index.absent |= {"3.15.4", "3.15.3", "3.15.2"}
-    said: list[str] = []
-
-    class Progress(Silent):
-        def say(self, text: str) -> None:
-            said.append(text)
-
-    found = fetch.newest("3.15", PINS, tmp_path, progress=Progress())
+    told = fakes.Told()
+    found = fetch.newest("3.15", PINS, tmp_path, progress=told)
     assert (str(found.pin.version), found.absent) == ("3.15.1", ("3.15.4", "3.15.3", "3.15.2"))
-    (line,) = [text for text in said if text.startswith("CPython 3.15.1 is not the newest: ")]
+    (line,) = [text for text in told.lines if text.startswith("CPython 3.15.1 is not the newest: ")]
     assert "lists CPython 3.15.4, but its tarball is not available" in line
     assert "; without a tarball, too: 3.15.3, 3.15.2; try again when the mirror has caught up, or download " in line
     assert f"Python-3.15.4.tar.xz (SHA-256 {SHA256})" in line

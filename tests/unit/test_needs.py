@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / ".ci" / "needs.py"
+from tests import scripts
 
 
 class Usage(NamedTuple):
@@ -19,16 +18,11 @@ class Usage(NamedTuple):
 
 @pytest.fixture(name="needs")
 def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("needs", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     for name in ("TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("STENCILKIT_TEST_CACHE", str(tmp_path / "cache"))
-    return module
+    return scripts.script(".ci/needs.py")
 
 
 @pytest.mark.parametrize(("kept", "size"), [(False, 9), (True, 3)])
